@@ -1,0 +1,1 @@
+"""What runs as a guest: real virtual machines (``qemu``) or simulated ones (``sim``)."""

@@ -1,0 +1,114 @@
+"""What a lab consists of, as frozen data. Pure: no I/O beyond reading the one YAML text it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GuestKind = Literal["auto", "sim", "qemu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taint:
+    """A node's taint, as in ``v1.Taint``."""
+
+    key: str
+    value: str = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSpec:
+    """A worker node. ``labels`` come on top of the usual ones (hostname, arch, os, kubevirt.io/schedulable)."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    arch: str = "amd64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkQuality:
+    """What a link does to each frame, each way.
+
+    ``latency_ns`` is one way, so an RTT moves by twice as much; ``jitter_ns`` is the standard deviation
+    around it; ``loss`` and ``duplicate`` are probabilities in 0..1; ``partition`` drops everything;
+    ``block_icmp`` passes ARP and neighbour discovery but no echo; frames longer than ``mtu`` bytes of
+    IP payload vanish (None: none do).
+    """
+
+    latency_ns: int = 0
+    jitter_ns: int = 0
+    loss: float = 0.0
+    duplicate: float = 0.0
+    partition: bool = False
+    block_icmp: bool = False
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """A NAD (``name`` is ``NAMESPACE/NAME``) and the quality of the network behind it, between any two nodes.
+
+    ``config`` is the NAD's ``spec.config`` verbatim where a file gives one, else it is made from ``type``.
+    ``guest_mtu`` is the MTU the guests' interfaces get. ``dhcp_range`` (CIDR) is set when the NAD has IPAM:
+    the addresses from which a CNI would choose, answered over DHCP.
+    """
+
+    name: str
+    type: str = "bridge"
+    quality: LinkQuality = LinkQuality()
+    config: str | None = None
+    guest_mtu: int = 1500
+    dhcp_range: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkSpec:
+    """The quality between two nodes (equal: guests of one node), on one network (``None``: on all)."""
+
+    between: tuple[str, str]
+    network: str | None
+    quality: LinkQuality
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultSpec:
+    """A fault by name, and where and when it strikes.
+
+    ``node``, ``network`` and ``vmi`` (a glob on the VMI's name) narrow it to what they name; ``times`` bounds
+    how often it strikes (``None``: always); ``after_seconds`` counts from the event that the fault
+    belongs to (see the fault's entry in ``faults.FAULTS``). ``parameters`` holds the fault's own.
+    """
+
+    fault: str
+    node: str | None = None
+    network: str | None = None
+    vmi: str | None = None
+    after_seconds: float = 0.0
+    times: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabSpec:
+    """A whole lab. ``time_scale`` > 1 compresses the simulated guests' time (boot and pings run that much faster).
+
+    ``boot_seconds`` is how long a simulated guest boots (guest time); ``dialect`` is the ping a simulated guest
+    has; ``agent`` says whether guests report their addresses as a guest agent would.
+    """
+
+    guests: GuestKind = "auto"
+    nodes: tuple[NodeSpec, ...] = ()
+    networks: tuple[NetworkSpec, ...] = ()
+    links: tuple[LinkSpec, ...] = ()
+    faults: tuple[FaultSpec, ...] = ()
+    seed: int | None = None
+    time_scale: float = 1.0
+    boot_seconds: float = 0.5
+    dialect: Literal["busybox", "iputils", "busybox-old"] = "busybox"
+    agent: bool = True
