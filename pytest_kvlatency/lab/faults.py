@@ -1,0 +1,106 @@
+"""The catalogue of faults: each by name, who makes it happen, and which parameters it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Where = Literal["api", "kubevirt", "console", "guest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One entry: ``where`` says which part of the lab makes it happen; ``parameters`` maps names to their help."""
+
+    where: Where
+    help: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+FAULTS: dict[str, Fault] = {
+    # The control plane.
+    "api-error": Fault(
+        where="api",
+        help="an API request is answered with an error",
+        parameters=(
+            ("code", "HTTP status: 429, 500, 503, … (default 503)"),
+            ("verb", "only this verb (get, create, …)"),
+            ("resource", "only this resource, or resource/subresource"),
+            ("retry_after", "seconds for the Retry-After header"),
+            ("message", "the Status' message"),
+        ),
+    ),
+    "api-conflict": Fault(
+        where="api",
+        help="an update or patch meets a 409, as if someone else had been faster",
+        parameters=(("resource", "only this resource"),),
+    ),
+    "api-reset": Fault(
+        where="api",
+        help="the connection is reset instead of an answer",
+        parameters=(("verb", "only this verb"), ("resource", "only this resource")),
+    ),
+    "api-slow": Fault(
+        where="api",
+        help="an answer takes a while",
+        parameters=(
+            ("delay", "a duration"),
+            ("verb", "only this verb"),
+            ("resource", "only this resource"),
+        ),
+    ),
+    "quota": Fault(where="api", help="creating a VMI is refused with 403 'exceeded quota'"),
+    "mac-collision": Fault(where="api", help="creating a VMI is refused as KubeMacPool refuses a MAC in use"),
+    "kubevirt-missing": Fault(where="api", help="KubeVirt's API groups are not there"),
+    "nad-api-missing": Fault(where="api", help="the API group k8s.cni.cncf.io is not there"),
+    # KubeVirt.
+    "unschedulable": Fault(where="kubevirt", help="no node fits, whatever the scheduler would say"),
+    "image-pull": Fault(
+        where="kubevirt",
+        help="the container disk cannot be pulled",
+        parameters=(("reason", "ErrImagePull or ImagePullBackOff"), ("message", "the kubelet's words")),
+    ),
+    "pod-refused": Fault(
+        where="kubevirt",
+        help="quota or Pod Security refuses the virt-launcher pod (condition FailedCreate)",
+        parameters=(("message", "the refusal"),),
+    ),
+    "sandbox-failed": Fault(
+        where="kubevirt",
+        help="the CNI fails: a FailedCreatePodSandBox event, and the VMI stays Scheduling",
+        parameters=(("message", "the event's text"),),
+    ),
+    "vmi-failed": Fault(where="kubevirt", help="the VMI becomes Failed, `after` it was Running"),
+    "vmi-deleted": Fault(where="kubevirt", help="somebody deletes the VMI, `after` it was Running"),
+    "guest-crash": Fault(where="kubevirt", help="the guest dies, `after` it was Running"),
+    "stuck-deletion": Fault(where="kubevirt", help="the finalizer stays: the VMI is never gone"),
+    "migration": Fault(
+        where="kubevirt",
+        help="the VMI's status names another node, `after` it was Running",
+        parameters=(("to", "the other node"),),
+    ),
+    "no-agent": Fault(where="kubevirt", help="no guest agent: status.interfaces never shows an address"),
+    # The console subresource.
+    "console-drop": Fault(where="console", help="the connection drops, `after` it was opened"),
+    "console-evict": Fault(where="console", help="somebody else opens the console, `after` it was opened"),
+    "console-error": Fault(
+        where="console", help="the upgrade is refused", parameters=(("code", "HTTP status (default 500)"),)
+    ),
+    "console-idle": Fault(where="console", help="a load balancer drops a connection idle for `after`"),
+    "console-shred": Fault(where="console", help="each byte comes in a frame of its own"),
+    "console-late-eof": Fault(where="console", help="the upgrade succeeds, and the connection ends at once"),
+    # Inside the guest.
+    "slow-boot": Fault(where="guest", help="the login prompt comes `after` that much longer"),
+    "torn-prompt": Fault(where="guest", help="cloud-init's lines tear the login prompt apart"),
+    "kernel-noise": Fault(where="guest", help="kernel messages on the console between and inside lines"),
+    "last-failed-login": Fault(where="guest", help="'Last failed login:' above the prompt"),
+    "already-logged-in": Fault(where="guest", help="the console is in the middle of an earlier command"),
+    "silent": Fault(where="guest", help="the guest never prints anything"),
+    "login-refused": Fault(where="guest", help="the login is refused"),
+    "no-cloud-init": Fault(where="guest", help="cloud-init does not configure the interfaces"),
+    "mac-changed": Fault(where="guest", help="the guest sees another MAC than the VMI says"),
+    "ping-missing": Fault(where="guest", help="ping: not found"),
+    "ping-not-permitted": Fault(where="guest", help="ping: permission denied"),
+    "address-taken": Fault(where="guest", help="a stranger on the network answers for the guest's address"),
+    "no-dhcp": Fault(where="guest", help="DHCP requests are not answered"),
+}
