@@ -1,0 +1,113 @@
+"""Time: one monotonic deadline through every wait, and one token that ends them all early."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Stop:
+    """Asks every wait of the run to end. Thread-safe; ``set`` is safe in a signal handler's main thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.reason = ""
+
+    def set(self, reason: str) -> None:
+        """Stop; the first reason is kept."""
+        if not self._event.is_set():
+            self.reason = reason
+            self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most ``seconds``; True as soon as somebody asked to stop."""
+        return self._event.wait(max(0.0, seconds))
+
+
+class Deadline:
+    """A budget of ``seconds`` by the monotonic clock, so that a jump of the wall clock changes nothing.
+
+    It runs from its making, or, with ``paused=True``, only inside ``running()`` (re-entrant, from any thread).
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        stop: Stop | None = None,
+        paused: bool = False,
+        parent: Deadline | None = None,
+    ) -> None:
+        self.seconds = seconds
+        self.stop = stop if stop is not None else Stop()
+        self._parent = parent
+        self._lock = threading.Lock()
+        self._users = 0 if paused else 1
+        self._spent = 0.0
+        self._since = time.monotonic()
+
+    def limit(self, seconds: float) -> Deadline:
+        """Return a deadline of at most ``seconds`` within this one (the same stop); it starts now."""
+        return Deadline(seconds, stop=self.stop, parent=self)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let the clock run inside."""
+        with self._lock:
+            if self._users == 0:
+                self._since = time.monotonic()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._spent += time.monotonic() - self._since
+
+    def spent(self) -> float:
+        """Seconds of the budget that are gone."""
+        with self._lock:
+            return self._spent + (time.monotonic() - self._since if self._users else 0.0)
+
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        own = max(0.0, self.seconds - self.spent())
+        return own if self._parent is None else min(own, self._parent.remaining())
+
+    def expired(self) -> bool:
+        """Whether nothing is left."""
+        return self.remaining() <= 0.0
+
+    def check(self, waiting_for: str) -> None:
+        """Raise ``InterruptedRunError`` when stopped, ``CheckupTimeoutError`` when nothing is left."""
+        if self.stop.is_set():
+            raise InterruptedRunError(f"{self.stop.reason} while waiting for {waiting_for}")
+        if self.expired():
+            raise CheckupTimeoutError(
+                f"timed out after {format_duration(round(self.whole_seconds * 1e9))} waiting for {waiting_for}"
+            )
+
+    @property
+    def whole_seconds(self) -> float:
+        """The budget that ran out: the parent's when that is over, else this one's."""
+        if self._parent is not None and self._parent.expired():
+            return self._parent.whole_seconds
+        return self.seconds
+
+    def pause(self, seconds: float, waiting_for: str) -> None:
+        """Wait ``seconds``, or less when stopped or over; then as ``check``."""
+        self.stop.wait(min(seconds, self.remaining()))
+        self.check(waiting_for)

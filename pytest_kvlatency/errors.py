@@ -1,0 +1,133 @@
+"""Every cause a check can have, as a public exception. ``kind`` is the ``failureKind`` of the reports.
+
+ERROR (set-up): ``ConfigError``, ``PermissionDeniedError``, ``ProvisionError``, ``GuestError``,
+``CheckupTimeoutError``, ``InterruptedRunError``, ``TeardownError``. FAILED (call): ``ConnectivityError`` and
+``LimitExceeded``, which share the base ``CheckFailedError``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+FailureKind = Literal[
+    "config",
+    "permission",
+    "provision",
+    "guest",
+    "connectivity",
+    "loss",
+    "latency",
+    "assertion",
+    "timeout",
+    "interrupted",
+    "teardown",
+]
+Stage = Literal["config", "setup", "run", "teardown"]
+
+
+class KvLatencyError(Exception):
+    """A check could not be made or did not hold.
+
+    ``reason`` is one line of cause, without its stage; ``hint`` the way out; ``transcript`` the end of the guest's
+    console output, escaped by whoever shows it. ``stage`` prefixes the reason in reports (``setup: …``).
+    """
+
+    kind: FailureKind = "config"
+    stage: Stage = "setup"
+
+    def __init__(
+        self, reason: str, *, hint: str = "", transcript: str = "", stage: Stage | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+        self.transcript = transcript
+        if stage is not None:
+            self.stage = stage
+
+    @property
+    def failure_reason(self) -> str:
+        """The reason as reports give it: with its stage in front."""
+        return f"{self.stage}: {self.reason}"
+
+
+class ConfigError(KvLatencyError):
+    """Something asked for is wrong or does not exist: an option, a NAD, a ConfigMap's parameter."""
+
+    kind: FailureKind = "config"
+    stage: Stage = "config"
+
+
+class PermissionDeniedError(KvLatencyError):
+    """The cluster refused a request (401, 403); the reason names verb, resource and namespace."""
+
+    kind: FailureKind = "permission"
+
+
+class ProvisionError(KvLatencyError):
+    """A VMI could not be brought up: unschedulable, image, quota, no KubeVirt, failed, gone."""
+
+    kind: FailureKind = "provision"
+
+
+class GuestError(KvLatencyError):
+    """The VMI runs, but its guest cannot be used: no login, no address, no ping."""
+
+    kind: FailureKind = "guest"
+
+
+class CheckupTimeoutError(KvLatencyError):
+    """The checkup's time was over; the reason says what it was waiting for."""
+
+    kind: FailureKind = "timeout"
+
+
+class InterruptedRunError(KvLatencyError):
+    """The run was stopped from outside (SIGTERM, SIGINT, ``-x``) while this check waited."""
+
+    kind: FailureKind = "interrupted"
+
+
+class TeardownError(KvLatencyError):
+    """Something that was created could not be removed; the reason names it."""
+
+    kind: FailureKind = "teardown"
+    stage: Stage = "teardown"
+
+
+class CheckFailedError(KvLatencyError):
+    """The check was made, and the network did not hold it."""
+
+    kind: FailureKind = "connectivity"
+    stage: Stage = "run"
+
+
+class ConnectivityError(CheckFailedError):
+    """Not a single reply came back."""
+
+
+class LimitExceeded(CheckFailedError):  # noqa: N818 - the contract's name
+    """A limit was exceeded. ``kind`` is ``latency`` or ``loss``."""
+
+    def __init__(self, reason: str, *, kind: Literal["latency", "loss"] = "latency", hint: str = "") -> None:
+        super().__init__(reason, hint=hint)
+        self.kind = kind
+
+
+class CommandError(GuestError):
+    """A command in the guest ended with a non-zero status, and ``check=True`` was given."""
+
+    stage: Stage = "run"
+
+    def __init__(self, *, command: str, exit_status: int, output: str) -> None:
+        super().__init__(f"command {command!r} ended with exit status {exit_status}", transcript=output)
+        self.command = command
+        self.exit_status = exit_status
+        self.output = output
+
+
+class NoValue(KvLatencyError):  # noqa: N818 - the contract's name
+    """A number cannot be given, e.g. ``p99 needs 100 samples, got 50: --kv-sample-duration 10s``."""
+
+    stage: Stage = "run"
+    kind: FailureKind = "assertion"

@@ -1,0 +1,211 @@
+"""The words of the project as frozen data: what is to be checked, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.errors import FailureKind, Stage
+
+Side = Literal["source", "target"]
+Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "notrun"]
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class NadRef:
+    """A NetworkAttachmentDefinition by its full name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePair:
+    """Two nodes by name, or, with both ``None``, two different ones of the scheduler's choice (``auto``)."""
+
+    source: str | None = None
+    target: str | None = None
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the scheduler chooses."""
+        return self.source is None
+
+    def __str__(self) -> str:
+        return "auto" if self.source is None else f"{self.source}:{self.target}"
+
+
+AUTO = NodePair()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is accepted; ``None`` is no limit. A number equal to its limit is within it."""
+
+    max_latency_ns: int | None = None
+    max_avg_ns: int | None = None
+    max_p99_ns: int | None = None
+    max_loss_percent: float | None = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PingParameters:
+    """How to ping. ``packet_size`` is the ICMP payload in bytes; ``warmup`` the replies waited for before."""
+
+    sample_duration_ns: int = 5_000_000_000
+    interval_ns: int = 100_000_000
+    packet_size: int = 56
+    dont_fragment: bool = False
+    warmup: int = 1
+
+    @property
+    def count(self) -> int:
+        """Pings of the sample: duration over interval, at least one."""
+        return max(1, self.sample_duration_ns // self.interval_ns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestSpec:
+    """What a VMI is made of, apart from NAD and node. Guests with equal specs can be shared.
+
+    ``image`` None is the profile's own; ``binding`` may be ``auto``; ``subnet`` None is a block of 198.18.0.0/15.
+    """
+
+    profile: str = "alpine"
+    image: str | None = None
+    binding: str = "auto"
+    subnet: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One NAD and one node pair, with limits and ping parameters: what one test item asks."""
+
+    nad: NadRef
+    pair: NodePair
+    limits: Limits = Limits()
+    ping: PingParameters = PingParameters()
+    guest: GuestSpec = GuestSpec()
+
+    @property
+    def id(self) -> str:
+        """The id of its test item: ``default/blue-network-worker1:worker2``."""
+        return f"{self.nad}-{self.pair}"
+
+    @property
+    def measurement_key(self) -> tuple[NadRef, NodePair, PingParameters, GuestSpec]:
+        """Checks with equal keys can share one measurement: they differ in limits only."""
+        return (self.nad, self.pair, self.ping, self.guest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleEndpoint:
+    """Where and how to reach a VMI's console: what the REST client would use for the same server.
+
+    ``headers`` hold credentials and are asked for anew for each connection by whoever makes this; ``ca_file``,
+    ``cert_file``, ``key_file`` are paths; ``proxy`` is a URL. ``repr`` shows no credential.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool = True
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+    proxy: str | None = None
+    proxy_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PingResult:
+    """What one run of ping said. ``samples_ns`` are the RTTs in order of their sequence numbers.
+
+    Duplicates and late replies are counted, and are no samples. ``duration_seconds`` is by the tool's own clock.
+    """
+
+    transmitted: int
+    received: int
+    duplicates: int = 0
+    errors: int = 0
+    samples_ns: tuple[int, ...] = ()
+    duration_seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    transcript: str = field(default="", repr=False)
+
+    @property
+    def loss_percent(self) -> float:
+        """Loss by the counters, in percent; 100 when nothing was transmitted."""
+        if self.transmitted <= 0:
+            return 100.0
+        return 100.0 * (self.transmitted - min(self.received, self.transmitted)) / self.transmitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestFacts:
+    """One end of a measurement as it really was."""
+
+    vmi_name: str
+    namespace: str
+    node: str
+    address: str
+    interface: str = ""
+    mac: str = ""
+    notes: tuple[str, ...] = ()
+    software_emulation: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """Seconds each stage took; ``None`` where it did not happen (or not yet). For both ends: the longer."""
+
+    create: float | None = None
+    running: float | None = None
+    login: float | None = None
+    measure: float | None = None
+    delete: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a check is not good: kind, one line of reason (without its stage), way out and transcript's end."""
+
+    kind: FailureKind
+    stage: Stage
+    reason: str
+    hint: str = ""
+    transcript: str = ""
+
+    @property
+    def failure_reason(self) -> str:
+        """With its stage in front, as in every report."""
+        return f"{self.stage}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What came of one check: the numbers, where there are any, and the network's verdict.
+
+    ``result`` is None when nothing was measured. ``failures`` is empty exactly when the verdict is good.
+    """
+
+    check: Check
+    binding: str | None = None
+    source: GuestFacts | None = None
+    target: GuestFacts | None = None
+    result: PingResult | None = None
+    warmup_seconds: float | None = None
+    failures: tuple[Failure, ...] = ()
+    timings: Timings = Timings()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        """The network's verdict."""
+        return self.result is not None and not self.failures
