@@ -1,4 +1,4 @@
-"""What a lab consists of, as frozen data. Pure: no I/O beyond reading the one YAML text it is given."""
+"""What a lab consists of, as frozen data. ``specfile`` reads it from YAML."""
 
 from __future__ import annotations
 
@@ -69,11 +69,14 @@ class NetworkSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class LinkSpec:
-    """The quality between two nodes (equal: guests of one node), on one network (``None``: on all)."""
+    """The link between two nodes (equal: guests of one node), on one network (``None``: on all).
+
+    ``overrides`` holds only what the entry gives: fields of ``LinkQuality`` by name. The rest is the network's.
+    """
 
     between: tuple[str, str]
-    network: str | None
-    quality: LinkQuality
+    network: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
