@@ -1,0 +1,364 @@
+"""Requests to the API server: retried while that can help, refused with the way out when it cannot."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import urllib3
+import urllib3.exceptions
+
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    ConfigError,
+    InterruptedRunError,
+    PermissionDeniedError,
+)
+from pytest_kvlatency.kube import kubeconfig as config
+from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.transport import Answer, Transport
+from pytest_kvlatency.model import ConsoleEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_kvlatency.deadline import Deadline, Stop
+
+RETRIED: Final = frozenset({429, 500, 502, 503, 504})
+# Seconds of trouble that one request outlasts: a restart of a lone API server, not a lost one.
+PATIENCE: Final = 60.0
+# A server that never answered is given less: its address is more likely wrong than its health poor.
+FIRST_CONTACT: Final = 3.0
+_CONNECT_TIMEOUT: Final = 5.0
+_READ_TIMEOUTS: Final = (5.0, 10.0, 20.0, 30.0)
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+class KubeClient:
+    """One cluster. Thread-safe. No method, message or ``repr`` of it gives a credential away."""
+
+    def __init__(self, access: config.Access, *, stop: Stop | None = None) -> None:
+        self._access = access
+        self._lock = threading.Lock()
+        self._transport = Transport(access.load())
+        self._contacted = False
+        self._denied: set[tuple[str, str, str, str | None]] = set()
+        self.stop = stop
+        self.namespace = access.namespace
+        self.in_cluster = access.in_cluster
+
+    @classmethod
+    def connect(
+        cls, *, kubeconfig: Path | None = None, context: str | None = None, stop: Stop | None = None
+    ) -> KubeClient:
+        """Find the cluster and its credentials; contacts nothing yet. Raises ``ConfigError``."""
+        return cls(config.resolve(kubeconfig, context), stop=stop)
+
+    def __repr__(self) -> str:
+        return f"KubeClient({self.server!r})"
+
+    @property
+    def server(self) -> str:
+        """URL of the API server, without anything that its user part may hold."""
+        parts = urlsplit(self._transport.configuration.host)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+
+    @property
+    def origin(self) -> str:
+        """Where the choice of cluster comes from, e.g. ``kubeconfig /home/me/.kube/config, context 'lab'``."""
+        return self._access.origin
+
+    @property
+    def pod_namespace(self) -> str | None:
+        """The namespace of the pod that this process runs in, or None outside one."""
+        return config.pod_namespace()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        deadline: Deadline,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        ok_missing: bool = False,
+        patience: float = PATIENCE,
+    ) -> dict[str, Any]:
+        """Send a request until it is answered; return the JSON object of the answer (``{}`` when there is none).
+
+        429, 500, 502, 503, 504, lost connections and time-outs are tried again with growing pauses (or as
+        Retry-After says) for ``patience`` seconds at most, within the deadline. So a POST may be sent twice: the
+        caller tells its own object from a stranger's (409). ``ok_missing``: 404 gives ``{}``.
+
+        Raises ``PermissionDeniedError`` (401, or 403 of a missing permission), ``KubeApiError`` (other answers),
+        its ``ApiUnavailableError`` (patience is over), ``ConfigError`` (the server was never reached),
+        ``CheckupTimeoutError`` and ``InterruptedRunError`` (the deadline's).
+        """
+        wanted = paths.target(method, path)
+        what = str(wanted)
+        content = None if body is None else json.dumps(body).encode()
+        headers = {}
+        if content is not None:
+            default = _MERGE_PATCH if method == "PATCH" else "application/json"
+            headers["Content-Type"] = content_type or default
+        url = f"{path}?{urlencode(query)}" if query else path
+        budget = deadline.limit(patience)
+        renewed = False
+        attempt = 0
+        while True:
+            deadline.check(f"the API server ({what})")
+            transport = self._transport
+            answer: Answer | None = None
+            problem = ""
+            try:
+                answer = transport.exchange(
+                    method,
+                    url,
+                    body=content,
+                    headers=headers,
+                    connect_timeout=min(_CONNECT_TIMEOUT, max(0.05, deadline.remaining())),
+                    read_timeout=min(
+                        _READ_TIMEOUTS[min(attempt, len(_READ_TIMEOUTS) - 1)], max(0.05, deadline.remaining())
+                    ),
+                )
+            except urllib3.exceptions.HTTPError as error:
+                problem = self._problem(error)
+            if answer is not None:
+                self._contacted = True
+                if 200 <= answer.status < 300:
+                    return answer.json() or {}
+                if answer.status == 401 and not renewed:
+                    renewed = True
+                    self._renew(transport)
+                    continue
+                if answer.status == 404 and ok_missing:
+                    return {}
+                if answer.status not in RETRIED:
+                    raise self._refusal(answer, wanted)
+                problem = f"{answer.status} {_words(answer)}".rstrip()
+            if not self._contacted and budget.spent() >= FIRST_CONTACT:
+                raise ConfigError(
+                    f"the API server {self.server} cannot be reached: {problem}",
+                    hint=f"The cluster comes from {self.origin}: check its server, or choose another with "
+                    "--kv-kubeconfig or --kv-context.",
+                )
+            pause = _pause(attempt, answer)
+            attempt += 1
+            if pause >= budget.remaining() and deadline.remaining() > budget.remaining():
+                raise ApiUnavailableError(
+                    f"the API server {self.server} did not {what}, tried {attempt} times in "
+                    f"{budget.spent():.0f} s: {problem}",
+                    status=answer.status if answer is not None else 0,
+                    message=problem,
+                    hint=_unavailable_hint(wanted, problem),
+                )
+            try:
+                deadline.pause(pause, f"the API server ({what})")
+            except CheckupTimeoutError as error:
+                raise CheckupTimeoutError(f"{error.reason}, which last said: {problem}") from error
+
+    def optional(
+        self,
+        path: str,
+        *,
+        deadline: Deadline,
+        query: Mapping[str, str] | None = None,
+        patience: float = 3.0,
+    ) -> dict[str, Any] | None:
+        """GET what makes a diagnosis better, or a message kinder: None when it cannot be had.
+
+        A permission that is missing once is not asked for again.
+        """
+        wanted = paths.target("GET", path)
+        key = (wanted.verb, wanted.group, wanted.resource, wanted.namespace)
+        if key in self._denied:
+            return None
+        try:
+            return self.request("GET", path, deadline=deadline, query=query, patience=patience)
+        except PermissionDeniedError:
+            self._denied.add(key)
+        except (KubeApiError, CheckupTimeoutError, InterruptedRunError):
+            pass
+        return None
+
+    def optional_text(
+        self, path: str, *, deadline: Deadline, query: Mapping[str, str] | None = None
+    ) -> str | None:
+        """GET text, such as a container's log: None when it cannot be had. One attempt."""
+        url = f"{path}?{urlencode(query)}" if query else path
+        if deadline.expired():
+            return None
+        try:
+            answer = self._transport.exchange(
+                "GET",
+                url,
+                body=None,
+                headers={"Accept": "*/*"},
+                connect_timeout=min(_CONNECT_TIMEOUT, deadline.remaining()),
+                read_timeout=min(_READ_TIMEOUTS[0], deadline.remaining()),
+            )
+        except urllib3.exceptions.HTTPError:
+            return None
+        return answer.body.decode(errors="replace") if answer.status == 200 else None
+
+    def stream(self, path: str, *, query: Mapping[str, str], read_timeout: float) -> urllib3.BaseHTTPResponse:
+        """Open an answer that goes on, such as a watch; one attempt. Raises as ``request`` does, or ``HTTPError``."""
+        response = self._transport.open(
+            "GET",
+            f"{path}?{urlencode(query)}",
+            body=None,
+            headers={},
+            connect_timeout=_CONNECT_TIMEOUT,
+            read_timeout=read_timeout,
+        )
+        if response.status != 200:
+            answer = Answer(status=response.status, headers={}, body=response.read())
+            response.release_conn()
+            raise self._refusal(answer, paths.target("GET", path, watch="watch" in query))
+        return response
+
+    def console_endpoint(self, namespace: str, vmi_name: str) -> ConsoleEndpoint:
+        """Return how to reach a VMI's console: server, credentials, trust and proxy as for any request.
+
+        Ask for each connection anew: credentials are refreshed here.
+        """
+        transport = self._transport
+        settings = transport.configuration
+        base = settings.host.rstrip("/")
+        scheme, _, rest = base.partition("://")
+        path = paths.namespaced(paths.SUBRESOURCES, namespace, "virtualmachineinstances", vmi_name, "console")
+        return ConsoleEndpoint(
+            url=f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}",
+            headers=transport.credentials(),
+            verify=settings.verify_ssl,
+            ca_file=settings.ssl_ca_cert or None,
+            cert_file=settings.cert_file or None,
+            key_file=settings.key_file or None,
+            server_name=settings.tls_server_name or None,
+            proxy=transport.proxy,
+            proxy_headers=dict(settings.proxy_headers or {}) if transport.proxy else {},
+        )
+
+    def _renew(self, used: Transport) -> None:
+        """Read credentials anew: a token file was rotated, or a token expired before its time."""
+        with self._lock:
+            if self._transport is used:
+                self._transport = Transport(self._access.load())
+
+    def _problem(self, error: urllib3.exceptions.HTTPError) -> str:
+        """Words for a request without an answer; raises for what does not get better."""
+        words = _error_words(error)
+        if isinstance(error, urllib3.exceptions.SSLError):
+            raise ConfigError(
+                f"the API server {self.server} cannot be trusted: {words}",
+                hint=f"The certificate authority comes from {self.origin}: check certificate-authority there.",
+            ) from error
+        if isinstance(error, (urllib3.exceptions.LocationParseError, urllib3.exceptions.URLSchemeUnknown)):
+            raise ConfigError(
+                f"the API server's address {self.server!r} is not a URL (from {self.origin})"
+            ) from error
+        return words
+
+    def _refusal(self, answer: Answer, wanted: paths.Target) -> Exception:
+        """Return the typed error of an answer that trying again does not change."""
+        status = answer.json() or {}
+        is_status = status.get("kind") == "Status"
+        message = _words(answer)
+        if answer.status == 401:
+            return PermissionDeniedError(
+                f"{self.server} does not accept the credentials (401 {message or 'Unauthorized'}): cannot {wanted}",
+                hint=f"The credentials come from {self.origin}: log in again, or choose another.",
+            )
+        if answer.status == 403 and not is_admission(message):
+            return self._denial(wanted, message)
+        return KubeApiError(
+            f"cannot {wanted}: {message or 'no reason given'} ({answer.status})",
+            status=answer.status,
+            api_reason=str(status.get("reason") or "Unknown") if is_status else "",
+            message=message,
+            hint=_missing_hint(wanted, self.server) if answer.status == 404 and not is_status else "",
+        )
+
+    def _denial(self, wanted: paths.Target, message: str) -> PermissionDeniedError:
+        who = ""
+        if 'User "' in message:
+            user = message.partition('User "')[2].partition('"')[0]
+            if user == "system:anonymous":
+                return PermissionDeniedError(
+                    f"{self.server} takes this for an anonymous request: cannot {wanted}",
+                    hint=f"No credentials were sent: check the user in {self.origin}.",
+                )
+            who = f"{user} "
+        return PermissionDeniedError(
+            f"{who}may not {wanted}".strip(),
+            hint=f"Bind it a role with this rule:\n{wanted.rule}",
+        )
+
+
+def is_admission(message: str) -> bool:
+    """Whether a 403 is the word of an admission plugin (quota, policy, webhook), not of a missing permission.
+
+    The authorizer's own words are ``… is forbidden: User "NAME" cannot VERB resource …``.
+    """
+    if 'User "' in message and '" cannot ' in message:
+        return False
+    return "is forbidden: " in message or "denied" in message or "being terminated" in message
+
+
+def _words(answer: Answer) -> str:
+    """The server's words: a Status object's message, or the beginning of whatever else it sent."""
+    status = answer.json()
+    if status is not None:
+        return str(status.get("message") or status.get("reason") or "")
+    return " ".join(answer.body.decode(errors="replace").split())[:200]
+
+
+def _error_words(error: BaseException) -> str:
+    """What a failed connection says, without urllib3's wrapping and the objects' addresses in it."""
+    cause: BaseException = error
+    while True:
+        inner = cause.__cause__ or cause.__context__
+        if not isinstance(inner, (OSError, urllib3.exceptions.HTTPError)):
+            break
+        cause = inner
+    text = getattr(cause, "strerror", None) or str(cause)
+    return text.rpartition(">: ")[2] or type(cause).__name__
+
+
+def _pause(attempt: int, answer: Answer | None) -> float:
+    """Seconds until the next attempt: as Retry-After says, else growing, spread so that threads do not march."""
+    told = answer.headers.get("retry-after", "") if answer is not None else ""
+    if told.isdigit():
+        return max(_FIRST_PAUSE, float(told))
+    pause = float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))
+    return pause * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+
+
+def _missing_hint(wanted: paths.Target, server: str) -> str:
+    names = {
+        "kubevirt.io": "KubeVirt's API (kubevirt.io/v1)",
+        "subresources.kubevirt.io": "KubeVirt's console API (subresources.kubevirt.io/v1)",
+        "k8s.cni.cncf.io": "The API of NetworkAttachmentDefinitions (k8s.cni.cncf.io/v1)",
+    }
+    name = names.get(wanted.group)
+    if name is None:
+        return f"{server} does not seem to be a Kubernetes API server."
+    return f"{name} is not served by {server}: check `kubectl api-resources --api-group={wanted.group}`."
+
+
+def _unavailable_hint(wanted: paths.Target, problem: str) -> str:
+    if "kubevirt" in wanted.group and "webhook" in problem:
+        return "KubeVirt's API is down: check `kubectl get pods -A -l kubevirt.io=virt-api`."
+    return ""

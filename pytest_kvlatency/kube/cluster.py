@@ -1,0 +1,50 @@
+"""What the cluster is: server, versions, and whether it is a lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.kube import paths
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.client import KubeClient
+
+# The lab describes itself here, on its KubeVirt object, e.g. "sim" or "qemu (TCG)".
+LAB_ANNOTATION: Final = "kvlatency.lab/guests"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterFacts:
+    """The facts of the reports; None is unknown. ``lab`` holds ``guests`` when the cluster is a lab."""
+
+    server: str
+    kubernetes_version: str | None = None
+    kubevirt_version: str | None = None
+    lab: dict[str, str] | None = None
+
+
+def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
+    """Ask for the versions, which any authenticated user may; what cannot be had is None.
+
+    Raises ``ConfigError`` when the server cannot be reached, ``PermissionDeniedError`` when it refuses the
+    credentials.
+    """
+    version = client.request("GET", "/version", deadline=deadline)
+    listed = client.optional(f"{paths.KUBEVIRT}/kubevirts", deadline=deadline) or {}
+    objects: list[dict[str, Any]] = listed.get("items") or []
+    kubevirt, lab = None, None
+    if objects:
+        kubevirt = (objects[0].get("status") or {}).get("observedKubeVirtVersion")
+        guests = (objects[0].get("metadata", {}).get("annotations") or {}).get(LAB_ANNOTATION)
+        lab = None if guests is None else {"guests": str(guests)}
+    if kubevirt is None:
+        answer = client.optional(f"{paths.SUBRESOURCES}/version", deadline=deadline) or {}
+        kubevirt = answer.get("gitVersion")
+    return ClusterFacts(
+        server=client.server,
+        kubernetes_version=version.get("gitVersion"),
+        kubevirt_version=kubevirt,
+        lab=lab,
+    )

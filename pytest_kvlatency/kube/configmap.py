@@ -1,0 +1,166 @@
+"""The checkup's ConfigMap: read its parameters, write its ``status.*`` keys and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.errors import PermissionDeniedError
+from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.errors import (
+    ConfigMapError,
+    ConfigMapImmutableError,
+    ConfigMapMissingError,
+    ConfigMapTooLargeError,
+    KubeApiError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.client import KubeClient
+
+_STATUS: Final = "status."
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigMapRef:
+    """A ConfigMap by its full name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigMapData:
+    """A ConfigMap as read; ``data`` is empty when it holds none."""
+
+    ref: ConfigMapRef
+    data: Mapping[str, str]
+    uid: str
+    resource_version: str
+    immutable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    whole: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class ConfigMaps:
+    """Reads and writes ConfigMaps; remembers whether it may patch. Thread-safe for different ConfigMaps."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._may_patch = True
+
+    def read(self, ref: ConfigMapRef, deadline: Deadline) -> ConfigMapData:
+        """Read it. Raises ``ConfigMapMissingError``, ``PermissionDeniedError``."""
+        try:
+            return _data(ref, self._client.request("GET", _path(ref), deadline=deadline))
+        except KubeApiError as error:
+            if error.status != 404:
+                raise
+            raise ConfigMapMissingError(
+                f"ConfigMap {ref} does not exist",
+                hint="Create it, or name another with --kv-configmap NS/NAME.",
+            ) from error
+
+    def write_status(
+        self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
+    ) -> ConfigMapData:
+        """Write ``status.*`` keys (None removes one) to the ConfigMap read as ``last``; return it as it is then.
+
+        A merge patch where patching is permitted, else an update that reads again and retries on a conflict. Other
+        keys stay as whoever wrote them left them. A ConfigMap of the same name but another uid is not written to.
+
+        Raises ``ConfigMapMissingError``, ``ConfigMapImmutableError``, ``ConfigMapTooLargeError``,
+        ``PermissionDeniedError``, ``ValueError`` for a key that is no status key.
+        """
+        foreign = [key for key in changes if not key.startswith(_STATUS)]
+        if foreign:
+            raise ValueError(f"only status.* keys are written, not {foreign}")
+        if last.immutable:
+            raise ConfigMapImmutableError(
+                f"ConfigMap {last.ref} is immutable: no result can be written to it",
+                hint="Make it anew without `immutable: true`.",
+            )
+        try:
+            if self._may_patch:
+                try:
+                    return self._patch(last, changes, deadline)
+                except PermissionDeniedError:
+                    self._may_patch = False
+            return self._update(last, changes, deadline)
+        except KubeApiError as error:
+            raise _typed(last.ref, error) from error
+
+    def _patch(
+        self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
+    ) -> ConfigMapData:
+        # The uid makes it a conflict if the ConfigMap was made anew meanwhile.
+        body = {"metadata": {"uid": last.uid}, "data": dict(changes)}
+        return _data(last.ref, self._client.request("PATCH", _path(last.ref), body=body, deadline=deadline))
+
+    def _update(
+        self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
+    ) -> ConfigMapData:
+        pause = _FIRST_PAUSE
+        current = last
+        while True:
+            data = {**current.data, **{key: value for key, value in changes.items() if value is not None}}
+            for key in (key for key, value in changes.items() if value is None):
+                data.pop(key, None)
+            body = {**current.whole, "data": data}
+            try:
+                return _data(
+                    last.ref, self._client.request("PUT", _path(last.ref), body=body, deadline=deadline)
+                )
+            except KubeApiError as error:
+                if error.status != 409:
+                    raise
+            deadline.pause(pause, f"ConfigMap {last.ref}, which others keep changing")
+            pause = min(_LONGEST_PAUSE, pause * 2)
+            current = self.read(last.ref, deadline)
+            if current.uid != last.uid:
+                raise _replaced(last.ref)
+            if current.immutable:
+                raise ConfigMapImmutableError(f"ConfigMap {last.ref} was made immutable meanwhile")
+
+
+def _path(ref: ConfigMapRef) -> str:
+    return paths.namespaced(paths.CORE, ref.namespace, "configmaps", ref.name)
+
+
+def _data(ref: ConfigMapRef, item: Mapping[str, Any]) -> ConfigMapData:
+    metadata = item.get("metadata") or {}
+    return ConfigMapData(
+        ref=ref,
+        data=dict(item.get("data") or {}),
+        uid=str(metadata.get("uid") or ""),
+        resource_version=str(metadata.get("resourceVersion") or ""),
+        immutable=bool(item.get("immutable")),
+        labels=dict(metadata.get("labels") or {}),
+        whole=item,
+    )
+
+
+def _replaced(ref: ConfigMapRef) -> ConfigMapMissingError:
+    return ConfigMapMissingError(f"ConfigMap {ref} was deleted and made anew while the checkup ran")
+
+
+def _typed(ref: ConfigMapRef, error: KubeApiError) -> ConfigMapError:
+    if error.status == 404:
+        return ConfigMapMissingError(f"ConfigMap {ref} was deleted while the checkup ran")
+    if error.status == 409:
+        return _replaced(ref)
+    if error.status == 413 or "Too long" in error.message or "must have at most" in error.message:
+        return ConfigMapTooLargeError(f"ConfigMap {ref} would be too large with the result: {error.message}")
+    if "immutable" in error.message:
+        return ConfigMapImmutableError(f"ConfigMap {ref} is immutable: {error.message}")
+    return ConfigMapError(
+        f"ConfigMap {ref} cannot be written: {error.message or error.reason}", hint=error.hint
+    )

@@ -1,0 +1,170 @@
+"""From what a VMI's object and events say to the cause why it does not run. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pytest_kvlatency.kube.state import VmiHandle, VmiState
+
+# Seconds that a trouble must last to be the cause: a node may be scaling up; quota may be given back by a VMI
+# that is just being deleted.
+UNSCHEDULABLE_LASTS: Final = 10.0
+FAILED_CREATE_LASTS: Final = 5.0
+# What registries and container runtimes say when another try gets the same answer.
+_HOPELESS_PULL: Final = re.compile(
+    r"not found|unauthorized|manifest unknown|access (to the resource )?(is )?denied|authentication required|"
+    r"no basic auth credentials|invalid reference|InvalidImageName|does not exist|name unknown|403 Forbidden",
+    re.IGNORECASE,
+)
+_PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What may be the cause: it is, once it has lasted ``lasts`` seconds (None: only a time-out makes it one)."""
+
+    key: str
+    reason: str
+    hint: str = ""
+    lasts: float | None = 0.0
+
+
+def trouble(handle: VmiHandle, state: VmiState | None) -> Trouble | None:
+    """Say what keeps a VMI from running, if its object shows anything; ``state`` None: there is no such VMI."""
+    if state is None or (handle.uid and state.uid != handle.uid):
+        return Trouble(
+            key="gone",
+            reason=f"VMI {handle} is gone: somebody deleted it",
+            hint=f"Look for who deletes VMIs in namespace {handle.namespace}.",
+        )
+    if state.deleting:
+        return Trouble(key="deleting", reason=f"VMI {handle} is being deleted by somebody")
+    if state.phase in ("Failed", "Succeeded"):
+        return _ended(handle, state)
+    return _unscheduled(handle, state) or _unsynchronized(handle, state)
+
+
+def _ended(handle: VmiHandle, state: VmiState) -> Trouble:
+    words = [
+        f"{condition.reason}: {condition.message}".strip(": ")
+        for condition in state.conditions.values()
+        if condition.status == "False" and (condition.message or condition.reason)
+    ]
+    told = f" ({'; '.join(dict.fromkeys(words))})" if words else ""
+    where = f" on node {state.node}" if state.node else ""
+    what = "has failed" if state.phase == "Failed" else "has ended: its guest powered off"
+    return Trouble(
+        key=state.phase,
+        reason=f"VMI {handle} {what}{where}{told}",
+        hint=f"See `kubectl describe vmi -n {handle.namespace} {handle.name}` with --kv-keep failed.",
+    )
+
+
+def _unscheduled(handle: VmiHandle, state: VmiState) -> Trouble | None:
+    condition = state.condition("PodScheduled")
+    if condition is None or condition.status != "False" or condition.reason != "Unschedulable":
+        return None
+    return Trouble(
+        key="Unschedulable",
+        reason=f"VMI {handle} cannot be scheduled: {condition.message or 'the scheduler gives no reason'}",
+        hint="Choose other nodes with --kv-nodes, or tolerate their taints with --kv-toleration.",
+        lasts=UNSCHEDULABLE_LASTS,
+    )
+
+
+def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
+    condition = state.condition("Synchronized")
+    if condition is None or condition.status != "False":
+        return None
+    reason, message = condition.reason, condition.message
+    if reason in _PULL_REASONS:
+        certain = reason != "ErrImagePull" or _HOPELESS_PULL.search(message)
+        return Trouble(
+            key=reason,
+            reason=f"the image of VMI {handle} cannot be pulled: {message or reason} ({reason})",
+            hint="Name an image that the nodes can pull with --kv-image, and its credentials with "
+            "--kv-image-pull-secret.",
+            lasts=0.0 if certain else None,
+        )
+    if reason == "FailedCreate":
+        return Trouble(
+            key=reason,
+            reason=f"the pod of VMI {handle} is refused: {message or 'no reason given'}",
+            hint=refusal_hint(message, handle.namespace),
+            lasts=FAILED_CREATE_LASTS,
+        )
+    return Trouble(key=reason, reason=f"VMI {handle}: {reason}: {message}".rstrip(": "), lasts=None)
+
+
+def refusal_hint(message: str, namespace: str) -> str:
+    """Say the way out of a refusal by quota, limit range, Pod Security or another policy."""
+    lowered = message.lower()
+    if "exceeded quota" in lowered or "must specify" in lowered:
+        return f"See `kubectl describe resourcequota -n {namespace}`, or choose another --kv-namespace."
+    if "podsecurity" in lowered:
+        return (
+            f"Label namespace {namespace} with pod-security.kubernetes.io/enforce=privileged, "
+            "or choose another --kv-namespace."
+        )
+    if "usage per" in lowered:
+        return f"See `kubectl describe limitrange -n {namespace}`, or choose another --kv-namespace."
+    if "being terminated" in lowered:
+        return "The namespace is being deleted: choose another with --kv-namespace."
+    return f"A policy of the cluster refuses it in namespace {namespace}; choose another with --kv-namespace."
+
+
+def is_mac_refusal(message: str) -> bool:
+    """Whether an admission webhook's words say that the MAC is taken or out of range (KubeMacPool)."""
+    lowered = message.lower()
+    return "denied the request" in lowered and ("kubemacpool" in lowered or "mac address" in lowered)
+
+
+def warnings_of(events: Iterable[Mapping[str, Any]], handle: VmiHandle) -> list[str]:
+    """The warnings about a VMI and its pod as ``Reason: message``, the latest last, each once."""
+    pod = f"virt-launcher-{handle.name}-"
+    found: list[tuple[str, str]] = []
+    for event in events:
+        involved = event.get("involvedObject") or {}
+        name = str(involved.get("name", ""))
+        if event.get("type") != "Warning" or not (name == handle.name or name.startswith(pod)):
+            continue
+        time = event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp") or ""
+        words = " ".join(str(event.get("message", "")).split())
+        found.append((str(time), f"{event.get('reason', '')}: {words}"))
+    return list(dict.fromkeys(text for _, text in sorted(found, key=lambda entry: entry[0])))
+
+
+def stuck(handle: VmiHandle, state: VmiState | None, seconds: float, warnings: Sequence[str] | None) -> str:
+    """Say where a VMI stood when time was over. ``warnings`` None: its events may not be read."""
+    if state is None:
+        return f"VMI {handle} was not seen"
+    phase = state.phase or "no phase"
+    node = f" on node {state.node}" if state.node else ""
+    parts = [f"VMI {handle} is {phase}{node} for {seconds:.0f} s"]
+    known = trouble(handle, state)
+    if known is not None:
+        parts.append(known.reason)
+    if warnings:
+        parts.append(" | ".join(warnings[-2:]))
+    elif warnings is None and state.phase in ("Scheduling", "Scheduled"):
+        parts.append(candidates(handle))
+    return "; ".join(parts)
+
+
+def candidates(handle: VmiHandle) -> str:
+    """What a VMI that stays Scheduling usually suffers from, where the pod's events may not be read."""
+    nad = handle.nad
+    if nad is None:
+        return "its pod does not start"
+    text = f"its pod does not start: the network of NAD {nad} may be missing on the node"
+    if nad.namespace not in (handle.namespace, "default"):
+        text += (
+            f", or Multus' namespace isolation keeps NAD {nad} from namespace {handle.namespace} "
+            f"(use a NAD of {handle.namespace} or default)"
+        )
+    return text

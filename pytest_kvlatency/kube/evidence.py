@@ -1,0 +1,63 @@
+"""What may help to understand a failure: the VMI's object, events, its pod, its boot log; where they may be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.kube import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.state import VmiHandle
+
+_CONSOLE_CONTAINER: Final = "guest-console-log"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """None is: could not be had."""
+
+    vmi: Mapping[str, Any] | None = None
+    events: tuple[Mapping[str, Any], ...] | None = None
+    pod: Mapping[str, Any] | None = None
+    console_log: str | None = None
+
+
+def events(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> list[dict[str, Any]] | None:
+    """Return the events of a VMI and its pod, or None when they may not be read."""
+    answer = client.optional(paths.namespaced(paths.CORE, handle.namespace, "events"), deadline=deadline)
+    if answer is None:
+        return None
+    pod = f"virt-launcher-{handle.name}-"
+
+    def about(event: Mapping[str, Any]) -> bool:
+        name = str((event.get("involvedObject") or {}).get("name", ""))
+        return name == handle.name or name.startswith(pod)
+
+    return [event for event in answer.get("items") or [] if about(event)]
+
+
+def collect(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> Evidence:
+    """Collect what can be had within the deadline; raises nothing."""
+    try:
+        vmi = client.optional(paths.vmi(handle.namespace, handle.name), deadline=deadline)
+        found = events(client, handle, deadline)
+        pods = client.optional(
+            paths.namespaced(paths.CORE, handle.namespace, "pods"),
+            query={"labelSelector": f"kubevirt.io/created-by={handle.uid}"},
+            deadline=deadline,
+        )
+        items = (pods or {}).get("items") or []
+        pod = items[0] if items else None
+        log = None
+        if pod is not None:
+            path = paths.namespaced(paths.CORE, handle.namespace, "pods", pod["metadata"]["name"], "log")
+            log = client.optional_text(path, query={"container": _CONSOLE_CONTAINER}, deadline=deadline)
+    except KvLatencyError:
+        return Evidence()
+    return Evidence(vmi=vmi, events=None if found is None else tuple(found), pod=pod, console_log=log)

@@ -1,0 +1,212 @@
+"""The VMI of one guest as a manifest, its cloud-init data, and the names and labels of what we create. Pure."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from pytest_kvlatency.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_kvlatency.kube.owner import OwnerReference
+    from pytest_kvlatency.model import NadRef
+
+NAME: Final = "pytest-kvlatency"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+LABEL_RUN: Final = "pytest-kvlatency/run"
+LABEL_UID: Final = "latency-check/uid"
+ANNOTATION_EXPIRES: Final = "pytest-kvlatency/expires-at"
+ANNOTATION_REQUEST: Final = "pytest-kvlatency/request"
+INTERFACE: Final = "kvlatency"
+# KubeVirt refuses longer inline user and network data.
+MAX_INLINE_BYTES: Final = 2048
+_HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
+# As Kubernetes' generateName: no vowels, nothing that looks like something else.
+_SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+_CORE_BINDINGS: Final = ("bridge", "sriov")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmiRequest:
+    """All that one guest's VMI is made of.
+
+    ``node`` pins it; ``anti_affinity_label`` keeps it from nodes of VMIs with the same label (it gets the label
+    itself). ``tolerations`` are Kubernetes' own mappings. ``expires_at`` is RFC 3339, the time after which a
+    sweep may remove it; None for what is to be kept. ``token`` tells our own object from a stranger's of the same
+    name.
+    """
+
+    name: str
+    namespace: str
+    nad: NadRef
+    binding: str
+    mac: str
+    image: str
+    network_data: str
+    user_data: str
+    run_id: str
+    node: str | None = None
+    anti_affinity_label: tuple[str, str] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    image_pull_secret: str | None = None
+    memory: str = "128Mi"
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    owner: OwnerReference | None = None
+    architecture: str | None = None
+    expires_at: str | None = None
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+def fresh_name(prefix: str) -> str:
+    """``PREFIX-xxxxx``, e.g. ``latency-check-source-7kx2m``; at most 63 characters, as host names allow."""
+    suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+    return f"{prefix[:57].rstrip('-.')}-{suffix}"
+
+
+def fresh_mac() -> str:
+    """A random, locally administered unicast MAC, ``02:…``."""
+    return ":".join(["02", *(f"{byte:02x}" for byte in secrets.token_bytes(5))])
+
+
+def network_data(mac: str, address: str | None, *, mtu: int | None = None) -> str:
+    """cloud-init's network configuration (version 2) of the interface with this MAC.
+
+    ``address`` is an address with prefix length (``198.18.0.1/24``, ``fd00::1/64``); None: ask by DHCPv4.
+    """
+    interface: dict[str, Any] = {"match": {"macaddress": mac}}
+    if address is None:
+        interface["dhcp4"] = True
+    else:
+        interface["addresses"] = [address]
+    if mtu is not None:
+        interface["mtu"] = mtu
+    return yaml.safe_dump({"version": 2, "ethernets": {INTERFACE: interface}}, sort_keys=False)
+
+
+def user_data(config: Mapping[str, Any] | None = None) -> str:
+    """cloud-init's user data with the guest profile's keys; never empty.
+
+    Without any user data cloud-init waits minutes for some (KubeVirt issue 16683).
+    """
+    return "#cloud-config\n" + yaml.safe_dump({"disable_root": False, **(config or {})}, sort_keys=False)
+
+
+def vmi_manifest(request: VmiRequest) -> dict[str, Any]:
+    """Return the VMI as KubeVirt's API (``kubevirt.io/v1``) takes it.
+
+    Raises ``ConfigError`` when its cloud-init data is longer than KubeVirt accepts inline.
+    """
+    for what, text in (("user", request.user_data), ("network", request.network_data)):
+        size = len(text.encode())
+        if size > MAX_INLINE_BYTES:
+            raise ConfigError(
+                f"the guest's cloud-init {what} data has {size} bytes; KubeVirt takes at most {MAX_INLINE_BYTES}",
+                hint="Shorten what the guest profile puts there.",
+            )
+    metadata: dict[str, Any] = {
+        "name": request.name,
+        "namespace": request.namespace,
+        "labels": _labels(request),
+        "annotations": _annotations(request),
+    }
+    if request.owner is not None:
+        metadata["ownerReferences"] = [request.owner.to_dict()]
+    spec: dict[str, Any] = {
+        # A cluster-wide default of LiveMigrate would let a pinned VMI block node drains.
+        "evictionStrategy": "None",
+        "terminationGracePeriodSeconds": 0,
+        "domain": _domain(request),
+        "networks": [{"name": INTERFACE, "multus": {"networkName": str(request.nad)}}],
+        "volumes": _volumes(request),
+    }
+    affinity = _affinity(request)
+    if affinity:
+        spec["affinity"] = affinity
+    if request.tolerations:
+        spec["tolerations"] = [dict(toleration) for toleration in request.tolerations]
+    if request.architecture is not None:
+        spec["architecture"] = request.architecture
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
+def _labels(request: VmiRequest) -> dict[str, str]:
+    labels = dict(request.labels)
+    if request.anti_affinity_label is not None:
+        key, value = request.anti_affinity_label
+        labels[key] = value
+    labels["app.kubernetes.io/name"] = NAME
+    labels[LABEL_MANAGED_BY] = NAME
+    labels[LABEL_INSTANCE] = request.name
+    labels[LABEL_RUN] = request.run_id
+    return labels
+
+
+def _annotations(request: VmiRequest) -> dict[str, str]:
+    annotations = {**request.annotations, ANNOTATION_REQUEST: request.token}
+    if request.expires_at is not None:
+        annotations[ANNOTATION_EXPIRES] = request.expires_at
+    return annotations
+
+
+def _domain(request: VmiRequest) -> dict[str, Any]:
+    interface: dict[str, Any] = {"name": INTERFACE, "macAddress": request.mac}
+    if request.binding in _CORE_BINDINGS:
+        interface[request.binding] = {}
+    else:
+        interface["binding"] = {"name": request.binding}
+    disks = [{"name": name, "disk": {"bus": "virtio"}} for name in ("containerdisk", "cloudinit")]
+    return {
+        "devices": {
+            "disks": disks,
+            "interfaces": [interface],
+            "rng": {},
+            "autoattachSerialConsole": True,
+            "logSerialConsole": True,
+        },
+        "resources": {"requests": {"memory": request.memory}},
+    }
+
+
+def _volumes(request: VmiRequest) -> list[dict[str, Any]]:
+    disk = {"image": request.image}
+    if request.image_pull_secret is not None:
+        disk["imagePullSecret"] = request.image_pull_secret
+    cloud_init = {"networkData": request.network_data, "userData": request.user_data}
+    return [
+        {"name": "containerdisk", "containerDisk": disk},
+        {"name": "cloudinit", "cloudInitNoCloud": cloud_init},
+    ]
+
+
+def _affinity(request: VmiRequest) -> dict[str, Any]:
+    affinity: dict[str, Any] = {}
+    if request.node is not None:
+        chosen = {"operator": "In", "values": [request.node]}
+        # Either suffices: a node's label is its host name, which need not be its name.
+        terms = [
+            {"matchExpressions": [{"key": _HOSTNAME_LABEL, **chosen}]},
+            {"matchFields": [{"key": "metadata.name", **chosen}]},
+        ]
+        affinity["nodeAffinity"] = {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
+        }
+    if request.anti_affinity_label is not None:
+        key, value = request.anti_affinity_label
+        term = {
+            "labelSelector": {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]},
+            "topologyKey": _HOSTNAME_LABEL,
+        }
+        affinity["podAntiAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    return affinity

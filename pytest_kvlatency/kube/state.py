@@ -1,0 +1,88 @@
+"""A VMI's status as its object shows it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.model import NadRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmiHandle:
+    """A VMI of ours. ``uid`` is what counts: a namesake with another is a stranger's.
+
+    ``uid`` is empty while it is unknown whether the VMI came into being; ``token`` then tells it from a namesake.
+    """
+
+    namespace: str
+    name: str
+    uid: str = ""
+    token: str = field(default="", repr=False)
+    nad: NadRef | None = None
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One condition: ``status`` is ``True``, ``False`` or ``Unknown``."""
+
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmiState:
+    """What a VMI's object said. ``phase`` may be empty; ``node`` is ``status.nodeName``, the only truth about it."""
+
+    uid: str
+    phase: str = ""
+    node: str | None = None
+    deleting: bool = False
+    finalizers: tuple[str, ...] = ()
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    mac: str | None = None
+    software_emulation: bool = False
+    resource_version: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether its guest runs on a known node."""
+        return self.phase == "Running" and bool(self.node) and not self.deleting
+
+    def condition(self, name: str) -> Condition | None:
+        """Return a condition by its type."""
+        return self.conditions.get(name)
+
+
+def vmi_state(vmi: Mapping[str, Any], *, interface: str | None = None) -> VmiState:
+    """Read a VMI object. ``mac`` is that of the named network's interface (or the only one's) in its status."""
+    metadata, status = vmi.get("metadata") or {}, vmi.get("status") or {}
+    conditions = {
+        str(entry.get("type")): Condition(
+            status=str(entry.get("status", "Unknown")),
+            reason=str(entry.get("reason") or ""),
+            message=str(entry.get("message") or ""),
+        )
+        for entry in status.get("conditions") or []
+    }
+    interfaces = status.get("interfaces") or []
+    named = [entry for entry in interfaces if interface is None or entry.get("name") == interface]
+    emulation = conditions.get("SoftwareEmulation")
+    return VmiState(
+        uid=str(metadata.get("uid") or ""),
+        phase=str(status.get("phase") or ""),
+        node=status.get("nodeName") or None,
+        deleting=bool(metadata.get("deletionTimestamp")),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        conditions=conditions,
+        mac=named[0].get("mac") if named else None,
+        software_emulation=emulation is not None and emulation.status == "True",
+        resource_version=str(metadata.get("resourceVersion") or ""),
+    )

@@ -1,0 +1,162 @@
+"""One HTTP exchange with the API server, as the Kubernetes client's configuration says; no retries, no verdicts."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
+
+from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.kube.kubeconfig import root_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kubernetes.client import Configuration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the server answered. ``headers`` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json(self) -> dict[str, Any] | None:
+        """Return the body as a JSON object, or None when it is none."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
+
+class _QuietConnection(HTTPSConnection):
+    """A connection that the user chose not to verify: urllib3 need not warn at each one (warnings may be errors)."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True
+
+
+class _QuietPool(HTTPSConnectionPool):
+    ConnectionCls = _QuietConnection
+
+
+class Transport:
+    """Connections and credentials of one configuration. Thread-safe; ``repr`` shows no credential."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        from kubernetes.client import ApiClient  # noqa: PLC0415 - half a second, spared where no check runs
+
+        self.configuration = configuration
+        self._lock = threading.Lock()
+        self._api = ApiClient(configuration)
+        self._pool = self._api.rest_client.pool_manager
+        if not configuration.verify_ssl:
+            self._pool.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _QuietPool}
+        self._pool.connection_pool_kw["ssl_context"] = self._ssl_context()
+
+    def __repr__(self) -> str:
+        return f"Transport({self.configuration.host!r})"
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        """As urllib3's own, but without Python 3.13's strict mode, which refuses CAs that kubectl accepts."""
+        verify = self.configuration.verify_ssl
+        context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
+        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+        if verify and not self.configuration.ssl_ca_cert:
+            context.load_default_certs()
+        return context
+
+    @property
+    def proxy(self) -> str | None:
+        """URL of the proxy in use, None where there is none or ``NO_PROXY`` names the server."""
+        proxied = getattr(self._pool, "proxy", None) is not None or hasattr(self._pool, "proxy_url")
+        return self.configuration.proxy if proxied else None
+
+    def credentials(self) -> dict[str, str]:
+        """Headers with the credentials of this moment; refreshes them where they are about to expire.
+
+        The lock keeps threads from refreshing them (that is, from starting the plugin) all at once.
+        """
+        from kubernetes.config import ConfigException  # noqa: PLC0415 - as above
+
+        with self._lock, root_errors():
+            try:
+                settings = self.configuration.auth_settings()
+            except (ConfigException, OSError) as error:
+                raise ConfigError(
+                    f"the credentials for {self.configuration.host} are gone: {error}"
+                ) from error
+        value = settings.get("BearerToken", {}).get("value")
+        return {"Authorization": value.strip()} if value else {}
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        connect_timeout: float,
+        read_timeout: float,
+    ) -> Answer:
+        """Send one request, read the whole answer. Raises urllib3's ``HTTPError`` when there is none."""
+        response = self.open(
+            method,
+            path,
+            body=body,
+            headers=headers,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+        )
+        try:
+            content = response.read()
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        lowered = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(status=response.status, headers=lowered, body=content)
+
+    def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        connect_timeout: float,
+        read_timeout: float,
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request; the caller reads the answer, and closes it."""
+        sent = {
+            "Accept": "application/json",
+            "User-Agent": "pytest-kvlatency",
+            **headers,
+            **self.credentials(),
+        }
+        response: urllib3.BaseHTTPResponse = self._pool.request(
+            method,
+            self.configuration.host.rstrip("/") + path,
+            body=body,
+            headers=sent,
+            timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        return response
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._pool.clear()

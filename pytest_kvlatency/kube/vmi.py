@@ -1,0 +1,239 @@
+"""The life of our VMIs: create, look, delete, wait until they are gone. Everything made is on record until then."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, TeardownError
+from pytest_kvlatency.kube import evidence, paths, waiting
+from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint
+from pytest_kvlatency.kube.errors import KubeApiError, MacRefusedError
+from pytest_kvlatency.kube.manifest import (
+    ANNOTATION_REQUEST,
+    INTERFACE,
+    LABEL_MANAGED_BY,
+    NAME,
+    fresh_name,
+    vmi_manifest,
+)
+from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.manifest import VmiRequest
+
+_NAME_ATTEMPTS: Final = 5
+_THREADS: Final = 32
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+# What KubeVirt's controllers put on a VMI and take off when its pod has gone.
+_KUBEVIRT_FINALIZER: Final = "foregroundDeleteVirtualMachine"
+
+
+class Vmis:
+    """The VMIs of one run. Thread-safe."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._made: dict[tuple[str, str], VmiHandle] = {}
+
+    def outstanding(self) -> list[VmiHandle]:
+        """What was made, or may have been made, and was not yet seen to be gone."""
+        with self._lock:
+            return list(self._made.values())
+
+    def forget(self, handle: VmiHandle) -> None:
+        """Take a VMI off the record: it is gone, or it is to be kept."""
+        with self._lock:
+            self._made.pop((handle.namespace, handle.name), None)
+
+    def create(
+        self,
+        request: VmiRequest,
+        deadline: Deadline,
+        *,
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> VmiHandle:
+        """Create a VMI; ``change`` may alter its manifest. Sent again when the answer was lost, never made twice.
+
+        A name that a stranger's VMI has gets a new suffix. Raises ``MacRefusedError`` (try another MAC),
+        ``ProvisionError`` (quota, policy, invalid, no KubeVirt), ``PermissionDeniedError``.
+        """
+        for _ in range(_NAME_ATTEMPTS):
+            handle = VmiHandle(
+                namespace=request.namespace, name=request.name, token=request.token, nad=request.nad
+            )
+            manifest = vmi_manifest(request)
+            if change is not None:
+                manifest = change(manifest)
+            self._record(handle)
+            created = self._post(handle, manifest, deadline)
+            if created is not None:
+                made = replace(handle, uid=str(created["metadata"]["uid"]))
+                self._record(made)
+                return made
+            self.forget(handle)
+            request = replace(request, name=fresh_name(request.name.rpartition("-")[0] or request.name))
+        raise ProvisionError(f"no free name like {request.name} in namespace {request.namespace}")
+
+    def _record(self, handle: VmiHandle) -> None:
+        with self._lock:
+            self._made[handle.namespace, handle.name] = handle
+
+    def _post(
+        self, handle: VmiHandle, manifest: Mapping[str, Any], deadline: Deadline
+    ) -> dict[str, Any] | None:
+        """Return the VMI as created, by this or a repeated request; None when the name is taken."""
+        what = f"VMI {handle} cannot be created"
+        try:
+            return self._client.request("POST", paths.vmi(handle.namespace), body=manifest, deadline=deadline)
+        except KubeApiError as error:
+            if error.status == 409 and error.api_reason == "AlreadyExists":
+                found = self._get(handle, deadline)
+                return found if found and _is_ours(found, handle) else None
+            if error.status < 500 and error.status not in (0, 429):
+                self.forget(handle)
+            if is_mac_refusal(error.message):
+                raise MacRefusedError(f"{what}: {error.message}") from error
+            if error.status in (400, 403, 422):
+                raise ProvisionError(
+                    f"{what}: {error.message}", hint=refusal_hint(error.message, handle.namespace)
+                ) from error
+            if error.api_missing:
+                raise ProvisionError(
+                    f"{what}: {self._client.server} serves no VirtualMachineInstances; is KubeVirt installed?",
+                    hint=error.hint,
+                ) from error
+            raise ProvisionError(f"{what}: {error.message or error.reason}", hint=error.hint) from error
+        except KvLatencyError as error:
+            if error.kind == "permission":
+                self.forget(handle)
+            raise
+
+    def get(self, handle: VmiHandle, deadline: Deadline) -> dict[str, Any] | None:
+        """Return the VMI's object, or None when it (by its uid) is gone."""
+        found = self._get(handle, deadline)
+        return found if found and _is_ours(found, handle) else None
+
+    def _get(self, handle: VmiHandle, deadline: Deadline) -> dict[str, Any]:
+        path = paths.vmi(handle.namespace, handle.name)
+        return self._client.request("GET", path, deadline=deadline, ok_missing=True)
+
+    def get_state(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
+        """Return what the VMI's object says now, or None when it is gone."""
+        found = self.get(handle, deadline)
+        return vmi_state(found, interface=INTERFACE) if found else None
+
+    def wait_running(
+        self,
+        handles: Sequence[VmiHandle],
+        deadline: Deadline,
+        on_change: Callable[[VmiHandle, VmiState], None] | None = None,
+    ) -> dict[VmiHandle, VmiState]:
+        """Wait until all run. Raises ``ProvisionError`` as soon as a cause is certain for one of them.
+
+        ``CheckupTimeoutError`` says where each stood, with its pod's warnings where they may be read.
+        """
+        return waiting.wait_running(self._client, self.get_state, handles, deadline, on_change)
+
+    def delete(self, handle: VmiHandle, deadline: Deadline) -> None:
+        """Ask for the deletion, at once and only of this very VMI; fine when it is gone.
+
+        Where its uid is unknown (the answer to its creation was lost) it is looked for first.
+        """
+        if not handle.uid:
+            found = self.get(handle, deadline)
+            if not found:
+                return
+            handle = replace(handle, uid=str(found["metadata"]["uid"]))
+            self._record(handle)
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0,
+            "preconditions": {"uid": handle.uid},
+        }
+        path = paths.vmi(handle.namespace, handle.name)
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                self._client.request("DELETE", path, body=body, deadline=deadline, ok_missing=True)
+            except KubeApiError as error:
+                # A namesake with another uid (ours is gone), or somebody wrote to it at this moment.
+                if error.status != 409:
+                    raise
+            else:
+                return
+            if self.get(handle, deadline) is None:
+                return
+            deadline.pause(pause, f"VMI {handle} to be deleted")
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def delete_all(self, handles: Sequence[VmiHandle], deadline: Deadline) -> dict[VmiHandle, KvLatencyError]:
+        """Ask for all deletions at once, in parallel; return those that could not be asked for."""
+        failed: dict[VmiHandle, KvLatencyError] = {}
+
+        def one(handle: VmiHandle) -> None:
+            try:
+                self.delete(handle, deadline)
+            except KvLatencyError as error:
+                failed[handle] = error
+
+        if handles:
+            with ThreadPoolExecutor(max_workers=min(_THREADS, len(handles))) as pool:
+                list(pool.map(one, handles))
+        return failed
+
+    def wait_gone(self, handles: Sequence[VmiHandle], deadline: Deadline) -> None:
+        """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them."""
+        left: dict[VmiHandle, VmiState | None] = dict.fromkeys(handles)
+        try:
+            for handle, state in waiting.polls(self.get_state, list(handles), deadline, "VMIs to be deleted"):
+                if state is None:
+                    self.forget(handle)
+                    del left[handle]
+                else:
+                    left[handle] = state
+                if not left:
+                    return
+        except CheckupTimeoutError as error:
+            stuck = ", ".join(_held(handle, state) for handle, state in left.items())
+            raise TeardownError(
+                f"not gone after {deadline.spent():.0f} s: {stuck}",
+                hint="\n".join(f"kubectl delete vmi -n {handle.namespace} {handle.name}" for handle in left),
+            ) from error
+
+    def leftovers(self, namespace: str, deadline: Deadline) -> list[dict[str, Any]]:
+        """Return every VMI of a namespace that this tool made, by any run (needs ``list``)."""
+        query = {"labelSelector": f"{LABEL_MANAGED_BY}={NAME}"}
+        answer = self._client.request("GET", paths.vmi(namespace), query=query, deadline=deadline)
+        return list(answer.get("items") or [])
+
+    def evidence(self, handle: VmiHandle, deadline: Deadline) -> evidence.Evidence:
+        """Collect what can be had for artifacts of a failure; never raises for what cannot."""
+        return evidence.collect(self._client, handle, deadline)
+
+
+def _is_ours(found: Mapping[str, Any], handle: VmiHandle) -> bool:
+    metadata = found.get("metadata") or {}
+    if handle.uid:
+        return bool(metadata.get("uid") == handle.uid)
+    return bool(handle.token and (metadata.get("annotations") or {}).get(ANNOTATION_REQUEST) == handle.token)
+
+
+def _held(handle: VmiHandle, state: VmiState | None) -> str:
+    if state is None:
+        return f"VMI {handle}"
+    if not state.deleting:
+        return f"VMI {handle} (its deletion was not accepted)"
+    if not state.finalizers:
+        return f"VMI {handle} (no finalizer holds it)"
+    whose = "its pod has not ended" if _KUBEVIRT_FINALIZER in state.finalizers[0] else "a controller holds it"
+    return f"VMI {handle} (finalizers {', '.join(state.finalizers)}: {whose})"
