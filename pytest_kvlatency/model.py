@@ -127,12 +127,14 @@ class ConsoleEndpoint:
 class PingResult:
     """What one run of ping said. ``samples_ns`` are the RTTs in order of their sequence numbers.
 
-    Duplicates and late replies are counted, and are no samples. ``duration_seconds`` is by the tool's own clock.
+    Duplicates and late replies (after ping had closed its count) are counted, and are no samples.
+    ``duration_seconds`` is by the tool's own clock.
     """
 
     transmitted: int
     received: int
     duplicates: int = 0
+    late: int = 0
     errors: int = 0
     samples_ns: tuple[int, ...] = ()
     duration_seconds: float = 0.0

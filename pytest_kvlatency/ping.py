@@ -1,0 +1,327 @@
+"""Ping in the guest: which dialect it speaks, the command to type, and what its output says. Pure.
+
+Loss comes from the counters, round-trip times from the lines. The console carries kernel messages too, between
+lines and inside them: a line that does not read as a whole is no sample, and what cannot be trusted is an error.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import math
+import re
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.errors import GuestError
+from pytest_kvlatency.model import PingResult
+from pytest_kvlatency.ping_errors import PingUnreadable, find_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_kvlatency.model import PingParameters
+
+__all__ = [
+    "LATE_SECONDS",
+    "PROBE",
+    "Dialect",
+    "PingUnreadable",
+    "bound_seconds",
+    "compose",
+    "detect",
+    "effective",
+    "parse",
+    "required_mtu",
+]
+
+#: What to type to learn the dialect: BusyBox refuses ``-V`` and prints its usage, iputils its version.
+PROBE: Final = "ping -V 2>&1"
+#: How long ping waits after its last request while no reply at all has come (``-W``).
+LATE_SECONDS: Final = 3
+_SLOW_INTERVAL_NS: Final = 1_000_000_000
+
+
+class Dialect(enum.Enum):
+    """The pings that are understood. ``BUSYBOX_OLD`` has no ``-i``: it pings once a second."""
+
+    BUSYBOX = "busybox"
+    BUSYBOX_OLD = "busybox_old"
+    IPUTILS = "iputils"
+
+
+def detect(usage_output: str) -> Dialect:
+    """Which dialect the output of ``PROBE`` tells. Raises ``GuestError`` for no ping, or one not understood."""
+    if "BusyBox" in usage_output:
+        if not re.search(r"^\s*-c\b", usage_output, re.MULTILINE):
+            raise GuestError(
+                "the guest's ping is a BusyBox built without options; needed is one that knows -c, -s and -W",
+                hint="use a guest image whose BusyBox has FEATURE_FANCY_PING, or one with iputils",
+                transcript=usage_output,
+            )
+        has_interval = re.search(r"^\s*-i\b", usage_output, re.MULTILINE)
+        return Dialect.BUSYBOX if has_interval else Dialect.BUSYBOX_OLD
+    if "iputils" in usage_output:
+        return Dialect.IPUTILS
+    error = find_error(usage_output)
+    if error is not None:
+        raise error
+    raise GuestError(
+        "the guest's ping is neither BusyBox's nor iputils'",
+        hint="use a guest image with one of these two",
+        transcript=usage_output,
+    )
+
+
+def effective(parameters: PingParameters, dialect: Dialect) -> PingParameters:
+    """What this dialect really does: an old BusyBox pings once a second, whatever the interval asked for (E34)."""
+    if dialect is Dialect.BUSYBOX_OLD:
+        return replace(parameters, interval_ns=_SLOW_INTERVAL_NS)
+    return parameters
+
+
+def compose(parameters: PingParameters, address: str, *, dialect: Dialect, count: int | None = None) -> str:
+    """The command that pings ``address`` (an IP address, with or without a zone) ``count`` times.
+
+    Without ``count``: as often as the sample holds. Raises ``ValueError`` when ``address`` is none.
+
+    Both pings end when each request is answered, or else some time after the last one: ``LATE_SECONDS`` without
+    any reply; with replies BusyBox waits twice the longest round trip, at least 1 s, and iputils twice the
+    longest round trip, at least the interval. BusyBox gets ``-w`` as a bound far beyond. With iputils ``-w`` changes
+    what ``-c`` means (it goes on sending until so many are *answered*), so there is none: whoever runs the command
+    bounds it by ``bound_seconds``.
+    """
+    version = ipaddress.ip_address(address).version
+    actual = effective(parameters, dialect)
+    number = actual.count if count is None else count
+    words = ["ping"]
+    if dialect is Dialect.IPUTILS:
+        words = ["LC_ALL=C", "ping", "-n"]
+    if version == 6:
+        words.append("-6")
+    words += ["-c", str(number)]
+    if dialect is not Dialect.BUSYBOX_OLD:
+        words += ["-i", _seconds(actual.interval_ns)]
+    words += ["-W", str(LATE_SECONDS), "-s", str(actual.packet_size)]
+    if dialect is not Dialect.IPUTILS:
+        words += ["-w", str(bound_seconds(parameters, dialect=dialect, count=number))]
+    elif actual.dont_fragment:
+        words += ["-M", "do"]
+    return " ".join([*words, address])
+
+
+def bound_seconds(parameters: PingParameters, *, dialect: Dialect, count: int | None = None) -> int:
+    """Seconds after which the command has surely ended: twice what it should take, and half a minute."""
+    actual = effective(parameters, dialect)
+    number = actual.count if count is None else count
+    return math.ceil(2 * number * actual.interval_ns / 1e9) + LATE_SECONDS + 30
+
+
+def required_mtu(packet_size: int, address: str) -> int:
+    """The MTU that carries a payload of ``packet_size`` bytes to ``address`` in one piece."""
+    return packet_size + (28 if ipaddress.ip_address(address).version == 4 else 48)
+
+
+def _seconds(nanoseconds: int) -> str:
+    text = f"{Decimal(nanoseconds) / 1_000_000_000:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_FLAG: Final = r"\((?:DUP!|DIFFERENT ADDRESS!|BAD CHECKSUM!|truncated)\)"
+_REPLY: Final = re.compile(
+    r"[0-9]+ bytes from \S+(?: \([^()]*\))?: (?:icmp_)?seq=(?P<seq>[0-9]{1,5}) ttl=[0-9]+"
+    r"(?: \(truncated\))?(?: time(?P<sign>[=<])(?P<ms>[0-9]{1,9}(?:\.[0-9]{1,6})?) ?ms)?"
+    rf"(?P<flags>(?: {_FLAG})*)"
+)
+_SUMMARY: Final = re.compile(
+    r"(?P<transmitted>[0-9]{1,9}) packets transmitted, (?P<received>[0-9]{1,9})(?: packets)? received,"
+    r"(?: \+?(?P<duplicates>[0-9]{1,9}) duplicates,)?(?: \+(?P<corrupted>[0-9]{1,9}) corrupted,)?"
+    r"(?: \+(?P<errors>[0-9]{1,9}) errors,)? (?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)% packet loss(?:, time [0-9]+ ?ms)?"
+)
+_HEADER: Final = re.compile(r"--- .* ping statistics ---")
+_KERNEL: Final = re.compile(r"(?:<[0-9]{1,3}>)?\[ *[0-9]+\.[0-9]+\][^\n]*\n")
+_EXTREMES: Final = re.compile(
+    r"(?:rtt|round-trip) min/avg/max(?:/mdev)? = (?P<min>[0-9.]+)/[0-9.]+/(?P<max>[0-9.]+)(?:/[0-9.]+)? ms"
+)
+_WRAP: Final = 0x10000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Summary:
+    """The counters of ping's summary line."""
+
+    transmitted: int
+    received: int
+    duplicates: int
+    errors: int
+
+
+@dataclass(kw_only=True)
+class _Replies:
+    """What the reply lines say: each sequence number once (``None``: a reply without a time)."""
+
+    times: dict[int, int | None] = field(default_factory=dict)
+    repeated: int = 0
+    imprecise: int = 0
+    strangers: int = 0
+    highest: int = 0
+
+
+def parse(output: str, *, expected_count: int | None = None, duration_seconds: float = 0.0) -> PingResult:
+    """Read what ping printed. ``expected_count`` is the ``-c`` it was given.
+
+    Raises ``PingUnreadable`` when the counters cannot be told or contradict each other, ``ConfigError`` for a packet
+    that the own interface cannot carry, ``ConnectivityError`` when the kernel found nobody at that address, and
+    ``GuestError`` for what else stopped ping itself.
+    """
+    lines = _lines(output)
+    summary = _find_summary(output, lines, expected_count)
+    end = next((index for index, line in enumerate(lines) if _HEADER.fullmatch(line)), len(lines))
+    replies = _read_replies(lines[:end])
+    late = sum(1 for line in lines[end:] if _REPLY.fullmatch(line))
+    error = find_error(output)
+    if error is not None and (summary is None or (summary.received == 0 and not replies.times)):
+        if replies.times:
+            raise PingUnreadable(
+                f"ping stopped after {len(replies.times)} replies: {error.reason}",
+                hint=error.hint,
+                transcript=output,
+            ) from error
+        raise error
+    warnings = [f"ping said: {error.reason}"] if error is not None else []
+    if summary is None:
+        summary = _reconstruct(replies, expected_count, output)
+        warnings.append("ping's summary could not be read; every reply was")
+    elif len(replies.times) != summary.received:
+        warnings.append(
+            f"ping counted {summary.received} replies, but {len(replies.times)} could be read line by line"
+        )
+    samples = tuple(time for _, time in sorted(replies.times.items()) if time is not None)
+    if summary.received and not samples:
+        raise PingUnreadable(
+            f"ping counted {summary.received} replies, but not one round-trip time could be read",
+            hint="a payload under 16 bytes (iputils) or 4 bytes (BusyBox) carries no time: --kv-packet-size",
+            transcript=output,
+        )
+    if expected_count is not None and summary.transmitted < expected_count:
+        warnings.append(
+            f"ping sent {summary.transmitted} of {expected_count} requests before its time was over"
+        )
+    if replies.imprecise:
+        warnings.append(f'{replies.imprecise} times were given as "less than": the bound was taken')
+    if replies.strangers:
+        warnings.append(f"{replies.strangers} replies came from another address")
+    if late:
+        warnings.append(f"{late} replies came after ping had closed its count")
+    warnings += _cross_check(lines, samples, replies, summary)
+    return PingResult(
+        transmitted=summary.transmitted,
+        received=summary.received,
+        duplicates=max(summary.duplicates, replies.repeated),
+        late=late,
+        errors=summary.errors,
+        samples_ns=samples,
+        duration_seconds=duration_seconds,
+        warnings=tuple(warnings),
+        transcript=output,
+    )
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip("\r") for line in text.split("\n")]
+
+
+def _read_replies(lines: Sequence[str]) -> _Replies:
+    """Sort the reply lines. Sequence numbers have 16 bits: after a wrap they go on, and are no duplicates."""
+    replies = _Replies()
+    for line in lines:
+        match = _REPLY.fullmatch(line)
+        if match is None or "BAD CHECKSUM" in match["flags"]:
+            continue
+        if "DIFFERENT ADDRESS" in match["flags"]:
+            replies.strangers += 1
+        sequence = _unwrap(int(match["seq"]), replies.highest)
+        if "DUP!" in match["flags"] or sequence in replies.times:
+            replies.repeated += 1
+            continue
+        replies.highest = max(replies.highest, sequence)
+        replies.times[sequence] = int(Decimal(match["ms"]) * 1_000_000) if match["ms"] else None
+        replies.imprecise += match["sign"] == "<"
+    return replies
+
+
+def _unwrap(sequence: int, highest: int) -> int:
+    """The number near ``highest`` that shows as ``sequence`` in 16 bits."""
+    candidate = highest - highest % _WRAP + sequence
+    if candidate < highest - _WRAP // 2:
+        return candidate + _WRAP
+    if candidate > highest + _WRAP // 2 and candidate >= _WRAP:
+        return candidate - _WRAP
+    return candidate
+
+
+def _find_summary(output: str, lines: Sequence[str], expected: int | None) -> _Summary | None:
+    """The summary line, mended where a kernel message tore it; None when there is none that can be trusted.
+
+    A front torn off would leave a plausible line with a smaller count. Trusted is therefore only a line whose
+    numbers agree with its percentage (its only use), and that sent as many as asked or follows its own headline.
+    """
+    mended = _lines(_KERNEL.sub("", output.replace("\r", "")))
+    for text in (mended, lines):
+        for index, line in enumerate(text):
+            summary = _summary(line)
+            if summary is None:
+                continue
+            follows = index > 0 and _HEADER.fullmatch(text[index - 1]) is not None
+            if summary.transmitted == expected or (
+                follows and (expected is None or summary.transmitted < expected)
+            ):
+                return summary
+    return None
+
+
+def _summary(line: str) -> _Summary | None:
+    match = _SUMMARY.fullmatch(line)
+    if match is None:
+        return None
+    transmitted, received = int(match["transmitted"]), int(match["received"])
+    if transmitted == 0 or received > transmitted:
+        return None
+    if abs(100 * (transmitted - received) / transmitted - float(match["percent"])) >= 1:
+        return None
+    return _Summary(
+        transmitted=transmitted,
+        received=received,
+        duplicates=int(match["duplicates"] or 0),
+        errors=int(match["errors"] or 0),
+    )
+
+
+def _reconstruct(replies: _Replies, expected: int | None, output: str) -> _Summary:
+    """Counters without a summary: only when every request is known to be answered."""
+    if expected is None or len(replies.times) != expected or None in replies.times.values():
+        raise PingUnreadable(
+            f"ping's summary is missing or torn, and {len(replies.times)} replies could be read"
+            + ("" if expected is None else f" of {expected} requests"),
+            hint="measure again; the console may have dropped, or the guest's kernel talks over ping",
+            transcript=output,
+        )
+    return _Summary(transmitted=expected, received=expected, duplicates=replies.repeated, errors=0)
+
+
+def _cross_check(
+    lines: Sequence[str], samples: Sequence[int], replies: _Replies, summary: _Summary
+) -> list[str]:
+    """What ping's own extremes say against the lines, where both saw the same replies. Ping rounds to 3 digits."""
+    if len(samples) != summary.received or replies.repeated or summary.duplicates or replies.imprecise:
+        return []
+    for match in filter(None, map(_EXTREMES.fullmatch, lines)):
+        for name, ours in (("min", min(samples)), ("max", max(samples))):
+            try:
+                theirs = float(match[name]) * 1e6
+            except ValueError:
+                continue
+            if abs(theirs - ours) > 2_000 + theirs / 100:
+                return [f"ping's own {name} is {match[name]} ms, its lines say {ours / 1e6:g} ms"]
+    return []
