@@ -1,0 +1,280 @@
+"""The way of a request: who asks, what for, may they, does a fault strike; then the answer, and the record."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from pytest_kvlatency.lab.apiserver import errors, negotiation, openapi, reqinfo, resources
+from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
+from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers
+from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
+from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, Access, Authorizer, User
+from pytest_kvlatency.lab.apiserver.store import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pytest_kvlatency.lab.apiserver.audit import AuditLog
+    from pytest_kvlatency.lab.apiserver.authn import Authenticator, Identity
+    from pytest_kvlatency.lab.apiserver.discovery import Discovery
+    from pytest_kvlatency.lab.apiserver.faultgate import FaultGate
+    from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
+    from pytest_kvlatency.lab.apiserver.reviews import Reviews
+
+#: What anybody may ask, without credentials.
+_OPEN_PATHS = {"/version", "/healthz", "/livez", "/readyz"}
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """All that answering needs; ``upstreams`` and ``pod_logs`` may change while the server runs."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    handlers: Handlers
+    reviews: Reviews
+    discovery: Discovery
+    gate: FaultGate
+    proxy: Proxy
+    audit: AuditLog
+    clock: Callable[[], float]
+    version: dict[str, str]
+    server: str = ""
+    upstreams: dict[tuple[str, str], Upstream]
+    pod_logs: Callable[[str, str, str | None], Awaitable[bytes | None]] | None = None
+
+
+class _Record:
+    """Writes a request's audit line exactly once."""
+
+    def __init__(self, parts: Parts, info: RequestInfo) -> None:
+        self._parts = parts
+        self._info = info
+        self._at = parts.clock()
+        self._done = False
+        self.user: str | None = None
+
+    def write(self, code: int) -> None:
+        if not self._done:
+            self._done = True
+            self._parts.audit.record(self._info, user=self.user, code=code, at=self._at)
+
+
+class Application:
+    """Answers requests; ``handle`` is what the HTTP server calls."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Never raises but for a cancellation."""
+        info = reqinfo.parse(request.method, request.rel_url.raw_path, request.query)
+        record = _Record(self._parts, info)
+        form = negotiation.wanted(request.headers.get("Accept", ""))
+        try:
+            response = await self._answer(request, info, form, record)
+        except errors.ApiError as error:
+            response = _refusal(error, form)
+        except errors.RouteNotFound:
+            response = web.Response(status=404, text="404 page not found\n")
+        except asyncio.CancelledError:
+            record.write(0)
+            raise
+        record.write(response.status)
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, info: RequestInfo, form: negotiation.Wanted, record: _Record
+    ) -> web.StreamResponse:
+        parts = self._parts
+        identity = self._identify(request)
+        record.user = identity.user.name if identity else None
+        if identity is None:
+            if info.path not in _OPEN_PATHS:
+                raise errors.ApiError(401, "Unauthorized")
+            return self._plain(request, info, form, frozenset())
+        user = self._impersonated(request, identity.user)
+        record.user = user.name
+        struck = info.resource and not identity.own
+        if struck:
+            if parts.gate.reset(info):
+                record.write(0)
+                _reset(request)
+            if pause := parts.gate.slow(info):
+                await asyncio.sleep(pause)
+        if info.path not in _OPEN_PATHS and not parts.authorizer.allows(user, info.access):
+            denial = info.access.denial(user)
+            if not info.resource:
+                raise errors.ApiError(403, f"forbidden: {denial}", details={})
+            raise errors.forbidden(info.resource, info.group, info.name, denial)
+        hidden = frozenset() if identity.own else parts.gate.hidden_groups()
+        if not info.resource:
+            return self._plain(request, info, form, hidden)
+        if info.group in hidden:
+            raise errors.RouteNotFound
+        if struck:
+            parts.gate.check(info)
+        upstream = parts.upstreams.get((info.group, info.version))
+        if upstream is not None:
+            if is_upgrade(request):
+                await parts.proxy.splice(request, user, upstream, record.write)
+                return web.Response()
+            body = await negotiation.read_body(request)
+            return await parts.proxy.forward(request, user, upstream, body)
+        return await self._resource(request, info, form, record, user, own=identity.own)
+
+    # Who asks
+
+    def _identify(self, request: web.BaseRequest) -> Identity | None:
+        peer = request.transport.get_extra_info("peercert") if request.transport else None
+        return self._parts.authenticator.authenticate(request.headers.get("Authorization"), peer)
+
+    def _impersonated(self, request: web.BaseRequest, user: User) -> User:
+        name = request.headers.get("Impersonate-User")
+        groups = request.headers.getall("Impersonate-Group", [])
+        if name is None:
+            if groups:
+                raise errors.bad_request("Impersonate-Group without Impersonate-User")
+            return user
+        wanted = [Access(verb="impersonate", resource="users", name=name)]
+        wanted += [Access(verb="impersonate", resource="groups", name=group) for group in groups]
+        for access in wanted:
+            if not self._parts.authorizer.allows(user, access):
+                raise errors.forbidden(access.resource, "", access.name, access.denial(user))
+        if not groups and name.startswith("system:serviceaccount:"):
+            namespace = name.split(":")[2]
+            groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
+        return User(name=name, groups=tuple(dict.fromkeys([*groups, AUTHENTICATED])))
+
+    # Requests for no resource
+
+    def _plain(
+        self, request: web.BaseRequest, info: RequestInfo, form: negotiation.Wanted, hidden: frozenset[str]
+    ) -> web.Response:
+        path = info.path.rstrip("/") or "/"
+        if request.method not in {"GET", "HEAD"}:
+            raise errors.RouteNotFound
+        if path in {"/healthz", "/livez", "/readyz"}:
+            return web.Response(text="ok")
+        if path == "/openapi/v2" and form.protobuf:
+            return web.Response(body=openapi.V2_PROTOBUF, headers={"Content-Type": openapi.V2_PROTOBUF_TYPE})
+        aggregated = form.aggregated_discovery and path in {"/api", "/apis"}
+        if aggregated:
+            document: Any = self._parts.discovery.aggregated(core=path == "/api", hidden=hidden)
+            return web.Response(body=encode(document), headers={"Content-Type": AGGREGATED})
+        document = self._document(path, hidden)
+        if document is None:
+            raise errors.RouteNotFound
+        body, media = negotiation.render(document, form)
+        return web.Response(body=body, content_type=media)
+
+    def _document(self, path: str, hidden: frozenset[str]) -> dict[str, Any] | None:
+        parts = self._parts
+        steps = path.strip("/").split("/")
+        if path == "/version":
+            return dict(parts.version)
+        if path == "/api":
+            return parts.discovery.api_versions(parts.server.removeprefix("https://"))
+        if path == "/apis":
+            return parts.discovery.group_list(hidden)
+        if path == "/openapi/v2":
+            return openapi.v2(parts.version["gitVersion"])
+        if path == "/openapi/v3":
+            return openapi.v3_index()
+        if path.startswith("/openapi/v3/"):
+            return openapi.v3("/".join(steps[2:]), parts.version["gitVersion"])
+        if steps[0] == "api" and len(steps) == 2:
+            return parts.discovery.resource_list("", steps[1], hidden)
+        if steps[0] == "apis" and len(steps) == 2:
+            return parts.discovery.group(steps[1], hidden)
+        if steps[0] == "apis" and len(steps) == 3:
+            return parts.discovery.resource_list(steps[1], steps[2], hidden)
+        return None
+
+    # Requests for resources
+
+    async def _resource(
+        self,
+        request: web.BaseRequest,
+        info: RequestInfo,
+        form: negotiation.Wanted,
+        record: _Record,
+        user: User,
+        *,
+        own: bool,
+    ) -> web.StreamResponse:
+        parts = self._parts
+        review = resources.virtual(info.group, info.version, info.resource)
+        if review is not None:
+            if info.verb != "create" or info.name:
+                raise errors.ApiError(405, "the server does not allow this method on the requested resource")
+            body = negotiation.decode(await negotiation.read_body(request), negotiation.media_type(request))
+            answer, media = negotiation.render(
+                parts.reviews.answer(review.kind, user, body, info.namespace), form
+            )
+            return web.Response(status=201, body=answer, content_type=media)
+        resource = resources.by_plural(info.group, info.version, info.resource)
+        if resource is None or (
+            info.namespace and not resource.namespaced and resource is not resources.NAMESPACES
+        ):
+            raise errors.RouteNotFound
+        raw = await negotiation.read_body(request)
+        media = negotiation.media_type(request)
+        if resource is resources.SERVICEACCOUNTS and info.subresource == "token" and info.verb == "create":
+            body = negotiation.decode(raw, media) if raw else {}
+            answer, media = negotiation.render(
+                parts.reviews.service_account_token(info.namespace, info.name, body), form
+            )
+            return web.Response(status=201, body=answer, content_type=media)
+        if resource is resources.PODS and info.subresource == "log" and info.verb == "get":
+            return await self._log(info, request.query.get("container"))
+        call = Call(info=info, resource=resource, query=request.query, form=form, media=media, body=raw)
+        if info.verb == "watch":
+            return await self._watch(request, call, record)
+        if not own and info.verb == "create":
+            parts.gate.admit(info, negotiation.decode(raw, media))
+        return parts.handlers.serve(call)
+
+    async def _log(self, info: RequestInfo, container: str | None) -> web.Response:
+        provider = self._parts.pod_logs
+        text = await provider(info.namespace, info.name, container) if provider else None
+        if text is None:
+            self._parts.handlers.require_pod(info.namespace, info.name)
+            if container:
+                raise errors.bad_request(f"container {container} is not valid for pod {info.name}")
+            text = b""
+        return web.Response(body=text, content_type="text/plain")
+
+    async def _watch(self, request: web.BaseRequest, call: Call, record: _Record) -> web.StreamResponse:
+        watch = self._parts.handlers.watch(call)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        record.write(200)
+        async for chunk in watch.events():
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+def _refusal(error: errors.ApiError, form: negotiation.Wanted) -> web.Response:
+    body, media = negotiation.render(error.status(), replace(form, as_=""))
+    response = web.Response(status=error.code, body=body, content_type=media)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _reset(request: web.BaseRequest) -> None:
+    """End the connection so that the client sees a reset, and nothing else."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    raise asyncio.CancelledError

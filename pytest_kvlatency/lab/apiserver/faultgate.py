@@ -1,0 +1,132 @@
+"""The faults of the API (``where="api"``): when one strikes, and which."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.lab.apiserver import errors
+from pytest_kvlatency.lab.faults import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
+    from pytest_kvlatency.lab.spec import FaultSpec
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_VMIS = ("kubevirt.io", "virtualmachineinstances")
+
+
+def seconds(value: Any) -> float:
+    """Read a duration: a number of seconds, or Go's form such as ``1.5s``."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    text = str(value).strip()
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"fault api-slow: delay {value!r} is no duration; valid is e.g. 500ms or 2s")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+class FaultGate:
+    """Counts how often each fault struck. ``elapsed`` gives the seconds since the server started."""
+
+    def __init__(self, faults: Sequence[FaultSpec], elapsed: Callable[[], float]) -> None:
+        self._faults = [
+            fault for fault in faults if fault.fault in FAULTS and FAULTS[fault.fault].where == "api"
+        ]
+        self._struck = [0] * len(self._faults)
+        self._elapsed = elapsed
+        for fault in self._faults:
+            if fault.fault == "api-slow":
+                seconds(fault.parameters.get("delay", 0))
+
+    def hidden_groups(self) -> frozenset[str]:
+        """Return the API groups that are not there now."""
+        hidden: set[str] = set()
+        for fault in self._faults:
+            if self._elapsed() < fault.after_seconds:
+                continue
+            if fault.fault == "kubevirt-missing":
+                hidden |= {"kubevirt.io", "subresources.kubevirt.io"}
+            elif fault.fault == "nad-api-missing":
+                hidden.add("k8s.cni.cncf.io")
+        return frozenset(hidden)
+
+    def _strike(self, names: tuple[str, ...], info: RequestInfo, vmi: str = "") -> FaultSpec | None:
+        """Return the first fault that fits the request, and count it."""
+        full = info.resource + (f"/{info.subresource}" if info.subresource else "")
+        for index, fault in enumerate(self._faults):
+            parameters = fault.parameters
+            fits = (
+                fault.fault in names
+                and self._elapsed() >= fault.after_seconds
+                and (fault.times is None or self._struck[index] < fault.times)
+                and parameters.get("verb") in {None, info.verb}
+                and parameters.get("resource") in {None, full}
+                and (fault.vmi is None or fnmatch.fnmatchcase(vmi or info.name, fault.vmi))
+            )
+            if fits:
+                self._struck[index] += 1
+                return fault
+        return None
+
+    def slow(self, info: RequestInfo) -> float:
+        """Return for how many seconds the answer has to wait."""
+        fault = self._strike(("api-slow",), info)
+        return seconds(fault.parameters.get("delay", 0)) if fault else 0.0
+
+    def reset(self, info: RequestInfo) -> bool:
+        """Say whether the connection is to be reset."""
+        return self._strike(("api-reset",), info) is not None
+
+    def check(self, info: RequestInfo) -> None:
+        """Raise the error with which a fault answers this request, if one does."""
+        fault = self._strike(("api-error",), info)
+        if fault is not None:
+            raise _error(fault)
+        if info.verb in {"update", "patch"} and self._strike(("api-conflict",), info):
+            raise errors.stale(info.resource, info.group, info.name)
+
+    def admit(self, info: RequestInfo, body: Any) -> None:
+        """Raise the refusal that admission has for a VMI about to be created, if a fault says so."""
+        if (info.group, info.resource) != _VMIS or info.verb != "create" or not isinstance(body, dict):
+            return
+        meta = body.get("metadata") or {}
+        name = str(meta.get("name") or meta.get("generateName") or "")
+        if self._strike(("quota",), info, name):
+            raise errors.forbidden(
+                info.resource,
+                info.group,
+                name,
+                "exceeded quota: lab-quota, requested: count/virtualmachineinstances.kubevirt.io=1, "
+                "used: count/virtualmachineinstances.kubevirt.io=0, "
+                "limited: count/virtualmachineinstances.kubevirt.io=0",
+            )
+        if self._strike(("mac-collision",), info, name):
+            interfaces = ((body.get("spec") or {}).get("domain") or {}).get("devices", {}).get(
+                "interfaces"
+            ) or []
+            mac = next((item["macAddress"] for item in interfaces if item.get("macAddress")), "")
+            raise errors.ApiError(
+                500,
+                'admission webhook "mutatevirtualmachines.kubemacpool.io" denied the request: Failed to create '
+                "virtual machine allocation error: Failed to allocate mac to the vm object: failed to allocate "
+                f"requested mac address {mac}",
+                reason="",
+            )
+
+
+def _error(fault: FaultSpec) -> errors.ApiError:
+    code = int(fault.parameters.get("code", 503))
+    default = {
+        429: "the server has received too many requests and has asked us to try again later",
+        500: 'an error on the server ("lab fault") has prevented the request from succeeding',
+        503: "the server is currently unable to handle the request",
+    }
+    message = str(fault.parameters.get("message") or default.get(code, f"lab fault: HTTP {code}"))
+    wait = fault.parameters.get("retry_after")
+    return errors.ApiError(code, message, retry_after=None if wait is None else int(wait))

@@ -1,0 +1,178 @@
+"""Tables (``meta.k8s.io/v1``), as ``kubectl get`` asks for them. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_kvlatency.lab.apiserver.resources import Resource
+
+Obj = dict[str, Any]
+
+
+def _dig(obj: Any, *path: str) -> Any:
+    for step in path:
+        obj = obj.get(step) if isinstance(obj, dict) else None
+    return obj
+
+
+def _text(*path: str) -> Callable[[Obj], Any]:
+    def read(obj: Obj) -> Any:
+        value = _dig(obj, *path)
+        return "" if value is None else str(value)
+
+    return read
+
+
+def _size(*fields: str) -> Callable[[Obj], Any]:
+    return lambda obj: sum(len(obj.get(field) or ()) for field in fields)
+
+
+def _condition(kind: str) -> Callable[[Obj], Any]:
+    def read(obj: Obj) -> Any:
+        conditions = _dig(obj, "status", "conditions") or ()
+        return next((item.get("status", "") for item in conditions if item.get("type") == kind), "")
+
+    return read
+
+
+def _vmi_address(obj: Obj) -> Any:
+    interfaces = _dig(obj, "status", "interfaces") or ()
+    return next((item["ipAddress"] for item in interfaces if item.get("ipAddress")), "")
+
+
+def _node_status(obj: Obj) -> Any:
+    words = ["Ready" if _condition("Ready")(obj) == "True" else "NotReady"]
+    if _dig(obj, "spec", "unschedulable"):
+        words.append("SchedulingDisabled")
+    return ",".join(words)
+
+
+def _node_roles(obj: Obj) -> Any:
+    prefix = "node-role.kubernetes.io/"
+    roles = [key[len(prefix) :] for key in obj["metadata"].get("labels") or {} if key.startswith(prefix)]
+    return ",".join(sorted(roles)) or "<none>"
+
+
+def _pod_ready(obj: Obj) -> Any:
+    statuses = _dig(obj, "status", "containerStatuses") or ()
+    total = len(_dig(obj, "spec", "containers") or ())
+    return f"{sum(bool(item.get('ready')) for item in statuses)}/{total}"
+
+
+def _restarts(obj: Obj) -> Any:
+    return sum(int(item.get("restartCount", 0)) for item in _dig(obj, "status", "containerStatuses") or ())
+
+
+def _pod_status(obj: Obj) -> Any:
+    if obj["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    return _dig(obj, "status", "reason") or _dig(obj, "status", "phase") or ""
+
+
+def _involved(obj: Obj) -> Any:
+    subject = obj.get("involvedObject") or {}
+    return f"{str(subject.get('kind', '')).lower()}/{subject.get('name', '')}"
+
+
+def _role(obj: Obj) -> Any:
+    reference = obj.get("roleRef") or {}
+    return f"{reference.get('kind', '')}/{reference.get('name', '')}"
+
+
+def _completions(obj: Obj) -> Any:
+    return f"{_dig(obj, 'status', 'succeeded') or 0}/{_dig(obj, 'spec', 'completions') or 1}"
+
+
+#: Per kind: column, how to read it, and 1 where it is shown with ``-o wide`` only. ``Age`` comes by itself.
+_COLUMNS: dict[tuple[str, str], list[tuple[str, Callable[[Obj], Any], int]]] = {
+    ("", "namespaces"): [("Status", _text("status", "phase"), 0)],
+    ("", "nodes"): [
+        ("Status", _node_status, 0),
+        ("Roles", _node_roles, 0),
+        ("Version", _text("status", "nodeInfo", "kubeletVersion"), 0),
+    ],
+    ("", "configmaps"): [("Data", _size("data", "binaryData"), 0)],
+    ("", "secrets"): [("Type", _text("type"), 0), ("Data", _size("data"), 0)],
+    ("", "serviceaccounts"): [("Secrets", _size("secrets"), 0)],
+    ("", "pods"): [
+        ("Ready", _pod_ready, 0),
+        ("Status", _pod_status, 0),
+        ("Restarts", _restarts, 0),
+        ("IP", _text("status", "podIP"), 1),
+        ("Node", _text("spec", "nodeName"), 1),
+    ],
+    ("", "events"): [
+        ("Type", _text("type"), 0),
+        ("Reason", _text("reason"), 0),
+        ("Object", _involved, 0),
+        ("Message", _text("message"), 0),
+    ],
+    ("batch", "jobs"): [("Completions", _completions, 0)],
+    ("rbac.authorization.k8s.io", "rolebindings"): [("Role", _role, 0)],
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): [("Role", _role, 0)],
+    ("kubevirt.io", "virtualmachineinstances"): [
+        ("Phase", _text("status", "phase"), 0),
+        ("IP", _vmi_address, 0),
+        ("NodeName", _text("status", "nodeName"), 0),
+        ("Ready", _condition("Ready"), 0),
+        ("Live-Migratable", _condition("LiveMigratable"), 1),
+        ("Paused", _condition("Paused"), 1),
+    ],
+    ("kubevirt.io", "kubevirts"): [("Phase", _text("status", "phase"), 0)],
+}
+
+
+def _age(obj: Obj, now: float) -> str:
+    try:
+        created = datetime.strptime(obj["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%S%z")
+    except (KeyError, ValueError):
+        return "<unknown>"
+    seconds = max(0, int(now - created.timestamp()))
+    if seconds < 120:
+        return f"{seconds}s"
+    if seconds < 7200:
+        return f"{seconds // 60}m"
+    return f"{seconds // 3600}h" if seconds < 172800 else f"{seconds // 86400}d"
+
+
+def table(
+    resource: Resource, objects: Iterable[Obj], *, now: float, include: str, meta: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the objects as a Table; ``include`` is ``Metadata``, ``Object`` or ``None``."""
+    columns = _COLUMNS.get(resource.key, [])
+    definitions = [_definition("Name", "name", 0)]
+    definitions += [_definition(name, "", priority) for name, _, priority in columns if not priority]
+    definitions.append(_definition("Age", "", 0))
+    definitions += [_definition(name, "", priority) for name, _, priority in columns if priority]
+    rows = []
+    for obj in objects:
+        cells = [obj["metadata"]["name"]]
+        cells += [read(obj) for _, read, priority in columns if not priority]
+        cells.append(_age(obj, now))
+        cells += [read(obj) for _, read, priority in columns if priority]
+        row: dict[str, Any] = {"cells": cells}
+        if include == "Object":
+            row["object"] = obj
+        elif include != "None":
+            row["object"] = partial(obj)
+        rows.append(row)
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": meta,
+        "columnDefinitions": definitions,
+        "rows": rows,
+    }
+
+
+def _definition(name: str, form: str, priority: int) -> dict[str, Any]:
+    return {"name": name, "type": "string", "format": form, "description": name, "priority": priority}
+
+
+def partial(obj: Obj) -> dict[str, Any]:
+    """Return only the object's metadata."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
