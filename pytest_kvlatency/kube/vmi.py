@@ -191,7 +191,12 @@ class Vmis:
                 list(pool.map(one, handles))
         return failed
 
-    def wait_gone(self, handles: Sequence[VmiHandle], deadline: Deadline) -> None:
+    def wait_gone(
+        self,
+        handles: Sequence[VmiHandle],
+        deadline: Deadline,
+        on_gone: Callable[[VmiHandle], None] | None = None,
+    ) -> None:
         """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them."""
         left: dict[VmiHandle, VmiState | None] = dict.fromkeys(handles)
         try:
@@ -199,6 +204,8 @@ class Vmis:
                 if state is None:
                     self.forget(handle)
                     del left[handle]
+                    if on_gone is not None:
+                        on_gone(handle)
                 else:
                     left[handle] = state
                 if not left:
