@@ -1,0 +1,112 @@
+"""The lab's command line: ``up`` runs one in the foreground, ``setup`` installs what QEMU guests need."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.lab.specfile import LabSpecError, parse_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_kvlatency.lab.server import LabInfo
+    from pytest_kvlatency.lab.spec import LabSpec
+
+_NEEDS: Final = ("aiohttp", "cryptography", "yaml")
+READY: Final = "kubeconfig: "
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line; return its exit status: 0, or 2 for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="python -m pytest_kvlatency.lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="run a lab in the foreground until Ctrl-C")
+    up.add_argument(
+        "spec", nargs="?", default="auto", help="auto (default), sim, qemu, or a lab file (*.yaml)"
+    )
+    up.add_argument("--dir", help="directory for kubeconfig, audit.jsonl and the like (default: a new one)")
+    up.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)
+    setup = commands.add_parser("setup", add_help=False, help="install what QEMU guests need")
+    setup.add_argument("rest", nargs=argparse.REMAINDER)
+    options = parser.parse_args(argv)
+    missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        return _fail(f"the lab needs {', '.join(missing)}: pip install 'pytest-kvlatency[lab]'")
+    if options.command == "setup":
+        from pytest_kvlatency.lab.guests.qemu.setup import main as setup_main  # noqa: PLC0415
+
+        return setup_main(options.rest)
+    try:
+        spec = parse_spec(options.spec)
+    except LabSpecError as error:
+        return _fail(str(error))
+    return _up(spec, options.dir, die_with_parent=options.die_with_parent)
+
+
+def _fail(text: str) -> int:
+    sys.stderr.write(f"error: {text}\n")
+    return 2
+
+
+def _up(spec: LabSpec, directory: str | None, *, die_with_parent: bool) -> int:
+    from pytest_kvlatency.lab.server import LabStartError  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    with contextlib.ExitStack() as stack:
+        try:
+            if directory is None:
+                where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kvlatency-lab-")))
+            else:
+                where = Path(directory).absolute()
+                where.mkdir(parents=True, exist_ok=True)
+            asyncio.run(_serve(spec, where, die_with_parent=die_with_parent))
+        except LabStartError as error:
+            return _fail(str(error))
+        except OSError as error:
+            return _fail(f"--dir {directory}: {error}" if directory else str(error))
+    return 0
+
+
+async def _serve(spec: LabSpec, directory: Path, *, die_with_parent: bool) -> None:
+    from pytest_kvlatency.lab.server import run  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    if die_with_parent:
+        _die_with_parent(loop, stop)
+    await run(spec, directory, _say_ready, stop)
+
+
+def _say_ready(info: LabInfo) -> None:
+    why = f" (not QEMU: {' '.join(info.reason_not_qemu.split())})" if info.reason_not_qemu else ""
+    sys.stdout.write(f"guests: {info.description}{why}\n{READY}{info.kubeconfig}\n")
+    sys.stdout.flush()
+
+
+def _die_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop when stdin ends, which it does however the parent dies.
+
+    Linux' PR_SET_PDEATHSIG is no help: it strikes when the parent's *thread* ends that started the lab.
+    """
+
+    def wait_for_end() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait_for_end, daemon=True, name="parent").start()

@@ -1,0 +1,179 @@
+"""What is in the cluster before the first VMI: nodes, namespaces, networks, and KubeVirt itself."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.lab.kubevirt.api import (
+    KUBEVIRTS,
+    NADS,
+    NAMESPACES,
+    NODES,
+    Api,
+    ApiStatusError,
+    Resource,
+)
+from pytest_kvlatency.lab.kubevirt.networks import nad_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.lab.spec import LabSpec, NodeSpec
+
+KUBEVIRT_VERSION = "v1.6.2"
+KUBEVIRT_NAMESPACE = "kubevirt"
+
+
+def now() -> str:
+    """Return the time as Kubernetes writes it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def bootstrap(api: Api, spec: LabSpec) -> None:
+    """Create everything; what is there already stays as it is."""
+    namespaces = {network.name.split("/")[0] for network in spec.networks} | {"default", KUBEVIRT_NAMESPACE}
+    await asyncio.gather(*(_ensure(api, NAMESPACES, "", _namespace(name)) for name in sorted(namespaces)))
+    await asyncio.gather(
+        *(_ensure(api, NODES, "", node_manifest(node), with_status=True) for node in spec.nodes),
+        *(_ensure(api, NADS, network.name.split("/")[0], nad_manifest(network)) for network in spec.networks),
+        _ensure(api, KUBEVIRTS, KUBEVIRT_NAMESPACE, kubevirt_manifest(), with_status=True),
+    )
+
+
+async def _ensure(
+    api: Api, resource: Resource, namespace: str, body: Mapping[str, Any], *, with_status: bool = False
+) -> None:
+    """Create an object, and its status, which a create does not take where it is a subresource.
+
+    A kind that the control plane does not serve is left out: labs without KubeVirt or Multus are a fault to try.
+    """
+    try:
+        await api.create(resource, namespace, body)
+    except ApiStatusError as error:
+        if error.code == 404:
+            return
+        if error.code != 409:
+            raise
+    if with_status:
+        name = body["metadata"]["name"]
+        await api.patch(resource, namespace, name, {"status": body["status"]}, subresource="status")
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def node_manifest(node: NodeSpec) -> dict[str, Any]:
+    """Return the Node object of a worker, with its status."""
+    labels = {
+        "beta.kubernetes.io/arch": node.arch,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": node.arch,
+        "kubernetes.io/hostname": node.name,
+        "kubernetes.io/os": "linux",
+        "kubevirt.io/schedulable": "true",
+        "node-role.kubernetes.io/worker": "",
+        **node.labels,
+    }
+    taints = [{"key": t.key, "value": t.value, "effect": t.effect} for t in node.taints]
+    spec: dict[str, Any] = {"taints": taints} if taints else {}
+    if node.unschedulable:
+        spec["unschedulable"] = True
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": node.name, "labels": labels, "annotations": {"kubevirt.io/heartbeat": now()}},
+        "spec": spec,
+        "status": _node_status(node),
+    }
+
+
+def _node_status(node: NodeSpec) -> dict[str, Any]:
+    stamp = now()
+    resources = {
+        "cpu": "8",
+        "memory": "16Gi",
+        "pods": "250",
+        "devices.kubevirt.io/kvm": "1k",
+        "devices.kubevirt.io/tun": "1k",
+        "devices.kubevirt.io/vhost-net": "1k",
+    }
+    conditions = [
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+    ]
+    digest = hashlib.sha256(node.name.encode()).digest()
+    return {
+        "addresses": [
+            {"type": "InternalIP", "address": f"192.0.2.{digest[0] % 250 + 2}"},
+            {"type": "Hostname", "address": node.name},
+        ],
+        "allocatable": resources,
+        "capacity": resources,
+        "conditions": [
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": stamp,
+                "lastTransitionTime": stamp,
+            }
+            for kind, status, reason, message in conditions
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        "nodeInfo": {
+            "architecture": node.arch,
+            "bootID": "",
+            "containerRuntimeVersion": "lab://1",
+            "kernelVersion": "6.1.0",
+            "kubeProxyVersion": "",
+            "kubeletVersion": "v1.33.1",
+            "machineID": digest.hex()[:32],
+            "operatingSystem": "linux",
+            "osImage": "pytest-kvlatency lab",
+            "systemUUID": digest.hex()[32:],
+        },
+    }
+
+
+def kubevirt_manifest() -> dict[str, Any]:
+    """Return the KubeVirt object, deployed."""
+    stamp = now()
+    conditions = [
+        ("Available", "True", "AllComponentsReady", "All components are ready."),
+        ("Progressing", "False", "AllComponentsReady", "All components are ready."),
+        ("Degraded", "False", "AllComponentsReady", "All components are ready."),
+        ("Created", "True", "AllResourcesCreated", "All resources were created."),
+    ]
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "KubeVirt",
+        "metadata": {"name": "kubevirt", "namespace": KUBEVIRT_NAMESPACE},
+        "spec": {"configuration": {"developerConfiguration": {}}},
+        "status": {
+            "phase": "Deployed",
+            "operatorVersion": KUBEVIRT_VERSION,
+            "defaultArchitecture": "amd64",
+            "observedKubeVirtRegistry": "quay.io/kubevirt",
+            "observedKubeVirtVersion": KUBEVIRT_VERSION,
+            "targetKubeVirtRegistry": "quay.io/kubevirt",
+            "targetKubeVirtVersion": KUBEVIRT_VERSION,
+            "conditions": [
+                {
+                    "type": kind,
+                    "status": value,
+                    "reason": reason,
+                    "message": message,
+                    "lastProbeTime": stamp,
+                    "lastTransitionTime": stamp,
+                }
+                for kind, value, reason, message in conditions
+            ],
+        },
+    }

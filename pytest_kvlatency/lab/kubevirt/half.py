@@ -1,0 +1,111 @@
+"""The KubeVirt half as a whole: watches the API and gives each VMI its life."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.lab.kubevirt import pod as pods
+from pytest_kvlatency.lab.kubevirt.api import NODES, PODS, VMIS, Api, ApiStatusError, Resource, WatchEvent
+from pytest_kvlatency.lab.kubevirt.bootstrap import bootstrap
+from pytest_kvlatency.lab.kubevirt.cluster import Cluster
+from pytest_kvlatency.lab.kubevirt.console import ConsoleServer
+from pytest_kvlatency.lab.kubevirt.life import Life
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_kvlatency.lab.guests.base import Hypervisor
+    from pytest_kvlatency.lab.spec import LabSpec
+
+log = logging.getLogger("pytest_kvlatency.lab")
+
+
+class KubeVirt:
+    """Everything that a cluster with KubeVirt adds to a control plane. ``secret`` is what it shows the console."""
+
+    def __init__(self, api: Api, spec: LabSpec, hypervisor: Hypervisor, secret: str) -> None:
+        self._cluster = Cluster(api=api, spec=spec, hypervisor=hypervisor)
+        self._console = ConsoleServer(self._cluster, secret)
+        self._lives: dict[str, Life] = {}
+        self._pods: dict[str, str] = {}
+
+    @property
+    def console_url(self) -> str:
+        """Where the aggregated API listens, once started."""
+        return self._console.base_url
+
+    async def start(self) -> None:
+        """Fill the cluster, listen for consoles, and watch for VMIs from now on."""
+        await asyncio.gather(bootstrap(self._cluster.api, self._cluster.spec), self._console.start())
+        for node in await self._cluster.api.list(NODES):
+            self._cluster.nodes[node["metadata"]["name"]] = node
+        self._cluster.spawn(self._follow(NODES, self._node_event))
+        self._cluster.spawn(self._follow(PODS, self._pod_event))
+        self._cluster.spawn(self._follow(VMIS, self._vmi_event))
+
+    async def stop(self) -> None:
+        """End every life at once (the hypervisor kills the guests), and every console."""
+        await self._cluster.cancel_all()
+        await self._console.stop()
+
+    async def pod_log(self, namespace: str, pod: str, container: str | None) -> bytes | None:
+        """Return the log of a virt-launcher's container, None for a pod that is none."""
+        for life in self._lives.values():
+            if life.pod is None or (life.namespace, life.pod["metadata"]["name"]) != (namespace, pod):
+                continue
+            if container == pods.CONSOLE_LOG:
+                return life.guest.serial_log if life.guest is not None else b""
+            return (
+                b'{"component":"virt-launcher","level":"info","msg":"the lab has no log of this container"}\n'
+            )
+        return None
+
+    async def _follow(self, resource: Resource, take: Callable[[WatchEvent], None]) -> None:
+        try:
+            async for event in self._cluster.api.watch(resource):
+                take(event)
+        except ApiStatusError as error:
+            log.warning("%s are not watched: %s", resource.plural, error)
+
+    def _node_event(self, event: WatchEvent) -> None:
+        name = event.object["metadata"]["name"]
+        if event.type == "DELETED":
+            self._cluster.nodes.pop(name, None)
+        else:
+            before = self._cluster.nodes.get(name)
+            self._cluster.nodes[name] = event.object
+            if before is not None and _scheduling_view(before) == _scheduling_view(event.object):
+                return
+        self._cluster.nodes_changed()
+
+    def _pod_event(self, event: WatchEvent) -> None:
+        if event.type != "DELETED":
+            return
+        for life in self._lives.values():
+            if life.pod is not None and life.pod["metadata"].get("uid") == event.object["metadata"]["uid"]:
+                life.pod_vanished()
+
+    def _vmi_event(self, event: WatchEvent) -> None:
+        uid = event.object["metadata"]["uid"]
+        life = self._lives.get(uid)
+        if event.type == "DELETED":
+            if life is not None:
+                life.vanished()
+        elif life is not None:
+            life.observe(event.object)
+        else:
+            life = self._lives[uid] = Life(self._cluster, event.object)
+            self._cluster.spawn(self._live(uid, life))
+
+    async def _live(self, uid: str, life: Life) -> None:
+        try:
+            await life.run()
+        finally:
+            self._lives.pop(uid, None)
+
+
+def _scheduling_view(node: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what of a node the scheduler looks at."""
+    return node["metadata"].get("labels"), node.get("spec")

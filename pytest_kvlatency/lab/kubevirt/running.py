@@ -1,0 +1,104 @@
+"""A VMI while its guest runs: the phase, the guest agent's reports, faults that strike later, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt.api import VMIS
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.lab.guests.base import Guest
+    from pytest_kvlatency.lab.kubevirt.cluster import Cluster
+    from pytest_kvlatency.lab.kubevirt.life import Life
+    from pytest_kvlatency.lab.spec import FaultSpec
+
+#: Seconds between virt-launcher's questions to the agent after the connection; the last one repeats.
+AGENT_PAUSES: Final = (10.0, 10.0, 20.0, 40.0, 40.0, 120.0)
+#: Seconds between looks whether the agent is there already; growing, so that many guests cost little.
+_CONNECT_PAUSES: Final = (0.05, 0.1, 0.2, 0.3, 0.5)
+_LATER: Final = ("vmi-failed", "vmi-deleted", "guest-crash", "migration")
+
+
+class Running:
+    """The time between Running and Succeeded or Failed."""
+
+    def __init__(self, life: Life, cluster: Cluster, guest: Guest) -> None:
+        self._life = life
+        self._cluster = cluster
+        self._guest = guest
+        self._crashed = ""
+
+    async def watch(self) -> None:
+        """Publish Running, and return when the guest has exited and the final phase is published."""
+        life = self._life
+        life.set_interfaces(None)
+        life.set_condition("Ready", "True")
+        life.set_condition(
+            "LiveMigratable", "False", "DisksNotLiveMigratable", "the lab does not migrate guests"
+        )
+        if self._cluster.hypervisor.software_emulation:
+            text = "the guest runs without hardware virtualization"
+            life.set_condition("SoftwareEmulation", "True", "SoftwareEmulation", text)
+        await life.publish("Running")
+        tasks = [asyncio.create_task(self._agent())]
+        for name in _LATER:
+            fault = life.strike(name)
+            if fault is not None:
+                tasks.append(asyncio.create_task(self._later(fault)))
+        try:
+            exit_ = await self._guest.wait_exit()
+        finally:
+            for task in tasks:
+                task.cancel()
+        failed = exit_.how == "crash" or bool(self._crashed) or exit_.how == "stopped"
+        life.set_condition("Ready", "False", "GuestNotRunning", "Guest VM is not reported as running")
+        life.drop_condition("AgentConnected")
+        await life.publish("Failed" if failed else "Succeeded")
+        reason, text = (
+            ("Stopped", "The VirtualMachineInstance crashed.")
+            if failed
+            else (
+                "Stopped",
+                "The VirtualMachineInstance was shut down.",
+            )
+        )
+        self._cluster.emit(
+            life.vmi, "Warning" if failed else "Normal", reason, text, "virt-handler", life.node
+        )
+
+    async def _agent(self) -> None:
+        """Report what the guest agent says, once it is there, at the intervals of virt-launcher."""
+        life = self._life
+        if not self._cluster.spec.agent or life.strike("no-agent") is not None:
+            return
+        attempt = 0
+        while not (addresses := await self._guest.addresses()):
+            await asyncio.sleep(_CONNECT_PAUSES[min(attempt, len(_CONNECT_PAUSES) - 1)])
+            attempt += 1
+        life.set_condition("AgentConnected", "True")
+        life.status["guestOSInfo"] = vmis.guest_os_info(life.vmi)
+        attempt = 0
+        while True:
+            before = life.status.get("interfaces")
+            life.set_interfaces({mac.lower(): list(found) for mac, found in addresses.items()})
+            if attempt == 0 or life.status["interfaces"] != before:
+                await life.publish()
+            await asyncio.sleep(AGENT_PAUSES[min(attempt, len(AGENT_PAUSES) - 1)])
+            attempt += 1
+            addresses = await self._guest.addresses()
+
+    async def _later(self, fault: FaultSpec) -> None:
+        await asyncio.sleep(fault.after_seconds)
+        life = self._life
+        if fault.fault == "vmi-deleted":
+            await self._cluster.api.delete(VMIS, life.namespace, life.name, life.uid)
+        elif fault.fault == "migration":
+            others = sorted(name for name in self._cluster.nodes if name != life.node)
+            to = str(fault.parameters.get("to") or (others[0] if others else life.node))
+            life.status["nodeName"] = to
+            await life.publish()
+        else:
+            self._crashed = fault.fault
+            await self._guest.kill()

@@ -1,0 +1,120 @@
+"""The lab as one server: control plane, guests and the KubeVirt half, wired together here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.lab.apiserver.server import ControlPlane
+from pytest_kvlatency.lab.fabric.links import LinkTable
+from pytest_kvlatency.lab.guests.base import HypervisorError
+from pytest_kvlatency.lab.kubevirt.api import Api
+from pytest_kvlatency.lab.kubevirt.console import GROUP, VERSIONS
+from pytest_kvlatency.lab.kubevirt.half import KubeVirt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_kvlatency.lab.guests.base import Hypervisor
+    from pytest_kvlatency.lab.spec import LabSpec
+
+#: The KubeVirt half's own account; no fault of the API strikes it.
+_USER = "system:serviceaccount:kubevirt:kubevirt-controller"
+_GROUPS = ("system:masters", "system:serviceaccounts", "system:authenticated")
+#: What the shutdown of one part may take before the next is shut down all the same.
+_STOP_SECONDS = 1.0
+INFO_FILE = "lab.json"
+
+
+class LabStartError(Exception):
+    """The lab cannot be started; the text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabInfo:
+    """What there is to know about a running lab; written as ``lab.json`` into its directory."""
+
+    guests: str
+    description: str
+    reason_not_qemu: str
+    server: str
+    kubeconfig: str
+    pid: int
+
+
+async def run(spec: LabSpec, directory: Path, ready: Callable[[LabInfo], None], stop: asyncio.Event) -> None:
+    """Run a lab in ``directory`` (which must exist) until ``stop``; call ``ready`` when it can be used.
+
+    Raises ``LabStartError`` when guests of the kind that ``spec`` names cannot be had, ``OSError`` for the directory.
+    """
+    plane = ControlPlane(directory=directory, faults=spec.faults)
+    hypervisor: Hypervisor | None = None
+    half: KubeVirt | None = None
+    api: Api | None = None
+    try:
+        (hypervisor, reason), _ = await asyncio.gather(_open_hypervisor(spec, directory), plane.start())
+        api = Api.from_kubeconfig(plane.kubeconfig, plane.token_for(_USER, _GROUPS))
+        secret = secrets.token_urlsafe(32)
+        half = KubeVirt(api, spec, hypervisor, secret)
+        await half.start()
+        for version in VERSIONS:
+            plane.add_aggregated(GROUP, version, half.console_url, None, secret)
+        plane.set_pod_log_provider(half.pod_log)
+        info = LabInfo(
+            guests=hypervisor.kind,
+            description=hypervisor.description,
+            reason_not_qemu=reason,
+            server=plane.server,
+            kubeconfig=str(plane.kubeconfig),
+            pid=os.getpid(),
+        )
+        (directory / INFO_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+        ready(info)
+        await stop.wait()
+    finally:
+        for part in (half.stop if half else None, hypervisor.close if hypervisor else None, plane.stop):
+            if part is not None:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(part(), _STOP_SECONDS)
+        if api is not None:
+            await api.close()
+
+
+async def _open_hypervisor(spec: LabSpec, directory: Path) -> tuple[Hypervisor, str]:
+    """Return an opened hypervisor, and why it is not QEMU where that was left open."""
+    links = LinkTable(spec)
+    if spec.guests == "sim":
+        return await _open_sim(spec, links, directory), ""
+    from pytest_kvlatency.lab.guests.qemu.hypervisor import QemuHypervisor  # noqa: PLC0415
+    from pytest_kvlatency.lab.guests.qemu.setup import usable  # noqa: PLC0415
+
+    reason = await asyncio.get_running_loop().run_in_executor(None, usable)
+    if reason is None:
+        hypervisor: Hypervisor = QemuHypervisor(spec=spec, links=links, directory=directory)
+        try:
+            await hypervisor.open()
+        except HypervisorError as error:
+            await hypervisor.close()
+            reason = str(error)
+        else:
+            return hypervisor, ""
+    if spec.guests == "qemu":
+        raise LabStartError(f"guests: qemu cannot be had: {reason}")
+    return await _open_sim(spec, links, directory), reason
+
+
+async def _open_sim(spec: LabSpec, links: LinkTable, directory: Path) -> Hypervisor:
+    from pytest_kvlatency.lab.guests.sim import SimHypervisor  # noqa: PLC0415
+
+    hypervisor: Hypervisor = SimHypervisor(spec=spec, links=links, directory=directory)
+    try:
+        await hypervisor.open()
+    except HypervisorError as error:
+        raise LabStartError(f"guests: sim cannot be had: {error}") from error
+    return hypervisor
