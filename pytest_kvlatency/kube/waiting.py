@@ -149,11 +149,12 @@ def wait_running(
                 order.done(handle)
     except CheckupTimeoutError as error:
         late = [one for handle, one in progress.items() if handle not in running]
-        raise CheckupTimeoutError(f"{error.reason}: {_where(client, late, deadline)}") from error
+        raise CheckupTimeoutError(f"{error.reason}: {explain_late(client, late, deadline)}") from error
     return {handle: running[handle] for handle in handles}
 
 
-def _where(client: KubeClient, late: Sequence[Progress], deadline: Deadline) -> str:
+def explain_late(client: KubeClient, late: Sequence[Progress], deadline: Deadline) -> str:
+    """Say where VMIs stand whose time is over, with their pods' warnings where these may be read."""
     look = Deadline(_LAST_LOOK, stop=deadline.stop)
     texts = []
     for one in late[:4]:
