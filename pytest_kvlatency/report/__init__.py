@@ -1,0 +1,1 @@
+"""Reports. Each reads nothing but the result document of ``report.document``."""

@@ -1,0 +1,115 @@
+"""What a sample means under its limits. Pure. A number equal to its limit is within it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.errors import (
+    CheckFailedError,
+    ConnectivityError,
+    LimitExceeded,
+)
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.samples import SAMPLES_NEEDED, statistics_of
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_kvlatency.errors import FailureKind
+    from pytest_kvlatency.model import Limits, PingResult
+
+
+def counters(result: PingResult) -> str:
+    """The counters in ping's own words: ``50 packets transmitted, 0 packets received``."""
+    return f"{result.transmitted} packets transmitted, {result.received} packets received"
+
+
+def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
+    """Every way in which ``result`` does not hold; empty when it does. Without any reply that alone is said."""
+    if result.received <= 0:
+        return (
+            _failure(
+                "connectivity",
+                f"failed to run check: failed due to connectivity issue: {counters(result)}",
+                result,
+                hint="not a single reply came back over this network",
+            ),
+        )
+    failures: list[Failure] = []
+    statistics = statistics_of(result.samples_ns)
+    for name, actual, limit in (
+        ("max", statistics.max_ns, limits.max_latency_ns),
+        ("avg", statistics.avg_ns, limits.max_avg_ns),
+        ("p99", statistics.p99_ns, limits.max_p99_ns),
+    ):
+        if limit is not None and actual is not None and actual > limit:
+            failures.append(
+                _failure(
+                    "latency",
+                    f'actual {name} latency "{format_duration(actual)}" is greater than desired '
+                    f'"{format_duration(limit)}"',
+                    result,
+                )
+            )
+    loss = result.loss_percent
+    if limits.max_loss_percent is not None and loss > limits.max_loss_percent:
+        failures.append(
+            _failure(
+                "loss",
+                f'actual packet loss "{_percent(loss)}" is greater than desired '
+                f'"{_percent(limits.max_loss_percent)}" ({counters(result)})',
+                result,
+            )
+        )
+    if limits.max_p99_ns is not None and statistics.p99_ns is None:
+        bound = _p99_bound(result)
+        if bound is None or bound > limits.max_p99_ns:
+            failures.append(
+                _failure(
+                    "loss" if result.received < SAMPLES_NEEDED[99] else "latency",
+                    f"p99 latency cannot be told: it needs {SAMPLES_NEEDED[99]} samples, got {statistics.count} "
+                    f"({counters(result)})",
+                    result,
+                    hint="sample longer: --kv-sample-duration",
+                )
+            )
+    return tuple(failures)
+
+
+def _p99_bound(result: PingResult) -> int | None:
+    """What the p99 of all replies is at most when some lines could not be read: as if those had been the slowest."""
+    rank = -(-result.received * 99 // 100)
+    if result.received < SAMPLES_NEEDED[99] or rank > len(result.samples_ns):
+        return None
+    return sorted(result.samples_ns)[rank - 1]
+
+
+def to_exception(failures: Sequence[Failure]) -> CheckFailedError | None:
+    """The exception for ``failures``: of the first one's kind, with every reason; None when there is none."""
+    if not failures:
+        return None
+    first = failures[0]
+    reason = "; ".join(failure.reason for failure in failures)
+    hint = "\n".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
+    error: CheckFailedError
+    if first.kind == "latency":
+        error = LimitExceeded(reason, kind="latency", hint=hint)
+    elif first.kind == "loss":
+        error = LimitExceeded(reason, kind="loss", hint=hint)
+    elif first.kind == "connectivity":
+        error = ConnectivityError(reason, hint=hint)
+    else:
+        raise ValueError(f"a failure of kind {first.kind!r} is no verdict on a network")
+    error.transcript = first.transcript
+    return error
+
+
+def _failure(kind: FailureKind, reason: str, result: PingResult, *, hint: str = "") -> Failure:
+    return Failure(kind=kind, stage="run", reason=reason, hint=hint, transcript=result.transcript)
+
+
+def _percent(value: float) -> str:
+    """A percentage that never rounds a difference away: ``19%``, ``0.0013%``."""
+    text = f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"
+    return (text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text) + "%"
