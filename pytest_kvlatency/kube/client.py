@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -114,7 +115,7 @@ class KubeClient:
             default = _MERGE_PATCH if method == "PATCH" else "application/json"
             headers["Content-Type"] = content_type or default
         url = f"{path}?{urlencode(query)}" if query else path
-        budget = deadline.limit(patience)
+        began = time.monotonic()
         renewed = False
         attempt = 0
         while True:
@@ -148,18 +149,22 @@ class KubeClient:
                 if answer.status not in RETRIED:
                     raise self._refusal(answer, wanted)
                 problem = f"{answer.status} {_words(answer)}".rstrip()
-            if not self._contacted and budget.spent() >= FIRST_CONTACT:
+            if not self._contacted and time.monotonic() - began >= FIRST_CONTACT:
                 raise ConfigError(
                     f"the API server {self.server} cannot be reached: {problem}",
                     hint=f"The cluster comes from {self.origin}: check its server, or choose another with "
                     "--kv-kubeconfig or --kv-context.",
                 )
-            pause = _pause(attempt, answer)
+            told = _told_pause(answer)
+            pause = _pause(attempt) if told is None else told
             attempt += 1
-            if pause >= budget.remaining() and deadline.remaining() > budget.remaining():
+            left = patience - (time.monotonic() - began)
+            # A server that says when to come again is not lost; what is optional does not wait that long.
+            patient = told is not None and patience >= PATIENCE
+            if not patient and left <= pause and left < deadline.remaining():
                 raise ApiUnavailableError(
                     f"the API server {self.server} did not {what}, tried {attempt} times in "
-                    f"{budget.spent():.0f} s: {problem}",
+                    f"{time.monotonic() - began:.0f} s: {problem}",
                     status=answer.status if answer is not None else 0,
                     message=problem,
                     hint=_unavailable_hint(wanted, problem),
@@ -337,11 +342,14 @@ def _error_words(error: BaseException) -> str:
     return text.rpartition(">: ")[2] or type(cause).__name__
 
 
-def _pause(attempt: int, answer: Answer | None) -> float:
-    """Seconds until the next attempt: as Retry-After says, else growing, spread so that threads do not march."""
+def _told_pause(answer: Answer | None) -> float | None:
+    """Seconds that the server asks to wait (Retry-After), if it does."""
     told = answer.headers.get("retry-after", "") if answer is not None else ""
-    if told.isdigit():
-        return max(_FIRST_PAUSE, float(told))
+    return max(_FIRST_PAUSE, float(told)) if told.isdecimal() else None
+
+
+def _pause(attempt: int) -> float:
+    """Seconds until the next attempt: growing, and spread so that threads do not march in step."""
     pause = float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))
     return pause * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    ConfigError,
+    InterruptedRunError,
+    KvLatencyError,
+    PermissionDeniedError,
+)
+from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
+
+from .conftest import status_object
+
+VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_E62_trouble_is_retried_until_it_passes(server, client, deadline, status):
+    server.answer("GET /version", (status, {}), (status, {}), {"gitVersion": "v1"})
+    assert client.request("GET", "/version", deadline=deadline) == {"gitVersion": "v1"}
+    assert len(server.seen) == 3
+
+
+def test_E62_retry_after_is_honoured(server, client):
+    server.answer("GET /version", (429, {}, {"Retry-After": "30"}), {"gitVersion": "v1"})
+    with pytest.raises(CheckupTimeoutError, match="429"):
+        client.request("GET", "/version", deadline=Deadline(0.3))
+    assert len(server.seen) == 1
+
+
+def test_E62_a_lost_connection_is_retried(server, client, deadline):
+    server.answer("GET /version", {"gitVersion": "v0"}, ("reset",), ("reset",), {"gitVersion": "v1"})
+    client.request("GET", "/version", deadline=deadline)
+    assert client.request("GET", "/version", deadline=deadline) == {"gitVersion": "v1"}
+
+
+def test_E62_patience_ends_with_the_servers_last_words(server, client, deadline):
+    server.answer("GET /version", (503, b"<html>no healthy  upstream</html>"))
+    with pytest.raises(ApiUnavailableError, match="503 <html>no healthy upstream") as caught:
+        client.request("GET", "/version", deadline=deadline, patience=0.3)
+    assert caught.value.status == 503
+    assert caught.value.kind == "provision"
+
+
+def test_E59_a_stop_ends_the_retries(server, client):
+    server.answer("GET /version", (503, {}, {"Retry-After": "60"}))
+    stop = Stop()
+    threading.Timer(0.1, stop.set, ["SIGTERM"]).start()
+    with pytest.raises(InterruptedRunError, match="SIGTERM"):
+        client.request("GET", "/version", deadline=Deadline(30, stop=stop))
+
+
+def test_an_unreachable_server_is_a_config_error_that_names_it(write_kubeconfig, deadline, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        client = KubeClient.connect(kubeconfig=write_kubeconfig(url), context=None)
+        with pytest.raises(ConfigError, match=rf"{url} cannot be reached: Connection refused") as caught:
+            client.request("GET", "/version", deadline=deadline)
+    assert "--kv-context" in caught.value.hint
+
+
+def test_E54_403_names_verb_resource_namespace_and_rule(server, client, deadline):
+    message = 'virtualmachineinstances.kubevirt.io is forbidden: User "system:serviceaccount:checks:sa" cannot create resource "virtualmachineinstances" in API group "kubevirt.io" in the namespace "checks"'
+    server.answer(f"POST {VMIS}", status_object(403, "Forbidden", message))
+    with pytest.raises(PermissionDeniedError) as caught:
+        client.request("POST", VMIS, body={}, deadline=deadline)
+    assert caught.value.reason == (
+        "system:serviceaccount:checks:sa may not create virtualmachineinstances.kubevirt.io in namespace checks"
+    )
+    assert 'apiGroups: ["kubevirt.io"]' in caught.value.hint
+    assert 'resources: ["virtualmachineinstances"]' in caught.value.hint
+    assert 'verbs: ["create"]' in caught.value.hint
+    assert len(server.seen) == 1
+
+
+def test_E54_anonymous_is_told_as_such(server, client, deadline):
+    message = 'nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope'
+    server.answer("GET /api/v1/nodes", status_object(403, "Forbidden", message))
+    with pytest.raises(PermissionDeniedError, match="anonymous"):
+        client.request("GET", "/api/v1/nodes", deadline=deadline)
+
+
+def test_E52_403_of_an_admission_plugin_is_no_missing_permission(server, client, deadline):
+    message = 'virtualmachineinstances.kubevirt.io "x" is forbidden: exceeded quota: q, requested: count=1'
+    server.answer(f"POST {VMIS}", status_object(403, "Forbidden", message))
+    with pytest.raises(KubeApiError, match="exceeded quota"):
+        client.request("POST", VMIS, body={}, deadline=deadline)
+
+
+def test_E11_401_reads_the_credentials_anew_once(server, write_kubeconfig, tmp_path, deadline):
+    token = tmp_path / "token"
+    token.write_text("old")
+    path = write_kubeconfig(server.url, user={"tokenFile": str(token)})
+    client = KubeClient.connect(kubeconfig=path, context=None)
+    server.answer(
+        "GET /version", {}, status_object(401, "Unauthorized", "Unauthorized"), {"gitVersion": "v1"}
+    )
+    client.request("GET", "/version", deadline=deadline)
+    token.write_text("new")
+    assert client.request("GET", "/version", deadline=deadline) == {"gitVersion": "v1"}
+    assert [one.headers["Authorization"] for one in server.seen] == ["Bearer old", "Bearer old", "Bearer new"]
+
+
+def test_E54_a_401_that_stays_is_a_permission_error_without_the_token(server, client, deadline):
+    server.answer("GET /version", status_object(401, "Unauthorized", "Unauthorized"))
+    with pytest.raises(PermissionDeniedError) as caught:
+        client.request("GET", "/version", deadline=deadline)
+    assert "s3cr3t" not in caught.value.reason + caught.value.hint + repr(client)
+    assert len(server.seen) == 2
+
+
+def test_E53_a_404_of_the_api_differs_from_one_of_an_object(server, client, deadline):
+    server.answer(f"GET {VMIS}/x", status_object(404, "NotFound", 'vmi "x" not found', name="x"))
+    with pytest.raises(KubeApiError) as caught:
+        client.request("GET", f"{VMIS}/x", deadline=deadline)
+    assert caught.value.object_missing
+    with pytest.raises(KubeApiError) as caught:
+        client.request("GET", f"{VMIS}/y", deadline=deadline)
+    assert caught.value.api_missing
+    assert "kubectl api-resources --api-group=kubevirt.io" in caught.value.hint
+
+
+def test_an_optional_permission_is_asked_for_once(server, client, deadline):
+    message = 'events is forbidden: User "sa" cannot list resource "events" in API group ""'
+    path = "/api/v1/namespaces/checks/events"
+    server.answer(f"GET {path}", status_object(403, "Forbidden", message))
+    assert client.optional(path, deadline=deadline) is None
+    assert client.optional(path, deadline=deadline) is None
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ({"token": "abc"}, "Bearer abc"),
+        ({"username": "me", "password": "pw"}, "Basic bWU6cHc="),
+    ],
+    ids=["bearer", "basic"],
+)
+def test_E11_the_console_has_the_clients_credentials_and_path_prefix(write_kubeconfig, user, expected):
+    cluster = {"insecure-skip-tls-verify": True, "tls-server-name": "api.internal"}
+    path = write_kubeconfig("https://lb.example:6443/k8s/clusters/c-1", user=user, cluster=cluster)
+    endpoint = KubeClient.connect(kubeconfig=path, context=None).console_endpoint("checks", "vmi-a")
+    assert endpoint.url == (
+        "wss://lb.example:6443/k8s/clusters/c-1/apis/subresources.kubevirt.io/v1/namespaces/checks"
+        "/virtualmachineinstances/vmi-a/console"
+    )
+    assert endpoint.headers == {"Authorization": expected}
+    assert endpoint.verify is False
+    assert endpoint.server_name == "api.internal"
+    assert expected not in repr(endpoint)
+
+
+def test_E11_the_console_has_client_certificate_and_authority(write_kubeconfig, tmp_path):
+    for name in ("ca", "crt", "key"):
+        (tmp_path / name).write_text("x")
+    path = write_kubeconfig(
+        "https://api.example",
+        user={"client-certificate": "crt", "client-key": "key"},
+        cluster={"certificate-authority": "ca", "insecure-skip-tls-verify": False},
+    )
+    endpoint = KubeClient.connect(kubeconfig=path, context=None).console_endpoint("a", "b")
+    assert (endpoint.ca_file, endpoint.cert_file, endpoint.key_file) == tuple(
+        str(tmp_path / name) for name in ("ca", "crt", "key")
+    )
+    assert endpoint.headers == {}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "environment", "expected"),
+    [
+        ({}, {"HTTPS_PROXY": "http://proxy:3128"}, "http://proxy:3128"),
+        ({}, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".example"}, None),
+        ({"proxy-url": "http://u:p%40w@other:8080"}, {}, "http://u:p%40w@other:8080"),
+        ({}, {}, None),
+    ],
+    ids=["HTTPS_PROXY", "NO_PROXY", "proxy-url", "none"],
+)
+def test_E11_proxies(write_kubeconfig, monkeypatch, cluster, environment, expected):
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    path = write_kubeconfig("https://api.example", cluster=cluster)
+    endpoint = KubeClient.connect(kubeconfig=path, context=None).console_endpoint("a", "b")
+    assert endpoint.proxy == expected
+    if expected and "@" in expected:
+        assert endpoint.proxy_headers == {"proxy-authorization": "Basic dTpwQHc="}
+
+
+def test_E11_an_exec_plugin_gives_the_token_and_its_failure_is_told(
+    write_kubeconfig, tmp_path, server, deadline
+):
+    script = tmp_path / "plugin"
+    script.write_text(
+        '#!/bin/sh\necho \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"fresh"}}\'\n'
+    )
+    script.chmod(0o755)
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": str(script),
+        "interactiveMode": "Never",
+    }
+    path = write_kubeconfig(server.url, user={"exec": plugin})
+    server.answer("GET /version", {})
+    KubeClient.connect(kubeconfig=path, context=None).request("GET", "/version", deadline=deadline)
+    assert server.seen[0].headers["Authorization"] == "Bearer fresh"
+    script.write_text("#!/bin/sh\necho login expired >&2\nexit 3\n")
+    with pytest.raises(ConfigError, match=r"gave no credentials.*login expired"):
+        KubeClient.connect(kubeconfig=path, context=None)
+
+
+def test_every_refusal_is_a_cause(server, client, deadline):
+    server.answer(f"POST {VMIS}", (302, b"", {"Location": "https://login.example"}))
+    with pytest.raises(KvLatencyError):
+        client.request("POST", VMIS, body={}, deadline=deadline)

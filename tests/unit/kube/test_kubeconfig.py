@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+import yaml
+
+from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.kube import kubeconfig
+
+
+def test_a_kubeconfig_that_does_not_exist_names_its_option(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere.*\(--kv-kubeconfig\) does not exist"):
+        kubeconfig.resolve(tmp_path / "nowhere", None, {})
+
+
+def test_an_unknown_context_names_the_valid_ones(write_kubeconfig):
+    path = write_kubeconfig("https://x")
+    with pytest.raises(ConfigError, match=r"no context 'prod' \(--kv-context\)") as caught:
+        kubeconfig.resolve(path, "prod", {})
+    assert "it has: lab" in caught.value.hint
+
+
+def test_the_first_file_of_KUBECONFIG_decides_and_missing_ones_do_not_matter(write_kubeconfig, tmp_path):
+    first = write_kubeconfig("https://first", name="first", namespace="one", context="a")
+    second = write_kubeconfig("https://second", name="second", namespace="two", context="b")
+    environ = {"KUBECONFIG": os.pathsep.join([str(tmp_path / "missing"), str(first), str(second)])}
+    access = kubeconfig.resolve(None, None, environ)
+    assert access.namespace == "one"
+    assert access.load().host == "https://first"
+    assert kubeconfig.resolve(None, "b", environ).namespace == "two"
+
+
+def test_nothing_found_says_what_was_tried(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"tried .*/\.kube/config.*ServiceAccount") as caught:
+        kubeconfig.resolve(None, None, {})
+    assert "--kv-kubeconfig" in caught.value.hint
+
+
+def test_in_a_pod_its_own_service_account_is_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    account = tmp_path / "sa"
+    account.mkdir()
+    (account / "token").write_text("t")
+    (account / "namespace").write_text("mine\n")
+    monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", account)
+    access = kubeconfig.resolve(None, None, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+    assert access.in_cluster
+    assert access.namespace == "mine"
+    assert kubeconfig.pod_namespace() == "mine"
+
+
+def test_E67_a_broken_kubeconfig_does_not_show_its_content(tmp_path):
+    path = tmp_path / "config"
+    path.write_text("users:\n- name: a\n  user: {token: s3cr3t\n  x: ]")
+    with pytest.raises(ConfigError, match="not valid YAML") as caught:
+        kubeconfig.resolve(path, None, {})
+    assert "s3cr3t" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_no_current_context_names_the_valid_ones(tmp_path):
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump({"contexts": [{"name": "only", "context": {"cluster": "c"}}]}))
+    with pytest.raises(ConfigError, match="no current context") as caught:
+        kubeconfig.resolve(path, None, {})
+    assert "only" in caught.value.hint

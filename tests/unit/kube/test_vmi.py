@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import CheckupTimeoutError, PermissionDeniedError, ProvisionError, TeardownError
+from pytest_kvlatency.kube import diagnosis
+from pytest_kvlatency.kube.errors import ApiUnavailableError, MacRefusedError
+from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
+from pytest_kvlatency.kube.state import VmiHandle
+from pytest_kvlatency.kube.vmi import Vmis
+
+from .conftest import status_object
+from .test_manifest import REQUEST
+
+VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
+EVENTS = "/api/v1/namespaces/checks/events"
+FORBIDDEN = status_object(403, "Forbidden", 'x is forbidden: User "sa" cannot do resource "x"')
+
+
+@pytest.fixture
+def vmis(client):
+    return Vmis(client)
+
+
+def vmi(name="vmi-a", uid="1", phase="Running", node="w1", token=None, **more):
+    metadata = {"name": name, "uid": uid, **more.pop("metadata", {})}
+    if token:
+        metadata["annotations"] = {ANNOTATION_REQUEST: token}
+    return {"metadata": metadata, "status": {"phase": phase, "nodeName": node, **more}}
+
+
+def handle(name="vmi-a", uid="1"):
+    return VmiHandle(namespace="checks", name=name, uid=uid)
+
+
+def test_create_puts_it_on_record(server, vmis, deadline):
+    server.answer(f"POST {VMIS}", (201, vmi(REQUEST.name, "7")))
+    made = vmis.create(REQUEST, deadline)
+    assert (made.name, made.uid) == (REQUEST.name, "7")
+    assert vmis.outstanding() == [made]
+    vmis.forget(made)
+    assert vmis.outstanding() == []
+
+
+def test_E62_a_create_whose_answer_was_lost_is_adopted(server, vmis, deadline):
+    server.answer("GET /version", {})
+    server.answer(f"POST {VMIS}", (503, {}), status_object(409, "AlreadyExists", "exists"))
+    server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token=REQUEST.token))
+    assert vmis.create(REQUEST, deadline).uid == "7"
+
+
+def test_E61_a_name_that_a_stranger_has_is_left_to_him(server, vmis, deadline):
+    server.answer(f"POST {VMIS}", status_object(409, "AlreadyExists", "exists"), (201, vmi("x", "8")))
+    server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token="other"))
+    made = vmis.create(REQUEST, deadline)
+    assert made.uid == "8"
+    assert made.name != REQUEST.name
+    assert made.name.startswith("latency-check-source-")
+    assert vmis.outstanding() == [made]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (status_object(403, "Forbidden", 'vmi "x" is forbidden: exceeded quota: small'), "exceeded quota"),
+        (
+            status_object(403, "Forbidden", 'admission webhook "gatekeeper" denied the request: no'),
+            "gatekeeper",
+        ),
+        (status_object(422, "Invalid", "spec.domain is wrong"), "spec.domain is wrong"),
+        ((404, b"404 page not found\n"), "is KubeVirt installed"),
+    ],
+    ids=["quota", "webhook", "invalid", "E53"],
+)
+def test_E52_refusals_are_provision_with_the_servers_words(server, vmis, deadline, answer, words):
+    server.answer(f"POST {VMIS}", answer)
+    with pytest.raises(ProvisionError, match=words) as caught:
+        vmis.create(REQUEST, deadline)
+    assert caught.value.kind == "provision"
+    assert caught.value.hint
+    assert vmis.outstanding() == []
+
+
+def test_E54_create_without_permission(server, vmis, deadline):
+    server.answer(f"POST {VMIS}", FORBIDDEN)
+    with pytest.raises(PermissionDeniedError):
+        vmis.create(REQUEST, deadline)
+    assert vmis.outstanding() == []
+
+
+def test_E71_a_refused_mac_can_be_told_apart(server, vmis, deadline):
+    message = (
+        'admission webhook "x.kubemacpool.io" denied the request: failed to allocate requested mac address'
+    )
+    server.answer(f"POST {VMIS}", status_object(400, "BadRequest", message))
+    with pytest.raises(MacRefusedError):
+        vmis.create(REQUEST, deadline)
+
+
+def test_E59_what_may_have_been_made_stays_on_record_and_is_found(server, vmis):
+    server.answer(f"POST {VMIS}", (504, {}))
+    with pytest.raises(CheckupTimeoutError):
+        vmis.create(REQUEST, Deadline(0.3))
+    (unknown,) = vmis.outstanding()
+    assert unknown.uid == ""
+    server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token=REQUEST.token))
+    server.answer(f"DELETE {VMIS}/{REQUEST.name}", {})
+    assert vmis.delete_all(vmis.outstanding(), Deadline(5)) == {}
+    assert server.seen[-1].body["preconditions"] == {"uid": "7"}
+
+
+def test_delete_is_at_once_and_of_this_very_vmi(server, vmis, deadline):
+    server.answer(f"DELETE {VMIS}/vmi-a", {})
+    vmis.delete(handle(), deadline)
+    assert server.seen[0].body["gracePeriodSeconds"] == 0
+    assert server.seen[0].body["preconditions"] == {"uid": "1"}
+
+
+def test_E61_a_namesake_is_not_deleted(server, vmis, deadline):
+    server.answer(f"DELETE {VMIS}/vmi-a", status_object(409, "Conflict", "precondition failed: UID"))
+    server.answer(f"GET {VMIS}/vmi-a", vmi(uid="2"))
+    vmis.delete(handle(), deadline)
+
+
+def test_E57_a_conflict_in_deletion_is_tried_again(server, vmis, deadline):
+    server.answer(f"DELETE {VMIS}/vmi-a", status_object(409, "Conflict", "modified"), {})
+    server.answer(f"GET {VMIS}/vmi-a", vmi())
+    vmis.delete(handle(), deadline)
+    assert len(server.asked("DELETE")) == 2
+
+
+def test_deletions_that_fail_are_told_and_hinder_no_other(server, vmis, deadline):
+    server.answer(f"DELETE {VMIS}/vmi-a", FORBIDDEN)
+    server.answer(f"DELETE {VMIS}/vmi-b", {})
+    failed = vmis.delete_all([handle(), handle("vmi-b", "2")], deadline)
+    assert list(failed) == [handle()]
+    assert failed[handle()].kind == "permission"
+
+
+def test_E56_what_is_stuck_in_deletion_is_named_with_its_finalizers(server, vmis):
+    metadata = {
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": ["kubevirt.io/foregroundDeleteVirtualMachine"],
+    }
+    server.answer(f"GET {VMIS}/vmi-a", vmi(metadata=metadata))
+    server.answer(f"GET {VMIS}/vmi-b", status_object(404, "NotFound", "x", name="vmi-b"))
+    with pytest.raises(TeardownError, match=r"vmi-a \(finalizers kubevirt.io/foregroundDelete") as caught:
+        vmis.wait_gone([handle(), handle("vmi-b", "2")], Deadline(0.5))
+    assert "vmi-b" not in caught.value.reason
+
+
+def test_both_are_waited_for_in_one_wait_and_told_on_change(server, vmis, deadline):
+    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node=None), vmi())
+    server.answer(f"GET {VMIS}/vmi-b", vmi("vmi-b", "2", node="w2"))
+    seen = []
+    states = vmis.wait_running(
+        [handle(), handle("vmi-b", "2")], deadline, lambda one, state: seen.append((one.name, state.phase))
+    )
+    assert [state.node for state in states.values()] == ["w1", "w2"]
+    assert seen == [("vmi-a", "Scheduling"), ("vmi-b", "Running"), ("vmi-a", "Running")]
+
+
+def test_E50_unschedulable_is_the_cause_once_it_has_lasted(server, vmis, deadline, monkeypatch):
+    monkeypatch.setattr(diagnosis, "UNSCHEDULABLE_LASTS", 0.5)
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node=None, conditions=[condition]))
+    server.answer(f"GET {VMIS}/vmi-b", vmi("vmi-b", "2"))
+    with pytest.raises(ProvisionError, match="cannot be scheduled: 0/3 nodes"):
+        vmis.wait_running([handle(), handle("vmi-b", "2")], deadline)
+
+
+def test_E51_a_pull_error_that_heals_is_no_cause(server, vmis, deadline):
+    condition = {
+        "type": "Synchronized",
+        "status": "False",
+        "reason": "ErrImagePull",
+        "message": "i/o timeout",
+    }
+    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node=None, conditions=[condition]), vmi())
+    assert vmis.wait_running([handle()], deadline)[handle()].node == "w1"
+
+
+def test_E55_a_vmi_that_somebody_deleted_ends_the_wait(server, vmis, deadline):
+    server.answer(f"GET {VMIS}/vmi-a", status_object(404, "NotFound", "x", name="vmi-a"))
+    with pytest.raises(ProvisionError, match="vmi-a is gone"):
+        vmis.wait_running([handle()], deadline)
+
+
+def test_a_timeout_says_where_each_stood_and_the_pods_warnings(server, vmis):
+    event = {
+        "involvedObject": {"name": "virt-launcher-vmi-a-abcde"},
+        "type": "Warning",
+        "reason": "FailedCreatePodSandBox",
+        "message": "no bridge br9",
+    }
+    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node="w1"))
+    server.answer(f"GET {EVENTS}", {"items": [event]})
+    with pytest.raises(CheckupTimeoutError) as caught:
+        vmis.wait_running([handle()], Deadline(0.4))
+    assert "Scheduling on node w1" in caught.value.reason
+    assert "FailedCreatePodSandBox: no bridge br9" in caught.value.reason
+
+
+def test_two_vmis_that_take_ten_seconds_cost_few_requests():
+    from pytest_kvlatency.kube.waiting import Polls
+
+    class Clock(Deadline):
+        now = 0.0
+
+        def pause(self, seconds, waiting_for):
+            self.now += seconds
+
+    clock = Clock(100)
+    order = Polls([handle(), handle("vmi-b", "2")], clock, "x")
+    asked = 0
+    while order.left:
+        one = order.next()
+        asked += 1
+        if clock.now >= 10:
+            order.done(one)
+    assert asked <= 12
+    assert clock.now <= 12.1
+
+
+def test_evidence_never_fails(server, vmis, deadline):
+    server.answer(f"GET {VMIS}/vmi-a", vmi())
+    found = vmis.evidence(handle(), deadline)
+    assert found.vmi["metadata"]["uid"] == "1"
+    assert found.events is None
+
+
+def test_E53_kubevirts_api_is_down(server, vmis, deadline, monkeypatch):
+    message = 'Internal error occurred: failed calling webhook "virtualmachineinstances-create-mutator.kubevirt.io": no endpoints available'
+    server.answer(f"POST {VMIS}", status_object(500, "InternalError", message))
+    request = vmis._client.request
+    monkeypatch.setattr(vmis._client, "request", lambda *a, **k: request(*a, patience=0.2, **k))
+    with pytest.raises(ProvisionError, match="no endpoints available") as caught:
+        vmis.create(REQUEST, deadline)
+    assert isinstance(caught.value.__cause__, ApiUnavailableError)
+    assert "virt-api" in caught.value.hint
+
+
+def test_a_changed_manifest_is_what_is_sent(server, vmis, deadline):
+    server.answer(f"POST {VMIS}", (201, vmi(REQUEST.name, "7")))
+
+    def change(manifest):
+        manifest["spec"]["hostname"] = "mine"
+        return manifest
+
+    vmis.create(replace(REQUEST), deadline, change=change)
+    assert server.seen[0].body["spec"]["hostname"] == "mine"
+    assert json.dumps(server.seen[0].body)
