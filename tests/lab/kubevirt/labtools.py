@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import yaml
+
 from pytest_kvlatency.lab.apiserver.server import ControlPlane
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
 from pytest_kvlatency.lab.kubevirt.api import VMIS, Api
@@ -144,7 +145,9 @@ class RunningLab:
             aiohttp.ClientSession(headers=headers) as session,
             session.get(self.plane.server + path, ssl=tls) as answer,
         ):
-            return answer.status, await answer.json(content_type=None)
+            return answer.status, await answer.json(content_type=None) if answer.content_type.endswith(
+                "json"
+            ) else {}
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,157 @@
+"""The lab as a process: its command line, and how a test run starts and ends one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_kvlatency.lab.process import LabProcess, LabStartError
+
+ROOT = Path(__file__).resolve().parents[3]
+UP = [sys.executable, "-m", "pytest_kvlatency.lab", "up"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+SECONDS = 30
+
+
+def gone(pid):
+    """Wait until the process is dead (a zombie is dead, too)."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def run_up(*arguments, **more):
+    return subprocess.run(
+        [*UP, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=ENVIRONMENT,
+        **more,
+    )
+
+
+def test_start_and_stop(tmp_path):
+    lab = LabProcess.start("sim", tmp_path / "lab", SECONDS)
+    try:
+        assert lab.kubeconfig.is_file()
+        assert lab.info["guests"] == "sim"
+        assert lab.info["kubeconfig"] == str(lab.kubeconfig)
+        assert "kubeconfig: " in lab.output
+        assert lab.running
+        assert os.getpgid(lab.info["pid"]) == lab.info["pid"] != os.getpgid(0)
+    finally:
+        lab.stop()
+    assert not lab.running
+    lab.stop()
+
+
+def test_a_start_that_fails_says_why(tmp_path):
+    with pytest.raises(LabStartError, match="is neither auto, sim, qemu nor a lab file"):
+        LabProcess.start("nonsense", tmp_path, SECONDS)
+
+
+def test_a_start_that_takes_too_long_leaves_no_process(tmp_path):
+    with pytest.raises(LabStartError, match=r"was not ready after 0\.001 s"):
+        LabProcess.start("sim", tmp_path, 0.001)
+
+
+def test_a_stale_lab_file_is_not_taken_for_the_new_labs(tmp_path):
+    (tmp_path / "lab.json").write_text(json.dumps({"pid": 1}))
+    with pytest.raises(LabStartError, match="did not start"):
+        LabProcess.start("nonsense", tmp_path, SECONDS)
+
+
+def test_E60_the_lab_dies_with_a_parent_that_is_killed(tmp_path):
+    code = f"""
+        import time
+        from pathlib import Path
+        from pytest_kvlatency.lab.process import LabProcess
+        lab = LabProcess.start("sim", Path({str(tmp_path)!r}), {SECONDS})
+        print(lab.info["pid"], flush=True)
+        time.sleep({SECONDS})
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert gone(pid)
+
+
+def test_starting_a_lab_imports_nothing_of_it():
+    code = (
+        "import sys, pytest_kvlatency.lab.process; "
+        "sys.exit(any(name in sys.modules for name in ('aiohttp', 'cryptography', 'kubernetes')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=ENVIRONMENT).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_in_the_foreground_until_a_signal(tmp_path, number):
+    with subprocess.Popen(
+        [*UP, "sim", "--dir", str(tmp_path)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as lab:
+        assert lab.stdout is not None
+        assert lab.stdout.readline().startswith("guests: ")
+        assert lab.stdout.readline() == f"kubeconfig: {tmp_path}/kubeconfig\n"
+        lab.send_signal(number)
+        assert lab.wait(SECONDS) == 0
+
+
+def test_up_without_a_directory_makes_one_and_removes_it():
+    with subprocess.Popen([*UP, "sim"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as lab:
+        assert lab.stdout is not None
+        lab.stdout.readline()
+        path = Path(lab.stdout.readline().removeprefix("kubeconfig: ").strip())
+        assert path.is_file()
+        lab.terminate()
+        assert lab.wait(SECONDS) == 0
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nonsense"], '"nonsense" is neither auto, sim, qemu nor a lab file'),
+        (["nowhere.yaml"], 'the lab file "nowhere.yaml" does not exist'),
+        (["sim", "--dir", "/dev/null/x"], "--dir /dev/null/x: "),
+    ],
+)
+def test_what_the_user_can_mend_is_told_without_a_traceback(arguments, text):
+    done = run_up(*arguments)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_extra_is_named(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "real = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'aiohttp' else real(name, *rest)\n"
+    )
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [*UP, "sim"], check=False, capture_output=True, text=True, timeout=SECONDS, env=environment
+    )
+    assert done.returncode == 2
+    assert "the lab needs aiohttp: pip install 'pytest-kvlatency[lab]'" in done.stderr

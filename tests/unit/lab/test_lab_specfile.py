@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pytest_kvlatency.lab.spec import FaultSpec, LinkQuality, LinkSpec, NetworkSpec, NodeSpec, Taint
+from pytest_kvlatency.lab.specfile import LabSpecError, load, parse_spec
+
+DESIGN = """
+guests: sim                 # or qemu
+nodes: [worker1, worker2, worker3]
+networks:
+  default/blue-network: {type: bridge, latency: 200us, jitter: 20us, loss: 0%}
+links:
+  - {between: [worker1, worker3], network: default/blue-network, latency: 12ms}
+faults:
+  - {fault: console-drop, node: worker2, after: 2s, times: 1}
+seed: 7                     # sim is reproducible
+"""
+
+
+def problems(text):
+    with pytest.raises(LabSpecError) as caught:
+        load(text, "lab.yaml")
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("keyword", ["auto", "sim", "qemu"])
+def test_a_keyword_names_the_default_lab(keyword):
+    spec = parse_spec(keyword)
+    assert spec.guests == keyword
+    assert [node.name for node in spec.nodes] == ["worker1", "worker2", "worker3"]
+    assert spec.networks == (NetworkSpec(name="default/blue-network"),)
+
+
+def test_a_keyword_needs_no_yaml_library():
+    code = (
+        "import sys; from pytest_kvlatency.lab.specfile import parse_spec; parse_spec('sim'); "
+        "sys.exit('yaml' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_example_of_the_documentation(tmp_path):
+    path = tmp_path / "lab.yaml"
+    path.write_text(DESIGN)
+    spec = parse_spec(str(path))
+    assert (spec.guests, spec.seed) == ("sim", 7)
+    assert spec.networks[0].quality == LinkQuality(latency_ns=200_000, jitter_ns=20_000)
+    assert spec.links == (
+        LinkSpec(
+            between=("worker1", "worker3"),
+            network="default/blue-network",
+            overrides={"latency_ns": 12_000_000},
+        ),
+    )
+    assert spec.faults == (FaultSpec(fault="console-drop", node="worker2", after_seconds=2.0, times=1),)
+
+
+def test_an_empty_file_is_the_default_lab():
+    assert load("", "lab.yaml") == parse_spec("auto")
+
+
+def test_nodes_by_number_and_in_full():
+    assert [node.name for node in load("nodes: 2", "x").nodes] == ["worker1", "worker2"]
+    text = """
+nodes:
+- worker1
+- {name: edge, labels: {zone: "1"}, taints: ["gpu=yes:NoExecute", {key: spot}], unschedulable: true, arch: arm64}
+"""
+    assert load(text, "x").nodes[1] == NodeSpec(
+        name="edge",
+        labels={"zone": "1"},
+        taints=(Taint(key="gpu", value="yes", effect="NoExecute"), Taint(key="spot")),
+        unschedulable=True,
+        arch="arm64",
+    )
+
+
+def test_a_network_in_full():
+    text = """
+networks:
+  a/b: {loss: 10%, duplicate: 0.5, partition: true, block_icmp: true, mtu: 1400, guest_mtu: 9000, ipam: 10.1.0.0/16}
+  a/c: {config: {type: sriov, vlan: 5}}
+  a/d: {config: "", type: macvlan}
+  a/e:
+"""
+    b, c, d, e = load(text, "x").networks
+    assert b.quality == LinkQuality(loss=0.1, duplicate=0.005, partition=True, block_icmp=True, mtu=1400)
+    assert (b.guest_mtu, b.dhcp_range) == (9000, "10.1.0.0/16")
+    assert (c.type, c.config) == ("sriov", '{"type": "sriov", "vlan": 5}')
+    assert (d.type, d.config) == ("macvlan", "")
+    assert e == NetworkSpec(name="a/e")
+
+
+def test_the_rest_of_the_top_level():
+    spec = load("{time_scale: 10, boot: 1m30s, dialect: iputils, agent: false}", "x")
+    assert (spec.time_scale, spec.boot_seconds, spec.dialect, spec.agent) == (10, 90.0, "iputils", False)
+
+
+def test_a_faults_own_parameters():
+    text = "faults: [{fault: api-error, code: 429, retry_after: 1, vmi: 'kvl-*'}]"
+    (fault,) = load(text, "x").faults
+    assert fault == FaultSpec(fault="api-error", vmi="kvl-*", parameters={"code": 429, "retry_after": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("guests: kvm", "guests: 'kvm' is not valid; valid is auto, sim, qemu"),
+        ("colour: red", "'colour' is no key here; keys: guests, nodes"),
+        ("[]", "[] is no mapping"),
+        ("nodes: 0", "nodes: 0 is no whole number from 1 to 5000"),
+        ("nodes: []", "nodes: [] is neither a list of nodes nor a number"),
+        ("nodes: [a, a]", "nodes[1]: 'a' is there twice"),
+        ("nodes: [A]", "nodes[0].name: 'A' is no name"),
+        ("nodes: [{labels: {}}]", "has no name"),
+        ("nodes: [{name: a, labels: {x: true}}]", 'nodes[0].labels: {"x": true} is no mapping of text'),
+        (
+            "nodes: [{name: a, taints: [b]}]",
+            "nodes[0].taints[0]: 'b' is no taint; valid is KEY[=VALUE]:EFFECT",
+        ),
+        ("networks: {blue: {}}", "networks: 'blue' is no NAMESPACE/NAME"),
+        ("networks: {a/b: {delay: 1ms}}", "networks[a/b]: 'delay' is no key here; keys: type, latency"),
+        ("networks: {a/b: {latency: 10}}", "networks[a/b].latency: 10 has no unit; valid is a duration"),
+        ("networks: {a/b: {latency: -1ms}}", "networks[a/b].latency: '-1ms' must not be negative"),
+        ("networks: {a/b: {loss: 101%}}", "networks[a/b].loss: '101%' is no percentage"),
+        ("networks: {a/b: {loss: true}}", "networks[a/b].loss: true is no percentage"),
+        ("networks: {a/b: {mtu: big}}", "networks[a/b].mtu: 'big' is no whole number from 68 to 65535"),
+        ("networks: {a/b: {ipam: 10.0.0.1/8}}", "networks[a/b].ipam: '10.0.0.1/8' is no network"),
+        ("networks: {a/b: {config: 3}}", "networks[a/b].config: 3 is neither text nor a mapping"),
+        ("links: [{between: [worker1]}]", 'links[0].between: ["worker1"] is no list of two nodes'),
+        (
+            "links: [{between: [worker9, worker1]}]",
+            "links[0].between: 'worker9' is no node; nodes: worker1, worker2, worker3",
+        ),
+        (
+            "links: [{between: [worker1, worker2], network: default/x}]",
+            "links[0].network: 'default/x' is no network; networks: default/blue-network",
+        ),
+        ("faults: [{fault: nope}]", "faults[0].fault: 'nope' is no fault; faults: address-taken"),
+        ("faults: [nope]", "faults[0]: 'nope' is no mapping; write {fault: NAME, …}"),
+        ("faults: [{fault: silent, code: 3}]", "faults[0]: 'code' is no key here; keys: fault, node"),
+        ("faults: [{fault: api-error, code: 200}]", "faults[0].code: 200 is no whole number from 400 to 599"),
+        ("faults: [{fault: silent, times: 0}]", "faults[0].times: 0 is no whole number from 1"),
+        ("faults: [{fault: silent, node: w}]", "faults[0].node: 'w' is no node; nodes: worker1"),
+        ("faults: [{fault: migration, to: w}]", "faults[0].to: 'w' is no node"),
+        ("agent: maybe", "agent: 'maybe' is neither true nor false"),
+        ("time_scale: 0", "time_scale: 0 is no number above 0"),
+        ("boot: 3", "boot: 3 has no unit"),
+        ("seed: x", "seed: 'x' is no whole number"),
+        ("a: 1\na: 2", "line 2: the key 'a' is there twice"),
+        ("{", "is no YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_place_value_and_what_is_valid(text, problem):
+    (line,) = [line for line in problems(text) if problem in line]
+    assert line.startswith("lab.yaml: ")
+
+
+def test_all_problems_are_told_at_once():
+    assert len(problems("guests: x\nagent: 3\nfaults: [{fault: nope}, {fault: silent, after: 3}]")) == 4
+
+
+def test_a_path_that_follows_the_plain_option_is_told_apart():
+    with pytest.raises(LabSpecError, match="is neither auto, sim, qemu nor a lab file") as caught:
+        parse_spec("tests/test_x.py")
+    assert str(caught.value) == (
+        '"tests/test_x.py" is neither auto, sim, qemu nor a lab file (*.yaml); '
+        "write --kv-lab=sim tests/test_x.py to run the tests of that path in the lab"
+    )
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(LabSpecError, match=r"nowhere\.yaml.* does not exist"):
+        parse_spec(str(tmp_path / "nowhere.yaml"))
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(LabSpecError, match="cannot be read"):
+        parse_spec(str(tmp_path / "folder.yaml"))
