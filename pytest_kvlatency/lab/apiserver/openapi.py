@@ -11,7 +11,7 @@ from pytest_kvlatency.lab.apiserver.resources import RESOURCES
 
 #: ``swagger: "2.0"`` as protobuf (field 1 of ``openapi.v2.Document``): older clients accept no JSON here.
 V2_PROTOBUF = b"\x0a\x032.0"
-V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
 def v2(version: str) -> dict[str, Any]:

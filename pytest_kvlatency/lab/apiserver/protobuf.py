@@ -1,6 +1,6 @@
-"""Kubernetes' protobuf bodies, for the few kinds that ``kubectl create`` and ``kubectl auth`` send that way.
+r"""Kubernetes' protobuf bodies, for the few kinds that ``kubectl create`` and ``kubectl auth`` send that way.
 
-A body is the magic ``k8s\\0`` and a ``runtime.Unknown``: 1 a TypeMeta (1 apiVersion, 2 kind), 2 the object. The
+A body is the magic ``k8s\0`` and a ``runtime.Unknown``: 1 a TypeMeta (1 apiVersion, 2 kind), 2 the object. The
 field numbers are those of the ``generated.proto`` files of k8s.io/api and k8s.io/apimachinery. Answers are
 always JSON, which those clients accept.
 """
