@@ -1,0 +1,409 @@
+"""One simulated guest: powered on, booting, at its login prompt, in a shell, gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from ipaddress import IPv6Interface
+from typing import TYPE_CHECKING, Literal
+
+from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
+from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, dhcp
+from pytest_kvlatency.lab.guests.sim.clock import Clock
+from pytest_kvlatency.lab.guests.sim.login import Login
+from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
+from pytest_kvlatency.lab.guests.sim.network import Interface, Stack
+from pytest_kvlatency.lab.guests.sim.noise import Noise
+from pytest_kvlatency.lab.guests.sim.shell import ShellProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_kvlatency.lab.guests.base import GuestRequest
+    from pytest_kvlatency.lab.guests.sim.calls import PipeCall
+    from pytest_kvlatency.lab.guests.sim.cloudinit import InterfaceConfig
+    from pytest_kvlatency.lab.guests.sim.host import Host
+    from pytest_kvlatency.lab.spec import FaultSpec
+
+SERIAL_LOG_BYTES = 256 * 1024
+#: cloud-init without user data asks for it this long before it goes on (guest seconds).
+_USER_DATA_WAIT_SECONDS = 120.0
+_SHUTDOWN_SECONDS = 0.2
+
+_Phase = Literal["off", "boot", "login", "shell", "down", "over"]
+
+
+def _link_local(mac: str) -> IPv6Interface:
+    """The address that the kernel makes of a MAC (EUI-64)."""
+    octets = [int(octet, 16) for octet in mac.split(":")]
+    host = bytes([octets[0] ^ 2, octets[1], octets[2], 0xFF, 0xFE, *octets[3:]])
+    return IPv6Interface((b"\xfe\x80" + bytes(6) + host, 64))
+
+
+class SimGuest:
+    """See ``base.Guest``."""
+
+    def __init__(self, request: GuestRequest, host: Host, directory: Path) -> None:
+        self._request = request
+        self._host = host
+        self._directory = directory
+        self._phase: _Phase = "off"
+        self._sink: Callable[[bytes], None] | None = None
+        self._log = bytearray()
+        self._shell: ShellProcess | None = None
+        self._login: Login | None = None
+        self._machine: Machine | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._exit: asyncio.Future[GuestExit] | None = None
+        self._tears = 0
+        self._used = False
+        self._cleaning: asyncio.Task[None] | None = None
+        self._fedora = "fedora" in request.image
+        self._silent = self._fault("silent") is not None
+        self._noise: Noise | None = None
+        self._stack = Stack(
+            networks=host.networks,
+            node=request.node,
+            interfaces=self._interfaces(),
+            taken=self._fault("address-taken"),
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether it is gone, and nothing of it is left."""
+        return self._phase == "over" and (self._cleaning is None or self._cleaning.done())
+
+    @property
+    def serial_log(self) -> bytes:
+        """See ``base.Guest``."""
+        return bytes(self._log[-SERIAL_LOG_BYTES:])
+
+    async def start(self) -> None:
+        """See ``base.Guest``."""
+        if self._phase != "off":
+            raise HypervisorError(f"guest {self._request.name} was started before")
+        self._exit = asyncio.get_running_loop().create_future()
+        (self._directory / "root").mkdir(parents=True)
+        self._boot()
+
+    def attach(self, sink: Callable[[bytes], None]) -> None:
+        """See ``base.Guest``."""
+        self._sink = sink
+
+    def detach(self, sink: Callable[[bytes], None]) -> None:
+        """See ``base.Guest``."""
+        if self._sink == sink:
+            self._sink = None
+
+    def write(self, data: bytes) -> None:
+        """See ``base.Guest``. Nobody reads what is typed before the login prompt."""
+        if self._silent or not data:
+            return
+        if self._phase == "login" and self._login is not None:
+            self._login.feed(data)
+        elif self._phase == "shell" and self._shell is not None:
+            self._shell.write(data)
+
+    async def wait_exit(self) -> GuestExit:
+        """See ``base.Guest``."""
+        if self._exit is None:
+            raise HypervisorError(f"guest {self._request.name} was never started")
+        result = await asyncio.shield(self._exit)
+        if self._cleaning is not None:
+            await asyncio.shield(self._cleaning)
+        return result
+
+    async def addresses(self) -> Mapping[str, Sequence[str]]:
+        """See ``base.Guest``."""
+        if self._phase not in {"login", "shell"} or self._silent or not self._host.spec.agent:
+            return {}
+        return {
+            interface.mac: [
+                str(address.value.ip)
+                for address in sorted(interface.addresses, key=lambda a: (a.value.version, a.link_local))
+            ]
+            for interface in self._stack.interfaces
+        }
+
+    async def shutdown(self) -> None:
+        """See ``base.Guest``. Today's Alpine image has no acpid; Fedora goes down."""
+        if self._fedora and self._phase in {"login", "shell"}:
+            self._power("poweroff")
+
+    async def kill(self) -> None:
+        """See ``base.Guest``."""
+        if self._exit is None:
+            self._phase = "over"
+            return
+        self._end(GuestExit(how="stopped"))
+        await self.wait_exit()
+
+    # Power.
+
+    def _boot(self) -> None:
+        loop = asyncio.get_running_loop()
+        clock = Clock(loop, self._host.spec.time_scale)
+        self._phase = "boot"
+        named = self._fault("no-cloud-init") is None
+        self._machine = machine = Machine(
+            clock=clock,
+            stack=self._stack,
+            dialect="iputils" if self._fedora else self._host.spec.dialect,
+            fedora=self._fedora,
+            hostname=self._request.hostname if named else "localhost",
+            faults=self._request.faults,
+            power=self._power,
+        )
+        noise = self._fault("kernel-noise")
+        self._noise = None if noise is None else Noise(int(noise.parameters.get("every", 5)), clock.now)
+        machine.boot_log = commands.boot_log(machine)
+        slow = self._fault("slow-boot")
+        seconds = self._host.spec.boot_seconds + (0.0 if slow is None else slow.after_seconds)
+        self._emit("\r\n".join(machine.boot_log) + "\r\n")
+        self._later(seconds, self._booted)
+
+    def _booted(self) -> None:
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        self._configure_network()
+        self._phase = "login"
+        passwords = self._passwords()
+        self._login = Login(
+            hostname=self._machine.hostname,
+            passwords=passwords,
+            emit=self._emit,
+            later=self._later,
+            accepted=self._accepted,
+        )
+        if self._fault("already-logged-in") is not None:
+            self._resume_command()
+            return
+        failed = self._fault("last-failed-login")
+        self._emit(boot.issue(fedora=self._fedora) + (boot.last_failed_login() if failed is not None else ""))
+        self._prompt()
+
+    def _prompt(self) -> None:
+        """Print the login prompt, torn by cloud-init's lines if the fault says so (once, or ``times``)."""
+        assert self._login is not None  # noqa: S101 - set by _booted
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        prompt = self._login.prompt
+        torn = self._fault("torn-prompt")
+        if torn is None or self._tears >= (torn.times or 1):
+            self._emit(prompt)
+            return
+        self._tears += 1
+        now = self._machine.clock.now()
+        middle = len(prompt) - 5
+        lines = [boot.stamped(now, text) for text in boot.CLOUD_INIT]
+        self._emit(prompt[:middle] + lines[0] + "\r\n" + prompt[middle:])
+        self._emit("\r\n".join(["", *lines[1:], ""]))
+
+    def _power(self, how: str) -> None:
+        """Go down; ``reboot`` comes up again in the same machine."""
+        if self._phase not in {"boot", "login", "shell"}:
+            return
+        self._emit("\r\n" + boot.SHUTDOWN.format(how=how))
+        self._phase = "down"
+        if how == "reboot":
+            self._later(_SHUTDOWN_SECONDS, self._reboot)
+        else:
+            self._later(_SHUTDOWN_SECONDS, lambda: self._end(GuestExit(how="poweroff")))
+
+    def _reboot(self) -> None:
+        self._stop_timers()
+        self._stack.clear()
+        self._end_shell()
+        self._boot()
+
+    def _end(self, result: GuestExit) -> None:
+        if self._exit is None or self._exit.done():
+            return
+        self._phase = "over"
+        self._stop_timers()
+        self._stack.clear()
+        used = self._end_shell()
+        self._sink = None
+        self._cleaning = asyncio.ensure_future(self._clean_up(used=used))
+        self._exit.set_result(result)
+
+    async def _clean_up(self, *, used: bool) -> None:
+        if used:
+            await self._host.reaper.reap(str(self._directory))
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _end_shell(self) -> bool:
+        """Kill the shell; whether there ever was one (which may have left processes behind)."""
+        self._host.calls.unregister(str(self._directory))
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+        return self._used
+
+    # The login shell.
+
+    def _passwords(self) -> dict[str, str]:
+        if self._fault("login-refused") is not None:
+            return {}
+        if self._fedora:
+            return {"fedora": cloudinit.password(self._request.user_data) or "fedora"}
+        return {"root": ""}
+
+    def _accepted(self, typed_ahead: bytes) -> None:
+        failed = self._fault("last-failed-login")
+        text = boot.last_failed_login() if failed is not None else ""
+        self._emit(text + boot.welcome(fedora=self._fedora))
+        self._start_shell()
+        if typed_ahead and self._shell is not None:
+            self._shell.write(typed_ahead)
+
+    def _start_shell(self) -> None:
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        host = self._host
+        user = "fedora" if self._fedora else "root"
+        environment = {
+            "ENV": str(host.directory / "rc"),
+            "HOME": str(self._directory / "root"),
+            "KVLAB": str(self._directory),
+            "LAB_HOST": self._machine.hostname,
+            "LAB_PERSONA": "fedora" if self._fedora else "alpine",
+            "LOGNAME": user,
+            "PATH": str(host.programs),
+            "SHELL": "/bin/bash" if self._fedora else "/bin/sh",
+            "TERM": "vt100",
+            "USER": user,
+        }
+        self._used = True
+        host.calls.register(str(self._directory), self._call)
+        try:
+            self._shell = ShellProcess(
+                asyncio.get_running_loop(),
+                spawn=host.spawner.spawn,
+                path=host.shell.path,
+                arguments=host.shell.arguments,
+                environment=environment,
+                on_output=self._emit_bytes,
+                on_exit=self._logged_out,
+            )
+        except OSError as error:
+            self._emit(f"login: can't execute '{host.shell.path}': {os.strerror(error.errno or 0)}\r\n")
+            self._prompt()
+            return
+        self._phase = "shell"
+
+    def _logged_out(self) -> None:
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+        if self._phase == "shell":
+            self._phase = "login"
+            self._emit("\r\n" + boot.issue(fedora=self._fedora))
+            self._prompt()
+
+    def _resume_command(self) -> None:
+        """Be where an earlier session left the console: in a shell, in the middle of a command."""
+        fault = self._fault("already-logged-in")
+        command = "cat" if fault is None else str(fault.parameters.get("command", "cat"))
+        self._start_shell()
+        if self._shell is not None:
+            self._shell.write(command.encode() + b"\n")
+
+    def _call(self, call: PipeCall) -> None:
+        """Run a program for the shell."""
+        if self._machine is None:
+            call.close()
+        else:
+            commands.run(call, self._machine)
+
+    # The network.
+
+    def _interfaces(self) -> list[Interface]:
+        changed = self._fault("mac-changed")
+        interfaces = []
+        for number, nic in enumerate(self._request.nics):
+            mac = nic.mac.lower()
+            if changed is not None:
+                # A locally administered MAC, as an SR-IOV VF without a configured one gets.
+                mac = "06" + mac[2:-1] + format(int(mac[-1], 16) ^ 1, "x")
+            interfaces.append(
+                Interface(
+                    name=f"eth{number}",
+                    mac=mac,
+                    vmi_mac=nic.mac.lower(),
+                    network=nic.network,
+                    mtu=nic.mtu,
+                    lease=nic.lease,
+                )
+            )
+        return interfaces
+
+    def _configure_network(self) -> None:
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        for interface in self._stack.interfaces:
+            self._stack.configure(interface, _link_local(interface.mac), self._machine.clock.now())
+        if self._fault("no-cloud-init") is not None or not self._request.network_data.strip():
+            return
+        if self._request.user_data.strip():
+            self._apply_network_data()
+        else:
+            self._later(_USER_DATA_WAIT_SECONDS, self._apply_network_data)
+
+    def _apply_network_data(self) -> None:
+        configs, complaint = cloudinit.parse_network_data(self._request.network_data)
+        if complaint is not None:
+            self._emit(f"cloud-init[402]: {complaint}\r\n")
+        for config in configs:
+            self._apply(config)
+
+    def _apply(self, config: InterfaceConfig) -> None:
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        now = self._machine.clock.now()
+        for interface in self._stack.interfaces:
+            if config.mac is not None and config.mac != interface.mac:
+                continue
+            if config.mac is None and config.name != interface.name:
+                continue
+            if config.mtu is not None:
+                interface.mtu = config.mtu
+            for value in config.addresses:
+                self._stack.configure(interface, value, now)
+            lease = dhcp.lease(self._machine, interface) if config.dhcp4 else None
+            if lease is not None:
+                self._stack.configure(interface, lease, now)
+
+    # The console.
+
+    def _emit(self, text: str) -> None:
+        self._emit_bytes(text.encode())
+
+    def _emit_bytes(self, data: bytes) -> None:
+        if self._silent or not data:
+            return
+        if self._noise is not None and self._phase != "boot":
+            data = self._noise.apply(data)
+        self._log += data
+        if len(self._log) > 2 * SERIAL_LOG_BYTES:
+            del self._log[:-SERIAL_LOG_BYTES]
+        if self._sink is not None:
+            self._sink(data)
+
+    # Helpers.
+
+    def _fault(self, name: str) -> FaultSpec | None:
+        return find_fault(self._request.faults, name)
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        clock = self._machine.clock
+
+        def run() -> None:
+            self._timers.discard(timer)
+            action()
+
+        timer = clock.call_at(clock.now() + seconds, run)
+        self._timers.add(timer)
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()

@@ -1,0 +1,30 @@
+"""What all guests of one simulated hypervisor share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_kvlatency.lab.guests.sim.calls import CallServer
+    from pytest_kvlatency.lab.guests.sim.confine import Spawner
+    from pytest_kvlatency.lab.guests.sim.network import Networks
+    from pytest_kvlatency.lab.guests.sim.programs import Shell
+    from pytest_kvlatency.lab.guests.sim.reaper import Reaper
+    from pytest_kvlatency.lab.spec import LabSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """``directory`` holds ``rc``, the guests' PATH (``programs``) and a directory for each guest."""
+
+    spec: LabSpec
+    directory: Path
+    programs: Path
+    shell: Shell
+    networks: Networks
+    calls: CallServer
+    spawner: Spawner
+    reaper: Reaper
