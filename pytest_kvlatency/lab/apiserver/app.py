@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from dataclasses import dataclass, replace
@@ -257,9 +258,11 @@ class Application:
         response.enable_chunked_encoding()
         await response.prepare(request)
         record.write(200)
-        async for chunk in watch.events():
-            await response.write(chunk)
-        await response.write_eof()
+        # A client that is gone has nobody left to tell.
+        with contextlib.suppress(ConnectionResetError):
+            async for chunk in watch.events():
+                await response.write(chunk)
+            await response.write_eof()
         return response
 
 
