@@ -58,7 +58,8 @@ async def run(spec: LabSpec, directory: Path, ready: Callable[[LabInfo], None], 
     half: KubeVirt | None = None
     api: Api | None = None
     try:
-        (hypervisor, reason), _ = await asyncio.gather(_open_hypervisor(spec, directory), plane.start())
+        await plane.start()
+        hypervisor, reason = await _open_hypervisor(spec, directory)
         api = Api.from_kubeconfig(plane.kubeconfig, plane.token_for(_USER, _GROUPS))
         secret = secrets.token_urlsafe(32)
         half = KubeVirt(api, spec, hypervisor, secret)
@@ -110,7 +111,7 @@ async def _open_hypervisor(spec: LabSpec, directory: Path) -> tuple[Hypervisor, 
 
 
 async def _open_sim(spec: LabSpec, links: LinkTable, directory: Path) -> Hypervisor:
-    from pytest_kvlatency.lab.guests.sim import SimHypervisor  # noqa: PLC0415
+    from pytest_kvlatency.lab.guests.sim.hypervisor import SimHypervisor  # noqa: PLC0415
 
     hypervisor: Hypervisor = SimHypervisor(spec=spec, links=links, directory=directory)
     try:

@@ -9,6 +9,8 @@ from pytest_kvlatency.lab.kubevirt import vmi as vmis
 from pytest_kvlatency.lab.kubevirt.api import VMIS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pytest_kvlatency.lab.guests.base import Guest
     from pytest_kvlatency.lab.kubevirt.cluster import Cluster
     from pytest_kvlatency.lab.kubevirt.life import Life
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 AGENT_PAUSES: Final = (10.0, 10.0, 20.0, 40.0, 40.0, 120.0)
 #: Seconds between looks whether the agent is there already; growing, so that many guests cost little.
 _CONNECT_PAUSES: Final = (0.05, 0.1, 0.2, 0.3, 0.5)
+#: How long a report without addresses waits for a better one.
+_SETTLE_SECONDS: Final = 3.0
 _LATER: Final = ("vmi-failed", "vmi-deleted", "guest-crash", "migration")
 
 
@@ -73,10 +77,7 @@ class Running:
         life = self._life
         if not self._cluster.spec.agent or life.strike("no-agent") is not None:
             return
-        attempt = 0
-        while not (addresses := await self._guest.addresses()):
-            await asyncio.sleep(_CONNECT_PAUSES[min(attempt, len(_CONNECT_PAUSES) - 1)])
-            attempt += 1
+        addresses = await self._connected()
         life.set_condition("AgentConnected", "True")
         life.status["guestOSInfo"] = vmis.guest_os_info(life.vmi)
         attempt = 0
@@ -88,6 +89,24 @@ class Running:
             await asyncio.sleep(AGENT_PAUSES[min(attempt, len(AGENT_PAUSES) - 1)])
             attempt += 1
             addresses = await self._guest.addresses()
+
+    async def _connected(self) -> Mapping[str, Sequence[str]]:
+        """Wait for the agent, and return its first report.
+
+        In a real image the agent's service starts after the network's: a report without an address on some interface
+        is taken for the first one only when none came for a while.
+        """
+        loop = asyncio.get_running_loop()
+        settled: float | None = None
+        attempt = 0
+        while True:
+            addresses = await self._guest.addresses()
+            if addresses:
+                settled = settled or loop.time() + _SETTLE_SECONDS
+                if all(addresses.values()) or loop.time() >= settled:
+                    return addresses
+            await asyncio.sleep(_CONNECT_PAUSES[min(attempt, len(_CONNECT_PAUSES) - 1)])
+            attempt += 1
 
     async def _later(self, fault: FaultSpec) -> None:
         await asyncio.sleep(fault.after_seconds)
