@@ -146,7 +146,7 @@ class Latency:
         return self._node("target")
 
     def get(self, name: str) -> object:
-        """Return the number ``name``, or None where it would raise ``NoValue``. Raises ``AttributeError`` for others."""
+        """Return the number ``name``, or None where it would raise ``NoValue``. ``AttributeError``: no such number."""
         if name not in _NAMES:
             raise AttributeError(
                 f"{type(self).__name__!r} object has no number {name!r}; it has {', '.join(_NAMES)}"

@@ -142,7 +142,8 @@ _SUMMARY: Final = re.compile(
 _HEADER: Final = re.compile(r"--- .* ping statistics ---")
 _KERNEL: Final = re.compile(r"(?:<[0-9]{1,3}>)?\[ *[0-9]+\.[0-9]+\][^\n]*\n")
 _EXTREMES: Final = re.compile(
-    r"(?:rtt|round-trip) min/avg/max(?:/mdev)? = (?P<min>[0-9]+(?:\.[0-9]+)?)/[0-9.]+/(?P<max>[0-9]+(?:\.[0-9]+)?)(?:/[0-9.]+)? ms"
+    r"(?:rtt|round-trip) min/avg/max(?:/mdev)? = "
+    r"(?P<min>[0-9]+(?:\.[0-9]+)?)/[0-9.]+/(?P<max>[0-9]+(?:\.[0-9]+)?)(?:/[0-9.]+)? ms"
 )
 _WRAP: Final = 0x10000
 

@@ -1,0 +1,132 @@
+"""The document as changes to a checkup's ConfigMap. Pure: a value of None removes its key."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.report.document import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+START_KEY: Final = "status.startTimestamp"
+RESULT_PREFIX: Final = "status.result."
+MEASUREMENTS_KEY: Final = "status.result.measurements"
+_END_KEYS: Final = ("status.completionTimestamp", "status.succeeded", "status.failureReason")
+#: Keys of the worst pair, and where the document has them; integers.
+_NUMBERS: Final = {
+    "status.result.minLatencyNanoSec": "minLatencyNanoSec",
+    "status.result.avgLatencyNanoSec": "avgLatencyNanoSec",
+    "status.result.maxLatencyNanoSec": "maxLatencyNanoSec",
+    "status.result.p50LatencyNanoSec": "p50LatencyNanoSec",
+    "status.result.p90LatencyNanoSec": "p90LatencyNanoSec",
+    "status.result.p99LatencyNanoSec": "p99LatencyNanoSec",
+    "status.result.packetsTransmitted": "transmitted",
+    "status.result.packetsReceived": "received",
+}
+_LISTED: Final = (
+    "nad",
+    "nodes",
+    "binding",
+    "sourceNode",
+    "targetNode",
+    "succeeded",
+    "outcome",
+    "failureKind",
+    "failureReason",
+    "transmitted",
+    "received",
+    "duplicates",
+    "lossPercent",
+    "minLatencyNanoSec",
+    "avgLatencyNanoSec",
+    "maxLatencyNanoSec",
+    "p50LatencyNanoSec",
+    "p90LatencyNanoSec",
+    "p99LatencyNanoSec",
+    "stddevLatencyNanoSec",
+    "measurementDurationSec",
+)
+#: An object of Kubernetes holds about 1 MiB; the list takes at most half of it, and all reasons far less.
+LIST_BYTES: Final = 512 * 1024
+REASON_CHARACTERS: Final = 16 * 1024
+_SEVERITY: Final = {"connectivity": 4, "loss": 3, "latency": 2}
+
+
+def start_changes(now: datetime, existing_keys: Iterable[str]) -> dict[str, str | None]:
+    """What the start writes: its time; and every result of an earlier run is removed."""
+    changes: dict[str, str | None] = {
+        key: None for key in existing_keys if key.startswith(RESULT_PREFIX) or key in _END_KEYS
+    }
+    changes[START_KEY] = timestamp(now)
+    return changes
+
+
+def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the end writes. A number that was not measured is removed, never 0."""
+    entries = _last_attempts(document["measurements"])
+    changes: dict[str, str | None] = {
+        START_KEY: document["startTimestamp"],
+        "status.completionTimestamp": document["completionTimestamp"],
+        "status.succeeded": "true" if document["succeeded"] else "false",
+        "status.failureReason": _shortened(document["failureReason"] or ""),
+    }
+    worst = worst_of(entries) or {}
+    for key, name in _NUMBERS.items():
+        value = worst.get(name)
+        changes[key] = None if value is None else str(value)
+    duration, loss = worst.get("measurementDurationSec"), worst.get("lossPercent")
+    changes["status.result.measurementDurationSec"] = None if duration is None else str(round(duration))
+    changes["status.result.packetLossPercent"] = None if loss is None else _decimal(loss)
+    changes["status.result.sourceNode"] = worst.get("sourceNode")
+    changes["status.result.targetNode"] = worst.get("targetNode")
+    changes[MEASUREMENTS_KEY] = _list(entries) if len(entries) > 1 else None
+    return changes
+
+
+def worst_of(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The pair whose numbers the plain keys hold: measured before not measured; then by cause, connectivity before
+    loss before latency before any other before none; then by the highest maximum; then the first.
+    """  # noqa: D205, D209 - one rule, one sentence
+    return max(entries, key=_badness, default=None)
+
+
+def _badness(entry: Mapping[str, Any]) -> tuple[bool, int, int]:
+    kind = entry["failureKind"]
+    severity = 0 if kind is None else _SEVERITY.get(kind, 1)
+    return entry["transmitted"] is not None, severity, entry["maxLatencyNanoSec"] or 0
+
+
+def _last_attempts(entries: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    latest = {entry["nodeid"]: entry for entry in entries}
+    return list(latest.values())
+
+
+def _list(entries: Iterable[Mapping[str, Any]]) -> str:
+    """All pairs, the worst first: when the list must be cut, it loses the best, and its last element counts them."""
+    ordered = sorted(entries, key=_badness, reverse=True)
+    parts: list[str] = []
+    # Two brackets, and a last element such as {"cut":123456}.
+    size = 2 + 24
+    for index, entry in enumerate(ordered):
+        short = {name: entry[name] for name in _LISTED}
+        short["failureReason"] = short["failureReason"] and _shortened(short["failureReason"])
+        part = json.dumps(short, separators=(",", ":"))
+        size += len(part) + 1
+        if size >= LIST_BYTES:
+            parts.append(json.dumps({"cut": len(ordered) - index}, separators=(",", ":")))
+            break
+        parts.append(part)
+    return f"[{','.join(parts)}]"
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= REASON_CHARACTERS:
+        return text
+    return f"{text[:REASON_CHARACTERS]} [{len(text) - REASON_CHARACTERS} characters cut]"
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".")

@@ -1,0 +1,255 @@
+"""The result document: everything a run found out, as plain data. Every report reads it and nothing else.
+
+Its names are the public JSON (``"schema": "kvlatency/v1"``). What is absent is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.samples import statistics_of
+from pytest_kvlatency.units import to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pytest_kvlatency.model import Check, Failure, GuestFacts, Limits, Measurement, Outcome
+
+SCHEMA: Final = "kvlatency/v1"
+#: Characters of a transcript that are kept: a ping's beginning, and rather more of its end.
+TRANSCRIPT_HEAD: Final = 4_000
+TRANSCRIPT_TAIL: Final = 12_000
+_NAMED_CHECKS: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemResult:
+    """One attempt at one test item. ``failures`` are the item's own (assertion, set-up), beside the measurement's.
+
+    ``extra`` are what ``kv_ping`` measured. ``transcript_file`` is the artifact's path, where one was written.
+    """
+
+    nodeid: str
+    outcome: Outcome
+    check: Check | None = None
+    measurement: Measurement | None = None
+    attempt: int = 1
+    failures: tuple[Failure, ...] = ()
+    extra: tuple[Measurement, ...] = ()
+    transcript_file: str | None = None
+
+    @property
+    def every_failure(self) -> tuple[Failure, ...]:
+        """The network's failures, then the item's own; each once."""
+        network = self.measurement.failures if self.measurement is not None else ()
+        return tuple(dict.fromkeys((*network, *self.failures)))
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether pytest counts it as failed or as an error."""
+        return self.outcome in {"failed", "error"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A whole run. ``failures`` are the run's own: configuration, interruption, clean-up, a report not written.
+
+    Times are aware; ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked.
+    """
+
+    version: str
+    start: datetime
+    completion: datetime
+    cluster: Mapping[str, Any] | None = None
+    items: tuple[ItemResult, ...] = ()
+    failures: tuple[Failure, ...] = field(default=())
+
+    @property
+    def succeeded(self) -> bool:
+        """No item failed or errored in its last attempt, and nothing of the run's own went wrong."""
+        return not self.failures and not any(item.is_failed for item in last_attempts(self.items))
+
+
+def last_attempts(items: Iterable[ItemResult]) -> tuple[ItemResult, ...]:
+    """Only the last attempt at each item, in order."""
+    latest = {item.nodeid: item for item in items}
+    return tuple(latest.values())
+
+
+def cluster_facts(
+    *,
+    server: str | None,
+    kubernetes_version: str | None,
+    kubevirt_version: str | None,
+    lab: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The document's ``cluster``; ``lab`` is None for a cluster, else says with which guests: ``{"guests": "sim"}``."""
+    return {
+        "server": server,
+        "kubernetesVersion": kubernetes_version,
+        "kubevirtVersion": kubevirt_version,
+        "lab": None if lab is None else dict(lab),
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds: ``2024-05-01T12:00:00Z``."""
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def build(run: RunResult) -> dict[str, Any]:
+    """The document of a run."""
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "pytest-kvlatency", "version": run.version},
+        "startTimestamp": timestamp(run.start),
+        "completionTimestamp": timestamp(run.completion),
+        "succeeded": run.succeeded,
+        "failureReason": failure_reason(run),
+        "cluster": None if run.cluster is None else dict(run.cluster),
+        "measurements": [measurement_entry(item) for item in run.items],
+    }
+
+
+def measurement_entry(item: ItemResult) -> dict[str, Any]:
+    """One item's part of the document."""
+    check = item.check if item.check is not None else (item.measurement.check if item.measurement else None)
+    entry = {
+        "nodeid": item.nodeid,
+        "outcome": item.outcome,
+        "attempt": item.attempt,
+        **_numbers(check, item.measurement, item.every_failure),
+    }
+    entry["extra"] = [_numbers(one.check, one, one.failures, limited=False) for one in item.extra]
+    entry["transcriptFile"] = item.transcript_file
+    return entry
+
+
+def failure_reason(run: RunResult) -> str | None:
+    """Every reason, the first one first, joined by ``; ``; None when there is none.
+
+    A reason that several items share stands once. With several items each reason names its checks.
+    """
+    items = last_attempts(run.items)
+    before = [one.failure_reason for one in run.failures if one.stage in {"config", "setup"}]
+    after = [one.failure_reason for one in run.failures if one.stage not in {"config", "setup"}]
+    shared: dict[str, list[str]] = {}
+    for item in items:
+        if not item.is_failed:
+            continue
+        reasons = [one.failure_reason for one in item.every_failure]
+        for reason in reasons or [f"run: the test ended as {item.outcome}"]:
+            shared.setdefault(reason, []).append(item.nodeid if item.check is None else item.check.id)
+    middle = [
+        reason if len(items) == 1 else f"{reason} [{_named(checks)}]" for reason, checks in shared.items()
+    ]
+    return "; ".join(dict.fromkeys([*before, *middle, *after])) or None
+
+
+def _named(checks: Sequence[str]) -> str:
+    names = list(dict.fromkeys(checks))
+    if len(names) <= _NAMED_CHECKS:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED_CHECKS])} and {len(names) - _NAMED_CHECKS} more"
+
+
+def _numbers(
+    check: Check | None,
+    measurement: Measurement | None,
+    failures: Sequence[Failure],
+    *,
+    limited: bool = True,
+) -> dict[str, Any]:
+    """What was measured, and where; None wherever it was not."""
+    result = measurement.result if measurement is not None else None
+    source = measurement.source if measurement is not None else None
+    target = measurement.target if measurement is not None else None
+    statistics = statistics_of(result.samples_ns if result is not None else ())
+    return {
+        "nad": None if check is None else str(check.nad),
+        "nodes": None if check is None else str(check.pair),
+        "binding": None if measurement is None else measurement.binding,
+        "sourceNode": None if source is None else source.node,
+        "targetNode": None if target is None else target.node,
+        "sourceVmi": None if source is None else source.vmi_name,
+        "targetVmi": None if target is None else target.vmi_name,
+        "sourceAddress": None if source is None else source.address,
+        "targetAddress": None if target is None else target.address,
+        "succeeded": measurement is not None and measurement.succeeded,
+        "failureKind": failures[0].kind if failures else None,
+        "failureReason": "; ".join(one.failure_reason for one in failures) or None,
+        "transmitted": None if result is None else result.transmitted,
+        "received": None if result is None else result.received,
+        "duplicates": None if result is None else result.duplicates,
+        "late": None if result is None else result.late,
+        "errors": None if result is None else result.errors,
+        "lossPercent": None if result is None else result.loss_percent,
+        "minLatencyNanoSec": statistics.min_ns,
+        "avgLatencyNanoSec": statistics.avg_ns,
+        "maxLatencyNanoSec": statistics.max_ns,
+        "p50LatencyNanoSec": statistics.p50_ns,
+        "p90LatencyNanoSec": statistics.p90_ns,
+        "p99LatencyNanoSec": statistics.p99_ns,
+        "stddevLatencyNanoSec": statistics.stddev_ns,
+        "measurementDurationSec": None if result is None else result.duration_seconds,
+        "warmupSeconds": None if measurement is None else measurement.warmup_seconds,
+        "limits": None if check is None or not limited else _limits(check.limits),
+        "ping": None if check is None else _parameters(check),
+        "samplesNanoSec": None if result is None else list(result.samples_ns),
+        "timings": None if measurement is None else asdict(measurement.timings),
+        "softwareEmulation": _emulated(source, target),
+        "notes": _notes(measurement),
+        "transcript": _transcript(measurement, failures),
+    }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {
+        "maxLatencyNanoSec": limits.max_latency_ns,
+        "maxAvgLatencyNanoSec": limits.max_avg_ns,
+        "maxP99LatencyNanoSec": limits.max_p99_ns,
+        "maxLossPercent": limits.max_loss_percent,
+    }
+
+
+def _parameters(check: Check) -> dict[str, Any]:
+    return {
+        "sampleDurationSec": to_seconds(check.ping.sample_duration_ns),
+        "intervalSec": to_seconds(check.ping.interval_ns),
+        "packetSizeBytes": check.ping.packet_size,
+        "dontFragment": check.ping.dont_fragment,
+        "warmup": check.ping.warmup,
+    }
+
+
+def _emulated(source: GuestFacts | None, target: GuestFacts | None) -> bool | None:
+    if source is None or target is None:
+        return None
+    return source.software_emulation or target.software_emulation
+
+
+def _notes(measurement: Measurement | None) -> list[str]:
+    """What a reader of the numbers should know, each once."""
+    if measurement is None:
+        return []
+    notes = list(measurement.notes)
+    for side, guest in (("source", measurement.source), ("target", measurement.target)):
+        if guest is not None:
+            notes += [f"{side}: {note}" for note in guest.notes]
+    if _emulated(measurement.source, measurement.target):
+        notes.append("the guests ran under software emulation, which inflates round-trip times")
+    if measurement.result is not None:
+        notes += measurement.result.warnings
+    return list(dict.fromkeys(notes))
+
+
+def _transcript(measurement: Measurement | None, failures: Sequence[Failure]) -> str | None:
+    """Ping's own output, else what the first failure has of the console; the middle of a long one is cut."""
+    text = measurement.result.transcript if measurement is not None and measurement.result is not None else ""
+    text = text or next((one.transcript for one in failures if one.transcript), "")
+    cut = len(text) - TRANSCRIPT_HEAD - TRANSCRIPT_TAIL
+    if cut > 0:
+        text = f"{text[:TRANSCRIPT_HEAD]}\n[{cut} characters cut]\n{text[-TRANSCRIPT_TAIL:]}"
+    return text or None
