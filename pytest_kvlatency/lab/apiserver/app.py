@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.apiserver.faultgate import FaultGate
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
     from pytest_kvlatency.lab.apiserver.reviews import Reviews
+
+_LOG = logging.getLogger(__name__)
 
 #: What anybody may ask, without credentials.
 _OPEN_PATHS = {"/version", "/healthz", "/livez", "/readyz"}
@@ -87,6 +90,9 @@ class Application:
         except asyncio.CancelledError:
             record.write(0)
             raise
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever broke, the client gets a Status
+            _LOG.exception("%s %s", request.method, request.path)
+            response = _refusal(errors.ApiError(500, f"Internal error occurred: {error!r}"), form)
         record.write(response.status)
         return response
 
@@ -256,10 +262,10 @@ class Application:
         watch = self._parts.handlers.watch(call)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
-        record.write(200)
         # A client that is gone has nobody left to tell.
         with contextlib.suppress(ConnectionResetError):
+            await response.prepare(request)
+            record.write(200)
             async for chunk in watch.events():
                 await response.write(chunk)
             await response.write_eof()

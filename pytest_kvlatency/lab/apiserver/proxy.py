@@ -200,7 +200,9 @@ class Proxy:
             far_transport.abort()
             return
         lines = [f"{request.method} {request.raw_path} HTTP/1.1"]
-        lines += [f"{key}: {value}" for key, value in _headers(request, user, upstream)]
+        headers = [item for item in _headers(request, user, upstream) if item[0].lower() != "connection"]
+        # "close": after a refusal the client's next request must not go to the upstream unseen.
+        lines += [f"{key}: {value}" for key, value in [*headers, ("Connection", "Upgrade, close")]]
         far_transport.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
         client.set_protocol(near)
         client.resume_reading()

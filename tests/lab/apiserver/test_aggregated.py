@@ -127,6 +127,13 @@ def test_E14_a_refusal_passes_verbatim(upstream):
     )
 
 
+def test_after_a_refusal_the_connection_serves_no_other_request(upstream):
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13"}
+    refused = upstream.lab.admin("GET", _console("default", "stopped"), None, **headers)
+    assert (refused.code, refused.headers["Connection"]) == (400, "close")
+    assert upstream.lab.admin("GET", "/api/v1/namespaces").body["kind"] == "NamespaceList"
+
+
 def test_E08_an_end_without_a_close_frame_is_one_here_too(upstream):
     socket = _connect(upstream.lab, "evicted")
     assert socket.recv() == b"last words"

@@ -261,6 +261,23 @@ def test_E52_a_vmi_is_checked_as_by_kubevirts_webhook(lab, ns):
     assert refused.body["details"]["causes"][0]["field"] == "spec.domain.devices.interfaces[0].name"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"domain": {"devices": "x"}}},
+        {"spec": []},
+        {"spec": {"domain": {}, "volumes": [1]}},
+        {"metadata": {"name": 3}},
+        {"metadata": {"name": "v", "labels": [1]}},
+        {"metadata": "x"},
+    ],
+)
+def test_odd_objects_are_refused_with_a_status(lab, ns, change):
+    refused = lab.admin("POST", vmis(ns), {**vmi(), **change})
+    assert refused.code in {400, 422, 500}
+    assert refused.body["kind"] == "Status"
+
+
 def test_errors_have_kubernetes_shape(lab, ns):
     missing = lab.admin("GET", f"/apis/k8s.cni.cncf.io/v1/namespaces/{ns}/network-attachment-definitions/x")
     assert missing.body == {
