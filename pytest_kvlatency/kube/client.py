@@ -146,7 +146,8 @@ class KubeClient:
                     continue
                 if answer.status == 404 and ok_missing:
                     return {}
-                if answer.status not in RETRIED:
+                # A webhook that errs on the object answers 500 too, and would do so again.
+                if answer.status not in RETRIED or "denied the request" in _words(answer):
                     raise self._refusal(answer, wanted)
                 problem = f"{answer.status} {_words(answer)}".rstrip()
             if not self._contacted and time.monotonic() - began >= FIRST_CONTACT:
@@ -265,7 +266,7 @@ class KubeClient:
     def _problem(self, error: urllib3.exceptions.HTTPError) -> str:
         """Words for a request without an answer; raises for what does not get better."""
         words = _error_words(error)
-        if isinstance(error, urllib3.exceptions.SSLError):
+        if "CERTIFICATE_VERIFY_FAILED" in words or "certificate verify failed" in words:
             raise ConfigError(
                 f"the API server {self.server} cannot be trusted: {words}",
                 hint=f"The certificate authority comes from {self.origin}: check certificate-authority there.",

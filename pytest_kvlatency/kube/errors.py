@@ -36,7 +36,7 @@ class ApiUnavailableError(KubeApiError):
     """The API server could be reached before, but not now, or kept answering 429 or 5xx."""
 
 
-class MacRefusedError(ProvisionError):
+class MacRefused(ProvisionError):  # noqa: N818 - a request to try again, caught by name
     """The cluster's MAC pool refused the MAC of a VMI: try again with another."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, TeardownError
 from pytest_kvlatency.kube import evidence, paths, waiting
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint
-from pytest_kvlatency.kube.errors import KubeApiError, MacRefusedError
+from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.manifest import (
     ANNOTATION_REQUEST,
     INTERFACE,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.manifest import VmiRequest
+
+__all__ = ["MacRefused", "VmiHandle", "VmiState", "Vmis"]
 
 _NAME_ATTEMPTS: Final = 5
 _THREADS: Final = 32
@@ -63,7 +65,7 @@ class Vmis:
     ) -> VmiHandle:
         """Create a VMI; ``change`` may alter its manifest. Sent again when the answer was lost, never made twice.
 
-        A name that a stranger's VMI has gets a new suffix. Raises ``MacRefusedError`` (try another MAC),
+        A name that a stranger's VMI has gets a new suffix. Raises ``MacRefused`` (try another MAC),
         ``ProvisionError`` (quota, policy, invalid, no KubeVirt), ``PermissionDeniedError``.
         """
         for _ in range(_NAME_ATTEMPTS):
@@ -98,10 +100,10 @@ class Vmis:
             if error.status == 409 and error.api_reason == "AlreadyExists":
                 found = self._get(handle, deadline)
                 return found if found and _is_ours(found, handle) else None
-            if error.status < 500 and error.status not in (0, 429):
+            if not isinstance(error, ApiUnavailableError):
                 self.forget(handle)
             if is_mac_refusal(error.message):
-                raise MacRefusedError(f"{what}: {error.message}") from error
+                raise MacRefused(f"{what}: {error.message}") from error
             if error.status in (400, 403, 422):
                 raise ProvisionError(
                     f"{what}: {error.message}", hint=refusal_hint(error.message, handle.namespace)

@@ -8,7 +8,7 @@ import pytest
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, PermissionDeniedError, ProvisionError, TeardownError
 from pytest_kvlatency.kube import diagnosis
-from pytest_kvlatency.kube.errors import ApiUnavailableError, MacRefusedError
+from pytest_kvlatency.kube.errors import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.kube.vmi import Vmis
@@ -97,7 +97,7 @@ def test_E71_a_refused_mac_can_be_told_apart(server, vmis, deadline):
         'admission webhook "x.kubemacpool.io" denied the request: failed to allocate requested mac address'
     )
     server.answer(f"POST {VMIS}", status_object(400, "BadRequest", message))
-    with pytest.raises(MacRefusedError):
+    with pytest.raises(MacRefused):
         vmis.create(REQUEST, deadline)
 
 
