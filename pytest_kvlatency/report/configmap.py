@@ -87,9 +87,11 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def worst_of(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The pair whose numbers the plain keys hold: measured before not measured; then by cause, connectivity before
-    loss before latency before any other before none; then by the highest maximum; then the first.
-    """  # noqa: D205, D209 - one rule, one sentence
+    """The pair whose numbers the plain keys hold; None without any.
+
+    Measured before not measured; then by cause: connectivity, loss, latency, any other, none; then the highest
+    maximum; then the first.
+    """
     return max(entries, key=_badness, default=None)
 
 

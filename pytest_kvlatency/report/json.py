@@ -1,4 +1,4 @@
-"""The document as a JSON file (``--kv-json``)."""  # noqa: A005 - the module is only reached by its full name
+"""The document as a JSON file (``--kv-json``)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,126 @@
+"""The document in pytest-html's report (4.x): columns of numbers; pictures and the transcript in each item's fold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.report import svg
+from pytest_kvlatency.report.escape import for_html
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
+#: Where the document's entry of an item lies on its reports: ``report.kvlatency = slim(entry)``.
+ATTRIBUTE: Final = "kvlatency"
+_COLUMNS: Final = (
+    ("kvLoss", "Loss %", "lossPercent"),
+    ("kvMin", "Min ms", "minLatencyNanoSec"),
+    ("kvAvg", "Avg ms", "avgLatencyNanoSec"),
+    ("kvP50", "p50 ms", "p50LatencyNanoSec"),
+    ("kvP99", "p99 ms", "p99LatencyNanoSec"),
+    ("kvMax", "Max ms", "maxLatencyNanoSec"),
+)
+_SHOWN: Final = (
+    "nad",
+    "nodes",
+    "sourceNode",
+    "targetNode",
+    "failureKind",
+    "transmitted",
+    "received",
+    *(name for _, _, name in _COLUMNS),
+)
+# The header is made before anything is collected: the columns stay hidden until a row brings numbers.
+_HIDE: Final = "<style>.kv-col{display:none}</style>"
+_SHOW: Final = "<style>th.kv-col,td.kv-col{display:table-cell}</style>"
+
+
+def header(cells: list[str]) -> None:
+    """Add the columns' heads before the links (hook ``pytest_html_results_table_header``)."""
+    new = [f'<th class="kv-col">{_HIDE}Nodes</th>', '<th class="kv-col">Cause</th>']
+    new += [
+        f'<th class="kv-col sortable" data-column-type="{key}">{title}</th>' for key, title, _ in _COLUMNS
+    ]
+    cells[_before_links(cells) :] = [*new, *cells[_before_links(cells) :]]
+
+
+def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> None:
+    """Add one item's numbers (hook ``pytest_html_results_table_row``); empty cells for items of others."""
+    if not cells:
+        return
+    entry: Mapping[str, Any] | None = getattr(report, ATTRIBUTE, None)
+    place = _before_links(cells)
+    cells[place:] = [*_row_cells(entry), *cells[place:]]
+
+
+def slim(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``row`` needs of an entry: plain data, small enough to travel with a report."""
+    return {name: entry[name] for name in _SHOWN}
+
+
+def extras(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What to add to ``report.extras``: one self-contained block of HTML; nothing when there is nothing to show."""
+    from pytest_html import extras as of_pytest_html  # noqa: PLC0415 - only when an HTML report is written
+
+    content = details(entry)
+    return [dict(of_pytest_html.html(content))] if content else []
+
+
+def details(entry: Mapping[str, Any]) -> str:
+    """Pictures of the sample and the folded transcript, of the item and of what its test measured beyond."""
+    parts = [_block(entry, "")]
+    parts += [_block(one, f"kv_ping {number}: ") for number, one in enumerate(entry["extra"], start=1)]
+    body = "".join(parts)
+    return f'<div style="background:#fff;color:#1a1a1a;padding:4px">{body}</div>' if body else ""
+
+
+def _block(entry: Mapping[str, Any], name: str) -> str:
+    samples = entry["samplesNanoSec"]
+    parts = []
+    if entry["failureReason"]:
+        parts.append(f"<p><strong>{for_html(name + entry['failureReason'])}</strong></p>")
+    if entry["transmitted"] is not None:
+        parts.append(
+            f"<p>{for_html(f'{name}{_nodes(entry)}: ')}{entry['transmitted']} transmitted, {entry['received']} received, "
+            f"{entry['duplicates']} duplicates</p>"
+        )
+    if samples:
+        limit = (entry["limits"] or {}).get("maxLatencyNanoSec")
+        parts.append(f"<div>{svg.over_time(samples, limit_ns=limit)}</div>")
+        parts.append(f"<div>{svg.distribution(samples)}</div>")
+    parts += [f"<p>Note: {for_html(note)}</p>" for note in entry["notes"]]
+    if entry["transcript"]:
+        parts.append(
+            f"<details><summary>{for_html(name)}Console transcript</summary>"
+            f'<pre style="white-space:pre-wrap">{for_html(entry["transcript"])}</pre></details>'
+        )
+    return "".join(parts)
+
+
+def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:
+    if entry is None:
+        return ['<td class="kv-col"></td>'] * (2 + len(_COLUMNS))
+    cells = [
+        f'<td class="kv-col">{_SHOW}{for_html(_nodes(entry))}</td>',
+        f'<td class="kv-col">{for_html(entry["failureKind"] or "")}</td>',
+    ]
+    for key, _, name in _COLUMNS:
+        value = entry[name]
+        scaled = value if value is None or name == "lossPercent" else value / 1e6
+        # Sorted as text: blanks in front, which HTML does not show, put numbers in their order.
+        text = "" if scaled is None else f"{scaled:12.3f}"
+        cells.append(f'<td class="kv-col col-{key}">{text}</td>')
+    return cells
+
+
+def _nodes(entry: Mapping[str, Any]) -> str:
+    if entry["sourceNode"] is None or entry["targetNode"] is None:
+        return entry["nodes"] or ""
+    return f"{entry['sourceNode']} → {entry['targetNode']}"
+
+
+def _before_links(cells: list[str]) -> int:
+    """The place of the last column, which holds the links; the end where somebody took it out."""
+    return len(cells) - 1 if cells else 0
