@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.qemu
 
 NETWORK = "default/blue-network"
 USER_DATA = "#cloud-config\n"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 30
 
 
 def network_data(mac, *addresses, dhcp4=False):
@@ -117,6 +119,19 @@ async def booted(made, *requests):
     return consoles
 
 
+async def told(guest, mac):
+    """Wait until the agent tells an address of version 4, and return all that it tells then."""
+
+    async def ask():
+        while True:
+            addresses = (await guest.addresses()).get(mac, ())
+            if any("." in address for address in addresses):
+                return addresses
+            await asyncio.sleep(0.1)
+
+    return await asyncio.wait_for(ask(), PATIENCE_SECONDS)
+
+
 def rtt_min_ms(output):
     return float(re.search(r"min/avg/max = ([\d.]+)/", output)[1])
 
@@ -137,11 +152,7 @@ def test_two_guests_reach_each_other_and_power_off(tmp_path):
             output, status = await one.run("until ping -c 1 -W 1 fd00::2; do :; done")
             assert status == 0
 
-            async def told():
-                while "198.18.0.2" not in (await two.guest.addresses()).get("02:00:00:00:01:02", ()):
-                    await asyncio.sleep(0.1)
-
-            await asyncio.wait_for(told(), PATIENCE_SECONDS)
+            assert "198.18.0.2" in await told(two.guest, "02:00:00:00:01:02")
             one.guest.write(b"poweroff -f\n")
             assert (await asyncio.wait_for(one.guest.wait_exit(), PATIENCE_SECONDS)).how == "poweroff"
             await two.guest.kill()
@@ -154,7 +165,7 @@ def test_two_guests_reach_each_other_and_power_off(tmp_path):
 def test_a_link_of_20_ms_moves_the_rtt_by_40_ms(tmp_path):
     async def scenario():
         async with hypervisor(tmp_path, LinkQuality(latency_ns=20_000_000)) as made:
-            near, _, far = await booted(
+            near, _two, _three = await booted(
                 made, request(1, node="worker1"), request(2, node="worker1"), request(3, node="worker2")
             )
             close, _ = await near.run("ping -c 30 -i 0.1 198.18.0.2")
@@ -162,3 +173,222 @@ def test_a_link_of_20_ms_moves_the_rtt_by_40_ms(tmp_path):
             assert rtt_min_ms(away) - rtt_min_ms(close) == pytest.approx(40, abs=3)
 
     asyncio.run(scenario())
+
+
+def test_loss_duplicates_and_a_blocked_ping_are_real(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path, LinkQuality(duplicate=0.5)) as made:
+            one, _two = await booted(made, request(1), request(2))
+            output, status = await one.run("ping -c 20 -i 0.1 198.18.0.2")
+            assert status == 0
+            assert "DUP!" in output
+        async with hypervisor(tmp_path, LinkQuality(block_icmp=True)) as made:
+            one, _two = await booted(made, request(1), request(2))
+            output, status = await one.run("ping -c 3 -i 0.1 -W 1 198.18.0.2")
+            assert status == 1
+            assert "3 packets transmitted, 0 packets received, 100% packet loss" in output
+            output, _ = await one.run("ip neigh show 198.18.0.2")
+            assert "lladdr 02:00:00:00:01:02" in output
+
+    asyncio.run(scenario())
+
+
+def test_E21_dhcp_gives_the_lease_and_a_guest_that_does_not_ask_has_none(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            (one,) = await booted(made, request(1, lease="10.9.8.7/24", mtu=1400))
+            output, _ = await one.run("ip -o addr show dev eth0; cat /sys/class/net/eth0/mtu")
+            assert "10.9.8.7/24" in output
+            assert output.splitlines()[-1] == "1400"
+            assert "10.9.8.7" in await told(one.guest, "02:00:00:00:01:01")
+
+    asyncio.run(scenario())
+
+
+def test_cloud_init_user_data_is_carried_out(tmp_path):
+    user_data = """#cloud-config
+hostname: renamed
+password: secret
+bootcmd:
+  - echo early >/run/early
+write_files:
+  - {path: /etc/lab/file, content: "it's here\\n"}
+runcmd:
+  - [touch, /run/a list]
+  - echo "$(cat /run/early) late" >/run/late
+"""
+    data = """version: 1
+config:
+  - type: physical
+    name: net7
+    mac_address: 02:00:00:00:01:01
+    subnets:
+      - {type: static, address: 192.0.2.5, netmask: 255.255.255.0}
+"""
+
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            guest = made.create(request(1, user_data=user_data, data=data))
+            console = Console(guest)
+            await guest.start()
+            await console.expect("renamed login: ")
+            guest.write(b"root\n")
+            await console.expect("Password: ")
+            guest.write(b"secret\n")
+            await console.expect("renamed:~# ")
+            output, _ = await console.run(
+                "cat /etc/lab/file /run/late; ls /run; ip -o addr show dev net7; cloud-init status"
+            )
+            assert output.startswith("it's here\nearly late\n")
+            assert "a list" in output
+            assert "192.0.2.5/24" in output
+            assert output.endswith("status: done\n")
+
+    asyncio.run(scenario())
+
+
+def test_E05_without_user_data_cloud_init_waits_for_other_data_sources(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            guest = made.create(request(1, user_data=""))
+            console = Console(guest)
+            await guest.start()
+            await console.expect("waiting for data source.*\\n(?s:.*)waiting for data source")
+            assert b"login:" not in guest.serial_log
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fault", "pattern"),
+    [
+        ("E15-login-refused", "Login incorrect"),
+        ("E01-torn-prompt", r"lo\[.*cloud-init.*\r\ngin: (?s:.*)login: "),
+        ("E02-last-failed-login", "Last failed login: (?s:.*):~# "),
+        ("E23-no-cloud-init", "localhost:~# "),
+        ("E38-ping-missing", "ping: not found"),
+        ("E12-kernel-noise", r"\] clocksource: .*from the lab"),
+        ("E71-mac-changed", "no interface for 02:00:00:00:01:01"),
+        ("slow-boot", "guest-1:~# "),
+    ],
+)
+def test_faults_inside_the_guest(tmp_path, fault, pattern):
+    name = re.sub("E[0-9]+-", "", fault)
+
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            guest = made.create(request(1, faults=[FaultSpec(fault=name, after_seconds=1)]))
+            console = Console(guest)
+
+            async def type_on():
+                while True:
+                    for line in (b"root\n", b"ping -c 1 127.0.0.1\n"):
+                        guest.write(line)
+                        await asyncio.sleep(0.5)
+
+            await guest.start()
+            typing = asyncio.ensure_future(type_on()) if name != "torn-prompt" else None
+            if typing is None:
+                await console.expect("gin: ")
+                console.text = guest.serial_log.decode()
+                guest.write(b"\n")
+            await console.expect(pattern)
+            if typing is not None:
+                typing.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_E04_a_console_left_in_the_middle_of_a_command(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            guest = made.create(request(1, faults=[FaultSpec(fault="already-logged-in")]))
+            console = Console(guest)
+            await guest.start()
+            await console.expect("sleep 86400")
+            guest.write(b"\x03")
+            await console.expect(":~# ")
+
+    asyncio.run(scenario())
+
+
+def test_E15_a_silent_guest_prints_nothing_and_runs_on(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            guest = made.create(request(1, faults=[FaultSpec(fault="silent")]))
+            await guest.start()
+            assert "198.18.0.1" in await told(guest, "02:00:00:00:01:01")
+            assert guest.serial_log == b""
+
+    asyncio.run(scenario())
+
+
+def test_E20_a_stranger_answers_for_the_first_address(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            fault = FaultSpec(fault="address-taken", times=1)
+            (one,) = await booted(made, request(1, faults=[fault], data="version: 2"))
+            await one.run("ip link set eth0 up")
+            _, status = await one.run("arping -D -c 2 -w 2 -I eth0 198.18.0.77")
+            assert status == 1
+            _, status = await one.run("arping -D -c 2 -w 2 -I eth0 198.18.0.78")
+            assert status == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_that_real_guests_cannot_have_is_refused(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            with pytest.raises(HypervisorError, match="ping-not-permitted"):
+                made.create(request(1, faults=[FaultSpec(fault="ping-not-permitted")]))
+
+    asyncio.run(scenario())
+
+
+def test_a_dead_qemu_is_a_crash_with_its_cause(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            guest = made.create(request(1))
+            await guest.start()
+            os.kill(guest.pid, signal.SIGSEGV)
+            ending = await guest.wait_exit()
+            assert ending.how == "crash"
+            assert "signal 11" in ending.detail
+            bad = made.create(replace(request(2), nics=[Nic(name="x", mac="no mac", network=NETWORK)]))
+            await bad.start()
+            ending = await bad.wait_exit()
+            assert ending.how == "crash"
+            assert "no mac" in ending.detail
+
+    asyncio.run(scenario())
+
+
+PARENT = """
+import asyncio, sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_qemu_guests import hypervisor, request
+
+async def main():
+    async with hypervisor(Path({path!r})) as made:
+        guest = made.create(request(1))
+        await guest.start()
+        print(guest.pid, flush=True)
+        await guest.wait_exit()
+
+asyncio.run(main())
+"""
+
+
+def test_E60_guests_die_with_a_parent_that_is_killed(tmp_path):
+    code = PARENT.format(tests=str(Path(__file__).parent), path=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        pid = int(parent.stdout.readline())
+        guest = os.pidfd_open(pid)
+        parent.kill()
+    try:
+        readable, _, _ = select.select([guest], [], [], PATIENCE_SECONDS)
+        assert readable
+    finally:
+        os.close(guest)

@@ -104,7 +104,9 @@ class Switch:
             port.sock.close()
 
     def close(self) -> None:
-        """Stop the thread and close all ports."""
+        """Stop the thread and close all ports. May be called twice."""
+        if self._stopping:
+            return
         self._stopping = True
         with contextlib.suppress(OSError):
             self._wake_write.send(b"x")

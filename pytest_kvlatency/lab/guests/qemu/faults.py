@@ -45,6 +45,8 @@ def settings(faults: Mapping[str, FaultSpec]) -> dict[str, str]:
     if "kernel-noise" in faults:
         values["LAB_KERNEL_NOISE"] = str(_NOISE_SECONDS)
         values["LAB_KERNEL_NOISE_AFTER"] = str(faults["kernel-noise"].after_seconds)
+    if "ping-missing" in faults:
+        values["LAB_NO_PING"] = "1"
     if "torn-prompt" in faults:
         values["LAB_GETTY"] = "-n -l /bin/lab-torn-login"
     if "already-logged-in" in faults:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDERS = (
-    "bin", "dev", "etc", "lab", "lib", "lib/modules", "mnt", "proc", "root", "run", "sbin", "sys", "tmp", "usr",
-    "usr/bin", "usr/sbin", "usr/share", "usr/share/udhcpc", "var", "var/log", "var/tmp",
+    "bin", "dev", "etc", "etc/udhcpc", "lab", "lib", "lib/modules", "mnt", "proc", "root", "run", "sbin", "sys", "tmp", "usr",
+    "usr/bin", "usr/sbin", "usr/share", "var", "var/log", "var/tmp",
 )  # fmt: skip
 
 

@@ -43,7 +43,8 @@ def build(
         cpio.file("lab/network-data", request.network_data.encode()),
     ]
     if "login-refused" in faults:
-        entries.append(cpio.file("etc/shadow", b"root:!:19000:0:99999:7:::\n", 0o600))
+        # A hash that no password has: a locked account makes BusyBox complain about its salt.
+        entries.append(cpio.file("etc/shadow", b"root:$6$lab$nobody.knows:19000:0:99999:7:::\n", 0o600))
     if "last-failed-login" in faults:
         banner = (
             b"Last failed login: Mon Jan  5 10:00:00 UTC 2026 on ttyS0\nThere was 1 failed login attempt.\n"
