@@ -91,16 +91,29 @@ FAULTS: dict[str, Fault] = {
     "console-late-eof": Fault(where="console", help="the upgrade succeeds, and the connection ends at once"),
     # Inside the guest.
     "slow-boot": Fault(where="guest", help="the login prompt comes `after` that much longer"),
-    "torn-prompt": Fault(where="guest", help="cloud-init's lines tear the login prompt apart"),
-    "kernel-noise": Fault(where="guest", help="kernel messages on the console between and inside lines"),
+    "torn-prompt": Fault(
+        where="guest", help="cloud-init's lines tear the login prompt apart, `times` (default once)"
+    ),
+    "kernel-noise": Fault(
+        where="guest",
+        help="kernel messages on the console between lines, and inside ping's",
+        parameters=(("every", "a message each so many lines (default 5)"),),
+    ),
     "last-failed-login": Fault(where="guest", help="'Last failed login:' above the prompt"),
-    "already-logged-in": Fault(where="guest", help="the console is in the middle of an earlier command"),
+    "already-logged-in": Fault(
+        where="guest",
+        help="the console is in the middle of an earlier command",
+        parameters=(("command", "the command (default cat)"),),
+    ),
     "silent": Fault(where="guest", help="the guest never prints anything"),
     "login-refused": Fault(where="guest", help="the login is refused"),
     "no-cloud-init": Fault(where="guest", help="cloud-init does not configure the interfaces"),
     "mac-changed": Fault(where="guest", help="the guest sees another MAC than the VMI says"),
     "ping-missing": Fault(where="guest", help="ping: not found"),
     "ping-not-permitted": Fault(where="guest", help="ping: permission denied"),
-    "address-taken": Fault(where="guest", help="a stranger on the network answers for the guest's address"),
+    "address-taken": Fault(
+        where="guest",
+        help="a stranger on the network answers for the guest's address (`times`: so many different ones)",
+    ),
     "no-dhcp": Fault(where="guest", help="DHCP requests are not answered"),
 }

@@ -41,12 +41,15 @@ class PipeCall:
             loop.add_reader(fd, self.close)
 
     def out(self, text: str) -> None:
+        """See ``machine.Call``."""
         self._lines("o", text)
 
     def err(self, text: str) -> None:
+        """See ``machine.Call``."""
         self._lines("e", text)
 
     def exit(self, status: int) -> None:
+        """See ``machine.Call``."""
         self._finish(f"x{status}")
 
     def interrupt(self) -> None:
@@ -58,6 +61,7 @@ class PipeCall:
             self.flush()
 
     def flush(self) -> None:
+        """See ``machine.Call``."""
         if self._fd < 0 or not self._buffer:
             return
         try:

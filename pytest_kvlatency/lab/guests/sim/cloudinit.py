@@ -89,5 +89,5 @@ def _version_2(data: dict[str, Any]) -> Iterator[InterfaceConfig]:
         )
 
 
-def _lower(value: Any) -> str | None:  # noqa: ANN401 - whatever YAML holds
+def _lower(value: Any) -> str | None:
     return None if value is None else str(value).lower()

@@ -1,9 +1,10 @@
 """Keeps the guests' shells from changing the host, as far as the kernel lets an ordinary process do so.
 
-Linux' restrictions belong to threads and are inherited by what they start. So all shells are started by one
-thread that has first restricted itself: no new privileges, an empty capability bounding set (root's programs get
-no capability), and Landlock, which allows writing only below the lab's directory and to terminals, and signals
-only to processes that are restricted with it. Reading stays possible. See landlock(7), prctl(2).
+Linux' restrictions belong to threads and are inherited by what they start. So each shell is started by a thread of
+its own, which first restricts itself: a private /tmp (where the lab may mount), an empty capability bounding set
+and no new privileges (root's programs get no capability), and Landlock, which allows writing only in the guest's
+directory, and signals only within the guest. Where there is no private /tmp, files can be made and written in
+the host's, but not removed. Reading stays possible. See landlock(7), prctl(2), mount_namespaces(7).
 """
 
 from __future__ import annotations
@@ -11,119 +12,152 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import queue
 import struct
 import threading
 from concurrent.futures import Future
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38
 _LAST_CAPABILITY = 63
 _RULE_PATH_BENEATH = 1
-_WRITE_FILE = 1 << 1
-#: Removing and making files of every kind: bits 4 to 12 of the first version.
+_WRITE_FILE, _MAKE_REGULAR, _REFER, _TRUNCATE = 1 << 1, 1 << 8, 1 << 13, 1 << 14
+#: Removing and making files of every kind: bits 4 to 12 of Landlock's first version.
 _CHANGE_DIRECTORIES = 0x1FF0
-_REFER, _TRUNCATE = 1 << 13, 1 << 14
 _SCOPE_SIGNAL = 1 << 1
+_CLONE_NEWNS, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x20000, 1 << 12, 1 << 14, 1 << 18
+_TMP = Path("/tmp")  # noqa: S108 - the guests' own is put over it
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts")
 
-_Job = tuple["Future[int]", str, "Sequence[str]", "Mapping[str, str]", str]
+
+def spawn(
+    path: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    terminal: str,
+    directory: Path,
+    fifo: Path,
+) -> int:
+    """Start ``path`` as the leader of a session on ``terminal``; return its pid. Raises ``OSError``.
+
+    It may write in ``directory`` (which is below the directory of ``fifo``), and to ``fifo``.
+    """
+    future: Future[int] = Future()
+
+    def run() -> None:
+        try:
+            tmp = _private_tmp(directory, fifo.parent)
+            _drop_privileges()
+            if _landlock_version():
+                _restrict(directory, fifo, _MAKE_REGULAR if not tmp else _CHANGE_DIRECTORIES | _REFER)
+            # A session leader without a terminal gets the first one that it opens.
+            pid = os.posix_spawn(
+                path,
+                list(arguments),
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, 0, 1),
+                    (os.POSIX_SPAWN_DUP2, 0, 2),
+                ],
+                setsid=True,
+            )
+        except OSError as error:
+            future.set_exception(error)
+        else:
+            future.set_result(pid)
+
+    thread = threading.Thread(target=run, name="kvlatency-sim-spawn")
+    thread.start()
+    thread.join()
+    return future.result()
 
 
-class Spawner:
-    """Starts shells. ``confined`` says whether Landlock keeps them from writing outside ``directory``."""
-
-    def __init__(self, directory: Path) -> None:
-        self.confined = False
-        self._directory = directory
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._ready: Future[bool] = Future()
-        self._thread = threading.Thread(target=self._run, name="kvlatency-sim-spawner", daemon=True)
-        self._thread.start()
-        self.confined = self._ready.result()
-
-    def spawn(
-        self, path: str, arguments: Sequence[str], environment: Mapping[str, str], terminal: str
-    ) -> int:
-        """Start ``path`` as the leader of a session on ``terminal``; return its pid. Raises ``OSError``."""
-        future: Future[int] = Future()
-        self._jobs.put((future, path, arguments, environment, terminal))
-        return future.result()
-
-    def close(self) -> None:
-        """End the thread."""
-        self._jobs.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        self._ready.set_result(_restrict(self._directory))
-        while (job := self._jobs.get()) is not None:
-            future, path, arguments, environment, terminal = job
-            try:
-                future.set_result(_spawn(path, arguments, environment, terminal))
-            except OSError as error:
-                future.set_exception(error)
+def can_confine() -> bool:
+    """Whether Landlock will keep a shell from writing to the host's files."""
+    return _landlock_version() > 0
 
 
-def _spawn(path: str, arguments: Sequence[str], environment: Mapping[str, str], terminal: str) -> int:
-    # A session leader without a terminal gets the first one that it opens.
-    return os.posix_spawn(
-        path,
-        arguments,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0),
-            (os.POSIX_SPAWN_DUP2, 0, 1),
-            (os.POSIX_SPAWN_DUP2, 0, 2),
-        ],
-        setsid=True,
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+@cache
+def _landlock_version() -> int:
+    return max(
+        0, int(_libc().syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1)))
     )
 
 
-def _restrict(directory: Path) -> bool:
-    libc = ctypes.CDLL(None, use_errno=True)
+def _private_tmp(directory: Path, common: Path) -> bool:
+    """Put ``directory``/tmp over /tmp for this thread, with ``common`` where it was; False where that is refused."""
+    private = directory / "tmp"
+    private.mkdir(exist_ok=True)
+    if os.geteuid() != 0 or _libc().unshare(_CLONE_NEWNS) != 0:
+        return False
+    if _libc().mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None) != 0:
+        return False
+    if _TMP in common.parents:
+        inner = private / common.relative_to(_TMP)
+        inner.mkdir(parents=True, exist_ok=True)
+        if not _bind(common, inner):
+            return False
+    return _bind(private, _TMP)
+
+
+def _bind(source: Path, target: Path) -> bool:
+    flags = ctypes.c_ulong(_MS_BIND | _MS_REC)
+    return bool(_libc().mount(os.fsencode(source), os.fsencode(target), None, flags, None) == 0)
+
+
+def _drop_privileges() -> None:
     for capability in range(_LAST_CAPABILITY + 1):
-        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        return False
-    libc.syscall.restype = ctypes.c_long
-    version = libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1))
-    if version < 1:
-        return False
-    access = _WRITE_FILE | _CHANGE_DIRECTORIES
-    access |= _REFER if version >= 2 else 0
-    access |= _TRUNCATE if version >= 3 else 0
-    attributes = struct.pack("=QQQ", access, 0, _SCOPE_SIGNAL)
-    length = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = libc.syscall(
+        _libc().prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    if _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        _fail("no_new_privs")
+
+
+def _restrict(directory: Path, fifo: Path, in_tmp: int) -> None:
+    version = _landlock_version()
+    write = _WRITE_FILE | (_TRUNCATE if version >= 3 else 0)
+    everything = write | _CHANGE_DIRECTORIES | (_REFER if version >= 2 else 0)
+    attributes = struct.pack("=QQQ", everything, 0, _SCOPE_SIGNAL)
+    ruleset = _libc().syscall(
         ctypes.c_long(_CREATE_RULESET),
         ctypes.create_string_buffer(attributes, len(attributes)),
-        ctypes.c_size_t(length),
+        ctypes.c_size_t(24 if version >= 6 else 16 if version >= 4 else 8),
         ctypes.c_uint(0),
     )
     if ruleset < 0:
-        return False
+        _fail("landlock_create_ruleset")
     try:
-        _allow(libc, ruleset, str(directory), access)
+        _allow(ruleset, directory, everything)
+        _allow(ruleset, fifo, write)
+        _allow(ruleset, _TMP, (write | in_tmp) & everything)
         for device in _DEVICES:
             with contextlib.suppress(OSError):
-                _allow(libc, ruleset, device, access & (_WRITE_FILE | (_TRUNCATE if version >= 3 else 0)))
-        return bool(libc.syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)) == 0)
+                _allow(ruleset, Path(device), write)
+        if _libc().syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)) != 0:
+            _fail("landlock_restrict_self")
     finally:
         os.close(ruleset)
 
 
-def _allow(libc: ctypes.CDLL, ruleset: int, path: str, access: int) -> None:
+def _allow(ruleset: int, path: Path, access: int) -> None:
     fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         # struct landlock_path_beneath_attr is packed.
         rule = struct.pack("=Qi", access, fd)
-        result = libc.syscall(
+        result = _libc().syscall(
             ctypes.c_long(_ADD_RULE),
             ctypes.c_int(ruleset),
             ctypes.c_int(_RULE_PATH_BENEATH),
@@ -131,7 +165,11 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str, access: int) -> None:
             ctypes.c_uint(0),
         )
         if result != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), path)
+            _fail(f"landlock_add_rule {path}")
     finally:
         os.close(fd)
+
+
+def _fail(what: str) -> None:
+    error = ctypes.get_errno()
+    raise OSError(error, f"{what}: {os.strerror(error)}")

@@ -43,8 +43,8 @@ def udhcpc(call: Call, machine: Machine) -> None:
     if value is not None:
         server = next(iter(value.network.hosts()), value.ip)
         machine.stack.configure(interface, value, machine.clock.now())
+        call.err("udhcpc: broadcasting discover")
         call.err(
-            "udhcpc: broadcasting discover\n"
             f"udhcpc: broadcasting select for {value.ip}, server {server}\n"
             f"udhcpc: lease of {value.ip} obtained from {server}, lease time {_LEASE_SECONDS}"
         )

@@ -9,7 +9,7 @@ from ipaddress import IPv6Interface
 from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
-from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, dhcp
+from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, confine, dhcp
 from pytest_kvlatency.lab.guests.sim.clock import Clock
 from pytest_kvlatency.lab.guests.sim.login import Login
 from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
@@ -278,10 +278,14 @@ class SimGuest:
         try:
             self._shell = ShellProcess(
                 asyncio.get_running_loop(),
-                spawn=host.spawner.spawn,
-                path=host.shell.path,
-                arguments=host.shell.arguments,
-                environment=environment,
+                spawn=lambda terminal: confine.spawn(
+                    host.shell.path,
+                    host.shell.arguments,
+                    environment,
+                    terminal=terminal,
+                    directory=self._directory,
+                    fifo=host.fifo,
+                ),
                 on_output=self._emit_bytes,
                 on_exit=self._logged_out,
             )

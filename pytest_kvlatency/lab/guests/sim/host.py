@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_kvlatency.lab.guests.sim.calls import CallServer
-    from pytest_kvlatency.lab.guests.sim.confine import Spawner
     from pytest_kvlatency.lab.guests.sim.network import Networks
     from pytest_kvlatency.lab.guests.sim.programs import Shell
     from pytest_kvlatency.lab.guests.sim.reaper import Reaper
@@ -23,8 +22,8 @@ class Host:
     spec: LabSpec
     directory: Path
     programs: Path
+    fifo: Path
     shell: Shell
     networks: Networks
     calls: CallServer
-    spawner: Spawner
     reaper: Reaper

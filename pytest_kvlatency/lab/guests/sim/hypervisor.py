@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.guests.sim.calls import CallServer
-from pytest_kvlatency.lab.guests.sim.confine import Spawner
+from pytest_kvlatency.lab.guests.sim.confine import can_confine
 from pytest_kvlatency.lab.guests.sim.guest import SimGuest
 from pytest_kvlatency.lab.guests.sim.host import Host
 from pytest_kvlatency.lab.guests.sim.network import Networks
@@ -70,8 +70,7 @@ class SimHypervisor:
             self._directory.mkdir(mode=0o700, parents=True)
         except OSError as error:
             raise HypervisorError(f"cannot make the guests' directory {self._directory}: {error}") from error
-        spawner = Spawner(self._directory)
-        programs = install(self._directory, shell=shell, fifo=fifo, confined=spawner.confined)
+        programs = install(self._directory, shell=shell, fifo=fifo, confined=can_confine())
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
         if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -81,10 +80,10 @@ class SimHypervisor:
             spec=self._spec,
             directory=self._directory,
             programs=programs,
+            fifo=fifo,
             shell=shell,
             networks=self._networks,
             calls=CallServer(asyncio.get_running_loop(), fifo),
-            spawner=spawner,
             reaper=Reaper(),
         )
 
@@ -105,6 +104,5 @@ class SimHypervisor:
         guests, self._guests = self._guests, []
         await asyncio.gather(*(guest.kill() for guest in guests))
         host.calls.close()
-        host.spawner.close()
         kill_all({str(self._directory)})
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -52,7 +52,7 @@ class _Ip:
             raise self._usage()
         what = next((name for name in _OBJECTS if name.startswith(arguments[0])), None)
         rest = arguments[1:]
-        verb = rest.pop(0) if rest and rest[0] not in {"dev"} else "show"
+        verb = rest.pop(0) if rest and rest[0] != "dev" else "show"
         if self._machine.stack.find(verb) is not None or verb == _LOOPBACK:
             rest.insert(0, verb)
             verb = "show"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from pytest_kvlatency.lab.guests.sim.clock import Clock
     from pytest_kvlatency.lab.guests.sim.network import Stack
     from pytest_kvlatency.lab.spec import FaultSpec

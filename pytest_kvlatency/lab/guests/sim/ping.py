@@ -107,11 +107,10 @@ def _start(call: Call, machine: Machine, settings: _Settings) -> None:
             )
     route = machine.stack.route(address, now, device=device, source=source)
     words: Words = BusyBoxWords() if machine.busybox else IputilsWords()
-    if settings.source is not None and route is not None:
-        if machine.busybox:
-            shown = settings.source if device is None else None
-        else:
-            shown = f"{route.source} {device or ''}"
+    if machine.busybox and source is not None:
+        shown = settings.source
+    elif not machine.busybox and settings.source is not None and route is not None:
+        shown = f"{route.source} {device or ''}"
     if route is None:
         if machine.busybox:
             call.out(words.header(settings.host, address, settings.size, shown))

@@ -107,15 +107,18 @@ class BusyBoxWords:
     first_sequence = 0
 
     def header(self, host: str, address: IPAddress, size: int, source: str | None) -> str:
+        """See ``Words``."""
         return f"PING {host} ({address}){f' from {source}' if source else ''}: {size} data bytes"
 
     def reply(
         self, address: IPAddress, size: int, sequence: int, rtt_us: int | None, *, duplicate: bool
     ) -> str:
+        """See ``Words``."""
         time = "" if rtt_us is None else f" time={rtt_us // 1000}.{rtt_us % 1000:03} ms"
         return f"{size + 8} bytes from {address}: seq={sequence} ttl=64{time}{' (DUP!)' if duplicate else ''}"
 
     def statistics(self, host: str, counters: Counters) -> str:
+        """See ``Words``."""
         sent = counters.transmitted or 1
         duplicates = f"{counters.duplicates} duplicates, " if counters.duplicates else ""
         text = (
@@ -136,6 +139,7 @@ class IputilsWords:
     first_sequence = 1
 
     def header(self, host: str, address: IPAddress, size: int, source: str | None) -> str:
+        """See ``Words``."""
         text = f"PING {host} ({address}) {f'from {source}: ' if source else ''}"
         return text + (
             f"{size}({size + 28}) bytes of data." if address.version == 4 else f"{size} data bytes"
@@ -144,11 +148,13 @@ class IputilsWords:
     def reply(
         self, address: IPAddress, size: int, sequence: int, rtt_us: int | None, *, duplicate: bool
     ) -> str:
+        """See ``Words``."""
         time = "" if rtt_us is None else f" time={_iputils_time(rtt_us)} ms"
         mark = " (DUP!)" if duplicate else ""
         return f"{size + 8} bytes from {address}: icmp_seq={sequence} ttl=64{time}{mark}"
 
     def statistics(self, host: str, counters: Counters) -> str:
+        """See ``Words``."""
         text = (
             f"\n--- {host} ping statistics ---\n"
             f"{counters.transmitted} packets transmitted, {counters.received} received"

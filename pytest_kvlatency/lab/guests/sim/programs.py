@@ -6,6 +6,7 @@ would change the machine or shows its real network is a script that asks this pr
 
 from __future__ import annotations
 
+import functools
 import shlex
 import shutil
 import subprocess
@@ -19,22 +20,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Tools that only read, or print.
-HARMLESS = (
-    "awk basename comm cut date dirname egrep env expand expr false fgrep find fold grep head md5sum mkfifo mktemp "
-    "nl nohup nproc od paste printenv printf rev sed seq setsid sha256sum sort stat stdbuf strings stty tail tee test "
-    "time timeout tr true tsort tty uniq wc xargs yes hexdump xxd cmp diff echo ls mkdir touch pwd readlink sync which "
-    "base64 usleep less more clear reset ["
-).split()
+_HARMLESS = """
+    [ awk base64 basename clear cmp comm cut date diff dirname echo egrep env expand expr false fgrep find fold grep
+    head hexdump less ls md5sum mkdir mkfifo mktemp more nl nohup nproc od paste printenv printf pwd readlink reset
+    rev sed seq setsid sha256sum sort stat stdbuf strings stty sync tail tee test time timeout touch tr true tsort
+    tty uniq usleep wc which xargs xxd yes
+"""
 #: Tools that are harmless only where the shell is kept from writing outside its directory.
-CONFINED = ("cp", "chmod", "dd", "ln", "mv", "rm", "rmdir", "truncate")
-
+_CONFINED = "cp chmod dd ln mv rm rmdir truncate"
 #: Programs that this process answers.
-ANSWERED = (
-    "arping cloud-init dhclient dmesg free hostname id ifconfig ip ifup ifdown ping ping6 sleep sysctl udhcpc uname "
-    "uptime whoami"
-).split()
+_ANSWERED = """
+    arping cloud-init dhclient dmesg free hostname id ifconfig ip ifup ifdown ping ping6 sleep sysctl udhcpc uname
+    uptime whoami
+"""
 #: Programs that end the guest, and do not wait for an answer.
-ENDING = ("halt", "poweroff", "reboot", "shutdown")
+_ENDING_PROGRAMS = ("halt", "poweroff", "reboot", "shutdown")
 
 _ASK = """\
 f=c.$$
@@ -157,7 +157,7 @@ def install(directory: Path, *, shell: Shell, fifo: Path, confined: bool) -> Pat
     """Fill ``directory``/bin, write the shell's start-up file ``directory``/rc, and return the former."""
     programs = directory / "bin"
     programs.mkdir()
-    for name in (*HARMLESS, *(CONFINED if confined else ())):
+    for name in (*_HARMLESS.split(), *(_CONFINED.split() if confined else ())):
         path = _tool(name)
         if path is not None:
             _link(programs / name, path)
@@ -172,9 +172,9 @@ def install(directory: Path, *, shell: Shell, fifo: Path, confined: bool) -> Pat
     }
     if not (programs / "mkfifo").exists():
         raise HypervisorError("simulated guests need the program mkfifo: install coreutils")
-    for name in (*ANSWERED, "cat"):
+    for name in (*_ANSWERED.split(), "cat"):
         _script(programs / name, shell, (_SCRIPTS.get(name, "") + _ASK).format(**words))
-    for name in ENDING:
+    for name in _ENDING_PROGRAMS:
         _script(programs / name, shell, _ENDING.format(**words))
     _script(programs / "sudo", shell, _RUN_AS_ROOT)
     _script(programs / "busybox", shell, _BUSYBOX)
@@ -183,7 +183,22 @@ def install(directory: Path, *, shell: Shell, fifo: Path, confined: bool) -> Pat
 
 
 def _tool(name: str) -> str | None:
-    return shutil.which(name) or shutil.which("busybox")
+    return shutil.which(name) or (shutil.which("busybox") if name in _applets() else None)
+
+
+@functools.cache
+def _applets() -> frozenset[str]:
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        return frozenset()
+    listing = subprocess.run(  # noqa: S603 - a fixed command
+        [busybox, "--list"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    return frozenset(listing.stdout.decode(errors="replace").split())
 
 
 def _helper(programs: Path, name: str) -> str:

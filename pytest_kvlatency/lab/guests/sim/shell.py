@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
 _READ_BYTES = 65536
 _POLL_SECONDS = 0.2
 
 
 class ShellProcess:
-    """Starts at once; ``on_output`` gets what it prints, ``on_exit`` is called once when the shell itself ended."""
+    """Starts at once; ``on_output`` gets what it prints, ``on_exit`` is called once when the shell itself ended.
+
+    ``spawn`` starts it on the terminal that it is given, and returns its pid.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        spawn: Callable[[str, Sequence[str], Mapping[str, str], str], int],
-        path: str,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
+        spawn: Callable[[str], int],
         on_output: Callable[[bytes], None],
         on_exit: Callable[[], None],
     ) -> None:
@@ -43,7 +43,7 @@ class ShellProcess:
         self._master, slave = os.openpty()
         try:
             os.set_blocking(self._master, False)
-            self.pid = spawn(path, arguments, environment, os.ttyname(slave))
+            self.pid = spawn(os.ttyname(slave))
         except BaseException:
             os.close(self._master)
             raise
