@@ -111,6 +111,8 @@ class Application:
         struck = info.resource and not identity.own
         if struck:
             if parts.gate.reset(info):
+                # The request is taken in whole, so that the client meets the reset where it expects the answer.
+                await negotiation.read_body(request)
                 record.write(0)
                 _reset(request)
             if pause := parts.gate.slow(info):
