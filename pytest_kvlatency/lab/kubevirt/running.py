@@ -21,7 +21,7 @@ AGENT_PAUSES: Final = (10.0, 10.0, 20.0, 40.0, 40.0, 120.0)
 #: Seconds between looks whether the agent is there already; growing, so that many guests cost little.
 _CONNECT_PAUSES: Final = (0.05, 0.1, 0.2, 0.3, 0.5)
 #: How long a report without addresses waits for a better one.
-_SETTLE_SECONDS: Final = 3.0
+_SETTLE_SECONDS: Final = 20.0
 _LATER: Final = ("vmi-failed", "vmi-deleted", "guest-crash", "migration")
 
 
@@ -93,8 +93,8 @@ class Running:
     async def _connected(self) -> Mapping[str, Sequence[str]]:
         """Wait for the agent, and return its first report.
 
-        In a real image the agent's service starts after the network's: a report without an address on some interface
-        is taken for the first one only when none came for a while.
+        In a real image the agent's service starts after the network's: a report without an address that somebody
+        gave some interface is taken for the first one only when none came for a while.
         """
         loop = asyncio.get_running_loop()
         settled: float | None = None
@@ -103,7 +103,7 @@ class Running:
             addresses = await self._guest.addresses()
             if addresses:
                 settled = settled or loop.time() + _SETTLE_SECONDS
-                if all(addresses.values()) or loop.time() >= settled:
+                if all(map(_configured, addresses.values())) or loop.time() >= settled:
                     return addresses
             await asyncio.sleep(_CONNECT_PAUSES[min(attempt, len(_CONNECT_PAUSES) - 1)])
             attempt += 1
@@ -121,3 +121,8 @@ class Running:
         else:
             self._crashed = fault.fault
             await self._guest.kill()
+
+
+def _configured(addresses: Sequence[str]) -> bool:
+    """Whether an interface has more than the link-local address that it gave itself."""
+    return any(not address.lower().startswith("fe80:") for address in addresses)

@@ -203,7 +203,7 @@ def interface_status(
     """Return one entry of ``status.interfaces``.
 
     ``lease`` is the CNI's address (CIDR) on a network with IPAM; ``agent`` what the guest agent says, None
-    without one. The agent's word replaces the CNI's, as in KubeVirt.
+    without one. The agent's word replaces the CNI's, as in KubeVirt, and IPv4 comes first.
     """
     sources = ["domain"]
     found: dict[str, Any] = {"name": name, "mac": mac, "queueCount": 1}
@@ -211,7 +211,7 @@ def interface_status(
     if agent is not None:
         sources.append("guest-agent")
         found["interfaceName"] = "eth0"
-        addresses = list(agent) or addresses
+        addresses = sorted(agent, key=lambda address: ":" in address) or addresses
     if network != POD_NETWORK:
         sources.append("multus-status")
         found["podInterfaceName"] = f"pod{hashlib.sha256(name.encode()).hexdigest()[:11]}"

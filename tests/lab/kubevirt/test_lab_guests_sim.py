@@ -23,8 +23,16 @@ def guest(number):
     mac, address = f"02:00:00:00:00:0{number}", f"192.168.100.{number}0/24"
     network_data = f"version: 2\nethernets:\n  eth0:\n    match:\n      macaddress: {mac}\n    addresses: [ {address} ]\n"
     return {
-        "devices": {"interfaces": [{"name": "net0", "bridge": {}, "macAddress": mac}]},
-        "volumes": [{"name": "cloudinit", "cloudInitNoCloud": {"networkData": network_data}}],
+        "devices": {
+            "disks": [{"name": "cloudinit", "disk": {"bus": "virtio"}}],
+            "interfaces": [{"name": "net0", "bridge": {}, "macAddress": mac}],
+        },
+        "volumes": [
+            {
+                "name": "cloudinit",
+                "cloudInitNoCloud": {"userData": "#cloud-config\n", "networkData": network_data},
+            }
+        ],
     }
 
 
