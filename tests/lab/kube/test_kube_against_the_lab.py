@@ -1,47 +1,18 @@
 from __future__ import annotations
 
 import pytest
+from kubelab import BLUE, CHECKUP, ROLE, request
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.cluster import describe
-from pytest_kvlatency.kube.configmap import ConfigMapRef, ConfigMaps
-from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
+from pytest_kvlatency.kube.configmap import ConfigMaps
 from pytest_kvlatency.kube.nad import read_nad
 from pytest_kvlatency.kube.vmi import MacRefused, Vmis
 from pytest_kvlatency.lab.spec import FaultSpec
 from pytest_kvlatency.model import NadRef
-
-BLUE = NadRef(namespace="checks", name="blue")
-CHECKUP = ConfigMapRef(namespace="checks", name="checkup")
-ROLE = {
-    "vmi-get": ("kubevirt.io", "virtualmachineinstances", "get"),
-    "vmi-create": ("kubevirt.io", "virtualmachineinstances", "create"),
-    "vmi-delete": ("kubevirt.io", "virtualmachineinstances", "delete"),
-    "nad-get": ("k8s.cni.cncf.io", "network-attachment-definitions", "get"),
-    "configmap-get": ("", "configmaps", "get"),
-    "configmap-update": ("", "configmaps", "update"),
-}
-
-
-def request():
-    mac = fresh_mac()
-    return VmiRequest(
-        name=fresh_name("latency-check-source"),
-        namespace="checks",
-        nad=BLUE,
-        binding="bridge",
-        mac=mac,
-        image="quay.io/x@sha256:1",
-        network_data=network_data(mac, "198.18.0.1/24"),
-        user_data=user_data(),
-        run_id="r1",
-        node="worker1",
-        anti_affinity_label=("latency-check/uid", "p"),
-        expires_at="2026-01-01T00:00:00Z",
-    )
 
 
 def nad(client, ref=BLUE):

@@ -4,52 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
+from kubescript import ScriptedServer, Seen
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube.client import KubeClient
-
-
-@dataclass
-class Seen:
-    method: str
-    path: str
-    headers: dict
-    body: object
-
-
-@dataclass
-class ScriptedServer:
-    """``answers`` maps ``METHOD path`` to a list of (status, body, headers); the last one repeats."""
-
-    url: str = ""
-    answers: dict = field(default_factory=dict)
-    seen: list = field(default_factory=list)
-
-    def answer(self, request, *answers):
-        self.answers[request] = [entry if isinstance(entry, tuple) else (200, entry) for entry in answers]
-
-    def asked(self, method=None):
-        return [f"{one.method} {one.path}" for one in self.seen if method in (None, one.method)]
-
-
-def status_object(code, reason, message="", **details):
-    return (
-        code,
-        {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "status": "Failure",
-            "code": code,
-            "reason": reason,
-            "message": message,
-            "details": details,
-        },
-    )
 
 
 @pytest.fixture

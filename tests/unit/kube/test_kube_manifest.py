@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from kubescript import REQUEST
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube.manifest import (
-    VmiRequest,
     fresh_mac,
     fresh_name,
     network_data,
@@ -15,19 +15,6 @@ from pytest_kvlatency.kube.manifest import (
     vmi_manifest,
 )
 from pytest_kvlatency.kube.owner import OwnerReference, owner_from_environment
-from pytest_kvlatency.model import NadRef
-
-REQUEST = VmiRequest(
-    name="latency-check-source-abcde",
-    namespace="checks",
-    nad=NadRef(namespace="default", name="blue-network"),
-    binding="bridge",
-    mac="02:00:00:00:00:01",
-    image="quay.io/x@sha256:1",
-    network_data=network_data("02:00:00:00:00:01", "198.18.0.1/24"),
-    user_data=user_data(),
-    run_id="r1",
-)
 
 
 def test_the_nad_is_the_only_network():

@@ -3,12 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from kubescript import status_object
 
 from pytest_kvlatency.errors import ConfigError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.nad import judge, read_nad
 from pytest_kvlatency.model import NadRef
-
-from .conftest import status_object
 
 REF = NadRef(namespace="default", name="blue-network")
 PATH = "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions"

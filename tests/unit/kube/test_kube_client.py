@@ -4,6 +4,7 @@ import socket
 import threading
 
 import pytest
+from kubescript import status_object
 
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import (
@@ -15,8 +16,6 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
-
-from .conftest import status_object
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
 

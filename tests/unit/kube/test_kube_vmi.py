@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from kubescript import REQUEST, status_object
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, PermissionDeniedError, ProvisionError, TeardownError
@@ -12,9 +13,6 @@ from pytest_kvlatency.kube.errors import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.kube.vmi import Vmis
-
-from .conftest import status_object
-from .test_manifest import REQUEST
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
 EVENTS = "/api/v1/namespaces/checks/events"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from kubescript import status_object
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube.configmap import ConfigMapRef, ConfigMaps
@@ -9,8 +10,6 @@ from pytest_kvlatency.kube.errors import (
     ConfigMapMissingError,
     ConfigMapTooLargeError,
 )
-
-from .conftest import status_object
 
 REF = ConfigMapRef(namespace="checks", name="checkup")
 PATH = "/api/v1/namespaces/checks/configmaps/checkup"

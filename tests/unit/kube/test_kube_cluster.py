@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from kubescript import status_object
 
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube.cluster import describe
 from pytest_kvlatency.kube.nodes import list_nodes
 from pytest_kvlatency.kube.paths import target
-
-from .conftest import status_object
 
 KUBEVIRTS = "/apis/kubevirt.io/v1/kubevirts"
 
