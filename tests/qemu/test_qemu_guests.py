@@ -143,6 +143,8 @@ def test_two_guests_reach_each_other_and_power_off(tmp_path):
             assert made.description.startswith("QEMU ")
             assert made.software_emulation == ("TCG" in made.description)
             one, two = await booted(made, request(1), request(2))
+            _, status = await one.run("nohup sh -c 'exit 3' >/dev/null 2>&1")
+            assert status == 3
             output, status = await one.run("ip -o addr show dev eth0")
             assert status == 0
             assert "198.18.0.1/24" in output

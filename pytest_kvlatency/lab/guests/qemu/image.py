@@ -13,9 +13,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDERS = (
-    "bin", "dev", "etc", "etc/udhcpc", "lab", "lib", "lib/modules", "mnt", "proc", "root", "run", "sbin", "sys", "tmp", "usr",
-    "usr/bin", "usr/sbin", "usr/share", "var", "var/log", "var/tmp",
-)  # fmt: skip
+    *(
+        "bin",
+        "dev",
+        "etc",
+        "etc/udhcpc",
+        "lab",
+        "lib",
+        "lib/modules",
+        "mnt",
+        "proc",
+        "root",
+        "run",
+        "sbin",
+        "sys",
+    ),
+    *("tmp", "usr", "usr/bin", "usr/sbin", "var", "var/log", "var/tmp"),
+)
 
 
 def base(busybox: Path, modules: tuple[Path, ...]) -> bytes:
