@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from typing import IO
 
+_FILE_SUFFIXES: Final = (".yaml", ".yml")
 _READY: Final = "kubeconfig: "
 #: The lab stops its guests and listeners within 3 s.
 _STOP_SECONDS: Final = 5.0
@@ -47,6 +48,8 @@ class LabProcess:
         """
         directory = Path(directory).absolute()
         directory.mkdir(parents=True, exist_ok=True)
+        if Path(spec_arg).suffix in _FILE_SUFFIXES:
+            spec_arg = str(Path(spec_arg).absolute())
         command = [sys.executable, "-m", "pytest_kvlatency.lab", "up", spec_arg]
         command += ["--dir", str(directory), "--die-with-parent"]
         package_root = str(Path(__file__).resolve().parents[2])
@@ -60,6 +63,8 @@ class LabProcess:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            # Python looks for modules in the working directory first: not in the user's.
+            cwd=directory,
             env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         )
         lab = cls(process, directory)

@@ -133,7 +133,7 @@ def _node_status(node: NodeSpec) -> dict[str, Any]:
             "containerRuntimeVersion": "lab://1",
             "kernelVersion": "6.1.0",
             "kubeProxyVersion": "",
-            "kubeletVersion": "v1.33.1",
+            "kubeletVersion": "v1.32.4",
             "machineID": digest.hex()[:32],
             "operatingSystem": "linux",
             "osImage": "pytest-kvlatency lab",

@@ -72,6 +72,16 @@ class Life:
         """Where it was placed, or nothing yet."""
         return self._node
 
+    @property
+    def awaits_addresses(self) -> bool:
+        """Whether the guest is about to get addresses: by cloud-init, or by DHCP."""
+        return any(item.nic.lease for item in self._attached) or any(
+            source.get("networkData") or source.get("networkDataBase64")
+            for volume in (self.vmi.get("spec") or {}).get("volumes") or []
+            for source in (volume.get("cloudInitNoCloud"), volume.get("cloudInitConfigDrive"))
+            if source
+        )
+
     def observe(self, vmi: dict[str, Any]) -> None:
         """Take note of the object's latest state."""
         self.vmi = vmi

@@ -102,7 +102,7 @@ class Running:
         while True:
             addresses = await self._guest.addresses()
             if addresses:
-                settled = settled or loop.time() + _SETTLE_SECONDS
+                settled = settled or loop.time() + (_SETTLE_SECONDS if self._life.awaits_addresses else 0)
                 if all(map(_configured, addresses.values())) or loop.time() >= settled:
                     return addresses
             await asyncio.sleep(_CONNECT_PAUSES[min(attempt, len(_CONNECT_PAUSES) - 1)])
