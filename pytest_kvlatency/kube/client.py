@@ -16,11 +16,13 @@ from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     ConfigError,
     InterruptedRunError,
+    KvLatencyError,
     PermissionDeniedError,
 )
 from pytest_kvlatency.kube import kubeconfig as config
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.refusals import refusal, unavailable_hint, words
 from pytest_kvlatency.kube.transport import Answer, Transport
 from pytest_kvlatency.model import ConsoleEndpoint
 
@@ -147,9 +149,9 @@ class KubeClient:
                 if answer.status == 404 and ok_missing:
                     return {}
                 # A webhook that errs on the object answers 500 too, and would do so again.
-                if answer.status not in RETRIED or "denied the request" in _words(answer):
+                if answer.status not in RETRIED or "denied the request" in words(answer):
                     raise self._refusal(answer, wanted)
-                problem = f"{answer.status} {_words(answer)}".rstrip()
+                problem = f"{answer.status} {words(answer)}".rstrip()
             if not self._contacted and time.monotonic() - began >= FIRST_CONTACT:
                 raise ConfigError(
                     f"the API server {self.server} cannot be reached: {problem}",
@@ -168,7 +170,7 @@ class KubeClient:
                     f"{time.monotonic() - began:.0f} s: {problem}",
                     status=answer.status if answer is not None else 0,
                     message=problem,
-                    hint=_unavailable_hint(wanted, problem),
+                    hint=unavailable_hint(wanted, problem),
                 )
             try:
                 deadline.pause(pause, f"the API server ({what})")
@@ -263,72 +265,22 @@ class KubeClient:
             if self._transport is used:
                 self._transport = Transport(self._access.load())
 
+    def _refusal(self, answer: Answer, wanted: paths.Target) -> KvLatencyError:
+        return refusal(answer, wanted, server=self.server, origin=self.origin)
+
     def _problem(self, error: urllib3.exceptions.HTTPError) -> str:
         """Words for a request without an answer; raises for what does not get better."""
-        words = _error_words(error)
-        if "CERTIFICATE_VERIFY_FAILED" in words or "certificate verify failed" in words:
+        told = _error_words(error)
+        if "CERTIFICATE_VERIFY_FAILED" in told or "certificate verify failed" in told:
             raise ConfigError(
-                f"the API server {self.server} cannot be trusted: {words}",
+                f"the API server {self.server} cannot be trusted: {told}",
                 hint=f"The certificate authority comes from {self.origin}: check certificate-authority there.",
             ) from error
         if isinstance(error, (urllib3.exceptions.LocationParseError, urllib3.exceptions.URLSchemeUnknown)):
             raise ConfigError(
                 f"the API server's address {self.server!r} is not a URL (from {self.origin})"
             ) from error
-        return words
-
-    def _refusal(self, answer: Answer, wanted: paths.Target) -> Exception:
-        """Return the typed error of an answer that trying again does not change."""
-        status = answer.json() or {}
-        is_status = status.get("kind") == "Status"
-        message = _words(answer)
-        if answer.status == 401:
-            return PermissionDeniedError(
-                f"{self.server} does not accept the credentials (401 {message or 'Unauthorized'}): cannot {wanted}",
-                hint=f"The credentials come from {self.origin}: log in again, or choose another.",
-            )
-        if answer.status == 403 and not is_admission(message):
-            return self._denial(wanted, message)
-        return KubeApiError(
-            f"cannot {wanted}: {message or 'no reason given'} ({answer.status})",
-            status=answer.status,
-            api_reason=str(status.get("reason") or "Unknown") if is_status else "",
-            message=message,
-            hint=_missing_hint(wanted, self.server) if answer.status == 404 and not is_status else "",
-        )
-
-    def _denial(self, wanted: paths.Target, message: str) -> PermissionDeniedError:
-        who = ""
-        if 'User "' in message:
-            user = message.partition('User "')[2].partition('"')[0]
-            if user == "system:anonymous":
-                return PermissionDeniedError(
-                    f"{self.server} takes this for an anonymous request: cannot {wanted}",
-                    hint=f"No credentials were sent: check the user in {self.origin}.",
-                )
-            who = f"{user} "
-        return PermissionDeniedError(
-            f"{who}may not {wanted}".strip(),
-            hint=f"Bind it a role with this rule:\n{wanted.rule}",
-        )
-
-
-def is_admission(message: str) -> bool:
-    """Whether a 403 is the word of an admission plugin (quota, policy, webhook), not of a missing permission.
-
-    The authorizer's own words are ``… is forbidden: User "NAME" cannot VERB resource …``.
-    """
-    if 'User "' in message and '" cannot ' in message:
-        return False
-    return "is forbidden: " in message or "denied" in message or "being terminated" in message
-
-
-def _words(answer: Answer) -> str:
-    """The server's words: a Status object's message, or the beginning of whatever else it sent."""
-    status = answer.json()
-    if status is not None:
-        return str(status.get("message") or status.get("reason") or "")
-    return " ".join(answer.body.decode(errors="replace").split())[:200]
+        return told
 
 
 def _error_words(error: BaseException) -> str:
@@ -353,21 +305,3 @@ def _pause(attempt: int) -> float:
     """Seconds until the next attempt: growing, and spread so that threads do not march in step."""
     pause = float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))
     return pause * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
-
-
-def _missing_hint(wanted: paths.Target, server: str) -> str:
-    names = {
-        "kubevirt.io": "KubeVirt's API (kubevirt.io/v1)",
-        "subresources.kubevirt.io": "KubeVirt's console API (subresources.kubevirt.io/v1)",
-        "k8s.cni.cncf.io": "The API of NetworkAttachmentDefinitions (k8s.cni.cncf.io/v1)",
-    }
-    name = names.get(wanted.group)
-    if name is None:
-        return f"{server} does not seem to be a Kubernetes API server."
-    return f"{name} is not served by {server}: check `kubectl api-resources --api-group={wanted.group}`."
-
-
-def _unavailable_hint(wanted: paths.Target, problem: str) -> str:
-    if "kubevirt" in wanted.group and "webhook" in problem:
-        return "KubeVirt's API is down: check `kubectl get pods -A -l kubevirt.io=virt-api`."
-    return ""
