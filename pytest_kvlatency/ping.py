@@ -143,7 +143,7 @@ _HEADER: Final = re.compile(r"--- .* ping statistics ---")
 _KERNEL: Final = re.compile(r"(?:<[0-9]{1,3}>)?\[ *[0-9]+\.[0-9]+\][^\n]*\n")
 _EXTREMES: Final = re.compile(
     r"(?:rtt|round-trip) min/avg/max(?:/mdev)? = "
-    r"(?P<min>[0-9]+(?:\.[0-9]+)?)/[0-9.]+/(?P<max>[0-9]+(?:\.[0-9]+)?)(?:/[0-9.]+)? ms"
+    r"(?P<min>[0-9]+(?:\.[0-9]+)?)/[0-9.]+/(?P<max>[0-9]+(?:\.[0-9]+)?)(?:/[0-9.]+)? ms(?:, .*)?"
 )
 _WRAP: Final = 0x10000
 
@@ -266,7 +266,7 @@ def _find_summary(output: str, lines: Sequence[str], expected: int | None) -> _S
     """The summary line, mended where a kernel message tore it; None when there is none that can be trusted.
 
     A front torn off would leave a plausible line with a smaller count. Trusted is therefore only a line whose
-    numbers agree with its percentage (its only use), and that sent as many as asked or follows its own headline.
+    numbers agree with its percentage (its only use), and that follows its own headline or sent as many as asked.
     """
     mended = _lines(_KERNEL.sub("", output.replace("\r", "")))
     for text in (mended, lines):
@@ -275,9 +275,7 @@ def _find_summary(output: str, lines: Sequence[str], expected: int | None) -> _S
             if summary is None:
                 continue
             follows = index > 0 and _HEADER.fullmatch(text[index - 1]) is not None
-            if summary.transmitted == expected or (
-                follows and (expected is None or summary.transmitted < expected)
-            ):
+            if follows or summary.transmitted == expected:
                 return summary
     return None
 

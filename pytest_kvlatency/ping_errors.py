@@ -74,7 +74,7 @@ _ON_THE_WAY: Final = re.compile(r"Frag(?:mentation)? needed|Packet too big", re.
 _NOBODY: Final = re.compile(
     r"(?:sendto|sendmsg|connect): (?:Host is unreachable|No route to host)", re.IGNORECASE
 )
-_SPEAKS: Final = re.compile(r"\b(?:ping6?|a?sh|bash|-[a-z]*sh|busybox)\b[^:\n]*: ")
+_SPEAKS: Final = re.compile(r"(?:\S*/)?(?:ping6?|-?[a-z]*sh|busybox)\b[^:]*: ")
 
 
 def find_error(output: str) -> KvLatencyError | None:

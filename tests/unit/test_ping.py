@@ -1,0 +1,388 @@
+"""The command that is typed, and what the output of real and recorded pings is read as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_kvlatency.errors import ConfigError, ConnectivityError, GuestError
+from pytest_kvlatency.model import PingParameters
+from pytest_kvlatency.ping import (
+    Dialect,
+    PingUnreadable,
+    bound_seconds,
+    compose,
+    detect,
+    effective,
+    parse,
+    required_mtu,
+)
+
+DATA = Path(__file__).parent / "data" / "ping"
+
+
+def recorded(name: str) -> str:
+    return (DATA / f"{name}.txt").read_bytes().decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect"),
+    [
+        ("probe-busybox-1.35", Dialect.BUSYBOX),
+        ("probe-busybox-1.24", Dialect.BUSYBOX_OLD),
+        ("probe-iputils-20221126", Dialect.IPUTILS),
+        ("probe-iputils-s20161105", Dialect.IPUTILS),
+    ],
+)
+def test_E33_E34_the_dialect_is_told_by_the_probe(name: str, dialect: Dialect) -> None:
+    assert detect(recorded(name)) is dialect
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("-sh: ping: not found\n", "the guest has no ping (-sh: ping: not found)"),
+        ("-bash: ping: command not found\n", "the guest has no ping (-bash: ping: command not found)"),
+        ("ping (GNU inetutils) 2.4\n", "the guest's ping is neither BusyBox's nor iputils'"),
+        (
+            "BusyBox v1.30.1 () multi-call binary.\n\nUsage: ping HOST\n",
+            "the guest's ping is a BusyBox built without options; needed is one that knows -c, -s and -W",
+        ),
+        ("", "the guest's ping is neither BusyBox's nor iputils'"),
+    ],
+)
+def test_E38_no_usable_ping_is_the_guests_fault(output: str, reason: str) -> None:
+    with pytest.raises(GuestError) as caught:
+        detect(output)
+    assert caught.value.reason == reason
+    assert caught.value.kind == "guest"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "address", "changes", "command"),
+    [
+        (Dialect.BUSYBOX, "198.18.0.2", {}, "ping -c 50 -i 0.1 -W 3 -s 56 -w 43 198.18.0.2"),
+        (Dialect.BUSYBOX, "fd00::2", {}, "ping -6 -c 50 -i 0.1 -W 3 -s 56 -w 43 fd00::2"),
+        (Dialect.BUSYBOX_OLD, "198.18.0.2", {}, "ping -c 5 -W 3 -s 56 -w 43 198.18.0.2"),
+        (Dialect.IPUTILS, "198.18.0.2", {}, "LC_ALL=C ping -n -c 50 -i 0.1 -W 3 -s 56 198.18.0.2"),
+        (Dialect.IPUTILS, "fd00::2", {}, "LC_ALL=C ping -n -6 -c 50 -i 0.1 -W 3 -s 56 fd00::2"),
+        (
+            Dialect.IPUTILS,
+            "198.18.0.2",
+            {"dont_fragment": True, "packet_size": 8972, "interval_ns": 2_000_000_000},
+            "LC_ALL=C ping -n -c 2 -i 2 -W 3 -s 8972 -M do 198.18.0.2",
+        ),
+        (
+            Dialect.BUSYBOX,
+            "198.18.0.2",
+            {"dont_fragment": True, "interval_ns": 12_500_000},
+            "ping -c 400 -i 0.0125 -W 3 -s 56 -w 43 198.18.0.2",
+        ),
+    ],
+)
+def test_E68_the_command_is_driven_by_count(
+    dialect: Dialect, address: str, changes: dict[str, int], command: str
+) -> None:
+    assert compose(PingParameters(**changes), address, dialect=dialect) == command
+
+
+def test_a_count_of_its_own_serves_the_warm_up() -> None:
+    assert compose(PingParameters(), "198.18.0.2", dialect=Dialect.BUSYBOX, count=1).startswith(
+        "ping -c 1 -i 0.1 "
+    )
+
+
+def test_an_address_is_no_place_for_a_command() -> None:
+    with pytest.raises(ValueError, match="does not appear to be"):
+        compose(PingParameters(), "198.18.0.2; reboot", dialect=Dialect.BUSYBOX)
+
+
+def test_E34_an_old_busybox_pings_once_a_second() -> None:
+    asked = PingParameters(sample_duration_ns=5_000_000_000, interval_ns=100_000_000)
+    assert effective(asked, Dialect.BUSYBOX_OLD).interval_ns == 1_000_000_000
+    assert effective(asked, Dialect.BUSYBOX_OLD).count == 5
+    assert effective(asked, Dialect.BUSYBOX) is asked
+
+
+def test_the_bound_lies_far_beyond_the_sample() -> None:
+    assert bound_seconds(PingParameters(), dialect=Dialect.IPUTILS) == 43
+    assert bound_seconds(PingParameters(), dialect=Dialect.BUSYBOX_OLD, count=60) == 153
+
+
+def test_E27_headers_count_towards_the_mtu() -> None:
+    assert required_mtu(1472, "198.18.0.2") == 1500
+    assert required_mtu(1452, "fd00::2") == 1500
+
+
+# transmitted, received, duplicates, errors, samples, number of warnings
+@pytest.mark.parametrize(
+    ("name", "counters", "samples"),
+    [
+        ("busybox-1.35-loopback", (5, 5, 0, 0), (60_000, 117_000, 69_000, 64_000, 58_000)),
+        ("busybox-1.35-ipv6", (3, 3, 0, 0), (206_000, 74_000, 64_000)),
+        ("busybox-1.35-all-lost", (2, 0, 0, 0), ()),
+        (
+            "busybox-1.30-loss-duplicates",
+            (8, 5, 1, 0),
+            (812_000, 734_000, 612_123_000, 486_000_000, 701_000),
+        ),
+        ("busybox-1.24-old", (2, 2, 0, 0), (812_000, 734_000)),
+        ("iputils-20221126-loopback", (5, 5, 0, 0), (18_000, 45_000, 43_000, 47_000, 40_000)),
+        ("iputils-20221126-ipv6", (3, 3, 0, 0), (28_000, 40_000, 40_000)),
+        ("iputils-20221126-all-lost", (5, 0, 0, 0), ()),
+        ("iputils-20221126-host-unreachable", (5, 0, 0, 5), ()),
+        ("iputils-20221126-port-unreachable", (2, 0, 0, 2), ()),
+        (
+            "iputils-s20161105-loss-duplicates",
+            (8, 5, 1, 0),
+            (812_000, 734_000, 612_000_000, 486_000_000, 12_300_000),
+        ),
+        ("iputils-20240117-fractional-loss", (3, 2, 0, 0), (812_000, 500_000)),
+    ],
+)
+def test_E30_E32_E33_both_dialects_are_read_alike(
+    name: str, counters: tuple[int, int, int, int], samples: tuple[int, ...]
+) -> None:
+    result = parse(recorded(name), expected_count=counters[0], duration_seconds=4.9)
+    assert (result.transmitted, result.received, result.duplicates, result.errors) == counters
+    assert result.samples_ns == samples
+    assert result.warnings == ()
+    assert result.duration_seconds == 4.9
+    assert result.transcript == recorded(name)
+
+
+def test_E31_loss_comes_from_the_counters() -> None:
+    result = parse(recorded("busybox-1.36-one-lost"), expected_count=200)
+    assert "0% packet loss" in result.transcript
+    assert result.loss_percent == 0.5
+    assert len(result.samples_ns) == 199
+
+
+def test_E12_kernel_messages_between_and_inside_the_lines() -> None:
+    result = parse(recorded("kernel-noise"), expected_count=3)
+    assert (result.transmitted, result.received) == (3, 3)
+    assert result.samples_ns == (812_000, 701_000)
+    assert result.warnings == ("ping counted 3 replies, but 2 could be read line by line",)
+
+
+def test_E12_a_summary_that_lost_its_front_is_not_believed() -> None:
+    """Without a time stamp the tear cannot be mended; what is left of it would be a plausible line."""
+    torn = recorded("busybox-1.35-all-lost").replace("2 packets tr", "1random: crng init done\n50 packets tr")
+    with pytest.raises(PingUnreadable) as caught:
+        parse(torn, expected_count=150)
+    assert (
+        caught.value.reason
+        == "ping's summary is missing or torn, and 0 replies could be read of 150 requests"
+    )
+    assert caught.value.transcript == torn
+
+
+def test_E10_output_that_ends_in_the_middle_is_no_result() -> None:
+    text = recorded("busybox-1.35-loopback")
+    with pytest.raises(PingUnreadable, match="3 replies could be read of 5 requests"):
+        parse(text[: text.index("64 bytes from 127.0.0.1: seq=3")], expected_count=5)
+    with pytest.raises(PingUnreadable, match="missing or torn, and 3 replies could be read$"):
+        parse(text[: text.index("64 bytes from 127.0.0.1: seq=3")])
+
+
+def test_a_lost_summary_is_made_good_only_by_every_reply() -> None:
+    text = recorded("busybox-1.35-loopback")
+    result = parse(text[: text.index("---")], expected_count=5)
+    assert (result.transmitted, result.received, len(result.samples_ns)) == (5, 5, 5)
+    assert result.warnings == ("ping's summary could not be read; every reply was",)
+
+
+def test_E32_a_repeated_number_is_a_duplicate_without_its_mark_too() -> None:
+    text = recorded("busybox-1.30-loss-duplicates").replace(" (DUP!)", "")
+    result = parse(text)
+    assert result.duplicates == 1
+    assert 1_522_000 not in result.samples_ns
+
+
+def test_E32_late_replies_are_counted_apart() -> None:
+    late = "64 bytes from 198.18.0.2: seq=7 ttl=64 time=9000.000 ms\n"
+    result = parse(recorded("busybox-1.30-loss-duplicates") + late)
+    assert result.late == 1
+    assert 9_000_000_000 not in result.samples_ns
+    assert result.received == 5
+    assert result.warnings == ("1 replies came after ping had closed its count",)
+
+
+def test_sequence_numbers_go_on_after_sixteen_bits() -> None:
+    lines = [f"64 bytes from 198.18.0.2: seq={n % 65536} ttl=64 time=0.5 ms" for n in range(65_000, 66_000)]
+    first = "64 bytes from 198.18.0.2: seq=0 ttl=64 time=0.5 ms"
+    middle = [f"64 bytes from 198.18.0.2: seq={n} ttl=64 time=0.5 ms" for n in range(1, 65_000, 20_000)]
+    tail = [
+        "--- 198.18.0.2 ping statistics ---",
+        "66000 packets transmitted, 1005 packets received, 98% packet loss",
+    ]
+    result = parse("\n".join([first, *middle, *lines, *tail]))
+    assert result.duplicates == 0
+    assert len(result.samples_ns) == 1005
+
+
+def test_E33_less_than_a_millisecond_is_read_as_its_bound() -> None:
+    text = recorded("busybox-1.24-old").replace("time=0.812 ms", "time<1 ms")
+    result = parse(text)
+    assert result.samples_ns == (1_000_000, 734_000)
+    assert result.warnings == ('1 times were given as "less than": the bound was taken',)
+
+
+def test_pings_own_extremes_are_a_cross_check() -> None:
+    result = parse(recorded("busybox-1.24-old").replace("0.734/0.773/0.812", "0.734/0.773/9.812"))
+    assert result.warnings == ("ping's own max is 9.812 ms, its lines say 0.812 ms",)
+
+
+def test_a_reply_from_another_address_is_said() -> None:
+    text = recorded("iputils-20240117-fractional-loss").replace(
+        "198.18.0.2: icmp_seq=3 ttl=64 time=0.5 ms",
+        "198.18.0.9: icmp_seq=3 ttl=64 time=0.5 ms (DIFFERENT ADDRESS!)",
+    )
+    result = parse(text)
+    assert result.samples_ns == (812_000, 500_000)
+    assert result.warnings == ("1 replies came from another address",)
+
+
+@pytest.mark.parametrize("name", ["busybox-1.35-without-times", "iputils-20221126-without-times"])
+def test_replies_without_times_are_no_measurement(name: str) -> None:
+    with pytest.raises(PingUnreadable, match="2 replies, but not one round-trip time"):
+        parse(recorded(name), expected_count=2)
+
+
+def test_fewer_requests_than_asked_are_said() -> None:
+    result = parse(recorded("busybox-1.24-old"), expected_count=5)
+    assert result.transmitted == 2
+    assert result.warnings == ("ping sent 2 of 5 requests before its time was over",)
+
+
+def test_more_requests_than_asked_are_counted() -> None:
+    assert parse(recorded("iputils-20221126-deadline-sends-on"), expected_count=3).transmitted == 10
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            recorded("error-busybox-no-route"),
+            "the guest has no route to its peer's address: Network is unreachable "
+            "(ping: sendto: Network is unreachable)",
+        ),
+        (
+            recorded("error-iputils-no-route"),
+            "the guest has no route to its peer's address: Network is unreachable "
+            "(ping: connect: Network is unreachable)",
+        ),
+        (
+            recorded("error-busybox-no-route-ipv6"),
+            "the guest has no route to its peer's address: Network is unreachable "
+            "(ping: sendto: Network is unreachable)",
+        ),
+        (
+            "PING 198.18.0.2 (198.18.0.2): 56 data bytes\nping: sendto: Network unreachable\n",
+            "the guest has no route to its peer's address: Network is unreachable "
+            "(ping: sendto: Network unreachable)",
+        ),
+        (
+            recorded("error-busybox-bad-address"),
+            "the guest's ping does not understand the address (ping: bad address 'no.such.invalid')",
+        ),
+        (
+            recorded("error-iputils-bad-address"),
+            "the guest's ping does not understand the address (ping: no.such.invalid: Name or service not known)",
+        ),
+        (
+            "ping: permission denied (are you root?)\n",
+            "the guest does not let ping send (ping: permission denied (are you root?))",
+        ),
+        (
+            "PING 198.18.0.2 (198.18.0.2): 56 data bytes\r\nping: sendto: Operation not permitted\r\n",
+            "the guest does not let ping send (ping: sendto: Operation not permitted)",
+        ),
+        ("sh: ping: not found\n", "the guest has no ping (sh: ping: not found)"),
+        (
+            "ping: invalid number '0.1'\n",
+            "the guest's ping refuses its arguments (ping: invalid number '0.1')",
+        ),
+        (
+            "ping: unrecognized option: i\nBusyBox v1.24.2\n",
+            "the guest's ping refuses its arguments (ping: unrecognized option: i)",
+        ),
+    ],
+)
+def test_E38_what_stops_ping_is_the_guests_fault(output: str, reason: str) -> None:
+    with pytest.raises(GuestError) as caught:
+        parse(output, expected_count=5)
+    assert type(caught.value) is GuestError
+    assert caught.value.reason == reason
+    assert caught.value.transcript == output
+    assert caught.value.hint
+
+
+def test_E38_a_kernel_message_with_the_same_words_is_none_of_pings() -> None:
+    text = recorded("busybox-1.35-all-lost").replace(
+        "\n\n---", "\n[   12.345678] nfs: Network is unreachable\n\n---", 1
+    )
+    assert parse(text, expected_count=2).received == 0
+
+
+def test_E38_a_complaint_in_a_run_with_replies_is_a_warning() -> None:
+    text = recorded("iputils-20240117-fractional-loss").replace(
+        "64 bytes from 198.18.0.2: icmp_seq=3",
+        "ping: sendmsg: No buffer space available\n64 bytes from 198.18.0.2: icmp_seq=3",
+    )
+    result = parse(text, expected_count=3)
+    assert result.received == 2
+    assert result.warnings == (
+        "ping said: the guest has no memory for ping's packets (ping: sendmsg: No buffer space available)",
+    )
+
+
+def test_E38_a_ping_that_died_on_the_way_is_no_result() -> None:
+    text = recorded("busybox-1.35-loopback")
+    text = text[: text.index("64 bytes from 127.0.0.1: seq=3")] + "ping: sendto: Network unreachable\n"
+    with pytest.raises(PingUnreadable, match="^ping stopped after 3 replies: the guest has no route"):
+        parse(text, expected_count=5)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            recorded("error-iputils-too-long"),
+            "the packet is longer than the MTU of the guest's own interface (1500 bytes)",
+        ),
+        (
+            "PING 198.18.0.2 (198.18.0.2): 9000 data bytes\nping: sendto: Message too large\n",
+            "the packet is longer than the MTU of the guest's own interface",
+        ),
+    ],
+)
+def test_E27_a_packet_too_long_for_the_own_interface_is_no_fault_of_the_network(
+    output: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(output, expected_count=3)
+    assert caught.value.reason == reason
+    assert caught.value.failure_reason == f"setup: {reason}"
+
+
+def test_E27_a_narrow_place_on_the_way_is_the_networks() -> None:
+    text = recorded("error-iputils-too-long").replace(
+        "ping: local error: message too long, mtu=1500\n",
+        "From 198.18.0.254 icmp_seq=1 Frag needed and DF set (mtu = 1400)\n",
+        1,
+    )
+    assert parse(text, expected_count=3).received == 0
+
+
+def test_E28_nobody_at_the_address_is_a_connectivity_failure() -> None:
+    with pytest.raises(ConnectivityError) as caught:
+        parse(
+            "PING 198.18.0.2 (198.18.0.2): 56 data bytes\nping: sendto: Host is unreachable\n",
+            expected_count=5,
+        )
+    assert caught.value.reason == (
+        "failed to run check: failed due to connectivity issue: nobody answers for that address "
+        "(no ARP or neighbour answer)"
+    )

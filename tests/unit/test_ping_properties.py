@@ -1,0 +1,171 @@
+"""Whatever stands in between: no sample is invented, no counter is misread, nothing but typed errors is raised."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.ping import detect, parse
+
+ADDRESSES = st.sampled_from(["198.18.0.2", "10.0.0.1", "fd00::2", "fe80::1%eth0"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A ping as it really went, and its transcript."""
+
+    text: str
+    times: dict[int, int]
+    transmitted: int
+    duplicates: int
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Run:
+    busybox = draw(st.booleans())
+    address = draw(ADDRESSES)
+    transmitted = draw(st.integers(1, 40))
+    answered = sorted(draw(st.sets(st.integers(0, transmitted - 1))))
+    microseconds = {number: draw(st.integers(1, 99_999)) for number in answered}
+    repeated = draw(st.lists(st.sampled_from(answered), max_size=3)) if answered else []
+    order = draw(st.permutations(answered))
+    name, first = ("seq", 0) if busybox else ("icmp_seq", 1)
+    lines = [f"PING {address} ({address}): 56 data bytes"]
+    times = {}
+    for number in order:
+        us = microseconds[number]
+        text = f"{us // 1000}.{us % 1000:03d}"
+        times[number] = us * 1000
+        lines.append(f"64 bytes from {address}: {name}={number + first} ttl=64 time={text} ms")
+        if number in repeated:
+            lines.append(f"64 bytes from {address}: {name}={number + first} ttl=64 time={us} ms (DUP!)")
+    duplicates = len(set(repeated))
+    loss = 100 * (transmitted - len(answered))
+    lines += ["", f"--- {address} ping statistics ---"]
+    if busybox:
+        extra = f"{duplicates} duplicates, " if duplicates else ""
+        lines.append(
+            f"{transmitted} packets transmitted, {len(answered)} packets received, {extra}"
+            f"{loss // transmitted}% packet loss"
+        )
+    else:
+        extra = f"+{duplicates} duplicates, " if duplicates else ""
+        lines.append(
+            f"{transmitted} packets transmitted, {len(answered)} received, {extra}"
+            f"{loss / transmitted:.6g}% packet loss, time 123ms"
+        )
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    return Run(end.join(lines) + end, times, transmitted, duplicates)
+
+
+STAMP = st.builds("[{:5d}.{:06d}] ".format, st.integers(0, 99_999), st.integers(0, 999_999))
+WORDS = st.text(alphabet=string.ascii_letters + string.digits + " :=()!%,./", max_size=60)
+STAMPED = st.builds("{}{}\r\n".format, STAMP, WORDS)
+BARE = st.builds("random: {}\n".format, st.text(alphabet=string.ascii_letters + " :()", max_size=40))
+
+
+def insert(text: str, noise: list[tuple[int, str]]) -> str:
+    for place, one in sorted(noise, reverse=True):
+        at = place % (len(text) + 1)
+        text = text[:at] + one + text[at:]
+    return text
+
+
+@given(run=runs())
+def test_a_clean_transcript_is_read_exactly(run: Run) -> None:
+    result = parse(run.text, expected_count=run.transmitted)
+    assert result.transmitted == run.transmitted
+    assert result.received == len(run.times)
+    assert result.duplicates == run.duplicates
+    assert result.samples_ns == tuple(run.times[number] for number in sorted(run.times))
+    assert result.warnings == ()
+
+
+@given(run=runs(), noise=st.lists(st.tuples(st.integers(0, 4000), STAMPED), min_size=1, max_size=6))
+def test_E12_kernel_messages_anywhere_cost_no_more_than_the_lines_they_tear(
+    run: Run, noise: list[tuple[int, str]]
+) -> None:
+    check_not_misread(run, insert(run.text, noise))
+
+
+@given(run=runs(), noise=st.lists(st.tuples(st.integers(0, 4000), BARE), min_size=1, max_size=4))
+def test_E12_messages_without_a_time_stamp_are_not_misread_either(
+    run: Run, noise: list[tuple[int, str]]
+) -> None:
+    check_not_misread(run, insert(run.text, noise))
+
+
+@given(run=runs(), cut=st.integers(0, 4000))
+def test_E10_a_transcript_cut_anywhere_is_right_or_an_error(run: Run, cut: int) -> None:
+    check_not_misread(run, run.text[:cut])
+
+
+def check_not_misread(run: Run, text: str) -> None:
+    try:
+        result = parse(text, expected_count=run.transmitted)
+    except KvLatencyError:
+        return
+    assert result.transmitted == run.transmitted
+    assert result.received == len(run.times)
+    known = [run.times[number] for number in sorted(run.times)]
+    # In order and each at most once: a subsequence of what really happened. A torn first reply leaves its
+    # duplicate, which is marked and no sample.
+    rest = iter(known)
+    assert all(sample in rest for sample in result.samples_ns)
+
+
+@settings(max_examples=300)
+@given(text=st.text(max_size=400), expected=st.none() | st.integers(1, 1000))
+def test_any_text_gives_an_error_and_no_sample(text: str, expected: int | None) -> None:
+    try:
+        parse(text, expected_count=expected)
+    except KvLatencyError:
+        pass
+    else:
+        raise AssertionError("no text without a summary is a result")
+
+
+PIECES = st.sampled_from(
+    [
+        "64 bytes from 198.18.0.2: seq=1 ttl=64 time=0.5 ms",
+        "64 bytes from ",
+        "seq=99999 ttl=64 time=0.5 ms",
+        "time=999999999.999999 ms",
+        "64 bytes from fe80::1%eth0: icmp_seq=1 ttl=64 time<1 ms (DUP!)",
+        "--- x ping statistics ---",
+        "5 packets transmitted, 4 packets received, 20% packet loss",
+        "0 packets transmitted, 0 received, 0% packet loss",
+        "999999999 packets transmitted, 0 received, 100% packet loss",
+        "rtt min/avg/max/mdev = 1/2/3/4 ms",
+        "ping: sendto: Network is unreachable",
+        "[    1.0] x",
+        "\r",
+        "\x00\x1b[2J",
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(pieces=st.lists(st.tuples(PIECES, st.sampled_from(["\n", "", "\r\n"])), max_size=30))
+def test_any_mixture_of_its_own_words_gives_a_sound_result_or_a_typed_error(
+    pieces: list[tuple[str, str]],
+) -> None:
+    try:
+        result = parse("".join(a + b for a, b in pieces))
+    except KvLatencyError:
+        return
+    assert 0 <= result.received <= result.transmitted
+    assert 0 <= result.loss_percent <= 100
+    assert all(sample >= 0 for sample in result.samples_ns)
+
+
+@given(text=st.text(max_size=200))
+def test_detecting_never_crashes(text: str) -> None:
+    try:
+        detect(text)
+    except KvLatencyError:
+        pass
