@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -20,10 +19,10 @@ from pytest_kvlatency.lab.spec import (
     NodeSpec,
     Taint,
 )
-from pytest_kvlatency.units import parse_duration, parse_percent
+from pytest_kvlatency.lab.specreader import NAME, Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 KEYWORDS: Final[tuple[GuestKind, ...]] = get_args(GuestKind)
 SUFFIXES: Final = (".yaml", ".yml")
@@ -33,7 +32,6 @@ DEFAULT: Final = LabSpec(
 )
 #: More nodes than this are a slip of the keyboard.
 MAX_NODES: Final = 5000
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _DIALECTS: Final = ("busybox", "iputils", "busybox-old")
 _ARCHITECTURES: Final = ("amd64", "arm64", "s390x")
@@ -75,115 +73,20 @@ def load(text: str, source: str) -> LabSpec:
         raise LabSpecError(f"{source}: {error}") from error
     except YamlError as error:
         raise LabSpecError(f"{source}: is no YAML: {error}") from error
-    reader = _Reader()
+    reader = Reader()
     spec = _lab(reader, {} if document is None else document)
     if reader.problems:
         raise LabSpecError("\n".join(f"{source}: {problem}" for problem in reader.problems))
     return spec
 
 
-@dataclass
-class _Reader:
-    """Collects problems, so that all are told at once; each method returns a default for what is wrong."""
-
-    problems: list[str] = field(default_factory=list)
-
-    def wrong(self, place: str, value: object, text: str) -> None:
-        shown = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
-        self.problems.append(f"{place}: {shown} {text}" if place else f"{shown} {text}")
-
-    def mapping(self, place: str, value: object, keys: Iterable[str]) -> dict[str, Any]:
-        """Return a mapping with none but these keys."""
-        if not isinstance(value, dict):
-            self.wrong(place, value, f"is no mapping; its keys: {', '.join(keys)}")
-            return {}
-        known = tuple(keys)
-        for key in value:
-            if key not in known:
-                self.wrong(place, key, f"is no key here; keys: {', '.join(known)}")
-        return {key: item for key, item in value.items() if key in known}
-
-    def items(self, place: str, value: object) -> list[Any]:
-        if isinstance(value, list):
-            return value
-        self.wrong(place, value, "is no list")
-        return []
-
-    def number(
-        self, place: str, value: object, valid: Callable[[float], bool], help_text: str
-    ) -> float | None:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and valid(value):
-            return value
-        self.wrong(place, value, f"is no {help_text}")
-        return None
-
-    def integer(self, place: str, value: object, lowest: int, highest: int) -> int | None:
-        if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
-            return value
-        self.wrong(place, value, f"is no whole number from {lowest} to {highest}")
-        return None
-
-    def boolean(self, place: str, value: object) -> bool:
-        if isinstance(value, bool):
-            return value
-        self.wrong(place, value, "is neither true nor false")
-        return False
-
-    def string(self, place: str, value: object) -> str | None:
-        if isinstance(value, str) and value:
-            return value
-        self.wrong(place, value, "is no text")
-        return None
-
-    def choice(
-        self, place: str, value: object, valid: Iterable[str], what: str = "is not valid; valid is"
-    ) -> Any:
-        known = tuple(valid)
-        if isinstance(value, str) and value in known:
-            return value
-        self.wrong(place, value, f"{what} {', '.join(known)}")
-        return None
-
-    def duration(self, place: str, value: object) -> int:
-        """Return nanoseconds."""
-        try:
-            return parse_duration(str(value)) if isinstance(value, (str, int)) else parse_duration("?")
-        except ValueError as error:
-            self.wrong(place, value, str(error))
-            return 0
-
-    def probability(self, place: str, value: object) -> float:
-        """Return a share in 0..1 of a percentage."""
-        text = str(value) if isinstance(value, (str, int, float)) else ""
-        try:
-            return parse_percent("" if value is True or value is False else text) / 100
-        except ValueError as error:
-            self.wrong(place, value, str(error))
-            return 0.0
-
-    def name(self, place: str, value: object) -> str | None:
-        if isinstance(value, str) and _NAME.fullmatch(value):
-            return value
-        self.wrong(place, value, "is no name; valid are lower case letters, digits, '-' and '.'")
-        return None
-
-    def strings(self, place: str, value: object) -> dict[str, str]:
-        """Return a mapping of text to text, such as labels."""
-        if isinstance(value, dict) and all(
-            isinstance(k, str) and isinstance(v, str) for k, v in value.items()
-        ):
-            return dict(value)
-        self.wrong(place, value, "is no mapping of text to text (quote true, false and numbers)")
-        return {}
-
-
-_QUALITY: Final[Mapping[str, tuple[str, Callable[[_Reader, str, Any], Any]]]] = {
-    "latency": ("latency_ns", _Reader.duration),
-    "jitter": ("jitter_ns", _Reader.duration),
-    "loss": ("loss", _Reader.probability),
-    "duplicate": ("duplicate", _Reader.probability),
-    "partition": ("partition", _Reader.boolean),
-    "block_icmp": ("block_icmp", _Reader.boolean),
+_QUALITY: Final[Mapping[str, tuple[str, Callable[[Reader, str, Any], Any]]]] = {
+    "latency": ("latency_ns", Reader.duration),
+    "jitter": ("jitter_ns", Reader.duration),
+    "loss": ("loss", Reader.probability),
+    "duplicate": ("duplicate", Reader.probability),
+    "partition": ("partition", Reader.boolean),
+    "block_icmp": ("block_icmp", Reader.boolean),
     "mtu": ("mtu", lambda reader, place, value: reader.integer(place, value, 68, 65535)),
 }
 _TOP: Final = (
@@ -191,7 +94,7 @@ _TOP: Final = (
 )  # fmt: skip
 
 
-def _lab(reader: _Reader, document: object) -> LabSpec:
+def _lab(reader: Reader, document: object) -> LabSpec:
     top = reader.mapping("", document, _TOP)
     given: dict[str, Any] = {}
     if "guests" in top:
@@ -226,7 +129,7 @@ def _lab(reader: _Reader, document: object) -> LabSpec:
     return LabSpec(nodes=nodes, networks=networks, links=links, faults=faults, **given)
 
 
-def _nodes(reader: _Reader, value: object) -> tuple[NodeSpec, ...]:
+def _nodes(reader: Reader, value: object) -> tuple[NodeSpec, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         count = reader.integer("nodes", value, 1, MAX_NODES) or 0
         return tuple(NodeSpec(name=f"worker{number}") for number in range(1, count + 1))
@@ -244,7 +147,7 @@ def _nodes(reader: _Reader, value: object) -> tuple[NodeSpec, ...]:
     return tuple(found.values())
 
 
-def _node(reader: _Reader, place: str, value: object) -> NodeSpec | None:
+def _node(reader: Reader, place: str, value: object) -> NodeSpec | None:
     keys = reader.mapping(place, value, ("name", "labels", "taints", "unschedulable", "arch"))
     if "name" not in keys:
         if isinstance(value, dict):
@@ -265,7 +168,7 @@ def _node(reader: _Reader, place: str, value: object) -> NodeSpec | None:
     return None if name is None else NodeSpec(name=name, taints=tuple(t for t in taints if t), **given)
 
 
-def _taint(reader: _Reader, place: str, value: object) -> Taint | None:
+def _taint(reader: Reader, place: str, value: object) -> Taint | None:
     """Read ``{key, value, effect}`` or kubectl's ``KEY[=VALUE]:EFFECT``."""
     if isinstance(value, str):
         head, colon, effect = value.rpartition(":")
@@ -286,7 +189,7 @@ def _taint(reader: _Reader, place: str, value: object) -> Taint | None:
     return Taint(key=name, value=text, effect=effect) if name and effect else None
 
 
-def _networks(reader: _Reader, value: object) -> tuple[NetworkSpec, ...]:
+def _networks(reader: Reader, value: object) -> tuple[NetworkSpec, ...]:
     if not isinstance(value, dict):
         reader.wrong("networks", value, "is no mapping of NAMESPACE/NAME to a network")
         return ()
@@ -296,9 +199,9 @@ def _networks(reader: _Reader, value: object) -> tuple[NetworkSpec, ...]:
     )
 
 
-def _network(reader: _Reader, place: str, name: object, value: object) -> NetworkSpec:
+def _network(reader: Reader, place: str, name: object, value: object) -> NetworkSpec:
     parts = name.split("/") if isinstance(name, str) else []
-    if len(parts) != 2 or not all(_NAME.fullmatch(part) for part in parts):
+    if len(parts) != 2 or not all(NAME.fullmatch(part) for part in parts):
         reader.wrong("networks", name, "is no NAMESPACE/NAME, such as default/blue-network")
     keys = reader.mapping(place, value, ("type", *_QUALITY, "guest_mtu", "config", "ipam"))
     given: dict[str, Any] = {"quality": LinkQuality(**_quality(reader, place, keys))}
@@ -319,7 +222,7 @@ def _network(reader: _Reader, place: str, name: object, value: object) -> Networ
     return NetworkSpec(name=str(name), **given)
 
 
-def _cidr(reader: _Reader, place: str, value: object) -> str | None:
+def _cidr(reader: Reader, place: str, value: object) -> str | None:
     try:
         network = ipaddress.ip_network(str(value))
     except ValueError:
@@ -328,7 +231,7 @@ def _cidr(reader: _Reader, place: str, value: object) -> str | None:
     return str(network)
 
 
-def _quality(reader: _Reader, place: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+def _quality(reader: Reader, place: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of ``LinkQuality`` that are given."""
     return {
         _QUALITY[key][0]: _QUALITY[key][1](reader, f"{place}.{key}", value)
@@ -338,7 +241,7 @@ def _quality(reader: _Reader, place: str, keys: Mapping[str, Any]) -> dict[str, 
 
 
 def _link(
-    reader: _Reader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
+    reader: Reader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
 ) -> LinkSpec:
     keys = reader.mapping(place, value, ("between", "network", *_QUALITY))
     between = keys.get("between")
@@ -356,7 +259,7 @@ def _link(
 
 
 def _fault(
-    reader: _Reader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
+    reader: Reader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
 ) -> FaultSpec:
     name = value.get("fault") if isinstance(value, dict) else None
     if not isinstance(name, str) or name not in FAULTS:
@@ -384,7 +287,7 @@ def _fault(
 
 
 def _parameters(
-    reader: _Reader, place: str, keys: Mapping[str, Any], own: tuple[str, ...], nodes: tuple[str, ...]
+    reader: Reader, place: str, keys: Mapping[str, Any], own: tuple[str, ...], nodes: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return the fault's own parameters, checked where their form is fixed; durations stay Go's text."""
     found = {parameter: keys[parameter] for parameter in own if parameter in keys}
