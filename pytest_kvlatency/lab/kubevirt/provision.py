@@ -1,0 +1,161 @@
+"""The way of a VMI to a pod that may start its guest: created, scheduled, connected, its image pulled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.lab.kubevirt import pod as pods
+from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt.api import PODS, ApiStatusError
+from pytest_kvlatency.lab.kubevirt.attach import SandboxError, attach
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.lab.kubevirt.cluster import Cluster
+    from pytest_kvlatency.lab.kubevirt.life import Life
+
+#: Pauses between tries of what a controller or kubelet tries again; the last one repeats.
+_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)
+_NO_FIT: Final = "Insufficient devices.kubevirt.io/kvm"
+
+_NO_BRIDGE: Final = (
+    "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox: "
+    'plugin type="bridge" failed (add): could not lookup "br1": Link not found'
+)
+
+
+def _pause(attempt: int) -> float:
+    return _PAUSES[min(attempt, len(_PAUSES) - 1)]
+
+
+class Provision:
+    """What the virt-controller, the scheduler, Multus and the kubelet do for one VMI."""
+
+    def __init__(self, life: Life, cluster: Cluster) -> None:
+        self._life = life
+        self._cluster = cluster
+
+    async def run(self) -> dict[str, Any]:
+        """Return the pod when all is done; each stage is tried until it succeeds, and tells the API why not."""
+        pod = await self._create_pod()
+        await self._schedule(pod)
+        await self._sandbox(pod)
+        await self._pull(pod)
+        return pod
+
+    async def _create_pod(self) -> dict[str, Any]:
+        attempt = 0
+        while True:
+            manifest = pods.launcher_manifest(self._life.vmi)
+            refusal = await self._try_pod(manifest)
+            if refusal is None:
+                break
+            message = f"failed to create virtual machine pod: {refusal}"
+            self._life.set_condition("Synchronized", "False", "FailedCreate", message)
+            await self._life.publish()
+            self._cluster.emit(
+                self._life.vmi, "Warning", "FailedCreate", message, "virtualmachine-controller"
+            )
+            await asyncio.sleep(_pause(attempt))
+            attempt += 1
+        self._life.drop_condition("Synchronized")
+        assert self._life.pod is not None  # noqa: S101 (what _try_pod promises)
+        text = f"Created virtual machine pod {self._life.pod['metadata']['name']}"
+        self._cluster.emit(self._life.vmi, "Normal", "SuccessfulCreate", text, "virtualmachine-controller")
+        await self._life.publish("Scheduling")
+        return self._life.pod
+
+    async def _try_pod(self, manifest: dict[str, Any]) -> str | None:
+        """Create the pod, or return who refused it."""
+        name = manifest["metadata"]["name"]
+        fault = self._life.strike("pod-refused", self._cluster.choose(manifest).node or "")
+        if fault is not None:
+            default = "exceeded quota: lab, requested: pods=1, used: pods=10, limited: pods=10"
+            return f'pods "{name}" is forbidden: {fault.parameters.get("message", default)}'
+        try:
+            created = await self._cluster.api.create(PODS, self._life.namespace, manifest)
+        except ApiStatusError as error:
+            return error.message
+        self._life.pod = {"apiVersion": "v1", "kind": "Pod", **created}
+        return None
+
+    async def _schedule(self, pod: dict[str, Any]) -> None:
+        attempt = 0
+        while True:
+            decision = self._cluster.choose(pod)
+            message = decision.message
+            fault = self._life.strike("unschedulable", decision.node or "")
+            if fault is not None:
+                total = len(self._cluster.nodes)
+                message = (
+                    f"0/{total} nodes are available: {total} {_NO_FIT}. preemption: 0/{total} nodes are "
+                    f"available: {total} No preemption victims found for incoming pod."
+                )
+            elif decision.node is not None:
+                self._life.node = decision.node
+                break
+            await self._report_unschedulable(pod, message)
+            await self._cluster.wait_change(_pause(attempt) if fault is not None else None)
+            attempt += 1
+        self._cluster.place(self._life.uid, pod, self._life.node)
+        self._life.drop_condition("PodScheduled")
+        api = self._cluster.api
+        name = pod["metadata"]["name"]
+        await api.patch(PODS, self._life.namespace, name, {"spec": {"nodeName": self._life.node}})
+        await self._life.write_pod_status("Pending")
+        text = f"Successfully assigned {self._life.namespace}/{name} to {self._life.node}"
+        self._cluster.emit(pod, "Normal", "Scheduled", text, "default-scheduler")
+
+    async def _report_unschedulable(self, pod: dict[str, Any], message: str) -> None:
+        before = self._life.status.get("conditions")
+        self._life.set_condition("PodScheduled", "False", "Unschedulable", message)
+        if self._life.status["conditions"] == before:
+            return
+        await self._life.write_pod_status("Pending", scheduled=False, unschedulable=message)
+        await self._life.publish()
+        self._cluster.emit(pod, "Warning", "FailedScheduling", message, "default-scheduler")
+
+    async def _sandbox(self, pod: dict[str, Any]) -> None:
+        """Have the networks attached; kubelet tries again and again."""
+        attempt = 0
+        while (failure := await self._try_sandbox(pod)) is not None:
+            self._cluster.emit(pod, "Warning", "FailedCreatePodSandBox", failure, "kubelet", self._life.node)
+            await asyncio.sleep(_pause(attempt))
+            attempt += 1
+        for item in self._life.attached:
+            if item.nic.network != vmis.POD_NETWORK:
+                text = f"Add {item.nic.name} [{item.cni_address or ''}] from {item.nic.network}"
+                self._cluster.emit(pod, "Normal", "AddedInterface", text, "multus")
+
+    async def _try_sandbox(self, pod: dict[str, Any]) -> str | None:
+        """Attach the networks, or return why they cannot be."""
+        fault = self._life.strike("sandbox-failed")
+        if fault is not None:
+            return str(fault.parameters.get("message", _NO_BRIDGE))
+        try:
+            self._life.attached = await attach(self._cluster, self._life.vmi, pod["metadata"]["name"])
+        except SandboxError as error:
+            return str(error)
+        return None
+
+    async def _pull(self, pod: dict[str, Any]) -> None:
+        """Pull the container disk; as with kubelet, the second failure in a row is a back-off."""
+        image = vmis.container_disk(self._life.vmi)
+        attempt = 0
+        while (fault := self._life.strike("image-pull")) is not None:
+            reason = fault.parameters.get("reason") or (
+                "ErrImagePull" if attempt == 0 else "ImagePullBackOff"
+            )
+            failed = (
+                f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
+            )
+            default = failed if reason == "ErrImagePull" else f'Back-off pulling image "{image}"'
+            message = str(fault.parameters.get("message", default))
+            self._life.set_condition("Synchronized", "False", str(reason), message)
+            await self._life.write_pod_status("Pending", waiting=(str(reason), message))
+            await self._life.publish()
+            kind = "Failed" if reason == "ErrImagePull" else "BackOff"
+            self._cluster.emit(pod, "Warning", kind, message, "kubelet", self._life.node)
+            await asyncio.sleep(_pause(attempt))
+            attempt += 1
+        self._life.drop_condition("Synchronized")
