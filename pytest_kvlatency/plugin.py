@@ -1,0 +1,120 @@
+"""pytest's hooks, and nothing else: each hands over to the run's ``Checkup``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_kvlatency import hookspecs, marker, options
+from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
+from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["kv_check", "kv_cluster", "kv_latency", "kv_pair", "kv_ping", "kv_settings"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and their ini twins."""
+    options.register(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the extension points."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, and read the options; a wrong one ends the run here."""
+    config.addinivalue_line("markers", marker.MARKER_HELP)
+    config.stash[CHECKUP_KEY] = Checkup.configure(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each kvlatency test a parameter per check."""
+    checkup_of(metafunc.config).collecting.parametrize(metafunc)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Add the own check before anything is deselected."""
+    checkup_of(session.config).collecting.add_own_check(session, items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take what survived selection as the plan."""
+    checkup_of(session.config).take_plan(session)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say which values are not defaults, and where they come from."""
+    return checkup_of(config).header()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Measure once the item's fixtures are set up, unless one of them asked for it before."""
+    with checkup_of(item.config).items.setting_up(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Run the body first, then hold the measurement against the limits."""
+    with checkup_of(item.config).items.calling(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Let go of what the item was the last to need."""
+    with checkup_of(item.config).items.tearing_down(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Word the plugin's own failures without a traceback, and keep how the item ended."""
+    report = yield
+    checkup_of(item.config).items.reported(item, call, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Clean up and write every report; before JUnit and HTML write theirs."""
+    del exitstatus
+    checkup_of(session.config).finish(session)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the table, and what could not be written or removed."""
+    checkup_of(terminalreporter.config).summarize(terminalreporter)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close what an unusual end has left open."""
+    checkup = config.stash.get(CHECKUP_KEY, None)
+    if checkup is not None:
+        checkup.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_html_results_table_header(cells: list[str]) -> None:
+    """Add the numbers' columns."""
+    from pytest_kvlatency.report import html
+
+    html.header(cells)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_html_results_table_row(report: pytest.TestReport, cells: list[str]) -> None:
+    """Add the numbers of one item."""
+    from pytest_kvlatency.report import html
+
+    html.row(report, cells)

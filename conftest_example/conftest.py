@@ -1,0 +1,31 @@
+"""What a suite of yours may add: other defaults, a fixture built on ours, a judgement of your own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.latency import Latency
+    from pytest_kvlatency.model import Measurement
+
+
+def pytest_kvlatency_settings() -> dict[str, str]:
+    """Give the defaults of this suite; the command line and the ini file still override them."""
+    return {"sample_duration": "2s", "max_latency": "250ms"}
+
+
+@pytest.hookimpl
+def pytest_kvlatency_measurement(measurement: Measurement) -> str | None:
+    """Fail every measurement in which a packet came back twice, which no limit of the plugin's judges."""
+    if measurement.result is not None and measurement.result.duplicates:
+        return f"{measurement.result.duplicates} replies came more than once"
+    return None
+
+
+@pytest.fixture
+def kv_latency(kv_latency: Latency) -> Latency:
+    """Override the fixture: every test of this suite that asks for it also requires a steady network."""
+    assert kv_latency.stddev_ms < 100, f"the round-trip times spread by {kv_latency.stddev_ms:.1f} ms"
+    return kv_latency

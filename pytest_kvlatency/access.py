@@ -1,0 +1,136 @@
+"""The way to the cluster: the lab, if one is asked for, the client, and the ConfigMap of parameters."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.deadline import Deadline, Stop
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMapRef
+    from pytest_kvlatency.lab.process import LabProcess
+    from pytest_kvlatency.progress import Progress
+    from pytest_kvlatency.settings import Settings
+
+LAB_START_SECONDS = 60.0
+
+
+class Access:
+    """Opens, once and when first needed, what the run needs to reach its cluster."""
+
+    def __init__(self, *, stop: Stop, progress: Progress) -> None:
+        self._stop = stop
+        self._progress = progress
+        self._client: KubeClient | None = None
+        self._lab: LabProcess | None = None
+        self._lab_directory: Path | None = None
+
+    def client(self, settings: Settings) -> KubeClient:
+        """Connect: start the lab if one is asked for, and load the configuration. Raises ``KvLatencyError``."""
+        if self._client is None:
+            from pytest_kvlatency.kube.client import KubeClient
+
+            kubeconfig = settings.kubeconfig if settings.lab is None else self._start_lab(settings.lab)
+            self._client = KubeClient.connect(kubeconfig=kubeconfig, context=settings.context, stop=self._stop)
+        return self._client
+
+    def close(self, *, keep_lab_records_in: Path | None = None) -> None:
+        """Stop the lab; its record of requests is kept in a directory if one is given."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        if self._lab is None:
+            return
+        self._lab.stop()
+        self._lab = None
+        directory = self._lab_directory
+        if directory is None:
+            return
+        if keep_lab_records_in is not None:
+            target = keep_lab_records_in / "lab"
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(directory / "audit.jsonl", target / "audit.jsonl")
+        shutil.rmtree(directory, ignore_errors=True)
+
+    def _start_lab(self, spec: str) -> Path:
+        from pytest_kvlatency.lab.process import LabProcess, LabStartError
+
+        self._lab_directory = Path(tempfile.mkdtemp(prefix="kvlatency-lab-"))
+        self._progress.show(f"kvlatency: starting the lab ({spec})")
+        try:
+            self._lab = LabProcess.start(spec, self._lab_directory, LAB_START_SECONDS)
+        except LabStartError as error:
+            raise ConfigError(f"the lab did not start: {error}") from error
+        finally:
+            self._progress.clear()
+        return self._lab.kubeconfig
+
+
+def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigMapRef:
+    """The ConfigMap that ``--kv-configmap`` names; ``env``: the one of the environment. Raises ``ConfigError``."""
+    from pytest_kvlatency.kube.configmap import ConfigMapRef
+
+    if text != "env":
+        namespace, _, name = text.partition("/")
+        return ConfigMapRef(namespace=namespace, name=name)
+    for variable in ("CONFIGMAP_NAMESPACE", "CONFIGMAP_NAME"):
+        if not environ.get(variable):
+            raise ConfigError(
+                f"{variable} environment variable is missing",
+                hint="--kv-configmap=env reads CONFIGMAP_NAMESPACE and CONFIGMAP_NAME; or give --kv-configmap NS/NAME",
+            )
+    return ConfigMapRef(namespace=environ["CONFIGMAP_NAMESPACE"], name=environ["CONFIGMAP_NAME"])
+
+
+class ConfigMapReport:
+    """The run's ConfigMap: read once, its status written at the start and at the end."""
+
+    def __init__(self, client: KubeClient, ref: ConfigMapRef) -> None:
+        from pytest_kvlatency.kube.configmap import ConfigMaps
+
+        self._maps = ConfigMaps(client)
+        self.ref = ref
+        self._last: ConfigMapData | None = None
+
+    def read(self, deadline: Deadline) -> Mapping[str, str]:
+        """Read its data. Raises ``ConfigError`` when it was used before, and as ``ConfigMaps.read``."""
+        self._last = self._maps.read(self.ref, deadline)
+        if "status.startTimestamp" in self._last.data:
+            last, self._last = self._last, None
+            raise ConfigError(
+                f"ConfigMap {self.ref} is in use or used up: it holds status.startTimestamp "
+                f"{last.data['status.startTimestamp']!r}",
+                hint=(
+                    "To run it again remove its status.startTimestamp, status.completionTimestamp, "
+                    "status.succeeded and status.failureReason."
+                ),
+            )
+        return self._last.data
+
+    @property
+    def existing_keys(self) -> tuple[str, ...]:
+        """The keys that it held when it was last read or written."""
+        return () if self._last is None else tuple(self._last.data)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether it was read, and is this run's to write."""
+        return self._last is not None
+
+    @property
+    def was_never_started(self) -> bool:
+        """Whether the start of this run has not been written."""
+        return "status.startTimestamp" not in self.existing_keys
+
+    def write(self, changes: Mapping[str, str | None], deadline: Deadline) -> None:
+        """Write status keys. Raises ``KvLatencyError``."""
+        if self._last is not None:
+            self._last = self._maps.write_status(self._last, changes, deadline)

@@ -1,0 +1,1 @@
+"""The plugin's own check: test items that need no test file."""

@@ -1,0 +1,257 @@
+"""From markers, fixtures and options to test items: one per NAD and node pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_kvlatency import marker
+from pytest_kvlatency.check import only
+from pytest_kvlatency.check.own import OwnCheck, OwnCheckItem, own_ids, select
+from pytest_kvlatency.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_kvlatency.model import Check
+    from pytest_kvlatency.session import Checkup
+    from pytest_kvlatency.settings import Settings
+
+MARKER = "kvlatency"
+PARAMETER = "kv_check"
+FIXTURES = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
+NO_NAD = (
+    "no network to check: give --kv-nad NAMESPACE/NAME (or kv_nad in the ini file, or nad= in the kvlatency marker)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCheck:
+    """What one item stands for. ``check`` is None when the cluster must be asked first: a placeholder.
+
+    ``placeholder`` is the id that stands for the whole plan this check belongs to.
+    """
+
+    id: str
+    placeholder: str
+    check: Check | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Problem:
+    nodeid: str
+    message: str
+    is_usage: bool
+
+
+CHECK_KEY = pytest.StashKey["Check"]()
+PLANNED_KEY = pytest.StashKey["PlannedCheck"]()
+PROBLEM_KEY = pytest.StashKey[str]()
+
+
+class Collecting:
+    """One run's collection: parametrizes, adds the own check, and reports what is wrong, all at once."""
+
+    def __init__(self, config: pytest.Config, checkup: Checkup) -> None:
+        self._config = config
+        self._checkup = checkup
+        self._problems: list[_Problem] = []
+        own, others = own_ids(config.args)
+        self._own_ids = own
+        self._own_only = only.is_active(config)
+        if self._own_only and config.args_source is pytest.Config.ArgsSource.ARGS and others:
+            raise pytest.UsageError(
+                f"{others[0]}: python -m pytest_kvlatency runs its own check and nothing else; "
+                f"for tests of yours: pytest {' '.join(others)}"
+            )
+        if own or self._own_only:
+            config.args = others if own and not self._own_only else []
+        self._path_given = config.args_source is pytest.Config.ArgsSource.ARGS
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """Give a marked test, or one with the fixtures, a parameter per check."""
+        node = metafunc.definition
+        marked = any(True for _ in node.iter_markers(MARKER))
+        if not marked and not FIXTURES.intersection(metafunc.fixturenames):
+            return
+        try:
+            planned = self._checkup.plan_for(self.settings_of(node))
+        except SettingsError as error:
+            self._refuse(node.nodeid, error)
+            return
+        if not planned:
+            return
+        if PARAMETER not in metafunc.fixturenames:
+            # pytest accepts parameters of fixtures in use only; the item reads this one from its call spec.
+            metafunc.fixturenames.append(PARAMETER)
+        metafunc.parametrize(PARAMETER, planned, ids=[one.id for one in planned], indirect=True)
+
+    def add_own_check(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Append the own check, where the design says so; called before anything is deselected."""
+        if not self._wants_own_check(session, items):
+            return
+        try:
+            settings = self._checkup.settings()
+        except SettingsError as error:
+            raise pytest.UsageError(str(error)) from None
+        if not settings.nad and not self._checkup.is_unread:
+            if self._own_only or self._own_ids:
+                raise pytest.UsageError(NO_NAD)
+            return
+        planned = self._checkup.plan_for(settings)
+        own = list(session.genitems(OwnCheck.from_parent(session, name="kvlatency", planned=planned)))
+        items.extend(select(own, self._own_ids) if self._own_ids else own)
+
+    def report_problems(self, session: pytest.Session) -> None:
+        """Say all that is wrong, each as a collection error of its own; wrong options are a usage error.
+
+        Raises ``pytest.UsageError``.
+        """
+        usage = list(dict.fromkeys(one.message for one in self._problems if one.is_usage))
+        if usage:
+            raise pytest.UsageError("\n".join(usage))
+        for one in self._problems:
+            report = pytest.CollectReport(nodeid=one.nodeid, outcome="failed", longrepr=one.message, result=[])
+            session.config.hook.pytest_collectreport(report=report)
+        self._problems.clear()
+
+    def settle(self, session: pytest.Session) -> list[pytest.Item]:
+        """Fix the check of each item that survived selection, and return the kvlatency items."""
+        kv_items = []
+        for item in session.items:
+            if not is_kv_item(item):
+                continue
+            kv_items.append(item)
+            try:
+                self._settle(item)
+            except SettingsError as error:
+                self._refuse(item.nodeid, error)
+                item.stash[PROBLEM_KEY] = str(error)
+        return kv_items
+
+    def _settle(self, item: pytest.Item) -> None:
+        planned = planned_check(item)
+        if isinstance(item, OwnCheckItem):
+            if planned is not None and planned.check is not None:
+                item.stash[CHECK_KEY] = planned.check
+            return
+        if not hasattr(item, "callspec") and getattr(item, "_testcase", None) is None and planned is None:
+            self._settle_unparametrized(item)
+            return
+        settings = self.settings_of(item)
+        if planned is None:
+            self._settle_unparametrized(item)
+            return
+        generated = planned.check
+        if generated is None:
+            return
+        now = self._checkup.plan_for(settings)
+        same = [
+            one.check
+            for one in now
+            if one.check is not None and (one.check.nad, one.check.pair) == (generated.nad, generated.pair)
+        ]
+        if not same:
+            raise marker.MarkerError(
+                "nad, nodes and node_set of the kvlatency marker cannot be changed once the test has been "
+                "collected; give them by decorator, class or module marker"
+            )
+        item.stash[CHECK_KEY] = replace(
+            generated, limits=same[0].limits, ping=same[0].ping, guest=same[0].guest
+        )
+
+    def _settle_unparametrized(self, item: pytest.Item) -> None:
+        settings = self.settings_of(item)
+        if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or _is_test_case(item):
+            raise marker.MarkerError(
+                "the kvlatency marker cannot parametrize a unittest.TestCase method; make it a plain test function "
+                "or a method of a plain class"
+            )
+        if settings.nad:
+            raise marker.MarkerError(
+                "nad and nodes of the kvlatency marker cannot be added once the test has been collected; "
+                "give them by decorator, class or module marker"
+            )
+
+    def settings_of(self, node: pytest.Item, changes: Mapping[str, object] | None = None) -> Settings:
+        """The settings of one test: its markers, with ``changes`` over them, over the options.
+
+        Raises ``SettingsError``.
+        """
+        merged = {**marker.merge(marks for _, marks in marks_by_object(node)), **(changes or {})}
+        if not merged:
+            return self._checkup.settings()
+        return self._checkup.settings(marker.marker_layer(merged, f"kvlatency marker of {node.nodeid}"))
+
+    def _refuse(self, nodeid: str, error: SettingsError) -> None:
+        is_usage = not isinstance(error, marker.MarkerError) and not error.involves_marker
+        self._problems.append(_Problem(nodeid=nodeid, message=str(error), is_usage=is_usage))
+
+    def _wants_own_check(self, session: pytest.Session, items: Sequence[pytest.Item]) -> bool:
+        if self._own_only or self._own_ids:
+            return True
+        if self._path_given or session.testsfailed or self._problems:
+            return False
+        if not self._checkup.asked_on_the_command_line:
+            return False
+        return not any(is_kv_item(item) for item in items) and not _files_left_out(self._config)
+
+
+def is_kv_item(item: pytest.Item) -> bool:
+    """Whether the item uses the marker or one of the fixtures that stand for a check."""
+    if isinstance(item, OwnCheckItem):
+        return True
+    return item.get_closest_marker(MARKER) is not None or bool(
+        FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    )
+
+
+def planned_check(item: pytest.Item) -> PlannedCheck | None:
+    """What the item was collected for; None when it was not parametrized."""
+    if isinstance(item, OwnCheckItem):
+        return item.planned
+    callspec = getattr(item, "callspec", None)
+    planned = None if callspec is None else callspec.params.get(PARAMETER)
+    return planned if isinstance(planned, PlannedCheck) else None
+
+
+def marks_by_object(node: pytest.Item) -> Iterator[tuple[str, list[pytest.Mark]]]:
+    """The kvlatency marks that apply to ``node``, by the object they stand on, the closest first.
+
+    Marks that a parameter set or a plugin added are objects of their own. A class gives one entry for itself and
+    one for each base, so that a marker that is inherited is not taken for a second one.
+    """
+    for link in reversed(node.listchain()):
+        obj = getattr(link, "obj", None)
+        sources = obj.__mro__ if isinstance(obj, type) else [obj]
+        written = [_marks_written_on(source) for source in sources if source is not None]
+        of_objects = [mark for marks in written for mark in marks]
+        added = [mark for mark in link.own_markers if mark.name == MARKER and mark not in of_objects]
+        for mark in reversed(added):
+            yield f"{link.nodeid} (added)", [mark]
+        for marks in written:
+            if marks:
+                yield link.nodeid, marks
+
+
+def _marks_written_on(obj: object) -> list[pytest.Mark]:
+    function = getattr(obj, "__func__", obj)
+    written = getattr(function, "__dict__", {}).get("pytestmark", [])
+    marks = written if isinstance(written, list) else [written]
+    plain = [one.mark if isinstance(one, pytest.MarkDecorator) else one for one in marks]
+    return [mark for mark in plain if mark.name == MARKER]
+
+
+def _is_test_case(item: pytest.Item) -> bool:
+    import unittest
+
+    cls = getattr(item, "cls", None)
+    return isinstance(cls, type) and issubclass(cls, unittest.TestCase)
+
+
+def _files_left_out(config: pytest.Config) -> bool:
+    """Whether ``--lf`` left out whole files, which might hold kvlatency items that nobody has seen."""
+    plugin = config.pluginmanager.get_plugin("lfplugin")
+    return bool(getattr(plugin, "_skipped_files", 0))

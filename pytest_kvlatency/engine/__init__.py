@@ -1,0 +1,1 @@
+"""The engine: plan to guests, guests to samples, samples to verdicts."""

@@ -1,0 +1,74 @@
+"""One guest: from the plan's key to a VMI that is booted, logged into and has its address."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.model import GuestFacts, Timings
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.console.shell import Shell
+    from pytest_kvlatency.guest.address import GuestAddress
+    from pytest_kvlatency.guest.profiles import GuestProfile
+    from pytest_kvlatency.kube.nad import NadFacts
+    from pytest_kvlatency.kube.vmi import VmiHandle
+    from pytest_kvlatency.plan import VmiKey
+
+
+@dataclass(kw_only=True)
+class ReadyGuest:
+    """A guest that can be measured from and to. ``node`` is where it was when it was last looked at."""
+
+    key: VmiKey
+    handle: VmiHandle
+    profile: GuestProfile
+    nad: NadFacts
+    shell: Shell
+    address: GuestAddress
+    node: str
+    software_emulation: bool
+    create_seconds: float
+    running_seconds: float
+    login_seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def facts(self) -> GuestFacts:
+        """What the reports say of it."""
+        return GuestFacts(
+            vmi_name=self.handle.name,
+            namespace=self.handle.namespace,
+            node=self.node,
+            address=self.address.address,
+            interface=self.address.interface,
+            mac=self.address.mac,
+            notes=(*self.address.notes, *self.notes),
+            software_emulation=self.software_emulation,
+        )
+
+
+def setup_timings(*guests: ReadyGuest | None) -> Timings:
+    """How long the guests' set-up took; each stage by the slower of them."""
+    ready = [guest for guest in guests if guest is not None]
+    if not ready:
+        return Timings()
+    return Timings(
+        create=max(guest.create_seconds for guest in ready),
+        running=max(guest.running_seconds for guest in ready),
+        login=max(guest.login_seconds for guest in ready),
+    )
+
+
+class Stopwatch:
+    """Seconds since the last lap, by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self) -> float:
+        """Seconds since the last call, or since it was made."""
+        now = time.monotonic()
+        seconds, self._since = now - self._since, now
+        return seconds

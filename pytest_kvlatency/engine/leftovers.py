@@ -1,0 +1,125 @@
+"""What the run has created and must remove: deleted early, at the end or at once, and waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.errors import TeardownError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.evidence import Evidence
+    from pytest_kvlatency.kube.state import VmiHandle
+    from pytest_kvlatency.kube.vmi import Vmis
+
+
+class Leftovers:
+    """The run's VMIs from creation to disappearance. Thread-safe.
+
+    ``vmis`` has each on record before it exists. Once ``close`` was called none is created any more, and ``close``
+    waits for the creations that were under way: no VMI appears behind its back.
+    """
+
+    def __init__(self, vmis: Vmis) -> None:
+        self._vmis = vmis
+        self._idle = threading.Condition()
+        self._closed = False
+        self._creating = 0
+        self._kept: dict[str, VmiHandle] = {}
+        self._asked_at: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+
+    @contextmanager
+    def creating(self, deadline: Deadline) -> Iterator[None]:
+        """Create a VMI inside. Raises ``TeardownError`` once closed."""
+        with self._idle:
+            if self._closed:
+                deadline.check("a VMI to be created")
+                raise TeardownError("no VMI is created once clean-up has begun")
+            self._creating += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._creating -= 1
+                self._idle.notify_all()
+
+    def keep(self, handles: Iterable[VmiHandle]) -> None:
+        """Leave these VMIs in the cluster for a look."""
+        with self._idle:
+            self._kept.update({handle.name: handle for handle in handles})
+        for handle in handles:
+            self._vmis.forget(handle)
+
+    @property
+    def kept(self) -> tuple[VmiHandle, ...]:
+        """The VMIs that are left on purpose."""
+        with self._idle:
+            return tuple(self._kept.values())
+
+    @property
+    def outstanding(self) -> tuple[VmiHandle, ...]:
+        """The VMIs that are, or may be, in the cluster and are to go."""
+        return tuple(self._vmis.outstanding())
+
+    def delete(self, handles: Iterable[VmiHandle], deadline: Deadline) -> None:
+        """Ask for these deletions, in parallel, without waiting until they are done.
+
+        Never raises: what could not be asked for is said by ``wait_gone``.
+        """
+        with self._idle:
+            due = [one for one in handles if one.name not in self._asked_at and one.name not in self._kept]
+            self._asked_at.update({handle.name: time.monotonic() for handle in due})
+        failed = self._vmis.delete_all(due, deadline)
+        with self._idle:
+            for handle, error in failed.items():
+                # Another call tries again.
+                self._asked_at.pop(handle.name, None)
+                self._refused[handle.name] = f"VMI {handle} could not be deleted: {error.reason}"
+
+    def close(self, deadline: Deadline) -> None:
+        """Create nothing more and ask for every deletion, also of what was just being created."""
+        with self._idle:
+            self._closed = True
+        self.delete(self.outstanding, deadline)
+        with self._idle:
+            while self._creating and not deadline.expired():
+                self._idle.wait(min(0.1, deadline.remaining()))
+        self.delete(self.outstanding, deadline)
+
+    def wait_gone(self, deadline: Deadline) -> None:
+        """Wait until all that is to go is gone. Raises ``TeardownError`` that names what is not."""
+        with self._idle:
+            waiting = [one for one in self.outstanding if one.name in self._asked_at]
+        reasons, hint = [], ""
+        try:
+            self._vmis.wait_gone(waiting, deadline, on_gone=self._gone)
+        except TeardownError as error:
+            reasons.append(error.reason)
+            hint = error.hint
+        with self._idle:
+            reasons += [self._refused[one.name] for one in self.outstanding if one.name in self._refused]
+        if reasons:
+            raise TeardownError("; ".join(reasons), hint=hint)
+
+    def evidence(self, handle: VmiHandle, deadline: Deadline) -> Evidence:
+        """What can be collected of a VMI; never raises for what cannot."""
+        return self._vmis.evidence(handle, deadline)
+
+    def delete_seconds(self, name: str) -> float | None:
+        """Seconds from asking for a VMI's deletion until it was seen to be gone; None while that is not known."""
+        with self._idle:
+            return self._seconds.get(name)
+
+    def _gone(self, handle: VmiHandle) -> None:
+        with self._idle:
+            asked_at = self._asked_at.get(handle.name)
+            if asked_at is not None:
+                self._seconds[handle.name] = time.monotonic() - asked_at
+            self._refused.pop(handle.name, None)

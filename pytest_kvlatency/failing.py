@@ -1,0 +1,54 @@
+"""How a failure of the plugin's own reads in pytest's reports: cause, way out, transcript's end, command to rerun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from _pytest._code.code import TerminalRepr
+
+from pytest_kvlatency.report.escape import printable
+
+if TYPE_CHECKING:
+    from _pytest._io import TerminalWriter
+
+    from pytest_kvlatency.errors import KvLatencyError
+
+TRANSCRIPT_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrashLine:
+    """What pytest's short summary and the JUnit file take as the failure's message."""
+
+    message: str
+    path: str = ""
+    lineno: int = 0
+
+
+class FailureRepr(TerminalRepr):
+    """The text of a failure, without a traceback: nobody learns from the plugin's own stack."""
+
+    def __init__(self, error: KvLatencyError, *, rerun: str) -> None:
+        self.reprcrash = CrashLine(message=printable(f"{type(error).__name__}: {error.failure_reason}"))
+        self.lines = tuple(explain(error, rerun=rerun))
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        """Write the lines, the cause in red."""
+        for number, line in enumerate(self.lines):
+            tw.line(line, red=number == 0, bold=number == 0)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def explain(error: KvLatencyError, *, rerun: str) -> list[str]:
+    """All that a reader needs, line by line; guest text is escaped."""
+    lines = [printable(error.failure_reason)]
+    lines += [printable(line) for line in error.hint.splitlines()]
+    if error.transcript.strip():
+        tail = error.transcript.strip().splitlines()[-TRANSCRIPT_LINES:]
+        lines += ["", "the end of the guest's console:", *(f"  | {printable(line)}" for line in tail)]
+    if rerun:
+        lines += ["", f"to run just this pair again: {rerun}"]
+    return lines

@@ -1,0 +1,348 @@
+"""What happens to each kvlatency item in the phases of pytest's protocol, and how it ended."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from pytest_kvlatency.collecting import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item
+from pytest_kvlatency.errors import ConfigError, KvLatencyError, TeardownError
+from pytest_kvlatency.failing import FailureRepr
+from pytest_kvlatency.latency import Latency
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.document import ItemResult, measurement_entry
+from pytest_kvlatency.report.junit import item_properties
+from pytest_kvlatency.reporting import failure_of
+from pytest_kvlatency.verdict import to_exception
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_kvlatency.engine.runner import Engine
+    from pytest_kvlatency.model import Check, Measurement, Outcome
+    from pytest_kvlatency.pair import Pair
+    from pytest_kvlatency.session import Checkup
+
+STATE_KEY = pytest.StashKey["Attempted"]()
+PING_OPTIONS = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
+PROPERTIES_KEY = pytest.StashKey["frozenset[str]"]()
+
+
+class Attempted:
+    """One attempt at one item."""
+
+    def __init__(self, *, nodeid: str, check: Check | None, number: int) -> None:
+        self.nodeid = nodeid
+        self.check = check
+        self.number = number
+        self.measurement: Measurement | None = None
+        self.extra: list[Measurement] = []
+        self.failures: list[Failure] = []
+        self.outcome: Outcome = "notrun"
+        self.raised: BaseException | None = None
+        self.owns_pair = False
+        self.has_let_go = False
+
+    def result(self) -> ItemResult:
+        """As the document takes it."""
+        return ItemResult(
+            nodeid=self.nodeid,
+            check=self.check,
+            measurement=self.measurement,
+            outcome=self.outcome,
+            attempt=self.number,
+            failures=tuple(self.failures),
+            extra=tuple(self.extra),
+        )
+
+
+class Ping:
+    """What ``kv_ping`` gives: call it with ping parameters to measure the item's pair again."""
+
+    def __init__(self, items: Items, item: pytest.Item) -> None:
+        self._items = items
+        self._item = item
+
+    def __call__(self, **parameters: object) -> Latency:
+        """Measure with ``sample_duration``, ``interval``, ``packet_size``, ``dont_fragment`` or ``warmup`` changed.
+
+        Raises ``ConfigError`` for a wrong parameter, and what a measurement raises; limits do not apply.
+        """
+        return self._items.measure_again(self._item, parameters)
+
+
+class Items:
+    """The kvlatency items of the run: the plugin's part in their set-up, call and teardown."""
+
+    def __init__(self, checkup: Checkup) -> None:
+        self._checkup = checkup
+        self._attempts: list[Attempted] = []
+        self._pending: dict[str, Check | None] = {}
+        self.total = 0
+
+    # --- what the run knows of its items
+
+    def expect(self, items: Sequence[pytest.Item]) -> None:
+        """Take the items that are going to run."""
+        self._pending = {item.nodeid: item.stash.get(CHECK_KEY, None) for item in items}
+        self.total = len(self._pending)
+
+    @property
+    def done(self) -> int:
+        """Items that have ended."""
+        return self.total - len(self._pending)
+
+    @property
+    def worst(self) -> str:
+        """The worst RTT so far, for the progress line; empty before the first."""
+        highest = max(
+            (
+                max(one.measurement.result.samples_ns)
+                for one in self._attempts
+                if one.measurement is not None
+                and one.measurement.result is not None
+                and one.measurement.result.samples_ns
+            ),
+            default=None,
+        )
+        return "" if highest is None else f", worst RTT {highest / 1e6:.2f} ms"
+
+    def close(self, *, interrupted_by: str) -> None:
+        """Account for items that never came to an end: those not run, and one cut off in the middle."""
+        for attempt in self._attempts:
+            if attempt.outcome == "notrun" and not attempt.failures and interrupted_by:
+                attempt.outcome = "error"
+                attempt.failures.append(Failure(kind="interrupted", stage="run", reason=interrupted_by))
+        started = {attempt.nodeid for attempt in self._attempts}
+        for nodeid, check in self._pending.items():
+            if nodeid not in started:
+                self._attempts.append(Attempted(nodeid=nodeid, check=check, number=1))
+        self._pending.clear()
+
+    def add_timings(self, engine: Engine) -> None:
+        """Enter how long deletions took, now that they are over."""
+        for attempt in self._attempts:
+            measured = attempt.measurement
+            if measured is not None:
+                timings = replace(measured.timings, delete=engine.delete_seconds(measured))
+                attempt.measurement = replace(measured, timings=timings)
+
+    def results(self) -> tuple[ItemResult, ...]:
+        """Every attempt, in the order of time."""
+        return tuple(attempt.result() for attempt in self._attempts)
+
+    # --- the phases
+
+    @contextmanager
+    def setting_up(self, item: pytest.Item) -> Iterator[None]:
+        """Start an attempt, let the fixtures be set up, and measure unless one of them has."""
+        if not is_kv_item(item):
+            yield
+            return
+        earlier = sum(1 for one in self._attempts if one.nodeid == item.nodeid)
+        attempt = Attempted(nodeid=item.nodeid, check=item.stash.get(CHECK_KEY, None), number=earlier + 1)
+        item.stash[STATE_KEY] = attempt
+        self._attempts.append(attempt)
+        problem = item.stash.get(PROBLEM_KEY, None)
+        if problem is not None:
+            self._fail(attempt, ConfigError(problem))
+        if attempt.check is not None and self._checkup.may_contact:
+            try:
+                attempt.check = item.stash[CHECK_KEY] = self._checkup.located(attempt.check)
+            except KvLatencyError as error:
+                self._fail(attempt, error)
+        yield
+        if not self._checkup.may_contact:
+            return
+        if attempt.check is None:
+            pytest.skip(NO_NAD)
+        self._measure(item)
+
+    @contextmanager
+    def calling(self, item: pytest.Item) -> Iterator[None]:
+        """Run the body unless nothing came back; then enforce the limits, whatever the body asserted."""
+        attempt = item.stash.get(STATE_KEY, None)
+        measurement = None if attempt is None else attempt.measurement
+        if attempt is None or measurement is None:
+            yield
+            return
+        verdict = to_exception(measurement.failures)
+        if verdict is not None and verdict.kind == "connectivity":
+            self._raise(attempt, verdict)
+        try:
+            yield
+        except BaseException:
+            if verdict is not None:
+                item.add_report_section("call", "kvlatency", verdict.failure_reason)
+            raise
+        if verdict is not None:
+            self._raise(attempt, verdict)
+
+    @contextmanager
+    def tearing_down(self, item: pytest.Item) -> Iterator[None]:
+        """Let the guests go that nobody needs any more; after the last item wait until all are gone."""
+        attempt = item.stash.get(STATE_KEY, None)
+        if attempt is None:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._pending.pop(item.nodeid, None)
+            self._let_go(attempt)
+        if not self._pending and not self._checkup.stop.is_set():
+            try:
+                self._checkup.clean_up()
+            except TeardownError as error:
+                self._fail(attempt, error)
+
+    def reported(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Keep how the phase ended, and word a failure of the plugin's own."""
+        attempt = item.stash.get(STATE_KEY, None)
+        if attempt is None:
+            return
+        error = None if call.excinfo is None else call.excinfo.value
+        if isinstance(error, KvLatencyError) and error is attempt.raised and report.failed:
+            report.longrepr = FailureRepr(error, rerun=self.rerun_command(item))  # type: ignore[assignment]
+        outcome = _outcome(report)
+        if outcome is not None and attempt.outcome not in ("failed", "error"):
+            attempt.outcome = outcome
+        if report.failed and error is not attempt.raised:
+            attempt.failures.append(_failure(error, report))
+
+    # --- what fixtures ask for
+
+    def check_of(self, item: pytest.Item) -> Check:
+        """The item's check; skips the item when there is no network to check."""
+        check = item.stash.get(CHECK_KEY, None)
+        if check is None:
+            pytest.skip(NO_NAD)
+        return check
+
+    def latency_of(self, item: pytest.Item, check: Check) -> Latency:
+        """Measure now, as a fixture asks for it."""
+        del check
+        return Latency(self._measure(item))
+
+    def ping_of(self, item: pytest.Item) -> Ping:
+        """The callable that measures again."""
+        return Ping(self, item)
+
+    @contextmanager
+    def owning_pair(self, item: pytest.Item, check: Check) -> Iterator[Pair]:
+        """Own both guests until the item's teardown."""
+        attempt = item.stash[STATE_KEY]
+        try:
+            pair = self._checkup.own_pair(check)
+        except KvLatencyError as error:
+            self._fail(attempt, error)
+        attempt.owns_pair = True
+        try:
+            yield pair
+        finally:
+            attempt.owns_pair = False
+            if self._checkup.engine is not None:
+                self._checkup.engine.disown(check)
+
+    def measure_again(self, item: pytest.Item, parameters: dict[str, object]) -> Latency:
+        """Measure the item's owned pair with other ping parameters; kept under ``extra``."""
+        attempt = item.stash[STATE_KEY]
+        check = self.check_of(item)
+        wrong = sorted(set(parameters) - PING_OPTIONS)
+        if wrong:
+            raise ConfigError(
+                f"kv_ping: {', '.join(wrong)} is no ping parameter; valid are {', '.join(sorted(PING_OPTIONS))}"
+            )
+        ping = self._checkup.collecting.settings_of(item, parameters).ping
+        tried = self._checkup.measure_again(check, ping)
+        attempt.extra.append(tried.measurement)
+        if tried.error is not None:
+            self._raise(attempt, tried.error)
+        return Latency(tried.measurement)
+
+    # --- inside
+
+    def _measure(self, item: pytest.Item) -> Measurement:
+        attempt = item.stash[STATE_KEY]
+        if attempt.measurement is not None:
+            return attempt.measurement
+        check = self.check_of(item)
+        try:
+            if attempt.owns_pair:
+                tried = self._checkup.measure_again(check, check.ping)
+            else:
+                tried = self._checkup.measure(check, is_rerun=attempt.number > 1)
+        except KvLatencyError as error:
+            self._fail(attempt, error)
+        attempt.measurement = self._judged(item, tried.measurement)
+        self._describe(item, attempt)
+        if tried.error is not None:
+            self._raise(attempt, tried.error)
+        return attempt.measurement
+
+    def _describe(self, item: pytest.Item, attempt: Attempted) -> None:
+        """Give the numbers to JUnit, instead of those of an earlier attempt."""
+        names = item.stash.get(PROPERTIES_KEY, frozenset[str]())
+        kept = [one for one in item.user_properties if one[0] not in names]
+        properties = item_properties(measurement_entry(attempt.result()))
+        item.user_properties[:] = [*kept, *properties]
+        item.stash[PROPERTIES_KEY] = frozenset(name for name, _ in properties)
+
+    def _judged(self, item: pytest.Item, measurement: Measurement) -> Measurement:
+        said = item.ihook.pytest_kvlatency_measurement(measurement=measurement, item=item)
+        reasons = [one for one in said if one]
+        if not reasons:
+            return measurement
+        failures = (Failure(kind="assertion", stage="run", reason=str(reason)) for reason in reasons)
+        return replace(measurement, failures=(*measurement.failures, *failures))
+
+    def _let_go(self, attempt: Attempted) -> None:
+        engine = self._checkup.engine
+        if engine is None or attempt.check is None or attempt.has_let_go:
+            return
+        attempt.has_let_go = True
+        keep = self._checkup.settings_as_given.keep
+        if keep == "always" or (keep == "failed" and attempt.outcome in ("failed", "error")):
+            engine.keep(attempt.check)
+        engine.let_go(attempt.check)
+
+    def _fail(self, attempt: Attempted, error: KvLatencyError) -> NoReturn:
+        attempt.failures.append(failure_of(error))
+        self._raise(attempt, error)
+
+    @staticmethod
+    def _raise(attempt: Attempted, error: KvLatencyError) -> NoReturn:
+        attempt.raised = error
+        raise error
+
+    def rerun_command(self, item: pytest.Item) -> str:
+        """What to type to run just this item again, with the same options."""
+        config = self._checkup.config
+        given = [str(one) for one in config.invocation_params.args]
+        paths = set(config.args) if config.args_source is pytest.Config.ArgsSource.ARGS else set()
+        kept = [one for one in given if one not in paths and not one.startswith("kvlatency::")]
+        return shlex.join(["pytest", *kept, item.nodeid])
+
+
+def _outcome(report: pytest.TestReport) -> Outcome | None:
+    """How the item ended as far as this phase tells; None when it tells nothing."""
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.when == "call":
+        return report.outcome
+    if report.failed:
+        return "error"
+    return "skipped" if report.skipped and report.when == "setup" else None
+
+
+def _failure(error: BaseException | None, report: pytest.TestReport) -> Failure:
+    """Why an item is not good by its own words: its body's, or one of its fixtures'."""
+    if isinstance(error, KvLatencyError) and report.when != "call":
+        return failure_of(error)
+    words = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
+    return Failure(kind="assertion", stage="run" if report.when == "call" else "setup", reason=said)

@@ -1,0 +1,74 @@
+"""What ``kv_pair`` gives: both guests, for a test's own commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.errors import CommandError
+from pytest_kvlatency.units import parse_duration, to_seconds
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.console.shell import CommandResult
+    from pytest_kvlatency.console.spawn import ConsoleSpawn
+    from pytest_kvlatency.deadline import Stop
+    from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.model import NadRef
+
+DEFAULT_TIMEOUT_SECONDS = 60.0
+
+
+class PairGuest:
+    """One guest of a pair: ``node``, ``vmi_name``, ``address``, its ``console`` and ``run``."""
+
+    def __init__(self, guest: ReadyGuest, stop: Stop) -> None:
+        self._guest = guest
+        self._stop = stop
+
+    def __repr__(self) -> str:
+        return f"<guest {self.vmi_name} on {self.node}, {self.address}>"
+
+    @property
+    def node(self) -> str:
+        """The node it runs on."""
+        return self._guest.node
+
+    @property
+    def vmi_name(self) -> str:
+        """The name of its VirtualMachineInstance."""
+        return self._guest.handle.name
+
+    @property
+    def address(self) -> str:
+        """Its address on the network under test, without prefix length."""
+        return self._guest.address.address
+
+    @property
+    def console(self) -> ConsoleSpawn:
+        """A pexpect spawn on its serial console, logged in."""
+        return self._guest.shell.console
+
+    def run(
+        self, command: str, *, timeout: float | str = DEFAULT_TIMEOUT_SECONDS, check: bool = False
+    ) -> CommandResult:
+        """Run a shell command; the result has ``.output`` and ``.exit_status``.
+
+        ``timeout`` is in seconds, or a duration such as ``"2m"``. Raises ``CommandError`` for a non-zero status when
+        ``check`` is true, and ``GuestError`` when the command does not end in time or the console is lost.
+        """
+        seconds = to_seconds(parse_duration(timeout)) if isinstance(timeout, str) else float(timeout)
+        result = self._guest.shell.run(command, timeout_seconds=seconds, stop=self._stop)
+        if check and result.exit_status != 0:
+            raise CommandError(command=command, exit_status=result.exit_status, output=result.output)
+        return result
+
+
+class Pair:
+    """Two guests on one network: ``nad`` (``NAMESPACE/NAME``), ``source`` and ``target``."""
+
+    def __init__(self, *, nad: NadRef, source: PairGuest, target: PairGuest) -> None:
+        self.nad = str(nad)
+        self.source = source
+        self.target = target
+
+    def __repr__(self) -> str:
+        return f"<pair on {self.nad}: {self.source!r} and {self.target!r}>"

@@ -1,0 +1,101 @@
+"""The end of the run: one document from all results, and every report from that document."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.errors import KvLatencyError, TeardownError
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report import configmap as configmap_report
+from pytest_kvlatency.report import document as document_report
+from pytest_kvlatency.report import json as json_report
+from pytest_kvlatency.report.document import RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from pytest_kvlatency.access import ConfigMapReport
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.cluster import ClusterFacts
+    from pytest_kvlatency.report.document import ItemResult
+
+NOTHING_SELECTED = Failure(kind="config", stage="config", reason="no check was selected")
+
+
+class Reporting:
+    """Collects what went wrong outside of items, and writes the reports; one that fails hides no other."""
+
+    def __init__(self) -> None:
+        self.started_at = datetime.now(timezone.utc)
+        self.cluster_facts: ClusterFacts | None = None
+        self.failures: list[Failure] = []
+        self._document: dict[str, Any] | None = None
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The run's document, once it was made."""
+        return self._document
+
+    def add_failure(self, error: KvLatencyError) -> None:
+        """Enter something that went wrong outside of items; it fails the run."""
+        self.failures.append(failure_of(error))
+
+    def start_changes(self, existing_keys: Iterable[str]) -> dict[str, str | None]:
+        """Give the ConfigMap's status keys of a run that starts."""
+        return configmap_report.start_changes(self.started_at, existing_keys)
+
+    def make_document(self, items: Sequence[ItemResult]) -> dict[str, Any]:
+        """Make the document anew from what is known now."""
+        facts = self.cluster_facts
+        failures = tuple(dict.fromkeys(self.failures))
+        if not items and not failures:
+            failures = (NOTHING_SELECTED,)
+        run = RunResult(
+            version=version("pytest-kvlatency"),
+            start=self.started_at,
+            completion=datetime.now(timezone.utc),
+            cluster=None
+            if facts is None
+            else document_report.cluster_facts(
+                server=facts.server,
+                kubernetes_version=facts.kubernetes_version,
+                kubevirt_version=facts.kubevirt_version,
+                lab=facts.lab,
+            ),
+            items=tuple(items),
+            failures=failures,
+        )
+        self._document = document_report.build(run)
+        return self._document
+
+    def write_json(self, path: Path | None) -> None:
+        """Write the document to ``path``; what goes wrong is a failure of the run."""
+        if path is None or self._document is None:
+            return
+        try:
+            json_report.write(self._document, path)
+        except KvLatencyError as error:
+            self.add_failure(error)
+
+    def write_configmap(self, configmap: ConfigMapReport | None, deadline: Deadline) -> None:
+        """Write the document's part of the ConfigMap; what goes wrong is a failure of the run."""
+        if configmap is None or not configmap.is_writable or self._document is None:
+            return
+        changes = configmap_report.final_changes(self._document)
+        if configmap.was_never_started:
+            changes = {**self.start_changes(configmap.existing_keys), **changes}
+        try:
+            configmap.write(changes, deadline)
+        except KvLatencyError as error:
+            text = f"the result could not be written to ConfigMap {configmap.ref}: {error.reason}"
+            self.add_failure(TeardownError(text, hint=error.hint))
+
+
+def failure_of(error: KvLatencyError) -> Failure:
+    """An error as data."""
+    return Failure(
+        kind=error.kind, stage=error.stage, reason=error.reason, hint=error.hint, transcript=error.transcript
+    )

@@ -1,0 +1,426 @@
+"""The run's state, and the one place where its parts are put together."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import pytest
+from _pytest.junitxml import xml_key
+
+from pytest_kvlatency import options, plan
+from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
+from pytest_kvlatency.cluster import Cluster
+from pytest_kvlatency.collecting import CHECK_KEY, Collecting, PlannedCheck
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, TeardownError
+from pytest_kvlatency.items import Items
+from pytest_kvlatency.progress import Progress
+from pytest_kvlatency.report.escape import printable
+from pytest_kvlatency.report.junit import suite_properties
+from pytest_kvlatency.reporting import Reporting
+from pytest_kvlatency.settings import SettingsError, check_timeout, resolve, timeout_for
+from pytest_kvlatency.signals import SignalGuard
+from pytest_kvlatency.waiting import Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_kvlatency.engine.runner import Attempt, Engine
+    from pytest_kvlatency.guest.profiles import GuestProfile
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.model import Check, PingParameters
+    from pytest_kvlatency.pair import Pair
+    from pytest_kvlatency.settings import Layer, Settings
+
+T = TypeVar("T")
+CHECKUP_KEY = pytest.StashKey["Checkup"]()
+CLEANUP_SECONDS = 60.0
+CONTACT_SECONDS = 60.0
+STATUS_SECONDS = 3.0
+
+
+class Checkup:
+    """One whole run: settings, cluster, engine and results, from pytest's configuration to its end.
+
+    Nothing is contacted before a kvlatency item runs, but for the ConfigMap that parameters come from.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.stop = Stop()
+        self.progress = Progress(config)
+        self.waiter = Waiter(stop=self.stop, progress=self.progress)
+        self.signals = SignalGuard(self._on_signal)
+        self.deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
+        self._layers = options.layers(config)
+        self._settings = resolve(self._layers, complete=False)
+        self._access = Access(stop=self.stop, progress=self.progress)
+        self._session: pytest.Session | None = None
+        self._configmap: ConfigMapReport | None = None
+        self._configmap_is_read = self._settings.configmap is None
+        self._engine: Engine | None = None
+        self._broken: KvLatencyError | None = None
+        self._is_cleaning = False
+        self._is_finished = False
+        self._cleanup_signals = 0
+        self._plan: tuple[Check, ...] = ()
+        self.reporting = Reporting()
+        self._cleanup_stop = Stop()
+        self._cleanup_waiter = Waiter(stop=self._cleanup_stop, progress=self.progress)
+        self.items = Items(self)
+        self.collecting = Collecting(config, self)
+
+    @classmethod
+    def configure(cls, config: pytest.Config) -> Checkup:
+        """Read the options. Raises ``pytest.UsageError`` for wrong ones, without a traceback."""
+        try:
+            checkup = cls(config)
+            checkup.check_lab()
+        except KvLatencyError as error:
+            raise pytest.UsageError(usage_text(error)) from None
+        return checkup
+
+    # --- settings and plan
+
+    @property
+    def settings_as_given(self) -> Settings:
+        """The settings without what only the ConfigMap knows."""
+        return self._settings
+
+    @property
+    def may_contact(self) -> bool:
+        """Whether this pytest run may talk to a cluster at all: not to list tests or to plan their set-up."""
+        option = self.config.option
+        return not (option.collectonly or getattr(option, "setupplan", False))
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether there is a ConfigMap of parameters that has not been read."""
+        return not self._configmap_is_read
+
+    @property
+    def asked_on_the_command_line(self) -> bool:
+        """Whether ``--kv-nad`` or ``--kv-configmap`` stands on the command line, not only in an ini file."""
+        given = [*map(str, self.config.invocation_params.args), *os.environ.get("PYTEST_ADDOPTS", "").split()]
+        return any(one.split("=", 1)[0] in ("--kv-nad", "--kv-configmap") for one in given)
+
+    def settings(self, *over: Layer) -> Settings:
+        """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
+        if not self._configmap_is_read and self.may_contact:
+            self._read_configmap()
+        return resolve([*over, *self._layers])
+
+    def plan_for(self, settings: Settings) -> list[PlannedCheck]:
+        """Give the checks of one test function, or a placeholder where the cluster would have to be asked first."""
+        if self.is_unread and not settings.nad:
+            name = f"configmap-{settings.configmap}"
+            return [PlannedCheck(id=name, placeholder=name, check=None)]
+        checks = plan.checks(settings, namespace=settings.namespace or "")
+        return [PlannedCheck(id=one.id, placeholder=one.id, check=one) for one in checks]
+
+    def located(self, check: Check) -> Check:
+        """The check with its NAD's namespace, now that the cluster may be asked for. Raises ``ConfigError``."""
+        if check.nad.namespace:
+            return check
+        return replace(check, nad=replace(check.nad, namespace=self.namespace))
+
+    def take_plan(self, session: pytest.Session) -> None:
+        """Take what survived selection as the plan. Raises ``pytest.UsageError``."""
+        self._session = session
+        items = self.collecting.settle(session)
+        try:
+            if not items:
+                # Nobody's marker completes the options: what they contradict each other in is wrong.
+                self.settings()
+            checks = [item.stash[CHECK_KEY] for item in items if CHECK_KEY in item.stash]
+            waiting = [
+                item.stash[CHECK_KEY]
+                for item in items
+                if CHECK_KEY in item.stash and item.get_closest_marker("skip") is None
+            ]
+            self._plan = tuple(waiting)
+            rounds = len(plan.rounds(checks, parallel=1))
+            if checks:
+                check_timeout(self._settings, checks, rounds=rounds)
+                nanoseconds = timeout_for(self._settings, checks, rounds=rounds)
+                self.deadline = Deadline(nanoseconds / 1e9, stop=self.stop, paused=True)
+        except SettingsError as error:
+            raise pytest.UsageError(usage_text(error)) from None
+        self.collecting.report_problems(session)
+        self.items.expect(items)
+
+    def header(self) -> list[str]:
+        """Each value that is not a default, and where it came from; empty without kvlatency items."""
+        if not self.items.total:
+            return []
+        return [f"kvlatency: {name} = {value} ({source})" for name, value, source in self._settings.changed()]
+
+    # --- the cluster
+
+    def client(self) -> KubeClient:
+        """The cluster's client; starts the lab if one is asked for. Raises ``KvLatencyError``."""
+        return self._access.client(self._settings)
+
+    @property
+    def namespace(self) -> str:
+        """Where the VMIs are created."""
+        return self._settings.namespace or self.client().namespace
+
+    def cluster(self) -> Cluster:
+        """What ``kv_cluster`` gives. Raises ``KvLatencyError``."""
+        self.begin()
+        facts = self.reporting.cluster_facts
+        return Cluster(
+            client=self.client(),
+            namespace=self.namespace,
+            server=self.client().server,
+            kubernetes_version=None if facts is None else facts.kubernetes_version,
+            kubevirt_version=None if facts is None else facts.kubevirt_version,
+        )
+
+    def begin(self) -> Engine:
+        """Open the cluster and the engine before the first kvlatency item; later calls return the engine.
+
+        Raises the same ``KvLatencyError`` to every item when that is not possible.
+        """
+        if self._broken is not None:
+            raise self._broken
+        if self._engine is None:
+            self.signals.install()
+            try:
+                with ThreadPoolExecutor(1, "kvlatency-begin") as thread:
+                    self._engine = self.waiter.wait(
+                        thread.submit(self._open), deadline=self.deadline, text=lambda: "the cluster"
+                    )
+            except InterruptedRunError:
+                raise
+            except KvLatencyError as error:
+                self._broken = error
+                raise
+        return self._engine
+
+    def _open(self) -> Engine:
+        from pytest_kvlatency.engine.assembly import assemble
+        from pytest_kvlatency.kube.cluster import describe
+
+        client = self.client()
+        self.reporting.cluster_facts = describe(client, self.deadline)
+        engine = assemble(
+            client=client,
+            namespace=self.namespace,
+            settings=self._settings,
+            deadline=self.deadline,
+            profiles=self._profiles(),
+            change_manifest=self._change_manifest,
+        )
+        engine.plan([self.located(check) for check in self._plan])
+        if self._configmap is not None:
+            self._configmap.write(self.reporting.start_changes(self._configmap.existing_keys), self.deadline)
+        return engine
+
+    # --- measuring
+
+    def measure(self, check: Check, *, is_rerun: bool = False) -> Attempt:
+        """Measure a check and wait for it; a rerun brings up anew what had failed.
+
+        Raises ``KvLatencyError`` when the cluster cannot be opened, and on a stop.
+        """
+        engine = self.begin()
+        if is_rerun:
+            engine.forget_failed(check)
+        return self._wait(engine.measure(check), check)
+
+    def measure_again(self, check: Check, ping: PingParameters) -> Attempt:
+        """Measure a pair that the caller owns with other ping parameters."""
+        return self._wait(self.begin().measure_owned(check, ping), check)
+
+    def own_pair(self, check: Check) -> Pair:
+        """Own both guests until ``engine.disown``. Raises ``KvLatencyError``."""
+        from pytest_kvlatency.pair import Pair, PairGuest
+
+        source, target = self._wait(self.begin().own(check), check)
+        return Pair(nad=check.nad, source=PairGuest(source, self.stop), target=PairGuest(target, self.stop))
+
+    def _wait(self, future: Future[T], check: Check) -> T:
+        def text() -> str:
+            doing = "" if self._engine is None else self._engine.activity
+            return f"kvlatency: {doing or check.id} [{self.items.done}/{self.items.total} done{self.items.worst}]"
+
+        return self.waiter.wait(future, deadline=self.deadline, text=text)
+
+    # --- the end
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, once it is there."""
+        return self._engine
+
+    def clean_up(self) -> None:
+        """Delete every VMI that is not kept and wait until all are gone. Raises ``TeardownError``."""
+        engine = self._engine
+        if engine is None:
+            return
+        self._is_cleaning = True
+        deadline = Deadline(CLEANUP_SECONDS, stop=self._cleanup_stop)
+        try:
+            with ThreadPoolExecutor(1, "kvlatency-cleanup") as thread:
+                self._cleanup_waiter.wait(
+                    thread.submit(engine.remove_all, deadline),
+                    deadline=deadline,
+                    text=lambda: "kvlatency: waiting until the VMIs are gone",
+                )
+        except InterruptedRunError as error:
+            raise TeardownError(f"clean-up was interrupted: {engine.left_over}") from error
+        finally:
+            self._is_cleaning = False
+
+    def finish(self, session: pytest.Session) -> None:
+        """Remove what was created and write every report. Never raises: what goes wrong fails the run."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self._is_cleaning = True
+        try:
+            self._finish(session)
+        finally:
+            self.signals.restore()
+
+    def _finish(self, session: pytest.Session) -> None:
+        interrupted = self.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        self.items.close(interrupted_by=(self.stop.reason or "interrupted") if interrupted else "")
+        if interrupted and self.items.total:
+            reason = self.stop.reason or "the run was interrupted"
+            self.reporting.add_failure(InterruptedRunError(reason, stage="run"))
+        engine = self._engine
+        if engine is not None:
+            self.stop.set("the run is over")
+            deadline = Deadline(CLEANUP_SECONDS, stop=self._cleanup_stop)
+            engine.delete_all(deadline)
+            if interrupted:
+                # Whoever stops a run may kill it soon: the status first, and only then the wait for deletions.
+                self.reporting.make_document(self.items.results())
+                self.reporting.write_configmap(self._configmap, Deadline(STATUS_SECONDS))
+            try:
+                engine.wait_gone(deadline)
+            except KvLatencyError as error:
+                self.reporting.add_failure(error)
+            engine.shut_down()
+        self._report(session)
+        self._access.close(keep_lab_records_in=self._settings.artifacts)
+
+    def _report(self, session: pytest.Session) -> None:
+        if not self.items.total and self._configmap is None and self._settings.json is None:
+            return
+        if self._engine is not None:
+            self.items.add_timings(self._engine)
+        self.items.write_artifacts(self._settings.artifacts)
+        self.reporting.make_document(self.items.results())
+        self.reporting.write_json(self._settings.json)
+        document = self.reporting.make_document(self.items.results())
+        self.reporting.write_configmap(self._configmap, Deadline(CONTACT_SECONDS))
+        junit = session.config.stash.get(xml_key, None)
+        if junit is not None:
+            for name, value in suite_properties(document["cluster"]):
+                junit.add_global_property(name, value)
+        if self.reporting.failures and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def summarize(self, terminal: TerminalReporter) -> None:
+        """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
+        document = self.reporting.document
+        if document is not None and document["measurements"]:
+            from pytest_kvlatency.report import terminal as terminal_report
+
+            terminal_report.summary(terminal, document)
+        for failure in dict.fromkeys(self.reporting.failures):
+            terminal.write_line(f"kvlatency: {printable(failure.failure_reason)}", red=True)
+            for line in failure.hint.splitlines():
+                terminal.write_line(f"  {printable(line)}")
+        if self._engine is not None:
+            for line in self._engine.kept_lines():
+                terminal.write_line(line)
+
+    def close(self) -> None:
+        """Close what an end without ``pytest_sessionfinish`` has left open."""
+        self.signals.restore()
+        self._access.close()
+
+    def _on_signal(self, name: str) -> None:
+        if self._is_cleaning:
+            # Clean-up goes on; whoever insists is told what is left.
+            self._cleanup_signals += 1
+            if name == "SIGINT" and self._cleanup_signals >= 2:
+                self._cleanup_stop.set(f"interrupted by {name}")
+            return
+        self.stop.set(f"interrupted by {name}")
+        if self._session is not None:
+            self._session.shouldstop = self.stop.reason
+        if self.waiter.is_waiting:
+            return
+        if name == "SIGINT":
+            raise KeyboardInterrupt
+        pytest.exit(self.stop.reason, returncode=pytest.ExitCode.INTERRUPTED)
+
+    # --- the ConfigMap's parameters, the lab's specification and the hooks
+
+    def _read_configmap(self) -> None:
+        """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
+        from pytest_kvlatency.configmap_layer import configmap_layer
+
+        self._configmap_is_read = True
+        deadline = Deadline(CONTACT_SECONDS, stop=self.stop)
+        try:
+            ref = configmap_ref(str(self._settings.configmap))
+            report = ConfigMapReport(self.client(), ref)
+            data = report.read(deadline)
+            self._configmap = report
+            layer, warnings = configmap_layer(data, str(ref))
+            self._layers = [*self._layers, layer]
+            self._settings = resolve(self._layers)
+        except KvLatencyError as error:
+            self._refuse(error, deadline)
+        for text in warnings:
+            self.config.issue_config_time_warning(pytest.PytestWarning(text), stacklevel=2)
+
+    def _refuse(self, error: KvLatencyError, deadline: Deadline) -> NoReturn:
+        """End the run before anything was created, and say why wherever it can be said."""
+        self.reporting.add_failure(error)
+        self.reporting.make_document(())
+        self.reporting.write_configmap(self._configmap, deadline)
+        self.reporting.write_json(self._settings.json)
+        raise pytest.UsageError(usage_text(error)) from None
+
+    def check_lab(self) -> None:
+        """Raise ``ConfigError`` when ``--kv-lab`` names no lab."""
+        spec = self._settings.lab
+        if spec is None:
+            return
+        from pytest_kvlatency.lab.specfile import LabSpecError, parse_spec
+
+        try:
+            parse_spec(spec)
+        except LabSpecError as error:
+            raise ConfigError(f"--kv-lab: {error}") from error
+
+    def _profiles(self) -> Mapping[str, GuestProfile]:
+        found = self.config.hook.pytest_kvlatency_guest_profiles(config=self.config)
+        return {profile.name: profile for some in found if some for profile in some}
+
+    def _change_manifest(self, manifest: dict[str, Any], check: Check) -> None:
+        self.config.hook.pytest_kvlatency_vmi_manifest(manifest=manifest, check=check)
+
+
+def usage_text(error: KvLatencyError) -> str:
+    """A wrong option or parameter as pytest's one error message."""
+    return "\n".join([error.reason, *error.hint.splitlines()])
+
+
+def checkup_of(config: pytest.Config) -> Checkup:
+    """The run that belongs to a configuration."""
+    return config.stash[CHECKUP_KEY]

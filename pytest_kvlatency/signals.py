@@ -1,0 +1,43 @@
+"""SIGTERM and SIGINT while checks run: end the current wait, or the test's own body; never clean-up."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class SignalGuard:
+    """Calls ``on_signal(name)`` in the main thread for each signal, between ``install`` and ``restore``.
+
+    Handlers can be installed in the main thread only; elsewhere (a test run inside a thread) nothing is done.
+    """
+
+    def __init__(self, on_signal: Callable[[str], None]) -> None:
+        self._on_signal = on_signal
+        self._previous: dict[int, Any] = {}
+
+    def install(self) -> None:
+        """Take the signals over, once."""
+        if self._previous or threading.current_thread() is not threading.main_thread():
+            return
+        for number in SIGNALS:
+            self._previous[number] = signal.signal(number, self._handle)
+
+    def restore(self) -> None:
+        """Give the signals back to whom they belonged."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._on_signal(signal.Signals(number).name)

@@ -1,0 +1,72 @@
+"""Wrong options end the run before anything is contacted: status 4, what, which value, what is valid, from where."""
+
+from __future__ import annotations
+
+import pytest
+
+NAD = ("--kv-nad", "default/blue-network")
+
+CASES = {
+    "duration-typo": (["--kv-max-latency", "10xs"], ["*--kv-max-latency*10xs*10ms*command line*"]),
+    "duration-no-unit": (["--kv-max-latency", "10"], ["*--kv-max-latency*'10'*unit*command line*"]),
+    "duration-negative": (["--kv-max-latency=-5ms"], ["*--kv-max-latency*-5ms*negative*command line*"]),
+    "duration-empty": (["--kv-max-latency", ""], ["*--kv-max-latency*''*command line*"]),
+    "nad-three-parts": (["--kv-nad", "a/b/c"], ["*--kv-nad*a/b/c*command line*"]),
+    "nad-empty": (["--kv-nad", ""], ["*--kv-nad*''*command line*"]),
+    "nodes-one": (["--kv-nodes", "w1"], ["*--kv-nodes*'w1'*command line*"]),
+    "nodes-no-target": (["--kv-nodes", "w1:"], ["*--kv-nodes*'w1:'*command line*"]),
+    "nodes-no-source": (["--kv-nodes", ":w2"], ["*--kv-nodes*':w2'*command line*"]),
+    "timeout-too-short": (
+        ["--kv-timeout", "3s", "--kv-sample-duration", "5s"],
+        ["*--kv-timeout*3s*--kv-sample-duration*5s*"],
+    ),
+    "E36-p99-too-few": (["--kv-max-p99", "5ms"], ["*--kv-max-p99*100 samples*--kv-sample-duration 10s*"]),
+    "lab-and-kubeconfig": (["--kv-lab", "--kv-kubeconfig", "x"], ["*--kv-lab*--kv-kubeconfig*"]),
+    "lab-swallows-a-path": (["--kv-lab", "tests/test_x.py"], ["*tests/test_x.py*--kv-lab=*"]),
+}
+
+
+@pytest.mark.parametrize(("arguments", "lines"), CASES.values(), ids=CASES)
+def test_wrong_options_are_usage_errors(
+    pytester: pytest.Pytester, arguments: list[str], lines: list[str]
+) -> None:
+    result = pytester.runpytest_inprocess(*NAD, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(lines)
+    for output in (result.stderr, result.stdout):
+        output.no_fnmatch_line("*Traceback*")
+        output.no_fnmatch_line("*pytest_kvlatency*.py*")
+
+
+def test_a_wrong_ini_value_names_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkv_max_latency = 10xs\n")
+    result = pytester.runpytest_inprocess(*NAD)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*kv_max_latency*10xs*tox.ini*"])
+
+
+def test_all_wrong_options_are_said_at_once(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess(*NAD, "--kv-max-latency", "10xs", "--kv-nodes", "w1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines_random(["*--kv-max-latency*", "*--kv-nodes*"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--kv-nodes", "mesh"],
+        ["--kv-nodes", "ring"],
+        ["--kv-nodes", "star:worker1"],
+        ["--kv-node-set", "worker1,worker2"],
+        ["--kv-parallel", "2"],
+        ["--kv-shard", "0/2"],
+        ["--kv-baseline", "old.json"],
+        ["--kv-max-regression", "10"],
+        ["--kv-sweep"],
+    ],
+    ids=lambda arguments: "=".join(arguments),
+)
+def test_what_cannot_be_done_yet_is_refused(pytester: pytest.Pytester, arguments: list[str]) -> None:
+    result = pytester.runpytest_inprocess(*NAD, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{arguments[0]}*not possible in this version*"])
