@@ -1,0 +1,67 @@
+"""Values that are right each on its own, and wrong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_kvlatency.settings import Settings
+
+#: Fewer samples say nothing about a 99th percentile.
+P99_SAMPLES: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """``text`` names the options and their values; ``options`` are those that take part."""
+
+    text: str
+    options: tuple[str, ...]
+
+
+def find(settings: Settings) -> Iterator[Conflict]:
+    """Find every conflict among the settings of one check."""
+    sample, interval = settings.sample_duration_ns, settings.interval_ns
+    said = f"--kv-sample-duration {format_duration(sample)}"
+    every = f"--kv-interval {format_duration(interval)}"
+    if interval > sample:
+        yield Conflict(
+            text=f"{every} is longer than {said}: not a single interval fits; valid is --kv-interval "
+            f"{format_duration(sample)} or shorter",
+            options=("interval", "sample_duration"),
+        )
+    elif settings.max_p99_ns is not None and settings.ping.count < P99_SAMPLES:
+        yield Conflict(
+            text=f"--kv-max-p99 {format_duration(settings.max_p99_ns)} needs {P99_SAMPLES} samples, and {said} at "
+            f"{every} takes {settings.ping.count}: --kv-sample-duration {format_duration(P99_SAMPLES * interval)}",
+            options=("max_p99", "sample_duration", "interval"),
+        )
+    if settings.timeout_ns is not None and settings.timeout_ns <= sample:
+        yield Conflict(
+            text=timeout_too_short(settings, rounds=1, needed_ns=sample),
+            options=("timeout", "sample_duration"),
+        )
+    if settings.lab is not None:
+        for name, value in (("kubeconfig", settings.kubeconfig), ("context", settings.context)):
+            if value is not None:
+                yield Conflict(
+                    text=f"--kv-lab {settings.lab} and --kv-{name} {value} exclude each other: the lab is the cluster; "
+                    f"valid is one of the two",
+                    options=("lab", name),
+                )
+
+
+def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int) -> str:
+    """Word what an explicit timeout cannot hold."""
+    timeout = format_duration(settings.timeout_ns or 0)
+    if rounds == 1:
+        what = f"a sample of {format_duration(needed_ns)} (--kv-sample-duration)"
+    else:
+        what = f"{rounds} rounds of samples, {format_duration(needed_ns)} in all"
+    valid = "valid is a longer one, or none for 5m and what the plan needs"
+    return f"--kv-timeout {timeout} cannot hold {what}; {valid}"

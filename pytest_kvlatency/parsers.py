@@ -1,0 +1,355 @@
+"""One option's text to its value. Every parser raises ``ValueError`` whose text goes on after the value.
+
+``'10xs' is not a duration; valid is …``: the caller puts the option and the value in front, and the source behind.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+
+from pytest_kvlatency.model import AUTO, NodePair
+from pytest_kvlatency.units import DURATION_HELP, format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Keep = Literal["never", "failed", "always"]
+Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+
+#: iputils prints no time for a smaller payload: it has no room for the time stamp.
+MIN_PACKET_SIZE: Final = 16
+#: 65,535 bytes less 20 of IPv4's header and 8 of ICMP's.
+MAX_PACKET_SIZE: Final = 65507
+MIN_INTERVAL_NS: Final = 1_000_000
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_WHOLE: Final = re.compile(r"[0-9]{1,18}")
+_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+NAME_HELP: Final = "lower-case letters, digits, '-' and '.'"
+NAD_HELP: Final = "NAME or NAMESPACE/NAME"
+NODES_HELP: Final = "auto or SRC:DST"
+TOLERATION_HELP: Final = (
+    "KEY[=VALUE][:EFFECT], such as dedicated=tests:NoSchedule; "
+    "an EFFECT is NoSchedule, PreferNoSchedule or NoExecute"
+)
+SUBNET_HELP: Final = "a network such as 192.0.2.0/24 or fd00::/64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NadName:
+    """A NAD as it was named; ``namespace`` None is the checkup's."""
+
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.namespace is None else f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """Every pair of nodes of the node set."""
+
+    def __str__(self) -> str:
+        return "mesh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """Each node of the node set with the next one."""
+
+    def __str__(self) -> str:
+        return "ring"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Star:
+    """``hub`` with every other node of the node set."""
+
+    hub: str
+
+    def __str__(self) -> str:
+        return f"star:{self.hub}"
+
+
+NodesSpec = NodePair | Mesh | Ring | Star
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSet:
+    """Nodes by name, or by a label selector; exactly one of the two is given."""
+
+    names: tuple[str, ...] = ()
+    selector: str | None = None
+
+    def __str__(self) -> str:
+        return ",".join(self.names) if self.selector is None else self.selector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toleration:
+    """What a VMI tolerates; ``value`` None is any value of the key, ``effect`` None any effect."""
+
+    key: str
+    value: str | None = None
+    effect: Effect | None = None
+
+    def __str__(self) -> str:
+        return (
+            self.key
+            + ("" if self.value is None else f"={self.value}")
+            + (f":{self.effect}" if self.effect else "")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Part ``index`` (from 0) of ``count`` parts."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def positive_duration(text: str) -> int:
+    """Nanoseconds of a duration above 0."""
+    value = parse_duration(text)
+    if value <= 0:
+        raise ValueError(f"is not longer than 0; valid is {DURATION_HELP}")
+    return value
+
+
+def interval(text: str) -> int:
+    """Nanoseconds of a duration of at least a millisecond."""
+    value = parse_duration(text)
+    if value < MIN_INTERVAL_NS:
+        raise ValueError(f"is too short; valid is a duration of at least {format_duration(MIN_INTERVAL_NS)}")
+    return value
+
+
+def whole(text: str, *, what: str, low: int, high: int | None = None) -> int:
+    """A whole number from ``low`` to ``high``."""
+    valid = f"a whole number from {low}" + ("" if high is None else f" to {high}")
+    if not _WHOLE.fullmatch(text.strip()):
+        raise ValueError(f"is no {what}; valid is {valid}")
+    value = int(text)
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"is out of range; valid is {valid}")
+    return value
+
+
+def packet_size(text: str) -> int:
+    """Bytes of ICMP payload; a smaller one would carry no time stamp, so ping could give no round-trip time."""
+    return whole(text, what="number of bytes", low=MIN_PACKET_SIZE, high=MAX_PACKET_SIZE)
+
+
+def warmup(text: str) -> int:
+    """A number of replies, 0 for none."""
+    return whole(text, what="number of replies", low=0)
+
+
+def parallel(text: str) -> int | None:
+    """At most how many pairs at once; None is ``auto``."""
+    if text.strip() == "auto":
+        return None
+    try:
+        return whole(text, what="number of pairs", low=1)
+    except ValueError as error:
+        raise ValueError(str(error).replace("valid is", "valid is auto or")) from error
+
+
+def regression(text: str) -> float:
+    """A percentage without upper end."""
+    value = text.strip().removesuffix("%").strip()
+    if not _NUMBER.fullmatch(value):
+        raise ValueError("is no percentage; valid is a number from 0, such as 20 or 20%")
+    return float(value)
+
+
+def nad(text: str) -> NadName:
+    """``NAME`` or ``NAMESPACE/NAME``."""
+    if not text.strip():
+        raise ValueError(f"is empty; valid is {NAD_HELP}")
+    namespace, slash, name = text.strip().rpartition("/")
+    if (slash and not is_label(namespace)) or not is_subdomain(name):
+        raise ValueError(f"is no name of a NetworkAttachmentDefinition; valid is {NAD_HELP}, of {NAME_HELP}")
+    return NadName(namespace=namespace if slash else None, name=name)
+
+
+def nodes(text: str) -> NodesSpec:
+    """``auto``, ``SRC:DST``, ``mesh``, ``ring`` or ``star:HUB``."""
+    value = text.strip()
+    simple: dict[str, NodesSpec] = {"auto": AUTO, "mesh": Mesh(), "ring": Ring()}
+    if value in simple:
+        return simple[value]
+    source, colon, target = value.partition(":")
+    if not colon or not source or not target:
+        said = (
+            "is empty"
+            if not value
+            else "names one node only"
+            if is_subdomain(value.strip(":"))
+            else "is no node pair"
+        )
+        raise ValueError(f"{said}; valid is {NODES_HELP}")
+    wrong = next((name for name in (source, target) if not is_subdomain(name)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"has {wrong!r} where a node's name is due; valid is {NODES_HELP}, with names of {NAME_HELP}"
+        )
+    return Star(hub=target) if source == "star" else NodePair(source=source, target=target)
+
+
+def node_set(text: str) -> NodeSet:
+    """Comma-separated names, or a label selector, which contains ``=``."""
+    value = text.strip()
+    if "=" in value:
+        return NodeSet(selector=value)
+    names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    if not all(is_subdomain(name) for name in names):
+        raise ValueError(
+            "is no set of nodes; valid is names with commas between them, or a label selector with a ="
+        )
+    return NodeSet(names=names)
+
+
+def namespace(text: str) -> str:
+    """A namespace's name."""
+    if not is_label(text.strip()):
+        raise ValueError("is no name of a namespace; valid are up to 63 lower-case letters, digits and '-'")
+    return text.strip()
+
+
+def configmap(text: str) -> str:
+    """``NS/NAME`` or ``env``."""
+    value = text.strip()
+    space, slash, name = value.partition("/")
+    if value != "env" and not (slash and is_label(space) and is_subdomain(name)):
+        raise ValueError("is no ConfigMap; valid is NAMESPACE/NAME, or env")
+    return value
+
+
+def secret(text: str) -> str:
+    """A Secret's name."""
+    if not is_subdomain(text.strip()):
+        raise ValueError(f"is no name of a Secret; valid are {NAME_HELP}")
+    return text.strip()
+
+
+def image(text: str) -> str:
+    """A container image; the registry judges the rest."""
+    if not text.strip() or re.search(r"\s", text.strip()):
+        raise ValueError(
+            "is no image; valid is a reference such as registry.example/name@sha256:… or name:tag"
+        )
+    return text.strip()
+
+
+def word(what: str) -> Callable[[str], str]:
+    """Make a parser of names that others define: profiles, bindings."""
+
+    def parse(text: str) -> str:
+        if not _WORD.fullmatch(text.strip()):
+            raise ValueError(f"is no name of {what}; valid are letters, digits, '-', '_' and '.'")
+        return text.strip()
+
+    return parse
+
+
+def some_text(what: str) -> Callable[[str], str]:
+    """Make a parser that refuses nothing but emptiness."""
+
+    def parse(text: str) -> str:
+        if not text.strip():
+            raise ValueError(f"is empty; valid is {what}")
+        return text.strip()
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """A path; whether it can be used is found out by who uses it."""
+    if not text.strip():
+        raise ValueError("is empty; valid is a path")
+    return Path(text).expanduser()
+
+
+def subnet(text: str) -> Network:
+    """An IPv4 or IPv6 network with room for two guests."""
+    value = text.strip()
+    if "/" not in value:
+        raise ValueError(f"has no prefix length; valid is {SUBNET_HELP}")
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise ValueError(f"is no network; valid is {SUBNET_HELP}") from error
+    if ipaddress.ip_interface(value).ip != network.network_address:
+        raise ValueError(f"has host bits set; valid is {network}")
+    if network.max_prefixlen - network.prefixlen < 2:
+        longest = network.max_prefixlen - 2
+        raise ValueError(f"has no room for two guests; valid is a prefix length of at most /{longest}")
+    first = network.network_address
+    if (
+        network.is_multicast
+        or network.is_loopback
+        or first.is_unspecified
+        or (network.version == 4 and network.is_reserved)
+        or (network.version == 6 and network.is_link_local)
+    ):
+        raise ValueError(f"holds no addresses for guests; valid is {SUBNET_HELP}")
+    return network
+
+
+def toleration(text: str) -> Toleration:
+    """``KEY[=VALUE][:EFFECT]``."""
+    rest, colon, effect = text.strip().partition(":")
+    key, equals, value = rest.partition("=")
+    if not _is_qualified(key) or (value and not _WORD.fullmatch(value)):
+        raise ValueError(f"is no toleration; valid is {TOLERATION_HELP}")
+    if colon and effect not in get_args(Effect):
+        raise ValueError(f"has the effect {effect!r}; valid is {TOLERATION_HELP}")
+    return Toleration(
+        key=key,
+        value=value if equals else None,
+        effect=cast("Effect", effect) if colon else None,
+    )
+
+
+def keep(text: str) -> Keep:
+    """When the VMIs are left for a look."""
+    if text.strip() not in get_args(Keep):
+        raise ValueError("is not understood; valid is never, failed or always")
+    return cast("Keep", text.strip())
+
+
+def shard(text: str) -> Shard:
+    """``I/N``, counted from 0."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+    if match is None or not int(match[1]) < int(match[2]):
+        raise ValueError("is no shard; valid is I/N with I from 0 to N-1, such as 0/4")
+    return Shard(index=int(match[1]), count=int(match[2]))
+
+
+def is_label(text: str) -> bool:
+    """Whether ``text`` is an RFC 1123 label, as namespaces' names are."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def is_subdomain(text: str) -> bool:
+    """Whether ``text`` is an RFC 1123 subdomain, as most objects' names are."""
+    return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None
+
+
+def _is_qualified(key: str) -> bool:
+    """Whether ``key`` is a label's key: a word, perhaps with a domain and a slash before it."""
+    domain, slash, name = key.rpartition("/")
+    return _WORD.fullmatch(name) is not None and (not slash or is_subdomain(domain))
