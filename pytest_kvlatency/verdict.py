@@ -110,6 +110,5 @@ def _failure(kind: FailureKind, reason: str, result: PingResult, *, hint: str = 
 
 
 def _percent(value: float) -> str:
-    """A percentage that never rounds a difference away: ``19%``, ``0.0013%``."""
-    text = f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"
-    return (text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text) + "%"
+    """A percentage that rounds no excess away, without an exponent: ``19%``, ``33.3333%``, ``0.00166667%``."""
+    return f"{float(f'{value:.6g}'):.9f}".rstrip("0").rstrip(".") + "%"

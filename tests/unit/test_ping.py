@@ -182,7 +182,7 @@ def test_E10_output_that_ends_in_the_middle_is_no_result() -> None:
     text = recorded("busybox-1.35-loopback")
     with pytest.raises(PingUnreadable, match="3 replies could be read of 5 requests"):
         parse(text[: text.index("64 bytes from 127.0.0.1: seq=3")], expected_count=5)
-    with pytest.raises(PingUnreadable, match="missing or torn, and 3 replies could be read$"):
+    with pytest.raises(PingUnreadable, match=r"missing or torn, and 3 replies could be read$"):
         parse(text[: text.index("64 bytes from 127.0.0.1: seq=3")])
 
 
@@ -265,23 +265,31 @@ def test_more_requests_than_asked_are_counted() -> None:
     [
         (
             recorded("error-busybox-no-route"),
-            "the guest has no route to its peer's address: Network is unreachable "
-            "(ping: sendto: Network is unreachable)",
+            (
+                "the guest has no route to its peer's address: Network is unreachable "
+                "(ping: sendto: Network is unreachable)"
+            ),
         ),
         (
             recorded("error-iputils-no-route"),
-            "the guest has no route to its peer's address: Network is unreachable "
-            "(ping: connect: Network is unreachable)",
+            (
+                "the guest has no route to its peer's address: Network is unreachable "
+                "(ping: connect: Network is unreachable)"
+            ),
         ),
         (
             recorded("error-busybox-no-route-ipv6"),
-            "the guest has no route to its peer's address: Network is unreachable "
-            "(ping: sendto: Network is unreachable)",
+            (
+                "the guest has no route to its peer's address: Network is unreachable "
+                "(ping: sendto: Network is unreachable)"
+            ),
         ),
         (
             "PING 198.18.0.2 (198.18.0.2): 56 data bytes\nping: sendto: Network unreachable\n",
-            "the guest has no route to its peer's address: Network is unreachable "
-            "(ping: sendto: Network unreachable)",
+            (
+                "the guest has no route to its peer's address: Network is unreachable "
+                "(ping: sendto: Network unreachable)"
+            ),
         ),
         (
             recorded("error-busybox-bad-address"),
@@ -341,7 +349,7 @@ def test_E38_a_complaint_in_a_run_with_replies_is_a_warning() -> None:
 def test_E38_a_ping_that_died_on_the_way_is_no_result() -> None:
     text = recorded("busybox-1.35-loopback")
     text = text[: text.index("64 bytes from 127.0.0.1: seq=3")] + "ping: sendto: Network unreachable\n"
-    with pytest.raises(PingUnreadable, match="^ping stopped after 3 replies: the guest has no route"):
+    with pytest.raises(PingUnreadable, match=r"^ping stopped after 3 replies: the guest has no route"):
         parse(text, expected_count=5)
 
 

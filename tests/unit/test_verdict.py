@@ -1,0 +1,159 @@
+"""What a sample means under its limits, word by word."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_kvlatency.errors import CheckFailedError, ConnectivityError, LimitExceeded
+from pytest_kvlatency.model import Failure, Limits, PingResult
+from pytest_kvlatency.verdict import judge, to_exception
+
+MS = 1_000_000
+
+
+def result(*samples_ns: int, transmitted: int | None = None, received: int | None = None) -> PingResult:
+    got = len(samples_ns) if received is None else received
+    return PingResult(
+        transmitted=got if transmitted is None else transmitted,
+        received=got,
+        samples_ns=samples_ns,
+        transcript="PING",
+    )
+
+
+def said(failures: tuple[Failure, ...]) -> list[tuple[str, str]]:
+    return [(failure.kind, failure.failure_reason) for failure in failures]
+
+
+def test_E30_no_reply_at_all_is_a_connectivity_failure_and_nothing_else() -> None:
+    failures = judge(result(transmitted=50), Limits(max_latency_ns=1, max_p99_ns=1))
+    assert said(failures) == [
+        (
+            "connectivity",
+            (
+                "run: failed to run check: failed due to connectivity issue: "
+                "50 packets transmitted, 0 packets received"
+            ),
+        )
+    ]
+    assert failures[0].transcript == "PING"
+
+
+def test_no_reply_fails_even_where_all_loss_is_accepted() -> None:
+    assert judge(result(transmitted=5), Limits(max_loss_percent=None))[0].kind == "connectivity"
+    assert judge(result(transmitted=5), Limits(max_loss_percent=100.0))[0].kind == "connectivity"
+
+
+def test_the_longest_round_trip_is_held_against_its_limit() -> None:
+    failures = judge(result(5 * MS, 12_300_000), Limits(max_latency_ns=10 * MS))
+    assert said(failures) == [("latency", 'run: actual max latency "12.3ms" is greater than desired "10ms"')]
+
+
+def test_a_number_equal_to_its_limit_is_within_it() -> None:
+    sample = [10 * MS] * 99 + [10 * MS]
+    limits = Limits(max_latency_ns=10 * MS, max_avg_ns=10 * MS, max_p99_ns=10 * MS, max_loss_percent=50.0)
+    assert judge(result(*sample, transmitted=200), limits) == ()
+    assert judge(result(1), Limits(max_latency_ns=0))[0].kind == "latency"
+
+
+def test_mean_and_percentile_have_their_own_limits() -> None:
+    sample = [2 * MS] * 98 + [30 * MS] * 2
+    failures = judge(result(*sample), Limits(max_avg_ns=2 * MS, max_p99_ns=20 * MS))
+    assert said(failures) == [
+        ("latency", 'run: actual avg latency "2.56ms" is greater than desired "2ms"'),
+        ("latency", 'run: actual p99 latency "30ms" is greater than desired "20ms"'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transmitted", "received", "limit", "text"),
+    [
+        (
+            200,
+            162,
+            10.0,
+            '"19%" is greater than desired "10%" (200 packets transmitted, 162 packets received)',
+        ),
+        (
+            200,
+            199,
+            0.0,
+            '"0.5%" is greater than desired "0%" (200 packets transmitted, 199 packets received)',
+        ),
+        (
+            3,
+            2,
+            33.3,
+            '"33.3333%" is greater than desired "33.3%" (3 packets transmitted, 2 packets received)',
+        ),
+        (
+            60_000,
+            59_999,
+            0.001,
+            '"0.00166667%" is greater than desired "0.001%" (60000 packets transmitted, 59999 packets received)',
+        ),
+    ],
+)
+def test_E31_loss_is_judged_by_the_counters(transmitted: int, received: int, limit: float, text: str) -> None:
+    failures = judge(result(MS, transmitted=transmitted, received=received), Limits(max_loss_percent=limit))
+    assert said(failures) == [("loss", f"run: actual packet loss {text}")]
+
+
+def test_loss_at_its_limit_or_without_one_passes() -> None:
+    assert judge(result(MS, transmitted=200, received=180), Limits(max_loss_percent=10.0)) == ()
+    assert judge(result(MS, transmitted=200, received=1), Limits(max_loss_percent=None)) == ()
+
+
+def test_E36_a_percentile_that_loss_left_without_samples_fails_as_loss() -> None:
+    failures = judge(result(*[MS] * 90, transmitted=100), Limits(max_p99_ns=5 * MS, max_loss_percent=20.0))
+    assert said(failures) == [
+        (
+            "loss",
+            (
+                "run: p99 latency cannot be told: it needs 100 samples, got 90 "
+                "(100 packets transmitted, 90 packets received)"
+            ),
+        )
+    ]
+
+
+def test_E12_a_torn_line_does_not_fail_a_percentile_that_holds_whatever_it_said() -> None:
+    sample = result(*[MS] * 99, transmitted=100, received=100)
+    assert judge(sample, Limits(max_p99_ns=5 * MS)) == ()
+    slow = result(*[MS] * 98, 9 * MS, transmitted=100, received=100)
+    assert said(judge(slow, Limits(max_p99_ns=5 * MS))) == [
+        (
+            "latency",
+            (
+                "run: p99 latency cannot be told: it needs 100 samples, got 99 "
+                "(100 packets transmitted, 100 packets received)"
+            ),
+        )
+    ]
+
+
+def test_every_reason_is_in_the_exception_and_the_first_decides_its_kind() -> None:
+    failures = judge(result(20 * MS, transmitted=2), Limits(max_latency_ns=10 * MS))
+    error = to_exception(failures)
+    assert isinstance(error, LimitExceeded)
+    assert error.kind == "latency"
+    assert str(error) == (
+        'actual max latency "20ms" is greater than desired "10ms"; actual packet loss "50%" is greater than '
+        'desired "0%" (2 packets transmitted, 1 packets received)'
+    )
+    assert error.transcript == "PING"
+
+
+def test_the_exception_fits_its_cause() -> None:
+    assert to_exception(()) is None
+    lost = to_exception(judge(result(transmitted=5), Limits()))
+    assert type(lost) is ConnectivityError
+    loss = to_exception(judge(result(MS, transmitted=5), Limits()))
+    assert isinstance(loss, LimitExceeded)
+    assert isinstance(loss, CheckFailedError)
+    assert loss.kind == "loss"
+
+
+def test_a_broken_set_up_is_no_verdict() -> None:
+    with pytest.raises(ValueError, match="is no verdict"):
+        to_exception((Failure(kind="guest", stage="setup", reason="no login"),))
