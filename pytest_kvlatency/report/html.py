@@ -62,7 +62,8 @@ def slim(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def extras(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What to add to ``report.extras``: one self-contained block of HTML; nothing when there is nothing to show."""
-    from pytest_html import extras as of_pytest_html  # noqa: PLC0415 - only when an HTML report is written
+    # Only when an HTML report is written; the package has no types.
+    from pytest_html import extras as of_pytest_html  # type: ignore[import-untyped]  # noqa: PLC0415
 
     content = details(entry)
     return [dict(of_pytest_html.html(content))] if content else []
@@ -83,8 +84,8 @@ def _block(entry: Mapping[str, Any], name: str) -> str:
         parts.append(f"<p><strong>{for_html(name + entry['failureReason'])}</strong></p>")
     if entry["transmitted"] is not None:
         parts.append(
-            f"<p>{for_html(f'{name}{_nodes(entry)}: ')}{entry['transmitted']} transmitted, {entry['received']} received, "
-            f"{entry['duplicates']} duplicates</p>"
+            f"<p>{for_html(f'{name}{_nodes(entry)}: ')}{entry['transmitted']} transmitted, "
+            f"{entry['received']} received, {entry['duplicates']} duplicates</p>"
         )
     if samples:
         limit = (entry["limits"] or {}).get("maxLatencyNanoSec")

@@ -123,10 +123,11 @@ def _text(x: float, y: float, text: str, *, anchor: str) -> str:
 
 def _ticks(highest: float) -> list[float]:
     """Round numbers from 0 to at least ``highest``, four or five of them."""
-    rough = max(highest, 1e-6) / 4
+    top = max(highest, 1e-6)
+    rough = top / 4
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    return [round(step * index, 9) for index in range(math.ceil(highest / step * 0.999) + 1)] or [0.0, step]
+    return [round(step * index, 9) for index in range(math.ceil(top / step * 0.999) + 1)]
 
 
 def _thinned(samples_ns: Sequence[int]) -> list[tuple[int, int]]:

@@ -1,0 +1,137 @@
+"""The keys of a checkup's ConfigMap."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.configmap import LIST_BYTES, final_changes, start_changes, worst_of
+from pytest_kvlatency.report.document import build
+
+if TYPE_CHECKING:
+    from conftest import Make
+
+MS = 1_000_000
+
+
+def test_the_start_removes_every_result_of_an_earlier_run_and_nothing_else() -> None:
+    keys = [
+        "spec.timeout",
+        "status.succeeded",
+        "status.result.minLatencyNanoSec",
+        "status.result.old",
+        "status.other",
+    ]
+    assert start_changes(datetime(2024, 5, 1, 12, 0, 0, tzinfo=timezone.utc), keys) == {
+        "status.startTimestamp": "2024-05-01T12:00:00Z",
+        "status.succeeded": None,
+        "status.result.minLatencyNanoSec": None,
+        "status.result.old": None,
+    }
+
+
+def test_a_success_writes_every_key(make: Make) -> None:
+    samples = tuple(n * 10_000 for n in range(1, 101))
+    assert final_changes(build(make.run(make.item(make.measurement(samples))))) == {
+        "status.startTimestamp": "2024-05-01T12:00:00Z",
+        "status.completionTimestamp": "2024-05-01T12:00:20Z",
+        "status.succeeded": "true",
+        "status.failureReason": "",
+        "status.result.minLatencyNanoSec": "10000",
+        "status.result.avgLatencyNanoSec": "505000",
+        "status.result.maxLatencyNanoSec": "1000000",
+        "status.result.p50LatencyNanoSec": "500000",
+        "status.result.p90LatencyNanoSec": "900000",
+        "status.result.p99LatencyNanoSec": "990000",
+        "status.result.measurementDurationSec": "5",
+        "status.result.sourceNode": "worker1",
+        "status.result.targetNode": "worker2",
+        "status.result.packetsTransmitted": "100",
+        "status.result.packetsReceived": "100",
+        "status.result.packetLossPercent": "0",
+        "status.result.measurements": None,
+    }
+
+
+def test_E30_a_network_without_replies(make: Make) -> None:
+    changes = final_changes(build(make.run(make.item(make.measurement((), transmitted=50)))))
+    assert changes["status.succeeded"] == "false"
+    assert changes["status.failureReason"] == (
+        "run: failed to run check: failed due to connectivity issue: 50 packets transmitted, 0 packets received"
+    )
+    assert changes["status.result.minLatencyNanoSec"] is None
+    assert changes["status.result.maxLatencyNanoSec"] is None
+    assert changes["status.result.packetLossPercent"] == "100"
+
+
+def test_over_the_limit_keeps_the_numbers(make: Make) -> None:
+    changes = final_changes(
+        build(make.run(make.item(make.measurement((12_300_000,), max_latency_ns=10 * MS))))
+    )
+    assert (
+        changes["status.failureReason"] == 'run: actual max latency "12.3ms" is greater than desired "10ms"'
+    )
+    assert changes["status.result.maxLatencyNanoSec"] == "12300000"
+
+
+def test_a_run_without_any_measurement_removes_every_number(make: Make) -> None:
+    failure = Failure(kind="config", stage="config", reason="no check was selected")
+    changes = final_changes(build(make.run(failures=(failure,))))
+    assert changes["status.failureReason"] == "config: no check was selected"
+    assert {value for key, value in changes.items() if key.startswith("status.result.")} == {None}
+
+
+def test_loss_is_a_plain_decimal(make: Make) -> None:
+    changes = final_changes(build(make.run(make.item(make.measurement((1, 2), transmitted=3)))))
+    assert changes["status.result.packetLossPercent"] == "33.3333"
+
+
+def test_E64_of_several_pairs_the_worst_has_the_plain_keys_and_leads_the_list(make: Make) -> None:
+    good = make.item(make.measurement((9 * MS,), target="worker2"))
+    slow = make.item(make.measurement((5 * MS,), target="worker3", max_latency_ns=MS))
+    lossy = make.item(make.measurement((MS,), transmitted=2, target="worker4"))
+    dead = make.item(make.measurement((), transmitted=2, target="worker5"))
+    broken = make.broken(target="worker6")
+
+    def order(*items: Any) -> list[str]:
+        changes = final_changes(build(make.run(*items)))
+        listed = json.loads(changes["status.result.measurements"] or "")
+        assert changes["status.result.targetNode"] == listed[0]["targetNode"]
+        return [one["nodes"].removeprefix("worker1:") for one in listed]
+
+    assert order(good, slow, lossy, dead, broken) == ["worker5", "worker4", "worker3", "worker2", "worker6"]
+    faster = make.item(make.measurement((8 * MS,), target="worker7"))
+    assert order(faster, good) == ["worker2", "worker7"]
+
+
+def test_the_list_has_the_numbers_without_samples(make: Make) -> None:
+    changes = final_changes(build(make.run(make.item(), make.item(make.measurement(target="worker3")))))
+    one = json.loads(changes["status.result.measurements"] or "")[0]
+    assert one["maxLatencyNanoSec"] == 3 * MS
+    assert one["p99LatencyNanoSec"] is None
+    assert not {"samplesNanoSec", "transcript"} & set(one)
+
+
+def test_a_list_that_would_be_too_long_says_how_much_it_lacks(make: Make) -> None:
+    items = [make.item(make.measurement((n,), target=f"worker{n}-{'x' * 200}")) for n in range(1, 1200)]
+    text = final_changes(build(make.run(*items)))["status.result.measurements"] or ""
+    assert len(text.encode()) < LIST_BYTES
+    listed = json.loads(text)
+    assert listed[-1] == {"cut": len(items) - len(listed) + 1}
+    assert listed[0]["maxLatencyNanoSec"] == 1199
+
+
+def test_reasons_without_end_are_cut(make: Make) -> None:
+    failure = Failure(kind="provision", stage="setup", reason="x" * 100_000)
+    text = final_changes(build(make.run(make.broken(failures=(failure,)))))["status.failureReason"] or ""
+    assert text.endswith("xxx [83623 characters cut]")
+
+
+def test_E66_an_earlier_attempt_is_not_the_result(make: Make) -> None:
+    first = make.item(make.measurement((), transmitted=2))
+    changes = final_changes(build(make.run(first, make.item(attempt=2))))
+    assert changes["status.result.packetsReceived"] == "2"
+    assert changes["status.result.measurements"] is None
+    assert worst_of([]) is None

@@ -1,0 +1,57 @@
+"""JUnit's properties: plain numbers on cases, facts on the suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from pytest_kvlatency.report.document import build, measurement_entry
+from pytest_kvlatency.report.junit import item_properties, suite_properties
+
+if TYPE_CHECKING:
+    from conftest import Make
+
+
+def test_a_case_has_numbers_and_nothing_else(make: Make) -> None:
+    properties = item_properties(
+        measurement_entry(make.item(make.measurement(transmitted=3, max_loss_percent=None)))
+    )
+    assert properties == [
+        ("transmitted", "3"),
+        ("received", "2"),
+        ("duplicates", "0"),
+        ("lossPercent", "33.333333"),
+        ("minLatencyNanoSec", "1000000"),
+        ("avgLatencyNanoSec", "2000000"),
+        ("maxLatencyNanoSec", "3000000"),
+        ("p50LatencyNanoSec", "1000000"),
+        ("stddevLatencyNanoSec", "1000000"),
+        ("measurementDurationSec", "4.93"),
+        ("warmupSeconds", "0.25"),
+    ]
+
+
+def test_what_was_not_measured_is_left_out(make: Make) -> None:
+    assert item_properties(measurement_entry(make.broken())) == []
+
+
+def test_numbers_have_no_exponent(make: Make) -> None:
+    entry = {**measurement_entry(make.item()), "warmupSeconds": 1e-05, "lossPercent": 0.0}
+    assert dict(item_properties(entry))["warmupSeconds"] == "0.00001"
+    assert dict(item_properties(entry))["lossPercent"] == "0"
+
+
+def test_the_suite_has_the_clusters_facts(make: Make) -> None:
+    assert suite_properties(build(make.run())["cluster"]) == [
+        ("cluster.server", "https://127.0.0.1:6443"),
+        ("cluster.kubernetesVersion", "v1.30.0"),
+        ("cluster.lab.guests", "sim"),
+    ]
+    assert suite_properties(None) == []
+
+
+def test_E67_facts_are_legal_xml() -> None:
+    (name, value), *_ = suite_properties({"server": "a\x00b\x1b<&>\ufffe"})
+    assert value == "a\\x00b\\x1b<&>\\ufffe"
+    element = ET.Element("property", {"name": name, "value": value})
+    assert ET.fromstring(ET.tostring(element)).get("value") == value

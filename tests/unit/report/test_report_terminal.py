@@ -1,0 +1,117 @@
+"""The table at the end of a run, and the line of progress."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from _pytest._io import TerminalWriter
+
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.terminal import ProgressState, progress_line, write_summary
+
+if TYPE_CHECKING:
+    from conftest import Make
+
+    from pytest_kvlatency.report.document import ItemResult
+
+MS = 1_000_000
+
+
+def summary(make: Make, *items: ItemResult, width: int = 120, colour: bool = False) -> list[str]:
+    stream = io.StringIO()
+    writer = TerminalWriter(stream)
+    writer.hasmarkup = colour
+    writer.fullwidth = width
+    write_summary(writer, build(make.run(*items)))
+    return stream.getvalue().splitlines()
+
+
+def test_a_row_per_pair_with_causes_and_notes_below(make: Make) -> None:
+    noted = make.item(replace(make.measurement(), notes=("the node changed",)))
+    slow = make.item(make.measurement((12_300_000,), target="worker3", max_latency_ns=10 * MS))
+    dead = make.item(make.measurement((), transmitted=50, target="worker4"))
+    lines = summary(make, noted, slow, dead, make.broken(target="worker5"), make.broken(target="worker6"))
+    assert lines[0].strip("= ") == "kvlatency"
+    assert lines[1:] == [
+        "network               nodes              sent/recv  loss  min ms  avg ms  p50 ms  p99 ms  max ms  verdict",
+        "default/blue-network  worker1 → worker2        2/2    0%   1.000   2.000   1.000       -   3.000  ok",
+        "default/blue-network  worker1 → worker3        1/1    0%  12.300  12.300  12.300       -  12.300  FAILED latency",
+        "default/blue-network  worker1 → worker4       50/0  100%       -       -       -       -       -  FAILED connectivity",
+        "default/blue-network  worker1:worker5            -     -       -       -       -       -       -  ERROR config",
+        "default/blue-network  worker1:worker6            -     -       -       -       -       -       -  ERROR config",
+        "default/blue-network worker1 → worker2: note: the node changed",
+        'default/blue-network worker1 → worker3: run: actual max latency "12.3ms" is greater than desired "10ms"',
+        ("default/blue-network worker1 → worker4: run: failed to run check: failed due to connectivity issue: "
+        "50 packets transmitted, 0 packets received"),
+        "default/blue-network worker1:worker5 and 1 more: setup: NAD default/blue-network does not exist",
+    ]
+
+
+def test_a_narrow_terminal_loses_columns_and_then_the_middle_of_names(make: Make) -> None:
+    lines = summary(make, make.item(), width=72)
+    assert lines[1:3] == [
+        "network               nodes              loss  avg ms  max ms  verdict",
+        "default/blue-network  worker1 → worker2    0%   2.000   3.000  ok",
+    ]
+    lines = summary(make, make.item(), width=50)
+    assert lines[1:3] == ["X"]
+    assert all(len(line) <= 50 for line in lines[1:3])
+
+
+def test_E66_a_second_attempt_and_other_outcomes_are_told_apart(make: Make) -> None:
+    slow = make.measurement(max_latency_ns=MS)
+    own = Failure(kind="assertion", stage="run", reason="assert 3 < 2")
+    lines = summary(
+        make,
+        make.item(slow),
+        make.item(attempt=2),
+        make.item(slow, outcome="xfailed"),
+        make.item(outcome="xpassed"),
+        make.item(outcome="failed", failures=(own,)),
+        make.item(outcome="notrun"),
+        make.item(outcome="error"),
+        width=160,
+    )
+    assert "  try  " in lines[1]
+    assert [line.split("3.000")[-1].strip() for line in lines[2:9]] == [
+        "FAILED latency",
+        "ok",
+        "xfailed (latency)",
+        "xpassed",
+        "FAILED assertion",
+        "notrun",
+        "ERROR",
+    ]
+
+
+def test_colour_is_the_writers(make: Make) -> None:
+    slow = make.item(make.measurement(max_latency_ns=MS))
+    lines = summary(make, make.item(), slow, colour=True)
+    assert lines[2].startswith("\x1b[32m")
+    assert lines[3].startswith("\x1b[31m")
+
+
+def test_E67_guest_text_commands_no_terminal(make: Make) -> None:
+    evil = Failure(kind="guest", stage="setup", reason="said \x1b[2Jboo\r\nok \u202egnp.exe")
+    lines = summary(make, make.broken(failures=(evil,)))
+    assert lines[-1] == "setup: said \\x1b[2Jboo\\x0d\\x0aok \\u202egnp.exe"
+
+
+def test_nothing_to_measure_prints_nothing(make: Make) -> None:
+    assert summary(make) == []
+
+
+def test_the_line_of_progress() -> None:
+    assert progress_line(ProgressState(done=0, total=1, waiting_for="VMI kv-a to run")) == (
+        "kvlatency: 0/1 pair done, waiting for VMI kv-a to run"
+    )
+    state = ProgressState(
+        done=3, total=12, failed=1, waiting_for="login", worst=("worker1 → worker3", 12_300_000)
+    )
+    assert progress_line(state) == (
+        "kvlatency: 3/12 pairs done, 1 failed, worst worker1 → worker3 12.3ms, waiting for login"
+    )
+    assert "\x1b" not in progress_line(ProgressState(done=0, total=1, waiting_for="\x1b[2J"))
