@@ -44,10 +44,8 @@ def udhcpc(call: Call, machine: Machine) -> None:
         server = next(iter(value.network.hosts()), value.ip)
         machine.stack.configure(interface, value, machine.clock.now())
         call.err("udhcpc: broadcasting discover")
-        call.err(
-            f"udhcpc: broadcasting select for {value.ip}, server {server}\n"
-            f"udhcpc: lease of {value.ip} obtained from {server}, lease time {_LEASE_SECONDS}"
-        )
+        call.err(f"udhcpc: broadcasting select for {value.ip}, server {server}")
+        call.err(f"udhcpc: lease of {value.ip} obtained from {server}, lease time {_LEASE_SECONDS}")
         call.exit(0)
         return
     _give_up(call, machine, "udhcpc: broadcasting discover", tries, pause, stay="-n" not in values)

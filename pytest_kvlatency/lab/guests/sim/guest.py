@@ -58,6 +58,7 @@ class SimGuest:
         self._timers: set[asyncio.TimerHandle] = set()
         self._exit: asyncio.Future[GuestExit] | None = None
         self._tears = 0
+        self._on_output: Callable[[], None] | None = None
         self._used = False
         self._cleaning: asyncio.Task[None] | None = None
         self._fedora = "fedora" in request.image
@@ -308,9 +309,8 @@ class SimGuest:
         """Be where an earlier session left the console: in a shell, in the middle of a command."""
         fault = self._fault("already-logged-in")
         command = "cat" if fault is None else str(fault.parameters.get("command", "cat"))
+        self._on_output = lambda: None if self._shell is None else self._shell.write(command.encode() + b"\n")
         self._start_shell()
-        if self._shell is not None:
-            self._shell.write(command.encode() + b"\n")
 
     def _call(self, call: PipeCall) -> None:
         """Run a program for the shell."""
@@ -386,6 +386,9 @@ class SimGuest:
         if self._noise is not None and self._phase != "boot":
             data = self._noise.apply(data)
         self._log += data
+        if self._on_output is not None:
+            first, self._on_output = self._on_output, None
+            first()
         if len(self._log) > 2 * SERIAL_LOG_BYTES:
             del self._log[:-SERIAL_LOG_BYTES]
         if self._sink is not None:
