@@ -231,7 +231,7 @@ def test_E27_large_packets_vanish(lab):
 def test_a_guest_that_is_off_does_not_answer(lab):
     async def scenario():
         async with lab() as it:
-            source, _ = await pair(it)
+            source, target = await pair(it)
             assert (await source.run("ping -c 1 -W 1 198.18.0.2"))[1] == 0
             await target.guest.kill()
             assert (await source.run("ping -c 1 -W 1 198.18.0.2"))[1] == 1
