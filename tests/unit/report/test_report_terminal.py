@@ -44,8 +44,10 @@ def test_a_row_per_pair_with_causes_and_notes_below(make: Make) -> None:
         "default/blue-network  worker1:worker6            -     -       -       -       -       -       -  ERROR config",
         "default/blue-network worker1 → worker2: note: the node changed",
         'default/blue-network worker1 → worker3: run: actual max latency "12.3ms" is greater than desired "10ms"',
-        ("default/blue-network worker1 → worker4: run: failed to run check: failed due to connectivity issue: "
-        "50 packets transmitted, 0 packets received"),
+        (
+            "default/blue-network worker1 → worker4: run: failed to run check: failed due to connectivity issue: "
+            "50 packets transmitted, 0 packets received"
+        ),
         "default/blue-network worker1:worker5 and 1 more: setup: NAD default/blue-network does not exist",
     ]
 
