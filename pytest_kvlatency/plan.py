@@ -43,7 +43,7 @@ class VmiKey:
 def checks(settings: Settings, *, namespace: str) -> tuple[Check, ...]:
     """Every NAD with every node pair, in the order given, equal ones once.
 
-    ``namespace`` is the one of NADs that were named without: the checkup's. Raises ``ValueError`` for a shape over a
+    ``namespace`` is the one of NADs that were named without: the checkup's, or empty while it is not known. Raises ``ValueError`` for a shape over a
     node set: its nodes are not known here.
     """
     found: dict[tuple[NadRef, NodePair], Check] = {}

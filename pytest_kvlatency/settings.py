@@ -172,7 +172,8 @@ class Settings:
 def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
     """Merge the layers into settings; among layers of one kind the first wins.
 
-    Values that contradict each other are a problem only when the layers are ``complete``: a marker may still come.
+    Values that contradict each other are no problem as long as a source that is still to come may change one of them: a
+    marker, when the layers are not ``complete``, or the ConfigMap that the settings name.
 
     Raises ``SettingsError`` with every problem, or its subclass ``MarkerError`` when a marker takes part in one. A
     value that a stronger source overrides is judged too: a slip in an ini file shows at once.
@@ -208,6 +209,8 @@ def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
     for found in crosschecks.find(settings):
         taking_part = tuple(sources[name] for name in found.options if sources[name].kind != "default")
         if wrong.intersection(found.options) or (is_unread and _may_heal(found.options, sources)):
+            continue
+        if not complete and any(BY_NAME[name].marker for name in found.options):
             continue
         problems.append(Problem(text=f"{found.text}{_tail(taking_part)}", sources=taking_part))
     if problems:

@@ -1,0 +1,433 @@
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_kvlatency.model import AUTO, Check, NadRef, NodePair, PingParameters
+from pytest_kvlatency.parsers import NadName, Toleration
+from pytest_kvlatency.settings import (
+    Layer,
+    MarkerError,
+    Settings,
+    SettingsError,
+    check_timeout,
+    resolve,
+    timeout_for,
+)
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.sources import SourceKind
+
+DETAIL: dict[str, str] = {
+    "ini": "pytest.ini",
+    "ConfigMap": "ConfigMap default/x",
+    "marker": "kvlatency marker of test_x.py::test_y",
+    "hook": "hook pytest_kvlatency_settings",
+}
+
+
+def layer(kind: SourceKind, **values: object) -> Layer:
+    return Layer(kind=kind, values=values, detail=DETAIL.get(kind, ""))
+
+
+def cli(**values: object) -> Settings:
+    return resolve([layer("command line", **values)])
+
+
+def messages(*layers: Layer) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        resolve(layers)
+    return list(caught.value.messages)
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    settings = resolve([])
+    assert settings.nad == ()
+    assert settings.nodes == (AUTO,)
+    assert settings.limits.max_latency_ns is None
+    assert settings.max_loss_percent == 0.0
+    assert settings.ping == PingParameters()
+    assert settings.binding == "auto"
+    assert settings.guest == "alpine"
+    assert settings.keep == "never"
+    assert settings.timeout_ns is None
+    assert settings.parallel is None
+    assert settings.lab is None
+    assert settings.changed() == []
+    assert settings.describe("max_latency") == "--kv-max-latency (default)"
+
+
+def test_every_value_reaches_its_field() -> None:
+    settings = cli(
+        nad=["default/blue", "red"],
+        nodes=["w1:w2", "auto"],
+        max_latency="10ms",
+        max_loss="2.5",
+        subnet="fd00::/64",
+        toleration=["dedicated=tests:NoSchedule", "key"],
+        json="out.json",
+        dont_fragment=True,
+        packet_size="1472",
+        warmup="0",
+        parallel="1",
+        lab="sim",
+    )
+    assert settings.nad == (NadName(namespace="default", name="blue"), NadName(namespace=None, name="red"))
+    assert settings.nodes == (NodePair(source="w1", target="w2"), AUTO)
+    assert settings.max_latency_ns == 10_000_000
+    assert settings.max_loss_percent == 2.5
+    assert settings.subnet == ipaddress.IPv6Network("fd00::/64")
+    assert settings.tolerations == (
+        Toleration(key="dedicated", value="tests", effect="NoSchedule"),
+        Toleration(key="key"),
+    )
+    assert settings.json == Path("out.json")
+    assert settings.dont_fragment is True
+    assert (settings.packet_size, settings.warmup, settings.parallel, settings.lab) == (1472, 0, 1, "sim")
+    assert settings.guest_spec.subnet == "fd00::/64"
+
+
+ORDER: list[SourceKind] = ["marker", "command line", "ConfigMap", "ini", "hook"]
+
+
+@pytest.mark.parametrize("number", range(len(ORDER)))
+def test_the_strongest_source_wins_whatever_the_order_of_the_layers(number: int) -> None:
+    given = [layer(kind, max_latency=f"{1 + place}ms") for place, kind in enumerate(ORDER)][number:]
+    for layers in (given, given[::-1]):
+        settings = resolve(layers)
+        assert settings.max_latency_ns == (1 + number) * 1_000_000
+        assert settings.sources["max_latency"].kind == ORDER[number]
+
+
+def test_among_layers_of_one_kind_the_first_wins() -> None:
+    assert resolve([layer("hook", warmup=3), layer("hook", warmup=4)]).warmup == 3
+
+
+def test_a_list_replaces_the_list_below_it() -> None:
+    settings = resolve([layer("command line", nad=["a/one"]), layer("ini", nad=["b/two", "b/three"])])
+    assert [str(one) for one in settings.nad] == ["a/one"]
+
+
+def test_none_removes_an_inherited_limit() -> None:
+    settings = resolve(
+        [
+            layer("command line", max_latency="none", max_loss="none", timeout="none", toleration=["none"]),
+            layer("ini", max_latency="10ms", max_loss="5", timeout="10m", toleration=["a"]),
+        ]
+    )
+    assert settings.max_latency_ns is None
+    assert settings.max_loss_percent is None
+    assert settings.timeout_ns is None
+    assert settings.tolerations == ()
+    assert settings.changed() == [
+        ("--kv-max-latency", "none", "command line"),
+        ("--kv-max-loss", "none", "command line"),
+        ("--kv-timeout", "none", "command line"),
+        ("--kv-toleration", "none", "command line"),
+    ]
+
+
+def test_a_python_none_is_as_if_it_were_not_given() -> None:
+    assert (
+        resolve([layer("marker", max_latency=None), layer("ini", max_latency="9ms")]).max_latency_ns
+        == 9_000_000
+    )
+
+
+def test_each_value_keeps_its_source() -> None:
+    settings = resolve(
+        [
+            layer("command line", max_latency="1m30s"),
+            layer("ini", nad=["a/b", "a/c"]),
+            layer("ConfigMap", max_loss="1"),
+            layer("hook", warmup=2),
+        ]
+    )
+    assert settings.changed() == [
+        ("kv_nad", "a/b, a/c", "pytest.ini"),
+        ("--kv-max-latency", "1m30s", "command line"),
+        ("spec.param.maxLossPercent", "1", "ConfigMap default/x"),
+        ("warmup", "2", "hook pytest_kvlatency_settings"),
+    ]
+    assert settings.describe("nad") == "kv_nad (pytest.ini)"
+    assert settings.describe("max_latency") == "--kv-max-latency (command line)"
+    assert settings.describe("max_loss") == "spec.param.maxLossPercent (ConfigMap default/x)"
+
+
+DURATION = "valid is a duration such as 10ms, 1.5s, 5m or 1m30s, or none for no limit"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("10xs", "is not a duration"),
+        ("10", "has no unit"),
+        ("-5ms", "must not be negative"),
+        ("", "is not a duration"),
+    ],
+)
+def test_a_bad_duration_names_option_value_and_source(value: str, why: str) -> None:
+    text = f"--kv-max-latency: {value!r} {why}; {DURATION}"
+    assert messages(layer("command line", max_latency=value)) == [f"{text} (from the command line)"]
+    assert messages(layer("ini", max_latency=value)) == [f"{text} (from kv_max_latency in pytest.ini)"]
+
+
+def test_a_bad_value_of_a_marker_quotes_the_signature() -> None:
+    with pytest.raises(MarkerError) as caught:
+        resolve([layer("marker", nad=3, max_latency="10xs")])
+    assert caught.value.involves_marker
+    lines = str(caught.value).splitlines()
+    place = "(from the kvlatency marker of test_x.py::test_y)"
+    assert lines[0] == (
+        f"nad: 3 is no text and no list of texts; valid is NAME or NAMESPACE/NAME, or a list of such {place}"
+    )
+    assert lines[1] == f"max_latency: '10xs' is not a duration; {DURATION} {place}"
+    assert lines[2].startswith("The marker is kvlatency(*, nad=…, nodes=…, ")
+    assert "kvlatency(*" not in caught.value.reason
+
+
+def test_a_bad_option_does_not_involve_the_marker() -> None:
+    with pytest.raises(SettingsError) as caught:
+        resolve([layer("marker", max_latency="10ms"), layer("ini", max_latency="x")])
+    assert not caught.value.involves_marker
+    assert not isinstance(caught.value, MarkerError)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    found = messages(
+        layer("command line", nad=["a/b/c", ""], interval="0"), layer("ini", max_loss="101", keep="sometimes")
+    )
+    assert len(found) == 5
+    assert sum("command line" in one for one in found) == 3
+
+
+def test_a_slip_in_a_weaker_source_shows_even_when_overridden() -> None:
+    assert len(messages(layer("command line", warmup="1"), layer("ini", warmup="many"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("nad", ["a/b/c", "", "/", "a/", "/b", "A/b", "a/b_c", "a b", "x." + "y" * 260]),
+        ("nodes", ["w1", "w1:", ":w2", "", ":", "w1:w2:w3", "W1:w2", "star:"]),
+        ("node_set", ["", "a,,b", "A"]),
+        ("max_avg", ["fast", "1"]),
+        ("max_p99", ["99"]),
+        ("max_loss", ["-1", "101", "", "some"]),
+        ("sample_duration", ["0", "0s", "5", ""]),
+        ("interval", ["0", "999us", "1"]),
+        ("packet_size", ["15", "65508", "-1", "", "1e3", "1_000", "56B"]),
+        ("warmup", ["-1", "1.5", ""]),
+        ("timeout", ["0", "5", "-5m"]),
+        ("parallel", ["0", "-1", "many", ""]),
+        ("namespace", ["", "A", "a.b", "a" * 64]),
+        ("configmap", ["", "name", "a/b/c", "/b", "a/"]),
+        ("context", ["", " "]),
+        ("kubeconfig", [""]),
+        ("json", [""]),
+        ("subnet", ["10.0.0.0", "10.0.0.1/24", "10.0.0.0/31", "10.0.0.0/33", "fd00::/127", "fe80::/64", "224.0.0.0/24",
+                    "127.0.0.0/8", "0.0.0.0/8", "::/64", "ff02::/64", "", "x/24", "fd00::1/64"]),
+        ("binding", ["", "a b"]),
+        ("guest", ["", "-"]),
+        ("image", ["", "a b"]),
+        ("image_pull_secret", ["", "A"]),
+        ("toleration", ["", "=v", "k:", "k:Never", ":NoSchedule", "a b", "k=b c"]),
+        ("keep", ["", "sometimes"]),
+        ("shard", ["", "4/4", "1", "a/b", "-1/2"]),
+        ("max_regression", ["", "-1", "x"]),
+        ("lab", [""]),
+    ],
+)  # fmt: skip
+def test_bad_values_are_refused_and_say_what_is_valid(option: str, values: list[str]) -> None:
+    flag = "--kv-" + option.replace("_", "-")
+    for value in values:
+        raw = [value] if option in ("nad", "nodes", "toleration") else value
+        (text,) = messages(layer("command line", **{option: raw}))
+        assert text.startswith(f"{flag}: {value!r} ")
+        assert "valid " in text
+        assert text.endswith(" (from the command line)")
+
+
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [("10.0.0.1/24", "10.0.0.0/24"), ("fd00::1/64", "fd00::/64"), ("10.0.0.0/31", "at most /30")],
+)
+def test_a_wrong_subnet_says_which_one_is_right(value: str, valid: str) -> None:
+    (text,) = messages(layer("command line", subnet=value))
+    assert valid in text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"nad": []}, "nad: [] is empty; "),
+        ({"nad": ["a/b", 3]}, "nad: 3 is no text; "),
+        ({"nodes": {"a:b"}}, "nodes: {'a:b'} is no text and no list of texts; "),
+        ({"max_latency": 10}, "max_latency: 10 has no unit; "),
+        ({"max_latency": True}, "max_latency: True is no text; "),
+        ({"dont_fragment": 1}, "dont_fragment: 1 is neither True nor False"),
+        ({"image": 3}, "image: 3 is no text; "),
+        ({"packet_size": 1.5}, "packet_size: 1.5 is no number of bytes; "),
+        ({"max_loss": -1}, "max_loss: -1 is no percentage; "),
+        ({"max_loss": float("nan")}, "max_loss: nan is no percentage; "),
+    ],
+)
+def test_a_marker_argument_of_a_wrong_type_is_refused(given: dict[str, object], text: str) -> None:
+    (found,) = messages(layer("marker", **given))
+    assert found.startswith(text)
+
+
+def test_a_marker_takes_python_values() -> None:
+    settings = resolve(
+        [
+            layer(
+                "marker",
+                nad=("a/b", "a/c"),
+                nodes="w1:w2",
+                max_loss=0.5,
+                packet_size=100,
+                warmup=0,
+                dont_fragment=False,
+                max_latency=0,
+            ),
+            layer("command line", dont_fragment=True),
+        ]
+    )
+    assert len(settings.nad) == 2
+    assert settings.nodes == (NodePair(source="w1", target="w2"),)
+    assert (settings.max_loss_percent, settings.packet_size, settings.warmup) == (0.5, 100, 0)
+    assert settings.dont_fragment is False
+    assert settings.max_latency_ns == 0
+
+
+def test_an_unknown_name_from_a_hook_is_refused() -> None:
+    (text,) = messages(layer("hook", max_latncy="10ms"))
+    assert text.startswith("'max_latncy' is no option; valid are nad, ")
+    assert text.endswith("(from the hook pytest_kvlatency_settings)")
+
+
+@pytest.mark.parametrize(
+    ("option", "raw", "said", "instead"),
+    [
+        ("nodes", ["w1:w2", "mesh"], "'mesh'", "auto or SRC:DST"),
+        ("nodes", ["ring"], "'ring'", "auto or SRC:DST"),
+        ("nodes", ["star:w1"], "'star:w1'", "auto or SRC:DST"),
+        ("node_set", "w1,w2", "'w1,w2'", "to leave --kv-node-set out"),
+        ("parallel", "2", "'2'", "auto or 1"),
+        ("shard", "0/2", "'0/2'", "to leave --kv-shard out"),
+        ("baseline", "old.json", "'old.json'", "to leave --kv-baseline out"),
+        ("max_regression", "20%", "'20'", "to leave --kv-max-regression out"),
+        ("sweep", True, "'true'", "to leave --kv-sweep out"),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused(option: str, raw: object, said: str, instead: str) -> None:
+    flag = "--kv-" + option.replace("_", "-")
+    assert messages(layer("command line", **{option: raw})) == [
+        f"{flag}: {said} is not possible in this version; valid is {instead} (from the command line)"
+    ]
+
+
+def test_what_this_version_can_do_of_those_is_accepted() -> None:
+    assert cli(parallel="auto", sweep=False, max_regression="none").parallel is None
+
+
+def test_E36_a_percentile_limit_with_too_few_samples_says_how_long_to_sample() -> None:
+    assert messages(layer("command line", max_p99="5ms")) == [
+        (
+            "--kv-max-p99 5ms needs 100 samples, and --kv-sample-duration 5s at --kv-interval 100ms takes 50: "
+            "--kv-sample-duration 10s (from the command line)"
+        )
+    ]
+    assert cli(max_p99="5ms", sample_duration="10s").max_p99_ns == 5_000_000
+
+
+def test_E36_a_marker_that_takes_part_makes_it_the_markers_error() -> None:
+    layers = [layer("marker", max_p99="5ms"), layer("ini", interval="1s")]
+    with pytest.raises(MarkerError) as caught:
+        resolve(layers)
+    (text,) = caught.value.messages
+    assert text.endswith(
+        "takes 5: --kv-sample-duration 1m40s "
+        "(from the kvlatency marker of test_x.py::test_y and kv_interval in pytest.ini)"
+    )
+
+
+def test_contradictions_wait_for_the_sources_that_are_still_to_come() -> None:
+    assert resolve([layer("command line", max_p99="5ms")], complete=False).max_p99_ns == 5_000_000
+    unread = layer("command line", max_p99="5ms", configmap="default/x")
+    assert resolve([unread]).max_p99_ns == 5_000_000
+    assert resolve([unread, layer("ConfigMap", sample_duration="20s")]).ping.count == 200
+    assert messages(unread, layer("ConfigMap", warmup="1"))
+    assert messages(
+        layer("command line", max_p99="5ms", sample_duration="5s", interval="1s", configmap="a/x")
+    )
+
+
+def test_an_interval_longer_than_the_sample_is_refused() -> None:
+    assert messages(layer("command line", interval="10s")) == [
+        (
+            "--kv-interval 10s is longer than --kv-sample-duration 5s: not a single interval fits; valid is "
+            "--kv-interval 5s or shorter (from the command line)"
+        )
+    ]
+
+
+@pytest.mark.parametrize("timeout", ["3s", "5s"])
+def test_a_timeout_that_cannot_hold_the_sample_is_refused(timeout: str) -> None:
+    assert messages(layer("command line", timeout=timeout, sample_duration="5s")) == [
+        (
+            f"--kv-timeout {timeout} cannot hold a sample of 5s (--kv-sample-duration); valid is a longer one, or none "
+            "for 5m and what the plan needs (from the command line)"
+        )
+    ]
+
+
+def test_a_wrong_value_causes_no_second_complaint() -> None:
+    assert len(messages(layer("command line", sample_duration="x", timeout="3s", max_p99="1ms"))) == 1
+
+
+@pytest.mark.parametrize("other", ["kubeconfig", "context"])
+@pytest.mark.parametrize("complete", [True, False])
+def test_the_lab_and_a_cluster_exclude_each_other(other: str, complete: bool) -> None:
+    with pytest.raises(SettingsError, match=f"--kv-lab sim and --kv-{other} prod exclude each other"):
+        resolve([layer("command line", lab="sim", **{other: "prod"})], complete=complete)
+    assert (
+        resolve([layer("command line", lab="none", **{other: "prod"}), layer("ini", lab="sim")]).lab is None
+    )
+
+
+def _checks(*seconds: int) -> list[Check]:
+    return [
+        Check(
+            nad=NadRef(namespace="a", name=f"n{number}"),
+            pair=AUTO,
+            ping=PingParameters(sample_duration_ns=one * 1_000_000_000),
+        )
+        for number, one in enumerate(seconds)
+    ]
+
+
+def test_the_default_timeout_grows_with_the_plan() -> None:
+    assert timeout_for(resolve([]), [], rounds=0) == 300_000_000_000
+    assert timeout_for(resolve([]), _checks(5, 5, 10), rounds=3) == (300 + 3 * 2 + 20) * 1_000_000_000
+    assert timeout_for(resolve([]), _checks(5, 5, 10, 10), rounds=2) == (300 + 2 * 2 + 20) * 1_000_000_000
+    assert timeout_for(cli(timeout="1m"), _checks(5, 5), rounds=2) == 60_000_000_000
+
+
+def test_an_explicit_timeout_must_hold_the_plan() -> None:
+    settings = cli(timeout="20s")
+    check_timeout(settings, _checks(5, 5, 5), rounds=3)
+    check_timeout(settings, _checks(5, 5, 5, 5), rounds=2)
+    check_timeout(settings, [], rounds=0)
+    check_timeout(resolve([]), _checks(*[600] * 9), rounds=9)
+    with pytest.raises(SettingsError) as caught:
+        check_timeout(settings, _checks(5, 5, 5, 5), rounds=4)
+    assert str(caught.value) == (
+        "--kv-timeout 20s cannot hold 4 rounds of samples, 20s in all; valid is a longer one, or none for 5m and what "
+        "the plan needs (from the command line)"
+    )
+    with pytest.raises(SettingsError):
+        check_timeout(settings, _checks(5, 60), rounds=1)

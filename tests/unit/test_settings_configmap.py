@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_kvlatency.model import AUTO, NodePair
+from pytest_kvlatency.settings import Layer, Settings, SettingsError, configmap_layer, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REQUIRED = {
+    "spec.timeout": "10m",
+    "spec.param.networkAttachmentDefinitionNamespace": "default",
+    "spec.param.networkAttachmentDefinitionName": "blue-network",
+}
+
+
+def param(**values: str) -> dict[str, str]:
+    return {**REQUIRED, **{f"spec.param.{name}": value for name, value in values.items()}}
+
+
+def read(data: Mapping[str, str], *others: Layer) -> Settings:
+    layer, warnings = configmap_layer(data, "default/x")
+    assert warnings == []
+    return resolve([layer, *others])
+
+
+def problems(data: Mapping[str, str]) -> list[str]:
+    layer, _ = configmap_layer(data, "default/x")
+    with pytest.raises(SettingsError) as caught:
+        resolve([layer])
+    assert all(text.endswith("(from ConfigMap default/x)") for text in caught.value.messages)
+    return [text.removesuffix(" (from ConfigMap default/x)") for text in caught.value.messages]
+
+
+def test_the_contract_of_the_existing_checkup_is_read() -> None:
+    settings = read(
+        param(
+            maxDesiredLatencyMilliseconds="10",
+            sampleDurationSeconds="7",
+            sourceNode="worker1",
+            targetNode="worker2",
+        )
+    )
+    assert [str(nad) for nad in settings.nad] == ["default/blue-network"]
+    assert settings.nodes == (NodePair(source="worker1", target="worker2"),)
+    assert settings.max_latency_ns == 10_000_000
+    assert settings.sample_duration_ns == 7_000_000_000
+    assert settings.timeout_ns == 600_000_000_000
+    assert settings.describe("timeout") == "spec.timeout (ConfigMap default/x)"
+    assert (
+        settings.describe("max_latency") == "spec.param.maxDesiredLatencyMilliseconds (ConfigMap default/x)"
+    )
+
+
+def test_empty_optional_parameters_are_unset() -> None:
+    settings = read(
+        param(
+            maxDesiredLatencyMilliseconds="",
+            sampleDurationSeconds=" ",
+            sourceNode="",
+            targetNode="",
+            nodes="",
+        )
+    )
+    assert settings.nodes == (AUTO,)
+    assert settings.max_latency_ns is None
+    assert settings.sample_duration_ns == 5_000_000_000
+
+
+def test_the_older_names_are_read_with_a_warning_each() -> None:
+    data = {
+        "spec.timeout": "10m",
+        "spec.param.network_attachment_definition_namespace": "default",
+        "spec.param.network_attachment_definition_name": "blue-network",
+        "spec.param.max_desired_latency_milliseconds": "10",
+        "spec.param.sample_duration_seconds": "7",
+        "spec.param.source_node": "worker1",
+        "spec.param.target_node": "worker2",
+    }
+    layer, warnings = configmap_layer(data, "default/x")
+    settings = resolve([layer])
+    assert [str(nad) for nad in settings.nad] == ["default/blue-network"]
+    assert settings.nodes == (NodePair(source="worker1", target="worker2"),)
+    assert (settings.max_latency_ns, settings.sample_duration_ns) == (10_000_000, 7_000_000_000)
+    assert len(warnings) == 6
+    assert warnings[0] == (
+        "spec.param.max_desired_latency_milliseconds of ConfigMap default/x is deprecated: use "
+        "spec.param.maxDesiredLatencyMilliseconds, which wins where both stand"
+    )
+    assert settings.describe("max_latency").startswith("spec.param.max_desired_latency_milliseconds ")
+
+
+def test_the_new_name_wins_unless_it_is_empty() -> None:
+    old = "max_desired_latency_milliseconds"
+    layer, warnings = configmap_layer(param(maxDesiredLatencyMilliseconds="20", **{old: "10"}), "default/x")
+    assert resolve([layer]).max_latency_ns == 20_000_000
+    assert len(warnings) == 1
+    layer, _ = configmap_layer(param(maxDesiredLatencyMilliseconds="", **{old: "10"}), "default/x")
+    assert resolve([layer]).max_latency_ns == 10_000_000
+
+
+def test_an_empty_older_name_warns_of_nothing() -> None:
+    assert read(param(source_node="", target_node="")).nodes == (AUTO,)
+
+
+def test_every_option_that_makes_sense_per_run_has_a_key() -> None:
+    settings = read(
+        param(
+            networkAttachmentDefinitions="default/red-network,other/green",
+            nodes="w1:w2, w2:w3\nauto",
+            maxAvgMilliseconds="1.5",
+            maxP99Milliseconds="4",
+            maxLossPercent="2",
+            sampleDurationSeconds="60",
+            interval="200ms",
+            packetSize="1000",
+            dontFragment="true",
+            warmup="3",
+            parallel="1",
+            subnet="192.0.2.0/24",
+            binding="macvtap",
+            guest="fedora",
+            image="example/image:1",
+            imagePullSecret="pull",
+            tolerations="dedicated=tests:NoSchedule\nother",
+            keep="failed",
+        )
+    )
+    assert [str(nad) for nad in settings.nad] == [
+        "default/blue-network",
+        "default/red-network",
+        "other/green",
+    ]
+    assert [str(pair) for pair in settings.nodes] == ["w1:w2", "w2:w3", "auto"]
+    assert (settings.max_avg_ns, settings.max_p99_ns, settings.max_loss_percent) == (
+        1_500_000,
+        4_000_000,
+        2.0,
+    )
+    assert settings.ping.count == 300
+    assert (settings.packet_size, settings.dont_fragment, settings.warmup, settings.parallel) == (
+        1000,
+        True,
+        3,
+        1,
+    )
+    assert str(settings.subnet) == "192.0.2.0/24"
+    assert (settings.binding, settings.guest, settings.image) == ("macvtap", "fedora", "example/image:1")
+    assert settings.image_pull_secret == "pull"
+    assert [str(one) for one in settings.tolerations] == ["dedicated=tests:NoSchedule", "other"]
+    assert settings.keep == "failed"
+
+
+def test_a_list_of_networks_alone_is_enough() -> None:
+    data = {"spec.timeout": "5m", "spec.param.networkAttachmentDefinitions": "a/b,c/d"}
+    assert [str(nad) for nad in read(data).nad] == ["a/b", "c/d"]
+
+
+def test_E57_a_configmap_without_data_names_everything_that_is_required() -> None:
+    assert problems({}) == [
+        "spec.timeout: is missing; valid is a duration such as 5m",
+        "spec.param.networkAttachmentDefinitionNamespace: is missing; valid is the namespace of the NAD",
+        "spec.param.networkAttachmentDefinitionName: is missing; valid is the name of a NAD",
+    ]
+
+
+@pytest.mark.parametrize(("there", "missing"), [("sourceNode", "targetNode"), ("targetNode", "sourceNode")])
+def test_both_nodes_or_neither(there: str, missing: str) -> None:
+    assert problems(param(**{there: "worker1"})) == [
+        f"spec.param.{there}: 'worker1' stands without {missing}; valid are both or neither"
+    ]
+
+
+def test_nodes_stand_in_one_place_only() -> None:
+    (text,) = problems(param(sourceNode="a", targetNode="b", nodes="c:d"))
+    assert text == "spec.param.nodes: stands beside sourceNode and targetNode; valid is one of the two"
+
+
+@pytest.mark.parametrize("key", ["maxDesiredLatencyMilliseconds", "maxAvgMilliseconds", "maxP99Milliseconds"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("0", "'0' is not greater than 0; leave it out, or empty, for no limit"),
+        ("0.0", "'0.0' is not greater than 0; leave it out, or empty, for no limit"),
+        ("-1", "'-1' must not be negative; valid is a number of milliseconds such as 10"),
+        ("1e3", "'1e3' is no number of milliseconds, without unit; valid is one such as 10"),
+        ("10ms", "'10ms' is no number of milliseconds, without unit; valid is one such as 10"),
+        ("ten", "'ten' is no number of milliseconds, without unit; valid is one such as 10"),
+        ("0x10", "'0x10' is no number of milliseconds, without unit; valid is one such as 10"),
+        ("9" * 400, None),
+    ],
+)
+def test_E40_a_limit_is_a_clear_error_or_what_it_says(key: str, value: str, why: str | None) -> None:
+    (text,) = problems(param(**{key: value}))
+    assert text.startswith(f"spec.param.{key}: ")
+    if why is None:
+        assert "is longer than 292 years" in text
+    else:
+        assert text == f"spec.param.{key}: {why}"
+
+
+def test_E40_a_fraction_of_a_millisecond_is_what_it_says() -> None:
+    assert read(param(maxDesiredLatencyMilliseconds="10.5")).max_latency_ns == 10_500_000
+    assert (
+        read(param(maxDesiredLatencyMilliseconds="9223372036854")).max_latency_ns == 9_223_372_036_854_000_000
+    )
+    assert read(param(maxDesiredLatencyMilliseconds="")).max_latency_ns is None
+
+
+def test_E40_none_removes_the_limit_of_an_ini_file() -> None:
+    ini = Layer(kind="ini", values={"max_latency": "1ms"}, detail="pytest.ini")
+    assert read(param(maxDesiredLatencyMilliseconds="none"), ini).max_latency_ns is None
+
+
+@pytest.mark.parametrize("value", ["5s", "0.5", "0", "-5", "five"])
+def test_the_sample_duration_is_whole_seconds(value: str) -> None:
+    (text,) = problems(param(sampleDurationSeconds=value))
+    assert text.startswith("spec.param.sampleDurationSeconds: ")
+
+
+@pytest.mark.parametrize("value", ["5", "x", "-5m", "0"])
+def test_the_timeout_is_a_duration(value: str) -> None:
+    (text,) = problems({**REQUIRED, "spec.timeout": value})
+    assert text.startswith(f"spec.timeout: {value!r} ")
+
+
+def test_an_unknown_parameter_names_what_it_may_have_been() -> None:
+    found = problems(param(maxLatencyMilliseconds="1", foo=""))
+    assert any(
+        text == "spec.param.foo: is no parameter; valid are " + text.partition("valid are ")[2]
+        for text in found
+    )
+    assert any("did you mean maxDesiredLatencyMilliseconds" in text for text in found)
+
+
+def test_keys_outside_of_the_parameters_are_left_alone() -> None:
+    assert read({**REQUIRED, "status.succeeded": "true", "spec.image": "x", "note": "y"}).nodes == (AUTO,)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    found = problems({"spec.param.sourceNode": "a", "spec.param.maxLossPercent": "x", "spec.param.y": "z"})
+    assert len(found) == 6
+
+
+def test_the_command_line_wins_over_the_configmap() -> None:
+    layer, _ = configmap_layer(param(maxDesiredLatencyMilliseconds="10"), "default/x")
+    given = Layer(kind="command line", values={"max_latency": "1ms", "nad": ["a/b"]})
+    settings = resolve([layer, given])
+    assert settings.max_latency_ns == 1_000_000
+    assert [str(nad) for nad in settings.nad] == ["a/b"]
