@@ -62,7 +62,7 @@ def over_time(samples_ns: Sequence[int], *, limit_ns: int | None = None) -> str:
 def distribution(samples_ns: Sequence[int]) -> str:
     """How many replies took how long."""
     lowest, highest = min(samples_ns), max(samples_ns)
-    bins = min(_BINS, max(1, math.ceil(math.sqrt(len(samples_ns)) * 1.5)))
+    bins = 1 if lowest == highest else min(_BINS, math.ceil(math.sqrt(len(samples_ns)) * 1.5))
     span = max(highest - lowest, 1)
     counts = [0] * bins
     for value in samples_ns:
