@@ -189,10 +189,21 @@ def test_E04_in_the_middle_of_an_earlier_command(lab, command, shown):
     go(scenario())
 
 
+def test_network_data_alone_is_applied_at_once(lab):
+    async def scenario():
+        async with lab() as it:
+            console = await it.guest(node="worker1", address="198.18.0.1/24", user_data="")
+            await console.login()
+            assert "198.18.0.1/24" in (await console.run("ip -o addr"))[0]
+
+    go(scenario())
+
+
 def test_E05_without_user_data_the_address_comes_after_two_minutes(lab):
     async def scenario():
         async with lab(scale=500.0) as it:
-            console = await it.guest(node="worker1", address="198.18.0.1/24", user_data="")
+            wait = FaultSpec(fault="datasource-wait")
+            console = await it.guest(node="worker1", address="198.18.0.1/24", user_data="", faults=[wait])
             await console.login()
             assert "198.18" not in (await console.run("ip -o addr"))[0]
             await console.run("until ip -o addr | grep -q 198.18.0.1/24; do sleep 0.02; done")

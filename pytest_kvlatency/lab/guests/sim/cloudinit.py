@@ -25,6 +25,7 @@ class InterfaceConfig:
     addresses: list[IPInterface] = field(default_factory=list)
     dhcp4: bool = False
     mtu: int | None = None
+    set_name: str | None = None
 
 
 def parse_network_data(text: str) -> tuple[list[InterfaceConfig], str | None]:
@@ -86,6 +87,7 @@ def _version_2(data: dict[str, Any]) -> Iterator[InterfaceConfig]:
             addresses=[ip_interface(str(address)) for address in entry.get("addresses") or ()],
             dhcp4=entry.get("dhcp4") in {True, "true", "yes"},
             mtu=entry.get("mtu"),
+            set_name=entry.get("set-name"),
         )
 
 

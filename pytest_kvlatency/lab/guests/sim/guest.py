@@ -8,7 +8,7 @@ import shutil
 from ipaddress import IPv6Interface
 from typing import TYPE_CHECKING, Literal
 
-from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
+from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError, datasource_wait_seconds
 from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, confine, dhcp
 from pytest_kvlatency.lab.guests.sim.clock import Clock
 from pytest_kvlatency.lab.guests.sim.login import Login
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.spec import FaultSpec
 
 SERIAL_LOG_BYTES = 256 * 1024
-#: cloud-init without user data asks for it this long before it goes on (guest seconds).
-_USER_DATA_WAIT_SECONDS = 120.0
 _SHUTDOWN_SECONDS = 0.2
 
 _Phase = Literal["off", "boot", "login", "shell", "down", "over"]
@@ -272,6 +270,7 @@ class SimGuest:
             "PATH": str(host.programs),
             "SHELL": "/bin/bash" if self._fedora else "/bin/sh",
             "TERM": "vt100",
+            "TMPDIR": str(self._directory / "tmp"),
             "USER": user,
         }
         self._used = True
@@ -347,10 +346,10 @@ class SimGuest:
             self._stack.configure(interface, _link_local(interface.mac), self._machine.clock.now())
         if self._fault("no-cloud-init") is not None or not self._request.network_data.strip():
             return
-        if self._request.user_data.strip():
-            self._apply_network_data()
+        if wait_seconds := datasource_wait_seconds(self._request):
+            self._later(wait_seconds, self._apply_network_data)
         else:
-            self._later(_USER_DATA_WAIT_SECONDS, self._apply_network_data)
+            self._apply_network_data()
 
     def _apply_network_data(self) -> None:
         configs, complaint = cloudinit.parse_network_data(self._request.network_data)
@@ -367,6 +366,10 @@ class SimGuest:
                 continue
             if config.mac is None and config.name != interface.name:
                 continue
+            if config.set_name is not None and all(
+                other.name != config.set_name for other in self._stack.interfaces
+            ):
+                interface.name = config.set_name
             if config.mtu is not None:
                 interface.mtu = config.mtu
             for value in config.addresses:
