@@ -297,9 +297,7 @@ def register(parser: Any) -> None:
 def layers(config: Any) -> list[Layer]:
     """Return what the command line, the ini file and the hook ``pytest_kvlatency_settings`` say."""
     given = {
-        option.name: value
-        for option in OPTIONS
-        if (value := config.getoption(option.dest, default=None)) is not None
+        option.name: value for option in OPTIONS if (value := config.getoption(option.dest, None)) is not None
     }
     found = [Layer(kind="command line", values=given)]
     found += _ini_layers(config)
@@ -317,9 +315,7 @@ def hook_layer(values: object) -> Layer:
 
 
 def _ini_layers(config: Any) -> Iterator[Layer]:
-    overridden = {
-        str(one).partition("=")[0].strip() for one in config.getoption("override_ini", default=None) or ()
-    }
+    overridden = {str(one).partition("=")[0].strip() for one in config.getoption("override_ini", None) or ()}
     by_place: dict[str, dict[str, object]] = {}
     file = "the ini file" if config.inipath is None else config.inipath.name
     for option in OPTIONS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_kvlatency.colouring import colour
 from pytest_kvlatency.model import Check, NadRef, NodePair
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class VmiKey:
 def checks(settings: Settings, *, namespace: str) -> tuple[Check, ...]:
     """Every NAD with every node pair, in the order given, equal ones once.
 
-    ``namespace`` is the one of NADs that were named without: the checkup's, or empty while it is not known. Raises ``ValueError`` for a shape over a
-    node set: its nodes are not known here.
+    ``namespace`` is the one of NADs that were named without: the checkup's, or empty while it is not known.
+
+    Raises ``ValueError`` for a shape over a node set: its nodes are not known here.
     """
     found: dict[tuple[NadRef, NodePair], Check] = {}
     for name in settings.nad:
@@ -80,9 +82,28 @@ def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:
 
 
 def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Check, ...], ...]:
-    """Arrange checks in rounds in which no node appears twice, each check in exactly one.
+    """Arrange checks in rounds in which no node appears twice, over all NADs; each check is in exactly one round.
 
-    A round holds at most ``parallel`` checks; None is no bound.
+    A round holds at most ``parallel`` checks; None is no bound, 1 keeps the order given. An ``auto`` pair, whose nodes
+    nobody knows before, has a round of its own.
     """
-    del parallel
-    return tuple((check,) for check in checks)
+    if parallel == 1:
+        return tuple((check,) for check in checks)
+    joined = [check for check in checks if not check.pair.is_auto and check.pair.source != check.pair.target]
+    found: dict[int, list[Check]] = {}
+    busy: dict[int, set[str]] = {}
+    colours = colour([(str(check.pair.source), str(check.pair.target)) for check in joined])
+    for check, number in zip(joined, colours, strict=True):
+        found.setdefault(number, []).append(check)
+        busy.setdefault(number, set()).update((str(check.pair.source), str(check.pair.target)))
+    for check in checks:
+        if check.pair.source is None or check.pair.source != check.pair.target:
+            continue
+        number = next((one for one in sorted(found) if check.pair.source not in busy[one]), len(found))
+        found.setdefault(number, []).append(check)
+        busy.setdefault(number, set()).add(check.pair.source)
+    alone = [(check,) for check in checks if check.pair.is_auto]
+    whole = [tuple(found[number]) for number in sorted(found)]
+    most = parallel or max(map(len, whole), default=1)
+    parts = [one[start : start + most] for one in whole for start in range(0, len(one), most)]
+    return (*parts, *alone)

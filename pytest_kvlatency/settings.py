@@ -6,7 +6,9 @@ an inherited limit. A value of None (from a marker or a hook) is one that was no
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +36,7 @@ __all__ = [
     "Source",
     "check_timeout",
     "configmap_layer",
+    "refuse_negative_values",
     "resolve",
     "timeout_for",
 ]
@@ -217,6 +220,34 @@ def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
         error = SettingsError(problems)
         raise MarkerError(problems) if error.involves_marker else error
     return settings
+
+
+def refuse_negative_values(arguments: Sequence[str]) -> None:
+    """Raise ``SettingsError`` for ``--kv-max-latency -5ms`` and the like among a command line's arguments.
+
+    argparse takes the value for an option of its own, and says only that an argument is missing.
+    """
+    flags = {
+        option.flag: option for option in OPTIONS if not option.is_switch and option.optional_value is None
+    }
+    given = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    problems = [
+        problem
+        for flag, value in pairwise(given)
+        if flag in flags and re.match(r"-[0-9.]", value)
+        for problem in _judge(flags[flag], value)
+    ]
+    if problems:
+        raise SettingsError(problems)
+
+
+def _judge(option: Option, value: str) -> list[Problem]:
+    source = Source(kind="command line", name=option.flag)
+    try:
+        _value(option, value)
+    except _Refused as refused:
+        return [_problem(source, *one) for one in refused.what]
+    return [_problem(source, value, f"looks like an option; write {option.flag}={value}")]
 
 
 def source_of(layer: Layer, option: Option) -> Source:

@@ -60,11 +60,10 @@ def test_a_shape_needs_its_nodes_first() -> None:
 
 BLUE = NadRef(namespace="default", name="blue")
 RED = NadRef(namespace="default", name="red")
+ALPINE = GuestSpec()
 
 
-def check(
-    source: str | None, target: str | None, nad: NadRef = BLUE, guest: GuestSpec = GuestSpec()
-) -> Check:
+def check(source: str | None, target: str | None, nad: NadRef = BLUE, guest: GuestSpec = ALPINE) -> Check:
     return Check(nad=nad, pair=NodePair(source=source, target=target), guest=guest)
 
 

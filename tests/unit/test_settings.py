@@ -14,6 +14,7 @@ from pytest_kvlatency.settings import (
     Settings,
     SettingsError,
     check_timeout,
+    refuse_negative_values,
     resolve,
     timeout_for,
 )
@@ -431,3 +432,15 @@ def test_an_explicit_timeout_must_hold_the_plan() -> None:
     )
     with pytest.raises(SettingsError):
         check_timeout(settings, _checks(5, 60), rounds=1)
+
+
+def test_a_negative_value_that_looks_like_an_option_is_refused_by_what_it_is() -> None:
+    with pytest.raises(SettingsError) as caught:
+        refuse_negative_values(["-q", "--kv-max-latency", "-5ms", "--kv-warmup", "-1", "x.py"])
+    assert caught.value.messages == (
+        f"--kv-max-latency: '-5ms' must not be negative; {DURATION} (from the command line)",
+        "--kv-warmup: '-1' is no number of replies; valid is a whole number from 0 (from the command line)",
+    )
+    refuse_negative_values(["--kv-lab", "-q", "--kv-nad", "-x", "--", "--kv-warmup", "-1"])
+    with pytest.raises(SettingsError, match="write --kv-json=-1"):
+        refuse_negative_values(["--kv-json", "-1"])
