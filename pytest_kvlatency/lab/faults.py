@@ -107,6 +107,10 @@ FAULTS: dict[str, Fault] = {
     ),
     "silent": Fault(where="guest", help="the guest never prints anything"),
     "login-refused": Fault(where="guest", help="the login is refused"),
+    "datasource-wait": Fault(
+        where="guest",
+        help="without user data cloud-init waits `after` (default 2m) before it applies anything",
+    ),
     "no-cloud-init": Fault(where="guest", help="cloud-init does not configure the interfaces"),
     "mac-changed": Fault(where="guest", help="the guest sees another MAC than the VMI says"),
     "ping-missing": Fault(where="guest", help="ping: not found"),

@@ -252,7 +252,7 @@ config:
 def test_E05_without_user_data_cloud_init_waits_for_other_data_sources(tmp_path):
     async def scenario():
         async with hypervisor(tmp_path) as made:
-            guest = made.create(request(1, user_data=""))
+            guest = made.create(request(1, user_data="", faults=[FaultSpec(fault="datasource-wait")]))
             console = Console(guest)
             await guest.start()
             await console.expect("waiting for data source.*\\n(?s:.*)waiting for data source")

@@ -83,6 +83,14 @@ class Guest(Protocol):
         """Power off hard; ``wait_exit`` then answers ``stopped`` unless the guest had exited before."""
 
 
+def datasource_wait_seconds(request: GuestRequest) -> float:
+    """Return how long cloud-init waits before it applies anything: the fault ``datasource-wait``, without user data."""
+    if request.user_data.strip():
+        return 0.0
+    waits = [fault.after_seconds or 120.0 for fault in request.faults if fault.fault == "datasource-wait"]
+    return waits[0] if waits else 0.0
+
+
 class HypervisorError(Exception):
     """A guest could not be started, or the hypervisor cannot be used; the text says what to do."""
 

@@ -15,12 +15,12 @@ from pytest_kvlatency.lab.spec import FaultSpec
 MAC = bytes.fromhex("020000000101")
 
 
-def script(*, user_data="#cloud-config", network_data="version: 2", hostname="guest"):
+def script(*, user_data="#cloud-config", network_data="version: 2", hostname="guest", faults=()):
     request = GuestRequest(
         namespace="n", name="g", uid="u", node="w", hostname=hostname, nics=[],
-        user_data=user_data, network_data=network_data,
+        user_data=user_data, network_data=network_data, faults=faults,
     )  # fmt: skip
-    return seed.cloud_init(request, 120)
+    return seed.cloud_init(request)
 
 
 def test_an_archive_is_aligned_ends_and_is_the_same_each_time():
@@ -33,8 +33,12 @@ def test_an_archive_is_aligned_ends_and_is_the_same_each_time():
 
 
 def test_E05_missing_user_data_makes_cloud_init_wait():
-    assert "wait_for_datasource 120" in script(user_data="")
-    assert "wait_for_datasource" not in script()
+    wait = FaultSpec(fault="datasource-wait")
+    assert "wait_for_datasource 120" in script(user_data="", faults=[wait])
+    shorter = FaultSpec(fault="datasource-wait", after_seconds=20)
+    assert "wait_for_datasource 20" in script(user_data="", faults=[shorter])
+    assert "wait_for_datasource" not in script(faults=[wait])
+    assert "wait_for_datasource" not in script(user_data="")
 
 
 def test_version_2_is_matched_by_mac_whatever_its_case():

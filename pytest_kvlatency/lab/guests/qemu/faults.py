@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SUPPORTED = frozenset(
     {
         "slow-boot", "torn-prompt", "kernel-noise", "last-failed-login", "already-logged-in", "silent",
-        "login-refused", "no-cloud-init", "mac-changed", "ping-missing", "address-taken", "no-dhcp",
+        "login-refused", "no-cloud-init", "mac-changed", "ping-missing", "address-taken", "no-dhcp", "datasource-wait",
     }
 )  # fmt: skip
 UNSUPPORTED = {

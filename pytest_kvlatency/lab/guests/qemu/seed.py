@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pytest_kvlatency.lab.guests.base import datasource_wait_seconds
 from pytest_kvlatency.lab.guests.qemu import cpio
 from pytest_kvlatency.lab.guests.qemu.faults import settings
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.base import GuestRequest
     from pytest_kvlatency.lab.spec import FaultSpec
 
-DATASOURCE_WAIT_SECONDS = 120
-
 
 def build(
     request: GuestRequest,
@@ -28,12 +27,11 @@ def build(
     *,
     agent: bool,
     busybox: bytes | None = None,
-    datasource_wait_seconds: float = DATASOURCE_WAIT_SECONDS,
 ) -> bytes:
     """Return the archive for ``request``. ``busybox`` replaces the shared archive's."""
     values = {"LAB_AGENT": "1" if agent else "", **settings(faults)}
     config = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-    script = cloud_init(request, datasource_wait_seconds)
+    script = cloud_init(request)
     meta = f"instance-id: {request.uid}\nlocal-hostname: {request.hostname}\n"
     entries = [
         cpio.file("lab/config", config.encode()),
@@ -55,13 +53,13 @@ def build(
     return cpio.archive(entries)
 
 
-def cloud_init(request: GuestRequest, datasource_wait_seconds: float) -> str:
+def cloud_init(request: GuestRequest) -> str:
     """Return the shell commands that do what ``request``'s data ask for; what cannot be done is said on the console."""
     lines: list[str] = []
-    if not request.user_data.strip():
-        # What the Alpine image does then: it looks for other data sources before it goes on.
+    if wait_seconds := datasource_wait_seconds(request):
+        # What the Alpine image does without user data: it looks for other data sources before it goes on.
         lines.append("say 'no user data found; trying other data sources (url_helper.py, DataSourceEc2)'")
-        lines.append(f"wait_for_datasource {datasource_wait_seconds:g}")
+        lines.append(f"wait_for_datasource {wait_seconds:g}")
     if request.hostname:
         lines.append(f"set_hostname {shlex.quote(request.hostname)}")
     lines += _network(request.network_data)
