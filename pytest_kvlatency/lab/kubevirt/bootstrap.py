@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 KUBEVIRT_VERSION = "v1.6.2"
 KUBEVIRT_NAMESPACE = "kubevirt"
+#: By this, and nothing else, can a client tell a lab from a cluster.
+GUESTS_ANNOTATION = "kvlatency.lab/guests"
 
 
 def now() -> str:
@@ -32,14 +34,14 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def bootstrap(api: Api, spec: LabSpec) -> None:
-    """Create everything; what is there already stays as it is."""
+async def bootstrap(api: Api, spec: LabSpec, guests: str) -> None:
+    """Create everything; what is there already stays as it is. ``guests`` describes what the guests run under."""
     namespaces = {network.name.split("/")[0] for network in spec.networks} | {"default", KUBEVIRT_NAMESPACE}
     await asyncio.gather(*(_ensure(api, NAMESPACES, "", _namespace(name)) for name in sorted(namespaces)))
     await asyncio.gather(
         *(_ensure(api, NODES, "", node_manifest(node), with_status=True) for node in spec.nodes),
         *(_ensure(api, NADS, network.name.split("/")[0], nad_manifest(network)) for network in spec.networks),
-        _ensure(api, KUBEVIRTS, KUBEVIRT_NAMESPACE, kubevirt_manifest(), with_status=True),
+        _ensure(api, KUBEVIRTS, KUBEVIRT_NAMESPACE, kubevirt_manifest(guests), with_status=True),
     )
 
 
@@ -142,8 +144,8 @@ def _node_status(node: NodeSpec) -> dict[str, Any]:
     }
 
 
-def kubevirt_manifest() -> dict[str, Any]:
-    """Return the KubeVirt object, deployed."""
+def kubevirt_manifest(guests: str) -> dict[str, Any]:
+    """Return the KubeVirt object, deployed; its annotation says that this is a lab, and whose ``guests``."""
     stamp = now()
     conditions = [
         ("Available", "True", "AllComponentsReady", "All components are ready."),
@@ -154,7 +156,11 @@ def kubevirt_manifest() -> dict[str, Any]:
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "KubeVirt",
-        "metadata": {"name": "kubevirt", "namespace": KUBEVIRT_NAMESPACE},
+        "metadata": {
+            "name": "kubevirt",
+            "namespace": KUBEVIRT_NAMESPACE,
+            "annotations": {GUESTS_ANNOTATION: guests},
+        },
         "spec": {"configuration": {"developerConfiguration": {}}},
         "status": {
             "phase": "Deployed",

@@ -38,7 +38,9 @@ class KubeVirt:
 
     async def start(self) -> None:
         """Fill the cluster, listen for consoles, and watch for VMIs from now on."""
-        await asyncio.gather(bootstrap(self._cluster.api, self._cluster.spec), self._console.start())
+        cluster = self._cluster
+        filled = bootstrap(cluster.api, cluster.spec, cluster.hypervisor.description)
+        await asyncio.gather(filled, self._console.start())
         for node in await self._cluster.api.list(NODES):
             self._cluster.nodes[node["metadata"]["name"]] = node
         self._cluster.spawn(self._follow(NODES, self._node_event))
