@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,7 @@ from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import GuestSpec, Limits, PingParameters
 from pytest_kvlatency.options import BY_NAME, NOT_YET, OPTIONS, SIGNATURE, Option
 from pytest_kvlatency.parameters import configmap_layer
+from pytest_kvlatency.reading import Refused, value_of
 from pytest_kvlatency.sources import PRECEDENCE, Layer, Problem, Source, SourceKind
 
 if TYPE_CHECKING:
@@ -197,8 +197,8 @@ def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
                 continue
             source = source_of(layer, option)
             try:
-                values[name] = _value(option, raw)
-            except _Refused as refused:
+                values[name] = value_of(option, raw)
+            except Refused as refused:
                 wrong.add(name)
                 problems += [_problem(source, *one) for one in refused.what]
                 continue
@@ -244,8 +244,8 @@ def refuse_negative_values(arguments: Sequence[str]) -> None:
 def _judge(option: Option, value: str) -> list[Problem]:
     source = Source(kind="command line", name=option.flag)
     try:
-        _value(option, value)
-    except _Refused as refused:
+        value_of(option, value)
+    except Refused as refused:
         return [_problem(source, *one) for one in refused.what]
     return [_problem(source, value, f"looks like an option; write {option.flag}={value}")]
 
@@ -284,80 +284,6 @@ def check_timeout(settings: Settings, checks: Sequence[Check], *, rounds: int) -
     source = settings.sources["timeout"]
     found = crosschecks.timeout_too_short(settings, rounds=rounds, needed_ns=needed)
     raise SettingsError([Problem(text=f"{found}{_tail((source,))}", sources=(source,))])
-
-
-class _Refused(Exception):  # noqa: N818 - never leaves this module
-    """What is wrong with one option's raw value: (value, what the parser says) pairs."""
-
-    def __init__(self, *what: tuple[object, str]) -> None:
-        super().__init__()
-        self.what = what
-
-
-def _value(option: Option, raw: object) -> Any:
-    """Parse one raw value. Raises ``_Refused``."""
-    if isinstance(raw, str) and raw.strip() == "none" and option.removable:
-        return option.removed
-    if not option.repeatable:
-        return _parse(option, raw)
-    items = [raw] if isinstance(raw, str) else raw
-    if not isinstance(items, (list, tuple)):
-        raise _Refused((raw, f"is no text and no list of texts; valid is {_valid(option)}"))
-    if not items:
-        raise _Refused((raw, f"is empty; valid is {_valid(option)}"))
-    if option.removable and [str(one).strip() for one in items] == ["none"]:
-        return option.removed
-    parsed: list[Any] = []
-    refused: list[tuple[object, str]] = []
-    for item in items:
-        try:
-            parsed.append(_parse(option, item))
-        except _Refused as error:  # noqa: PERF203 - all that is wrong is said at once
-            refused += error.what
-    if refused:
-        raise _Refused(*refused)
-    return tuple(parsed)
-
-
-def _parse(option: Option, raw: object) -> Any:
-    text = _text(option, raw)
-    try:
-        return option.parse(text)
-    except ValueError as error:
-        removal = ", or none for no limit" if option.removable and option.name.startswith("max_") else ""
-        raise _Refused((raw, f"{error}{removal}")) from error
-
-
-def _text(option: Option, raw: object) -> str:
-    """The raw value as text. Raises ``_Refused`` for a Python value of another type than the option's."""
-    if option.is_switch:
-        if isinstance(raw, bool):
-            return str(raw)
-        if not isinstance(raw, str):
-            raise _Refused((raw, "is neither True nor False"))
-    elif isinstance(raw, bool):
-        raise _Refused((raw, f"is no text; valid is {_valid(option)}"))
-    elif isinstance(raw, (int, float)):
-        if option.number or option.name in _DURATIONS:
-            return f"{raw}"
-        raise _Refused((raw, f"is no text; valid is {_valid(option)}"))
-    elif option.name in _PATHS and isinstance(raw, PurePath):
-        return str(raw)
-    if not isinstance(raw, str):
-        raise _Refused((raw, f"is no text; valid is {_valid(option)}"))
-    return raw
-
-
-_PATHS: Final = frozenset({"kubeconfig", "artifacts", "json", "baseline"})
-#: A number is let through to the duration's parser, which says that the unit is missing.
-_DURATIONS: Final = frozenset(option.name for option in OPTIONS if option.attribute.endswith("_ns"))
-
-
-def _valid(option: Option) -> str:
-    one = {"nad": "NAME or NAMESPACE/NAME", "nodes": "auto or SRC:DST"}.get(
-        option.name, f"text: {option.metavar}"
-    )
-    return f"{one}, or a list of such" if option.repeatable else one
 
 
 def _problem(source: Source, value: object, text: str) -> Problem:
