@@ -1,0 +1,104 @@
+"""Commands that outlive the console: a long measurement, and the watchdog. They run in the guest's background.
+
+Their output and status go to files under ``/tmp``, so a console that is lost meanwhile costs nothing. While they run
+nothing polls: the waiting shell blocks on a pipe, and takes no processor time from what is measured.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.console import framing
+from pytest_kvlatency.errors import GuestError
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.console.shell import CommandResult, Shell
+    from pytest_kvlatency.deadline import Deadline
+
+_NOT_WRITABLE: Final = 73
+_LOST: Final = 74
+_WATCHDOG: Final = "/tmp/.kv-watchdog"  # noqa: S108 - in the guest, which is ours
+_COLLECT_EXTRA_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detached:
+    """A command in the background; ``directory`` holds ``out`` and, once it ended, ``rc``."""
+
+    command: str
+    directory: str
+
+
+def start(shell: Shell, command: str, *, deadline: Deadline) -> Detached | None:
+    """Start ``command`` in the background. None: the guest has no writable ``/tmp``, so run it in the foreground.
+
+    Safe to repeat: a command that has been started is not started again.
+    """
+    directory = f"/tmp/.kv-{secrets.token_hex(6)}"  # noqa: S108 - in the guest, which is ours
+    # mkdir is atomic: of two that were started around a lost console only one runs the command.
+    script = f"""
+d={directory}
+if [ ! -f $d/cmd ]; then
+  mkdir -p $d 2>/dev/null && printf {framing.quote(command)} >$d/new && mv $d/new $d/cmd
+fi 2>/dev/null
+if [ ! -f $d/cmd ]; then
+  (exit {_NOT_WRITABLE})
+elif [ ! -d $d/started ]; then
+  [ -p $d/pipe ] || mkfifo $d/pipe 2>/dev/null
+  (trap '' HUP INT QUIT
+   {{ mkdir $d/started || exit
+     sh $d/cmd >$d/out 2>&1 </dev/null; echo $? >$d/rc.new; mv $d/rc.new $d/rc; : >$d/pipe
+   }} >/dev/null 2>&1 </dev/null &)
+fi"""
+    status = shell.run(script, deadline=deadline).exit_status
+    if status == 0:
+        return Detached(command=command, directory=directory)
+    if status == _NOT_WRITABLE:
+        return None
+    raise GuestError(
+        f"the guest of VMI {shell.name} could not start {command!r} (exit status {status})",
+        transcript=shell.transcript_end,
+        stage="run",
+    )
+
+
+def collect(shell: Shell, detached: Detached, *, timeout_seconds: float, deadline: Deadline) -> CommandResult:
+    """Wait until a detached command has ended; what it printed and its exit status. Safe to repeat."""
+    script = f"""
+d={detached.directory}
+if [ -f $d/cmd ]; then
+  [ -f $d/rc ] || [ ! -p $d/pipe ] || read k <$d/pipe
+  until [ -f $d/rc ]; do sleep 0.1 2>/dev/null || sleep 1; done
+  cat $d/out
+  (exit $(cat $d/rc))
+else
+  (exit {_LOST})
+fi"""
+    return shell.run(script, timeout_seconds=timeout_seconds + _COLLECT_EXTRA_SECONDS, deadline=deadline)
+
+
+def run_detached(shell: Shell, command: str, *, timeout_seconds: float, deadline: Deadline) -> CommandResult:
+    """Run ``command`` so that a lost console neither ends it nor loses what it printed.
+
+    Where the guest has no writable ``/tmp`` it runs in the foreground, and again when the console is lost.
+    """
+    detached = start(shell, command, deadline=deadline)
+    if detached is None:
+        return shell.run(command, timeout_seconds=timeout_seconds, deadline=deadline)
+    return collect(shell, detached, timeout_seconds=timeout_seconds, deadline=deadline)
+
+
+def write_watchdog(shell: Shell, seconds: float, *, deadline: Deadline) -> None:
+    """Have the guest power itself off in ``seconds``, whoever still lives; replaces an earlier watchdog (E60)."""
+    script = f"""
+if [ -f {_WATCHDOG} ]; then kill $(cat {_WATCHDOG}) 2>/dev/null; fi
+(trap '' HUP INT QUIT
+ {{ sleep {max(1, round(seconds))}; poweroff -f || halt -f -p || echo o >/proc/sysrq-trigger; }} \\
+   >/dev/null 2>&1 </dev/null &
+ echo $! >{_WATCHDOG})
+true"""
+    as_root = shell.profile.become_root
+    command = f'{as_root}sh -c "$(printf {framing.quote(script)})"' if as_root else script
+    shell.run(command, deadline=deadline)

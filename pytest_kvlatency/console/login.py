@@ -1,0 +1,185 @@
+"""Logging in on a serial console, whatever stands there: boot messages, a torn prompt, a shell, a running command."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.console import framing
+from pytest_kvlatency.errors import CheckupTimeoutError, GuestError
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.console.spawn import ConsoleSpawn
+    from pytest_kvlatency.deadline import Deadline
+
+SLICE_SECONDS: Final = 0.1
+TRANSCRIPT_END: Final = 4000
+_SETTLE_SECONDS: Final = 0.03
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 5.0
+_ANSWER_SECONDS: Final = 1.5
+_INTERRUPT_SECONDS: Final = 5.0
+_MAX_REFUSALS: Final = 3
+_KEPT: Final = 4096
+# One word at most before it: "Last failed login:" is a message, not a prompt.
+_LOGIN: Final = re.compile(r"(?:(?!Last )\S+ )?login: ?\Z")
+_PASSWORD: Final = re.compile(r"(?i)password(?: for [^:]+)?: ?\Z")
+_PROMPT: Final = re.compile(r"[#$] ?\Z")
+_REFUSED: Final = re.compile(
+    r"(?i)login incorrect|authentication failure|account (?:has |is )?(?:expired|locked)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginProfile:
+    """Who logs in. ``password`` None: none is asked for. ``become_root`` stands before a command that needs root."""
+
+    user: str = "root"
+    password: str | None = None
+    become_root: str = ""
+    login_seconds: float = 240.0
+
+
+class Login:
+    """One dialogue from whatever the console shows to a shell that answers.
+
+    Only Enter is typed as long as nothing is known: it does no harm to a boot loader, an init script or a prompt.
+    """
+
+    def __init__(self, spawn: ConsoleSpawn, profile: LoginProfile, name: str) -> None:
+        self._spawn = spawn
+        self._profile = profile
+        self._name = name
+        self._seen = ""
+        self._refusals = 0
+        self._is_answering = False
+        self._heard_at = self._typed_at = time.monotonic()
+        self._pause = _FIRST_PAUSE
+
+    def run(self, limit: Deadline, *, known_session: bool) -> None:
+        """Return when a shell answers. ``known_session``: a shell was here before, so ^C can only hit its command.
+
+        Raises ``GuestError`` when ``limit`` is over or the login is refused, ``ConnectionLost``, or
+        ``InterruptedRunError``.
+        """
+        self._refusals = 0
+        self._is_answering = False
+        interrupt_after = _INTERRUPT_SECONDS
+        quiet_since = time.monotonic()
+        if known_session:
+            self._type("\x03")
+        self._type("\n")
+        while True:
+            heard = self._listen(limit, SLICE_SECONDS)
+            if heard.strip():
+                quiet_since = time.monotonic()
+            self._count_refusals()
+            kind = self._prompt(limit)
+            if kind == "login":
+                self._type(self._profile.user + "\n")
+                self._is_answering = True
+            elif kind == "password":
+                self._type((self._profile.password or "") + "\n")
+                self._is_answering = True
+                if self._profile.password is None:
+                    self._refuse("it asks for a password, and the profile has none")
+            elif kind == "shell":
+                if self._answers(limit):
+                    return
+                self._type("\x03\n")
+            elif self._is_idle(self._pause):
+                if time.monotonic() - quiet_since >= interrupt_after:
+                    # Enter brought nothing for long: a command of an earlier session is likely running.
+                    self._type("\x03")
+                    interrupt_after *= 2
+                    quiet_since = time.monotonic()
+                    if self._answers(limit):
+                        return
+                elif self._is_answering and self._pause > _FIRST_PAUSE and self._answers(limit):
+                    return
+                self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
+                self._type("\n")
+
+    def _listen(self, limit: Deadline, seconds: float) -> str:
+        try:
+            limit.check(f"the login on VMI {self._name}")
+        except CheckupTimeoutError as error:
+            raise self._silent_or_stuck(limit) from error
+        text = self._spawn.receive(min(seconds, limit.remaining()))
+        if text:
+            self._heard_at = time.monotonic()
+            self._seen = (self._seen + text)[-_KEPT:]
+        return text
+
+    def _prompt(self, limit: Deadline) -> str:
+        """Which prompt stands at the end of what was seen; it must stand for a moment, for more may follow it."""
+        kind = self._last_line()
+        if kind and self._listen(limit, _SETTLE_SECONDS):
+            return ""
+        return kind
+
+    def _last_line(self) -> str:
+        line = framing.without_escapes(self._seen).replace("\r", "\n").rsplit("\n", 1)[-1]
+        if not line or "__KV" in line:
+            return ""
+        if _LOGIN.fullmatch(line):
+            return "login"
+        if _PASSWORD.search(line):
+            return "password"
+        return "shell" if _PROMPT.search(line) else ""
+
+    def _answers(self, limit: Deadline) -> bool:
+        """Whether a shell obeys. False as soon as a login prompt shows, or when nothing came for a moment."""
+        token = framing.new_token()
+        self._type(framing.probe_line(token) + "\n")
+        until = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < until:
+            self._listen(limit, SLICE_SECONDS)
+            if framing.probe_answer(token) in self._seen:
+                return True
+            if self._last_line() in {"login", "password"}:
+                return False
+        return False
+
+    def _type(self, text: str) -> None:
+        self._spawn.type_in(text)
+        self._typed_at = time.monotonic()
+        self._seen = ""
+
+    def _is_idle(self, seconds: float) -> bool:
+        return time.monotonic() - max(self._heard_at, self._typed_at) >= seconds
+
+    def _count_refusals(self) -> None:
+        match = _REFUSED.search(self._seen)
+        if match and self._is_answering:
+            self._seen = self._seen[match.end() :]
+            self._refuse(f'it says "{match[0]}"')
+
+    def _refuse(self, why: str) -> None:
+        self._is_answering = False
+        self._refusals += 1
+        if self._refusals >= _MAX_REFUSALS:
+            raise GuestError(
+                f"the guest of VMI {self._name} refuses the login of {self._profile.user!r}: {why}",
+                hint="the guest profile must fit the image: --kv-guest, --kv-image",
+                transcript=transcript_end(self._spawn),
+            )
+
+    def _silent_or_stuck(self, limit: Deadline) -> GuestError:
+        waited = format_duration(round(limit.whole_seconds * 1e9))
+        text = transcript_end(self._spawn)
+        if not text.strip():
+            reason = f"the guest of VMI {self._name} printed nothing on its console within {waited}"
+            hint = "the image may not boot, or has no console on ttyS0"
+        else:
+            reason = f"no login on the console of VMI {self._name} within {waited}"
+            hint = "the end of its console output says how far it came"
+        return GuestError(reason, hint=hint, transcript=text)
+
+
+def transcript_end(spawn: ConsoleSpawn) -> str:
+    """Return the end of what the console printed, clean."""
+    return framing.clean(spawn.transcript)[-TRANSCRIPT_END:]

@@ -1,0 +1,148 @@
+"""Opening a VMI's console: which refusals are waited for, and which are causes at once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from urllib.parse import unquote, urlsplit
+
+from pytest_kvlatency.console.outcomes import ConsoleRefused, ConsoleUnreachable
+from pytest_kvlatency.console.transport import ConsoleTransport
+from pytest_kvlatency.errors import ConfigError, GuestError, PermissionDeniedError, ProvisionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_kvlatency.console.transport import Transport
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.model import ConsoleEndpoint
+
+_PATH: Final = re.compile(
+    r"/namespaces/(?P<namespace>[^/]+)/virtualmachineinstances/(?P<name>[^/]+)/console$"
+)
+_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_LONGEST_PAUSE_STARTING: Final = 0.5
+# A token may have expired between making the endpoint and using it; the second endpoint has a fresh one.
+_UNAUTHORIZED_ATTEMPTS: Final = 2
+ROLE_RULE: Final = (
+    'add to the Role: {apiGroups: ["subresources.kubevirt.io"], '
+    'resources: ["virtualmachineinstances/console"], verbs: ["get"]}'
+)
+
+
+class VmiState(Protocol):
+    """What the console must know of its VMI. ``phase`` may be empty."""
+
+    @property
+    def phase(self) -> str:
+        """``status.phase``."""
+
+    @property
+    def uid(self) -> str:
+        """``metadata.uid``."""
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it has a deletionTimestamp."""
+
+    @property
+    def node(self) -> str | None:
+        """``status.nodeName``."""
+
+
+def open_console(
+    endpoint: Callable[[], ConsoleEndpoint],
+    probe: Callable[[], VmiState | None],
+    deadline: Deadline,
+    *,
+    connect: Callable[[ConsoleEndpoint, Deadline], Transport] = ConsoleTransport.connect,
+) -> Transport:
+    """Open the console that ``endpoint()`` names; it is asked anew for each attempt, for fresh credentials.
+
+    ``probe()`` looks at the VMI (None: gone). Raises ``ProvisionError``, ``GuestError``, ``PermissionDeniedError`` or
+    ``ConfigError`` for what waiting cannot mend, and as ``Deadline.check`` does for the rest.
+    """
+    pause, unauthorized = _FIRST_PAUSE, 0
+    while True:
+        target = endpoint()
+        name = vmi_of(target.url)
+        wish, longest = 0.0, _LONGEST_PAUSE
+        try:
+            return connect(target, deadline)
+        except ConsoleRefused as refusal:
+            unauthorized += refusal.status == 401
+            if not 0 < unauthorized < _UNAUTHORIZED_ATTEMPTS or refusal.status != 401:
+                _raise_cause(refusal, name)
+            last = f"{refusal.status} {refusal.message}".strip()
+            wish = refusal.retry_after_seconds or 0.0
+            if refusal.status == 400:
+                longest = _LONGEST_PAUSE_STARTING
+        except ConsoleUnreachable as error:
+            if error.permanent:
+                raise ConfigError(
+                    f"the console of VMI {name} cannot be reached: {error}", stage="setup"
+                ) from error
+            last = str(error)
+        check_alive(probe(), name)
+        deadline.pause(max(wish, pause), f"the console of VMI {name} (last answer: {last})")
+        pause = min(pause * 1.6, longest)
+
+
+def vmi_of(url: str) -> str:
+    """``NAMESPACE/NAME`` of the VMI whose console ``url`` is."""
+    match = _PATH.search(urlsplit(url).path)
+    return f"{unquote(match['namespace'])}/{unquote(match['name'])}" if match else url
+
+
+def check_alive(state: VmiState | None, name: str, *, uid: str = "") -> None:
+    """Raise ``ProvisionError`` when this VMI can have no console any more. ``uid``: the one it had before."""
+    if state is None:
+        raise ProvisionError(f"VMI {name} is gone: somebody deleted it")
+    if uid and state.uid and state.uid != uid:
+        raise ProvisionError(f"VMI {name} is gone: another one of that name has taken its place")
+    if state.deleting:
+        raise ProvisionError(f"VMI {name} is being deleted by somebody else")
+    if state.phase in {"Failed", "Succeeded"}:
+        how = "failed" if state.phase == "Failed" else "was powered off"
+        raise ProvisionError(f"VMI {name} {how} (phase {state.phase})")
+
+
+def _raise_cause(refusal: ConsoleRefused, name: str) -> None:
+    """Raise for a refusal that waiting cannot mend; return for the others."""
+    said = f"{refusal.status} {refusal.message}".strip()
+    if refusal.status in {401, 403}:
+        _raise_denied(refusal, name)
+    if refusal.status == 400 and "no serial consoles" in refusal.message.lower():
+        raise GuestError(
+            f"VMI {name} has no serial console ({said})",
+            hint="the VMI must not have autoattachSerialConsole: false",
+        ) from refusal
+    if refusal.status == 400 or refusal.status in _TRANSIENT:
+        return
+    if refusal.is_route_missing:
+        raise ProvisionError(
+            f"the console API is missing: the server knows no subresources.kubevirt.io/v1 "
+            f"virtualmachineinstances/console ({said})",
+            hint="KubeVirt's API server is not installed or not registered: kubectl get apiservice "
+            "v1.subresources.kubevirt.io",
+        ) from refusal
+    if refusal.status == 404:
+        raise ProvisionError(f"VMI {name} is gone: its console answers {said}") from refusal
+    raise ProvisionError(f"VMI {name} gives no console: {said}") from refusal
+
+
+def _raise_denied(refusal: ConsoleRefused, name: str) -> NoReturn:
+    namespace = name.partition("/")[0]
+    if refusal.status == 401:
+        raise PermissionDeniedError(
+            f"the credentials were not accepted for the console of VMI {name} "
+            f"(401 {refusal.message or 'Unauthorized'})",
+            hint="log in to the cluster again, or renew the token",
+        ) from refusal
+    raise PermissionDeniedError(
+        "not allowed to get virtualmachineinstances/console in the API group subresources.kubevirt.io in namespace "
+        f"{namespace} ({refusal.message or 'Forbidden'})",
+        hint=ROLE_RULE,
+    ) from refusal

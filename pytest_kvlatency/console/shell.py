@@ -1,0 +1,240 @@
+"""One shell session per guest: logged in once, resynchronised and reconnected as often as it takes."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.console import framing
+from pytest_kvlatency.console.login import Login, LoginProfile, transcript_end
+from pytest_kvlatency.console.opening import check_alive
+from pytest_kvlatency.console.outcomes import ConnectionLost
+from pytest_kvlatency.console.spawn import ConsoleSpawn
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import GuestError
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_kvlatency.console.opening import VmiState
+    from pytest_kvlatency.console.transport import Transport
+    from pytest_kvlatency.deadline import Stop
+
+__all__ = ["CommandResult", "LoginProfile", "Shell"]
+
+SLICE_SECONDS: Final = 0.2
+COMMAND_SECONDS: Final = 60.0
+MAX_LOSSES: Final = 3
+# At most so many connections that end without a byte: with growing pauses, about a minute.
+_MAX_BARREN: Final = 24
+# Load balancers drop what was idle for this long, some without a word: prove the connection before using it.
+_IDLE_SECONDS: Final = 15.0
+_PROOF_SECONDS: Final = 3.0
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 3.0
+# A width at which no line wraps; quiet: no echo, no history, no kernel messages. All are kindnesses, none is needed.
+_PREPARE: Final = (
+    "stty -echo cols 4096 rows 100 <&1 2>/dev/null; unset HISTFILE; {root}dmesg -n 1 >/dev/null 2>&1; true"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandResult:
+    """What a command printed (clean, without the newlines at its end) and its exit status."""
+
+    output: str
+    exit_status: int
+
+
+class Shell:
+    """The session of one guest, used by one thread at a time.
+
+    ``connect`` opens its console (a new connection each time) and raises causes; ``probe`` looks at the VMI after a
+    connection was lost. ``name`` is ``NAMESPACE/NAME`` of the VMI, for messages.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[Deadline], Transport],
+        profile: LoginProfile,
+        *,
+        name: str,
+        probe: Callable[[], VmiState | None] | None = None,
+    ) -> None:
+        self.name = name
+        self.profile = profile
+        self._connect = connect
+        self._probe = probe
+        self._spawn = ConsoleSpawn(name)
+        self._uid = ""
+        self._has_session = False
+        self._is_ready = False
+        self._used_at = time.monotonic()
+        self._typed = False
+
+    @property
+    def transcript(self) -> str:
+        """All that the console printed, bounded."""
+        return self._spawn.transcript
+
+    @property
+    def transcript_end(self) -> str:
+        """The end of it, clean: for error messages."""
+        return transcript_end(self._spawn)
+
+    @property
+    def console(self) -> ConsoleSpawn:
+        """The pexpect spawn, open and logged in. What is typed there is cleaned up before the next ``run``."""
+        if not (self._is_ready and self._spawn.isalive()):
+            deadline = Deadline(math.inf, stop=self._spawn.stop)
+            self._attempt(deadline, self._make_ready, is_rerunnable=True)
+        return self._spawn
+
+    def login(self, deadline: Deadline) -> None:
+        """Log in, unless this is done. Raises ``GuestError``, or a cause of the console's."""
+        self._spawn.stop = deadline.stop
+        self._attempt(deadline, self._make_ready, is_rerunnable=True)
+
+    def run(
+        self,
+        command: str,
+        *,
+        timeout_seconds: float = COMMAND_SECONDS,
+        deadline: Deadline | None = None,
+        stop: Stop | None = None,
+        rerunnable: bool = True,
+    ) -> CommandResult:
+        """Run a shell command (several lines and any quoting are fine; its input is empty).
+
+        ``cd`` and variables last until the next login. A command that was typed when the console was lost is run
+        again, unless ``rerunnable`` is false. Raises ``GuestError`` when it does not end within ``timeout_seconds`` or
+        the console is lost too often, ``ProvisionError`` when the VMI is gone, and as ``deadline.check`` does.
+        """
+        whole = deadline if deadline is not None else Deadline(math.inf, stop=stop)
+        self._spawn.stop = whole.stop
+        return self._attempt(
+            whole, lambda one: self._run_once(command, timeout_seconds, one), is_rerunnable=rerunnable
+        )
+
+    def suspend(self) -> None:
+        """Close the console of an idle guest; the next command opens it again."""
+        self._spawn.detach()
+        self._is_ready = False
+
+    close = suspend
+
+    def _attempt(
+        self, deadline: Deadline, action: Callable[[Deadline], CommandResult], *, is_rerunnable: bool
+    ) -> CommandResult:
+        """Do ``action``, again after a lost connection, within bounds."""
+        losses, barren, pause = 0, 0, _FIRST_PAUSE
+        while True:
+            self._typed = False
+            try:
+                return action(deadline)
+            except ConnectionLost as error:
+                # One that never brought a byte is KubeVirt's answer while the serial port cannot be reached yet.
+                losses += self._spawn.has_received
+                barren += not self._spawn.has_received
+                self.suspend()
+                may_go_on = losses <= MAX_LOSSES and barren <= _MAX_BARREN
+                self._raise_lost(
+                    losses + barren, error, may_go_on=may_go_on, may_rerun=is_rerunnable or not self._typed
+                )
+                deadline.pause(pause, f"the console of VMI {self.name} to come back")
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _raise_lost(self, losses: int, error: ConnectionLost, *, may_go_on: bool, may_rerun: bool) -> None:
+        """Raise the cause of a lost connection when there is one, or when it was lost too often."""
+        if self._probe is not None:
+            state = self._probe()
+            check_alive(state, self.name, uid=self._uid)
+            self._uid = self._uid or (state.uid if state else "")
+        if may_go_on and may_rerun:
+            return
+        times = f"{losses} times" if losses > 1 else "once"
+        consequence = "" if may_rerun else "; the command that was running is not safe to run again"
+        raise GuestError(
+            f"the console of VMI {self.name} was lost {times} while its guest runs: somebody else opened the console "
+            f"(virtctl console, a web console), or the connection is dropped on its way ({error}){consequence}",
+            hint="close other consoles of this VMI while it is measured",
+            transcript=self.transcript_end,
+        ) from error
+
+    def _make_ready(self, deadline: Deadline) -> CommandResult:
+        """Connect, log in and resynchronise, as far as needed."""
+        done = CommandResult(output="", exit_status=0)
+        if self._is_ready and not self._spawn.is_dirty and self._spawn.isalive() and self._is_alive(deadline):
+            return done
+        if not self._spawn.isalive():
+            self._spawn.attach(self._connect(deadline))
+        self._is_ready = False
+        dialogue = Login(self._spawn, self.profile, self.name)
+        dialogue.run(deadline.limit(self.profile.login_seconds), known_session=self._has_session)
+        self._has_session = True
+        self._spawn.is_dirty = False
+        self._is_ready = True
+        self._used_at = time.monotonic()
+        prepare = _PREPARE.format(root=self.profile.become_root)
+        return self._type_and_wait(prepare, COMMAND_SECONDS, deadline)
+
+    def _is_alive(self, deadline: Deadline) -> bool:
+        """Whether an open connection still is one; raises ``ConnectionLost`` when it certainly is not."""
+        while self._spawn.receive(0.0):
+            pass
+        if time.monotonic() - self._used_at < _IDLE_SECONDS:
+            return True
+        token, seen = framing.new_token(), ""
+        self._spawn.type_in(framing.probe_line(token) + "\n")
+        until = time.monotonic() + _PROOF_SECONDS
+        while time.monotonic() < until:
+            deadline.check(f"the console of VMI {self.name}")
+            seen += self._spawn.receive(SLICE_SECONDS)
+            if framing.probe_answer(token) in seen:
+                return True
+        self.suspend()
+        return False
+
+    def _run_once(self, command: str, seconds: float, deadline: Deadline) -> CommandResult:
+        self._make_ready(deadline)
+        return self._type_and_wait(command, seconds, deadline)
+
+    def _type_and_wait(self, command: str, seconds: float, deadline: Deadline) -> CommandResult:
+        token = framing.new_token()
+        self._typed = True
+        for line in framing.typed_lines(command, token):
+            self._spawn.type_in(line + "\n")
+        limit = deadline.limit(seconds)
+        text = ""
+        while True:
+            self._check(command, seconds, limit, deadline)
+            more = self._spawn.receive(min(SLICE_SECONDS, limit.remaining()))
+            if not more:
+                continue
+            searched = max(0, len(text) - 64)
+            text += more
+            framed = framing.find(text, token, start=searched)
+            if framed is None:
+                continue
+            self._used_at = time.monotonic()
+            if framed.shell_ended:
+                self._is_ready = self._has_session = False
+            return CommandResult(output=framed.output.rstrip("\n"), exit_status=framed.exit_status)
+
+    def _check(self, command: str, seconds: float, limit: Deadline, deadline: Deadline) -> None:
+        """Raise when the time is over, and leave the shell to be resynchronised."""
+        if not limit.expired() and not deadline.stop.is_set():
+            return
+        self._is_ready = False
+        self._spawn.type_in("\x03")
+        shown = command if len(command) <= 200 else command[:200] + "…"
+        deadline.check(f"the command {shown!r} on VMI {self.name}")
+        raise GuestError(
+            f"the command {shown!r} did not end within {format_duration(round(seconds * 1e9))} on VMI {self.name}",
+            hint="give it more time, or look at what it waits for",
+            transcript=self.transcript_end,
+            stage="run",
+        )
