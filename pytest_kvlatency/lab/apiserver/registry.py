@@ -125,6 +125,9 @@ class Registry:
         if not isinstance(body, dict):
             raise errors.bad_request(f"a {resource.kind} is expected, not {type(body).__name__}")
         api_version, kind = body.get("apiVersion"), body.get("kind")
+        if not resource.custom:
+            # As the API server: the route says what a built-in kind is where the body does not.
+            api_version, kind = api_version or resource.api_version, kind or resource.kind
         served = [resources.group_version(resource.group, version) for version in resource.versions]
         if kind != resource.kind or api_version not in served:
             raise errors.bad_request(
@@ -144,7 +147,7 @@ class Registry:
                 f"the namespace of the provided object does not match the namespace sent on the request"
                 f" ({meta.get('namespace')!r}, {namespace!r})"
             )
-        return {**body, "apiVersion": resource.api_version, "metadata": meta}
+        return {**body, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta}
 
     @staticmethod
     def _defaulted(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:

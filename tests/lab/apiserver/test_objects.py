@@ -307,3 +307,25 @@ def test_yaml_goes_in_and_out(lab, ns):
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  when: '2026-01-01'\n"
     assert lab.admin("POST", cms(ns), text, "application/yaml").code == 201
     assert "when: '2026-01-01'" in lab.admin("GET", f"{cms(ns)}/y", Accept="application/yaml").body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/namespaces/{}/configmaps",
+        "/api/v1/namespaces/{}/serviceaccounts",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    ],
+)
+def test_a_built_in_kind_need_not_be_named_in_the_body(lab, ns, path):
+    made = lab.admin("POST", path.format(ns), {"metadata": {"name": "it"}})
+    assert made.code == 201
+    assert made.body["kind"]
+    assert made.body["apiVersion"]
+    again = {"metadata": {"name": "it", "labels": {"a": "b"}}}
+    assert lab.admin("PUT", f"{path.format(ns)}/it", again).body["metadata"]["labels"] == {"a": "b"}
+
+
+def test_a_custom_kind_must_be_named_in_the_body(lab, ns):
+    nads = f"/apis/k8s.cni.cncf.io/v1/namespaces/{ns}/network-attachment-definitions"
+    assert lab.admin("POST", nads, {"metadata": {"name": "it"}, "spec": {"config": "{}"}}).code == 400

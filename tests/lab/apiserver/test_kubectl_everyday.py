@@ -1,0 +1,151 @@
+"""kubectl over time: watching, editing, applying again, waiting for an end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: b}}\ndata: {one: '1', two: '2'}\n"
+VMI = """
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: v}
+spec:
+  domain: {devices: {interfaces: [{name: net, bridge: {}}]}, resources: {requests: {memory: 128Mi}}}
+  networks: [{name: net, multus: {networkName: default/blue-network}}]
+"""
+SECONDS = 20
+
+
+@pytest.fixture
+def watching(lab):
+    """``watching(…)`` starts a kubectl that goes on; it is ended with the test."""
+    started = []
+
+    def start(*args):
+        command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", *args]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        timer = threading.Timer(SECONDS, process.kill)
+        timer.start()
+        started.append((process, timer))
+        return process
+
+    yield start
+    for process, timer in started:
+        timer.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_get_watch_shows_each_change_under_one_heading(kubectl, ns, watching):
+    kubectl("apply", "-n", ns, "-f", "-", stdin=VMI)
+    process = watching("get", "vmi", "-n", ns, "-w")
+    assert process.stdout.readline().split() == ["NAME", "PHASE", "IP", "NODENAME", "READY", "AGE"]
+    assert process.stdout.readline().split()[0] == "v"
+    for phase in ("Scheduling", "Running"):
+        patch = json.dumps({"status": {"phase": phase, "nodeName": "worker1"}})
+        kubectl("patch", "vmi", "v", "-n", ns, "--type=merge", "-p", patch)
+        assert process.stdout.readline().split()[:3] == ["v", phase, "worker1"]
+    kubectl("delete", "vmi", "v", "-n", ns)
+    assert process.stdout.readline().split()[:2] == ["v", "Running"]
+
+
+@pytest.mark.parametrize("output", ["json", "yaml", "name", "custom-columns=N:.metadata.name"])
+def test_get_watch_in_other_forms(kubectl, ns, watching, output):
+    kubectl("apply", "-n", ns, "-f", "-", stdin=MAP)
+    process = watching("get", "cm", "c", "-n", ns, "--watch-only", "-o", output, "--output-watch-events")
+    again = watching("get", "cm", "c", "-n", ns, "-w", "-o", output)
+    assert again.stdout.readline()
+    # A watch has begun when it shows what is there; one that shows only changes is given them until it does.
+    shown = threading.Event()
+
+    def change():
+        number = 0
+        while not shown.wait(0.1):
+            number += 1
+            kubectl("annotate", "cm", "c", "-n", ns, f"note={number}", "--overwrite")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        assert process.stdout.readline()
+    finally:
+        shown.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "what", "old", "new", "path", "expected"),
+    [
+        (MAP, "cm/c", "one: '1'", "one: '7'", "{.data.one}", "7"),
+        (MAP, "cm/c", "one: '1'", "", "{.data}", '{"two":"2"}'),
+        (VMI, "vmi/v", "memory: 128Mi", "memory: 256Mi", "{.spec.domain.resources.requests.memory}", "256Mi"),
+    ],
+)
+def test_edit(lab, kubectl, ns, manifest, what, old, new, path, expected):
+    kubectl("create", "-n", ns, "-f", "-", stdin=manifest)
+    helper = lab.plane.directory / "editor.py"
+    helper.write_text(
+        "import sys, pathlib\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        f"text = path.read_text().replace('\"', \"'\")\n"
+        f"path.write_text(text.replace({old!r}, {new!r}))\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(lab.plane.directory),
+        "KUBE_EDITOR": f"{sys.executable} {helper}",
+    }
+    command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", "edit", "-n", ns, what]
+    done = subprocess.run(
+        command, env=environment, check=False, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.stdout.endswith(" edited\n"), done
+    assert kubectl("get", what, "-n", ns, "-o", f"jsonpath={path}").stdout == expected
+
+
+def test_apply_again_removes_what_is_no_longer_in_the_file(kubectl, ns):
+    kubectl("apply", "-n", ns, "-f", "-", stdin=MAP)
+    kubectl("patch", "cm", "c", "-n", ns, "-p", '{"data":{"someone-elses":"x"}}')
+    changed = MAP.replace(", two: '2'", "").replace(", labels: {a: b}", "")
+    assert kubectl("apply", "-n", ns, "-f", "-", stdin=changed).stdout == "configmap/c configured\n"
+    shown = json.loads(kubectl("get", "cm", "c", "-n", ns, "-o", "json").stdout)
+    assert shown["data"] == {"one": "1", "someone-elses": "x"}
+    assert "labels" not in shown["metadata"]
+    assert kubectl("apply", "-n", ns, "-f", "-", stdin=changed).stdout == "configmap/c unchanged\n"
+
+
+def test_apply_again_on_a_custom_resource(kubectl, ns):
+    labelled = VMI.replace("{name: v}", "{name: v, labels: {a: b}}")
+    kubectl("apply", "-n", ns, "-f", "-", stdin=labelled)
+    assert "configured" in kubectl("apply", "-n", ns, "-f", "-", stdin=VMI).stdout
+    assert kubectl("get", "vmi", "v", "-n", ns, "-o", "jsonpath={.metadata.labels}").stdout == ""
+
+
+def test_wait_for_a_deletion(kubectl, ns, watching):
+    kubectl("apply", "-n", ns, "-f", "-", stdin=MAP)
+    waiting = watching("wait", "cm/c", "-n", ns, "--for=delete", "--timeout=15s")
+    kubectl("delete", "cm", "c", "-n", ns)
+    output = waiting.communicate()[0]
+    assert waiting.returncode == 0, output
+    nothing = kubectl("wait", "cm/c", "-n", ns, "--for=delete", "--timeout=5s", check=False)
+    assert nothing.returncode == 0, nothing
+
+
+def test_delete_a_namespace_with_all_that_is_in_it(kubectl, ns):
+    kubectl("create", "ns", f"{ns}-more")
+    kubectl("apply", "-n", f"{ns}-more", "-f", "-", stdin=f"{MAP}---{VMI}")
+    assert "deleted" in kubectl("delete", "ns", f"{ns}-more", "--timeout=15s").stdout
+    assert "NotFound" in kubectl("get", "ns", f"{ns}-more", check=False).stderr
+    assert kubectl("get", "cm,vmi", "-n", f"{ns}-more").stdout == ""
+
+
+@pytest.mark.parametrize("strictness", ["strict", "warn", "ignore"])
+def test_field_validation_is_accepted(kubectl, ns, strictness):
+    kubectl("create", "-n", ns, f"--validate={strictness}", "-f", "-", stdin=MAP)
