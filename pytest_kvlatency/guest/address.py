@@ -1,0 +1,211 @@
+"""A guest's address on the network under test: seen in the guest, configured where cloud-init did not, probed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.errors import GuestError
+from pytest_kvlatency.guest import iproute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ipaddress import IPv4Interface, IPv6Interface
+
+    from pytest_kvlatency.console.shell import Shell
+    from pytest_kvlatency.deadline import Deadline
+
+#: How long cloud-init may still take once the login is there.
+GRACE_SECONDS: Final = 3.0
+LEASE_SECONDS: Final = 20.0
+#: Duplicate address detection takes about a second; a kernel that found a duplicate leaves the address tentative.
+DAD_SECONDS: Final = 6.0
+_ASK_AFTER_SECONDS: Final = 5.0
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 1.0
+_LOOK: Final = "ip -o link; ip -o addr"
+_PROBE_SECONDS: Final = 0.5
+#: Nobody answered: arping's own end, and ``timeout``'s of coreutils and of BusyBox.
+_CUT_OFF: Final = frozenset({0, 124, 143})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestAddress:
+    """Where the guest is on the network: ``address`` without prefix length, ``notes`` on what had to be mended."""
+
+    interface: str
+    mac: str
+    address: str
+    mtu: int
+    notes: tuple[str, ...] = ()
+
+
+class Taken(Exception):  # noqa: N818 - an outcome: the caller tries another address
+    """A stranger answers for the address; the guest no longer has it."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address} is in use by a stranger on this network")
+        self.address = address
+
+
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    link: iproute.Link
+    addresses: tuple[iproute.Address, ...]
+    notes: tuple[str, ...]
+
+    def has(self, wanted: IPv4Interface | IPv6Interface) -> bool:
+        return any(one.value == wanted for one in self.addresses)
+
+
+def settle(
+    shell: Shell,
+    mac: str,
+    wanted: IPv4Interface | IPv6Interface | None,
+    *,
+    deadline: Deadline,
+    grace_seconds: float = GRACE_SECONDS,
+) -> GuestAddress:
+    """Make sure that the guest has ``wanted`` on the interface with ``mac``, and nobody else has; None: by DHCP.
+
+    Raises ``Taken``, after removing the address, when a stranger answers for it; ``GuestError`` when there is no such
+    interface, no lease within 20 s, or the guest does not take the address.
+    """
+    if wanted is None:
+        return _await_lease(shell, mac, deadline)
+    view = _await(shell, mac, wanted, deadline, grace_seconds)
+    notes = list(view.notes)
+    if not view.has(wanted):
+        root = shell.profile.become_root
+        name = view.link.name
+        said = shell.run(
+            f"{root}ip link set dev {name} up; {root}ip addr add {wanted} dev {name}", deadline=deadline
+        )
+        view = _await(shell, mac, wanted, deadline, 0.0)
+        if not view.has(wanted):
+            raise GuestError(
+                f"the guest of VMI {shell.name} does not take the address {wanted} on {name}: {said.output}",
+                transcript=shell.transcript_end,
+            )
+        notes.append(f"cloud-init did not configure {name}: it was configured over the console")
+    if wanted.version == 4:
+        is_taken, doubt = _is_answered(shell, view.link.name, str(wanted.ip), deadline)
+        notes += [doubt] if doubt else []
+    else:
+        is_taken = _is_duplicate(shell, mac, wanted, deadline)
+    if is_taken:
+        root = shell.profile.become_root
+        shell.run(f"{root}ip addr del {wanted} dev {view.link.name}", deadline=deadline)
+        raise Taken(str(wanted.ip))
+    return _result(view, str(wanted.ip), notes)
+
+
+def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
+    """Look at the interface with ``mac``, or, where that was changed, at the only one it can be (E23)."""
+    output = shell.run(_LOOK, deadline=deadline).output
+    cards = [link for link in iproute.links(output) if not link.is_loopback and link.mac]
+    chosen = [link for link in cards if link.mac == mac.lower()]
+    notes: tuple[str, ...] = ()
+    if not chosen and len(cards) == 1:
+        chosen = cards
+        notes = (f"no interface has the MAC {mac}: took {cards[0].name}, which has {cards[0].mac}",)
+    if not chosen:
+        seen = ", ".join(f"{link.name} ({link.mac})" for link in cards) or "none at all"
+        raise GuestError(
+            f"the guest of VMI {shell.name} has no interface with the MAC {mac}; it has {seen}",
+            hint="the image may lack the driver of the interface, or something changed its MAC",
+            transcript=shell.transcript_end,
+        )
+    name = chosen[0].name
+    found = tuple(one for one in iproute.addresses(output) if one.interface == name)
+    return _View(link=chosen[0], addresses=found, notes=notes)
+
+
+def _await(
+    shell: Shell,
+    mac: str,
+    wanted: IPv4Interface | IPv6Interface,
+    deadline: Deadline,
+    seconds: float,
+) -> _View:
+    """Look until the address is there, for at most ``seconds``; the last view."""
+    until, pause = time.monotonic() + seconds, _FIRST_PAUSE
+    while True:
+        view = _look(shell, mac, deadline)
+        if (view.has(wanted) and view.link.is_up) or time.monotonic() >= until:
+            return view
+        deadline.pause(pause, f"cloud-init to configure {wanted} on VMI {shell.name}")
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline) -> tuple[bool, str]:
+    """Whether somebody else answers ARP for ``address``, and a note when that cannot be told.
+
+    BusyBox's and iputils' ``arping -D`` end with 1 as soon as one does. Nobody answers later than half a second; where
+    ``timeout`` cannot cut it there (or anything is odd), arping's own two seconds decide.
+    """
+    probe = f"{shell.profile.become_root}arping -D -q -I {interface}"
+    status = shell.run(
+        f"timeout {_PROBE_SECONDS} {probe} -c 2 -w 1 {address} >/dev/null 2>&1", deadline=deadline
+    ).exit_status
+    if status in _CUT_OFF:
+        return False, ""
+    slow = shell.run(f"{probe} -c 2 -w 2 {address} 2>&1", deadline=deadline)
+    if slow.exit_status in {0, 1} and "rping:" not in slow.output:
+        return slow.exit_status == 1, ""
+    return False, f"{address} was not probed for duplicates: {slow.output.strip()[:100] or slow.exit_status}"
+
+
+def _is_duplicate(shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface, deadline: Deadline) -> bool:
+    """Wait for the kernel's duplicate address detection (E26); whether it found one."""
+    until, pause = time.monotonic() + DAD_SECONDS, _FIRST_PAUSE
+    while True:
+        own = [one for one in _look(shell, mac, deadline).addresses if one.value == wanted]
+        # An address that vanished was taken away by a kernel that found a duplicate.
+        if not own or own[0].duplicate:
+            return True
+        if not own[0].tentative:
+            return False
+        if time.monotonic() >= until:
+            return True
+        deadline.pause(pause, f"duplicate address detection of {wanted} on VMI {shell.name}")
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
+    """Wait for the address that DHCP gives. An idle guest is made to ask after 5 s."""
+    started, pause, notes = time.monotonic(), _FIRST_PAUSE, []
+    while True:
+        view = _look(shell, mac, deadline)
+        leased = [one for one in view.addresses if one.value.version == 4 and not one.is_link_local]
+        if leased:
+            return _result(view, str(leased[0].value.ip), [*view.notes, *notes])
+        waited = time.monotonic() - started
+        if waited >= LEASE_SECONDS:
+            raise GuestError(
+                f"the guest of VMI {shell.name} got no lease after {LEASE_SECONDS:.0f} s on {view.link.name}",
+                hint="the NAD has IPAM, so KubeVirt should answer DHCP on this interface: see that the CNI gave "
+                "the pod an address",
+                transcript=shell.transcript_end,
+            )
+        if waited >= _ASK_AFTER_SECONDS and not notes:
+            name, root = view.link.name, shell.profile.become_root
+            shell.run(
+                f"{root}ip link set dev {name} up; (trap '' HUP INT; {{ {root}udhcpc -i {name} -n -q -t 8 "
+                f"|| {root}dhclient -1 {name}; }} >/dev/null 2>&1 </dev/null &)",
+                deadline=deadline,
+            )
+            notes.append(f"nothing asked for a lease on {name}: the guest was made to ask over the console")
+        deadline.pause(pause, f"a lease on VMI {shell.name}")
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _result(view: _View, address: str, notes: Sequence[str]) -> GuestAddress:
+    return GuestAddress(
+        interface=view.link.name,
+        mac=view.link.mac,
+        address=address,
+        mtu=view.link.mtu,
+        notes=tuple(notes),
+    )

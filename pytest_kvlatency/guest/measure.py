@@ -1,0 +1,122 @@
+"""Pinging from one guest to another: dialect, MTU, warm-up, the sample, and what its silence means."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency import ping
+from pytest_kvlatency.console.detached import run_detached
+from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.guest import iproute
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.console.shell import Shell
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.model import PingParameters, PingResult
+
+WARM_UP_SECONDS: Final = 30.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warmth:
+    """How the warm-up went: its length, and the replies that came."""
+
+    seconds: float
+    replies: int
+
+
+def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
+    """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
+    return ping.detect(shell.run(ping.PROBE, deadline=deadline).output)
+
+
+def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int]) -> None:
+    """Raise ``ConfigError`` when a packet that must not be fragmented exceeds the MTU of a guest (E27).
+
+    ``mtus`` has both guests' by name. BusyBox would fragment silently, iputils would refuse to send.
+    """
+    needed = ping.required_mtu(parameters.packet_size, address)
+    if parameters.dont_fragment and needed > min(mtus.values()):
+        both = " and ".join(f"{mtu} on {name}" for name, mtu in mtus.items())
+        largest = min(mtus.values()) - (needed - parameters.packet_size)
+        raise ConfigError(
+            f"--kv-packet-size {parameters.packet_size} with --kv-dont-fragment needs an MTU of {needed}; the guests' "
+            f"is {both}",
+            hint=f"valid is a packet size of at most {largest}",
+            stage="setup",
+        )
+
+
+def warm_up(
+    shell: Shell,
+    address: str,
+    parameters: PingParameters,
+    dialect: ping.Dialect,
+    deadline: Deadline,
+) -> Warmth:
+    """Wait for ``parameters.warmup`` replies, at most 30 s (E35). What is lost meanwhile is no loss.
+
+    Small packets warm up, whatever the sample's size: what they are for is ARP and the setting up of flows.
+    """
+    started, replies, pause = time.monotonic(), 0, _FIRST_PAUSE
+    while replies < parameters.warmup and time.monotonic() - started < WARM_UP_SECONDS:
+        deadline.check(f"a reply of {address} to VMI {shell.name}")
+        asked_at = time.monotonic()
+        answered = shell.run(_one_ping(address, dialect), deadline=deadline, timeout_seconds=20.0)
+        if answered.exit_status == 0:
+            replies += 1
+            continue
+        if time.monotonic() - asked_at < 0.5:
+            # Ping gave up at once (no route yet, a neighbour that failed before): asking faster does not help.
+            deadline.pause(pause, f"a reply of {address} to VMI {shell.name}")
+            pause = min(pause * 2, _LONGEST_PAUSE)
+    return Warmth(seconds=time.monotonic() - started, replies=replies)
+
+
+def take_sample(
+    shell: Shell,
+    address: str,
+    parameters: PingParameters,
+    dialect: ping.Dialect,
+    deadline: Deadline,
+) -> PingResult:
+    """Ping as ``parameters`` say, in the guest's background: a lost console does not lose the sample (E10).
+
+    Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
+    """
+    command = ping.compose(parameters, address, dialect=dialect)
+    bound = ping.bound_seconds(parameters, dialect=dialect)
+    started = time.monotonic()
+    result = run_detached(shell, command, timeout_seconds=bound, deadline=deadline)
+    return ping.parse(
+        result.output,
+        expected_count=ping.effective(parameters, dialect).count,
+        duration_seconds=time.monotonic() - started,
+    )
+
+
+def explain_silence(shell: Shell, interface: str, address: str, deadline: Deadline) -> str:
+    """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28)."""
+    is_ipv6 = ":" in address
+    what = "neighbour discovery" if is_ipv6 else "ARP"
+    table = shell.run(f"ip neigh show dev {interface}", deadline=deadline).output
+    answers = iproute.neighbour_answers(table, address)
+    if answers is None and not is_ipv6:
+        answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
+    if answers is None:
+        return f"whether {what} is answered could not be told"
+    if answers:
+        return f"{what} is answered, ICMP is not"
+    return f"not even {what} is answered"
+
+
+def _one_ping(address: str, dialect: ping.Dialect) -> str:
+    flag = " -6" if ":" in address and dialect is not ping.Dialect.BUSYBOX_OLD else ""
+    name = "ping6" if ":" in address and dialect is ping.Dialect.BUSYBOX_OLD else "ping"
+    return f"{name}{flag} -c 1 -W 1 {address} >/dev/null 2>&1"
