@@ -39,7 +39,9 @@ class Access:
             from pytest_kvlatency.kube.client import KubeClient
 
             kubeconfig = settings.kubeconfig if settings.lab is None else self._start_lab(settings.lab)
-            self._client = KubeClient.connect(kubeconfig=kubeconfig, context=settings.context, stop=self._stop)
+            self._client = KubeClient.connect(
+                kubeconfig=kubeconfig, context=settings.context, stop=self._stop
+            )
         return self._client
 
     def close(self, *, keep_lab_records_in: Path | None = None) -> None:

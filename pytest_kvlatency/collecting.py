@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 MARKER = "kvlatency"
 PARAMETER = "kv_check"
 FIXTURES = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
-NO_NAD = (
-    "no network to check: give --kv-nad NAMESPACE/NAME (or kv_nad in the ini file, or nad= in the kvlatency marker)"
-)
+NO_NAD = "no network to check: give --kv-nad NAMESPACE/NAME (or kv_nad in the ini file, or nad= in the kvlatency marker)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,21 +99,24 @@ class Collecting:
                 raise pytest.UsageError(NO_NAD)
             return
         planned = self._checkup.plan_for(settings)
-        own = list(session.genitems(OwnCheck.from_parent(session, name="kvlatency", planned=planned)))
-        items.extend(select(own, self._own_ids) if self._own_ids else own)
+        if self._own_ids:
+            planned = select(planned, self._own_ids)
+        items.extend(session.genitems(OwnCheck.from_parent(session, name="kvlatency", planned=planned)))
 
-    def report_problems(self, session: pytest.Session) -> None:
+    def report_problems(self, session: pytest.Session) -> list[str]:
         """Say all that is wrong, each as a collection error of its own; wrong options are a usage error.
 
-        Raises ``pytest.UsageError``.
+        Return what was said. Raises ``pytest.UsageError``.
         """
         usage = list(dict.fromkeys(one.message for one in self._problems if one.is_usage))
         if usage:
             raise pytest.UsageError("\n".join(usage))
         for one in self._problems:
-            report = pytest.CollectReport(nodeid=one.nodeid, outcome="failed", longrepr=one.message, result=[])
+            report = pytest.CollectReport(
+                nodeid=one.nodeid, outcome="failed", longrepr=one.message, result=[]
+            )
             session.config.hook.pytest_collectreport(report=report)
-        self._problems.clear()
+        return [f"{one.nodeid}: {one.message}" for one in self._problems]
 
     def settle(self, session: pytest.Session) -> list[pytest.Item]:
         """Fix the check of each item that survived selection, and return the kvlatency items."""
@@ -124,6 +125,8 @@ class Collecting:
             if not is_kv_item(item):
                 continue
             kv_items.append(item)
+            if any(problem.nodeid == item.nodeid for problem in self._problems):
+                continue
             try:
                 self._settle(item)
             except SettingsError as error:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.hookspec
-def pytest_kvlatency_settings(config: pytest.Config) -> Mapping[str, Any] | None:  # type: ignore[empty-body]
+def pytest_kvlatency_settings(config: pytest.Config) -> Mapping[str, Any] | None:
     """Give other defaults for options, by their names in the marker's spelling: ``{"max_latency": "10ms"}``.
 
     They rank below the command line, the ConfigMap and the ini file, and above the plugin's own defaults. A name
@@ -28,10 +28,10 @@ def pytest_kvlatency_vmi_manifest(manifest: dict[str, Any], check: Check) -> Non
 
 
 @pytest.hookspec
-def pytest_kvlatency_guest_profiles(config: pytest.Config) -> Iterable[GuestProfile] | None:  # type: ignore[empty-body]
+def pytest_kvlatency_guest_profiles(config: pytest.Config) -> Iterable[GuestProfile] | None:
     """Register guest profiles, to be chosen by ``--kv-guest NAME``."""
 
 
 @pytest.hookspec
-def pytest_kvlatency_measurement(measurement: Measurement, item: pytest.Item) -> str | None:  # type: ignore[empty-body]
+def pytest_kvlatency_measurement(measurement: Measurement, item: pytest.Item) -> str | None:
     """Observe each measurement; a string that is returned fails the item, with the string as the reason."""

@@ -14,8 +14,10 @@ from pytest_kvlatency.errors import ConfigError, KvLatencyError, TeardownError
 from pytest_kvlatency.failing import FailureRepr
 from pytest_kvlatency.latency import Latency
 from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report import html
 from pytest_kvlatency.report.document import ItemResult, measurement_entry
 from pytest_kvlatency.report.junit import item_properties
+from pytest_kvlatency.report.terminal import ProgressState
 from pytest_kvlatency.reporting import failure_of
 from pytest_kvlatency.verdict import to_exception
 
@@ -46,6 +48,7 @@ class Attempted:
         self.raised: BaseException | None = None
         self.owns_pair = False
         self.has_let_go = False
+        self.is_in_html = False
 
     def result(self) -> ItemResult:
         """As the document takes it."""
@@ -91,25 +94,24 @@ class Items:
         self._pending = {item.nodeid: item.stash.get(CHECK_KEY, None) for item in items}
         self.total = len(self._pending)
 
-    @property
-    def done(self) -> int:
-        """Items that have ended."""
-        return self.total - len(self._pending)
-
-    @property
-    def worst(self) -> str:
-        """The worst RTT so far, for the progress line; empty before the first."""
-        highest = max(
+    def progress(self, waiting_for: str) -> ProgressState:
+        """How far the run is: items that have ended, and the worst RTT so far."""
+        measured = [one.measurement for one in self._attempts if one.measurement is not None]
+        worst = max(
             (
-                max(one.measurement.result.samples_ns)
-                for one in self._attempts
-                if one.measurement is not None
-                and one.measurement.result is not None
-                and one.measurement.result.samples_ns
+                (max(one.result.samples_ns), one.check.id)
+                for one in measured
+                if one.result is not None and one.result.samples_ns
             ),
             default=None,
         )
-        return "" if highest is None else f", worst RTT {highest / 1e6:.2f} ms"
+        return ProgressState(
+            done=self.total - len(self._pending),
+            total=self.total,
+            failed=sum(one.outcome in ("failed", "error") for one in self._attempts),
+            waiting_for=waiting_for,
+            worst=None if worst is None else (worst[1], worst[0]),
+        )
 
     def close(self, *, interrupted_by: str) -> None:
         """Account for items that never came to an end: those not run, and one cut off in the middle."""
@@ -207,12 +209,24 @@ class Items:
             return
         error = None if call.excinfo is None else call.excinfo.value
         if isinstance(error, KvLatencyError) and error is attempt.raised and report.failed:
-            report.longrepr = FailureRepr(error, rerun=self.rerun_command(item))  # type: ignore[assignment]
+            report.longrepr = FailureRepr(error, rerun=self.rerun_command(item))
         outcome = _outcome(report)
         if outcome is not None and attempt.outcome not in ("failed", "error"):
             attempt.outcome = outcome
-        if report.failed and error is not attempt.raised:
+        if report.failed and error is not None and error is not attempt.raised:
             attempt.failures.append(_failure(error, report))
+        if report.when == "call" or outcome in ("error", "skipped"):
+            self._show_in_html(attempt, report)
+
+    def _show_in_html(self, attempt: Attempted, report: pytest.TestReport) -> None:
+        """Give pytest-html, where it writes a report, the numbers and pictures of this phase's row."""
+        if not getattr(self._checkup.config.option, "htmlpath", None):
+            return
+        entry = measurement_entry(attempt.result())
+        report.kvlatency = html.slim(entry)  # type: ignore[attr-defined]
+        if not attempt.is_in_html:
+            attempt.is_in_html = True
+            report.extras = [*getattr(report, "extras", []), *html.extras(entry)]  # type: ignore[attr-defined]
 
     # --- what fixtures ask for
 
@@ -306,6 +320,8 @@ class Items:
             return
         attempt.has_let_go = True
         keep = self._checkup.settings_as_given.keep
+        if attempt.outcome in ("failed", "error"):
+            engine.save_evidence(attempt.check)
         if keep == "always" or (keep == "failed" and attempt.outcome in ("failed", "error")):
             engine.keep(attempt.check)
         engine.let_go(attempt.check)

@@ -16,13 +16,13 @@ Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class NadRef:
-    """A NetworkAttachmentDefinition by its full name."""
+    """A NetworkAttachmentDefinition. ``namespace`` is empty until it is known which one the checkup's is."""
 
     namespace: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,6 +101,15 @@ class Toleration:
     value: str | None = None
     effect: Effect | None = None
 
+    def to_dict(self) -> dict[str, str]:
+        """As Kubernetes spells it (``v1.Toleration``)."""
+        spelled = {"key": self.key, "operator": "Exists" if self.value is None else "Equal"}
+        if self.value is not None:
+            spelled["value"] = self.value
+        if self.effect is not None:
+            spelled["effect"] = self.effect
+        return spelled
+
     def __str__(self) -> str:
         return (
             self.key

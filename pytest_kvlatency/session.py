@@ -11,13 +11,16 @@ import pytest
 from _pytest.junitxml import xml_key
 
 from pytest_kvlatency import options, plan
+from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
 from pytest_kvlatency.cluster import Cluster
 from pytest_kvlatency.collecting import CHECK_KEY, Collecting, PlannedCheck
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, TeardownError
 from pytest_kvlatency.items import Items
+from pytest_kvlatency.model import Failure
 from pytest_kvlatency.progress import Progress
+from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.report.junit import suite_properties
 from pytest_kvlatency.reporting import Reporting
@@ -68,9 +71,11 @@ class Checkup:
         self._broken: KvLatencyError | None = None
         self._is_cleaning = False
         self._is_finished = False
+        self._said: list[Failure] = []
         self._cleanup_signals = 0
         self._plan: tuple[Check, ...] = ()
         self.reporting = Reporting()
+        self.artifacts = Artifacts(self._settings.artifacts)
         self._cleanup_stop = Stop()
         self._cleanup_waiter = Waiter(stop=self._cleanup_stop, progress=self.progress)
         self.items = Items(self)
@@ -152,8 +157,11 @@ class Checkup:
                 self.deadline = Deadline(nanoseconds / 1e9, stop=self.stop, paused=True)
         except SettingsError as error:
             raise pytest.UsageError(usage_text(error)) from None
-        self.collecting.report_problems(session)
-        self.items.expect(items)
+        wrong = self.collecting.report_problems(session)
+        self._said += [Failure(kind="config", stage="config", reason=one.splitlines()[0]) for one in wrong]
+        self.reporting.failures += self._said
+        if not wrong or self.config.option.continue_on_collection_errors:
+            self.items.expect(items)
 
     def header(self) -> list[str]:
         """Each value that is not a default, and where it came from; empty without kvlatency items."""
@@ -215,11 +223,12 @@ class Checkup:
             client=client,
             namespace=self.namespace,
             settings=self._settings,
+            checks=[self.located(check) for check in self._plan],
             deadline=self.deadline,
             profiles=self._profiles(),
             change_manifest=self._change_manifest,
+            artifacts=self.artifacts,
         )
-        engine.plan([self.located(check) for check in self._plan])
         if self._configmap is not None:
             self._configmap.write(self.reporting.start_changes(self._configmap.existing_keys), self.deadline)
         return engine
@@ -250,7 +259,7 @@ class Checkup:
     def _wait(self, future: Future[T], check: Check) -> T:
         def text() -> str:
             doing = "" if self._engine is None else self._engine.activity
-            return f"kvlatency: {doing or check.id} [{self.items.done}/{self.items.total} done{self.items.worst}]"
+            return terminal_report.progress_line(self.items.progress(doing or check.id))
 
         return self.waiter.wait(future, deadline=self.deadline, text=text)
 
@@ -315,11 +324,15 @@ class Checkup:
         self._access.close(keep_lab_records_in=self._settings.artifacts)
 
     def _report(self, session: pytest.Session) -> None:
-        if not self.items.total and self._configmap is None and self._settings.json is None:
+        if not self.may_contact:
+            return
+        asked_for = self._configmap is not None or self._settings.json is not None
+        if not self.items.total and not asked_for:
             return
         if self._engine is not None:
             self.items.add_timings(self._engine)
-        self.items.write_artifacts(self._settings.artifacts)
+        for problem in self.artifacts.problems:
+            self.reporting.add_failure(TeardownError(problem))
         self.reporting.make_document(self.items.results())
         self.reporting.write_json(self._settings.json)
         document = self.reporting.make_document(self.items.results())
@@ -335,10 +348,10 @@ class Checkup:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
         document = self.reporting.document
         if document is not None and document["measurements"]:
-            from pytest_kvlatency.report import terminal as terminal_report
-
-            terminal_report.summary(terminal, document)
+            terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
         for failure in dict.fromkeys(self.reporting.failures):
+            if failure in self._said:
+                continue
             terminal.write_line(f"kvlatency: {printable(failure.failure_reason)}", red=True)
             for line in failure.hint.splitlines():
                 terminal.write_line(f"  {printable(line)}")
@@ -371,7 +384,7 @@ class Checkup:
 
     def _read_configmap(self) -> None:
         """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
-        from pytest_kvlatency.configmap_layer import configmap_layer
+        from pytest_kvlatency.parameters import configmap_layer
 
         self._configmap_is_read = True
         deadline = Deadline(CONTACT_SECONDS, stop=self.stop)

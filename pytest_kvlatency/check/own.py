@@ -50,26 +50,24 @@ class OwnCheckItem(pytest.Item):
         return self.path, None, self.nodeid
 
 
-def select(items: Sequence[pytest.Item], ids: Sequence[str]) -> list[pytest.Item]:
-    """Keep the items that ``ids`` name (``kvlatency`` and ``kvlatency::check`` name them all).
+def select(planned: Sequence[PlannedCheck], ids: Sequence[str]) -> list[PlannedCheck]:
+    """Keep the checks that ``ids`` name; ``kvlatency``, ``kvlatency::check`` and a placeholder name several.
 
     Raises ``pytest.UsageError`` for an id that names none.
     """
-    chosen: list[pytest.Item] = []
+    chosen: list[PlannedCheck] = []
     for one in ids:
         matching = [
-            item
-            for item in items
-            if one in (NODEID, f"{NODEID}::{ITEM}", item.nodeid) or _stands_for(one, item)
+            check
+            for check in planned
+            if one in (NODEID, f"{NODEID}::{ITEM}", _nodeid(check.id), _nodeid(check.placeholder))
         ]
         if not matching:
-            known = "\n  ".join(item.nodeid for item in items) or "none"
+            known = "\n  ".join(_nodeid(check.id) for check in planned) or "none"
             raise pytest.UsageError(f"{one}: there is no such check; the options give:\n  {known}")
-        chosen += [item for item in matching if item not in chosen]
+        chosen += [check for check in matching if check not in chosen]
     return chosen
 
 
-def _stands_for(one: str, item: pytest.Item) -> bool:
-    """Whether ``one`` is the placeholder of the item's whole plan (``…[default/blue-network-mesh]``)."""
-    planned = getattr(item, "planned", None)
-    return planned is not None and one == f"{NODEID}::{ITEM}[{planned.placeholder}]"
+def _nodeid(identifier: str) -> str:
+    return f"{NODEID}::{ITEM}[{identifier}]"

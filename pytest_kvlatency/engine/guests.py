@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.nad import NadFacts
-    from pytest_kvlatency.kube.vmi import VmiHandle
+    from pytest_kvlatency.kube.state import VmiHandle
+    from pytest_kvlatency.ping import Dialect
     from pytest_kvlatency.plan import VmiKey
 
 
@@ -32,6 +33,7 @@ class ReadyGuest:
     create_seconds: float
     running_seconds: float
     login_seconds: float
+    dialect: Dialect | None = None
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
-from pytest_kvlatency.errors import ProvisionError
+from pytest_kvlatency.errors import ConnectivityError, ProvisionError
 from pytest_kvlatency.guest import measure as in_guest
-from pytest_kvlatency.model import Measurement
+from pytest_kvlatency.model import Failure, Measurement, PingResult
+from pytest_kvlatency.ping import Dialect, effective
 from pytest_kvlatency.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check
+
+SLOW_PING = "the guest's ping has no -i: it was measured once a second (BusyBox before 1.30)"
 
 
 class Measurer:
@@ -25,3 +29,78 @@ class Measurer:
 
     def __init__(self, vmis: Vmis) -> None:
         self._vmis = vmis
+
+    def measure(
+        self,
+        check: Check,
+        source: ReadyGuest,
+        target: ReadyGuest,
+        deadline: Deadline,
+        say: Callable[[str], None],
+    ) -> Measurement:
+        """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``."""
+        watch = Stopwatch()
+        shell, address = source.shell, target.address.address
+        if source.dialect is None:
+            source.dialect = in_guest.detect_dialect(shell, deadline)
+        dialect = source.dialect
+        mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
+        in_guest.check_mtu(check.ping, address, mtus)
+        say(f"waiting for the first reply of {address}")
+        warmth = in_guest.warm_up(shell, address, check.ping, dialect, deadline)
+        say(f"pinging {address}, {effective(check.ping, dialect).count} times")
+        result, silence = self._sample(check, source, address, dialect, deadline)
+        seconds = watch.lap()
+        moved = self._look_again((source, target), deadline)
+        failures = judge(result, check.limits)
+        if silence and failures:
+            failures = (_explained(failures[0], check, silence), *failures[1:])
+        return Measurement(
+            check=check,
+            binding=source.nad.binding,
+            source=source.facts,
+            target=target.facts,
+            result=result,
+            warmup_seconds=warmth.seconds if check.ping.warmup else None,
+            failures=failures,
+            timings=replace(setup_timings(source, target), measure=seconds),
+            notes=(*moved, *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
+        )
+
+    def _sample(
+        self, check: Check, source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline
+    ) -> tuple[PingResult, str]:
+        """The sample, and, when nothing at all came back, how far it got."""
+        try:
+            result = in_guest.take_sample(source.shell, address, check.ping, dialect, deadline)
+        except ConnectivityError as error:
+            # The kernel itself said that nobody is there, and ping gave up: as good as every packet lost.
+            count = effective(check.ping, dialect).count
+            result = PingResult(transmitted=count, received=0, transcript=error.transcript)
+        if result.received:
+            return result, ""
+        return result, in_guest.explain_silence(source.shell, source.address.interface, address, deadline)
+
+    def _look_again(self, guests: Sequence[ReadyGuest], deadline: Deadline) -> list[str]:
+        """Read the nodes again: a guest may have migrated. Raises ``ProvisionError`` when one is gone meanwhile."""
+        notes = []
+        with ThreadPoolExecutor(len(guests), "kvlatency-look") as threads:
+            states = threads.map(lambda guest: self._vmis.get_state(guest.handle, deadline), guests)
+            for guest, state in zip(guests, states, strict=True):
+                if state is None:
+                    raise ProvisionError(
+                        f"VMI {guest.handle} is gone: somebody deleted it while it was measured"
+                    )
+                if state.node and state.node != guest.node:
+                    notes.append(
+                        f"VMI {guest.handle.name} moved from {guest.node} to {state.node} during the sample"
+                    )
+                    guest.node = state.node
+        return notes
+
+
+def _explained(failure: Failure, check: Check, silence: str) -> Failure:
+    size = ""
+    if check.ping.dont_fragment:
+        size = f" of {check.ping.packet_size} bytes that must not be fragmented"
+    return replace(failure, reason=f"{failure.reason}{size} ({silence})")

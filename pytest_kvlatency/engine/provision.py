@@ -2,28 +2,292 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.addresses import AddressPlan
+from pytest_kvlatency.console.detached import write_watchdog
+from pytest_kvlatency.console.opening import open_console
+from pytest_kvlatency.console.shell import Shell
+from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
-from pytest_kvlatency.kube import manifest as vmi_manifest
-from pytest_kvlatency.kube.nad import read_nad
+from pytest_kvlatency.errors import GuestError, KvLatencyError, ProvisionError
+from pytest_kvlatency.guest.address import Taken, settle
+from pytest_kvlatency.guest.profiles import profile_named
+from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
+from pytest_kvlatency.kube.nad import NadFacts, read_nad
 from pytest_kvlatency.kube.vmi import MacRefused
+from pytest_kvlatency.plan import vmi_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_kvlatency.addresses import AddressPlan
-    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.addresses import Interface
+    from pytest_kvlatency.artifacts import Artifacts
+    from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.engine.leftovers import Leftovers
+    from pytest_kvlatency.engine.watching import LookOut
+    from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.nad import NadFacts
     from pytest_kvlatency.kube.owner import OwnerReference
-    from pytest_kvlatency.kube.vmi import VmiHandle, Vmis
-    from pytest_kvlatency.model import Check, NadRef
+    from pytest_kvlatency.kube.state import VmiHandle, VmiState
+    from pytest_kvlatency.kube.vmi import Vmis
+    from pytest_kvlatency.model import Check, GuestSpec, NadRef
     from pytest_kvlatency.plan import VmiKey
-    from pytest_kvlatency.settings import Settings
 
+PAIR_LABEL = "pytest-kvlatency/pair"
 MAC_ATTEMPTS = 5
+ADDRESS_ATTEMPTS = 5
+CLEANUP_SECONDS = 60.0
+EVIDENCE_SECONDS = 5.0
+# The deadline does not run in users' own tests, the guest's watchdog does: an hour for those.
+WATCHDOG_EXTRA_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """What every VMI of the run has in common."""
+
+    run_id: str
+    namespace: str
+    owner: OwnerReference | None
+    image_pull_secret: str | None
+    tolerations: tuple[Mapping[str, Any], ...]
+    keeps: bool
+    profiles: Mapping[str, GuestProfile]
+    change_manifest: Callable[[dict[str, Any], Check], None]
+
+
+class Provisioner:
+    """Makes guests. Thread-safe: several are brought up at the same time."""
+
+    def __init__(
+        self,
+        *,
+        client: KubeClient,
+        vmis: Vmis,
+        leftovers: Leftovers,
+        look_out: LookOut,
+        blueprint: Blueprint,
+        checks: Sequence[Check],
+        artifacts: Artifacts,
+    ) -> None:
+        self._client = client
+        self._vmis = vmis
+        self._leftovers = leftovers
+        self._look_out = look_out
+        self._blueprint = blueprint
+        self._artifacts = artifacts
+        self._guests = len({key for check in checks for key in vmi_keys(check)})
+        self._lock = threading.Lock()
+        self._nads: dict[tuple[NadRef, GuestSpec], Future[NadFacts]] = {}
+        self._addresses: dict[str | None, AddressPlan] = {}
+
+    def bring_up(
+        self, key: VmiKey, check: Check, deadline: Deadline, say: Callable[[str], None]
+    ) -> ReadyGuest:
+        """Make the guest of ``key`` ready. A VMI that does not become ready is deleted, unless it may be kept.
+
+        Raises ``KvLatencyError`` with the cause.
+        """
+        say("reading the network")
+        profile = profile_named(key.guest.profile, self._blueprint.profiles)
+        nad = self._nad(key.nad, key.guest, deadline)
+        addresses = self._address_plan(key.guest)
+        wanted = None if nad.address_mode == "dhcp" else addresses.take()
+        watch = Stopwatch()
+        say("creating")
+        handle, mac = self._create(key, check, profile, nad, wanted, deadline)
+        create_seconds = watch.lap()
+        shell = self._shell(handle, profile)
+        try:
+            state = self._look_out.wait_running(handle, deadline, lambda phase: say(phase or "waiting"))
+            running_seconds = watch.lap()
+            _check_node(key, handle, state)
+            say("booting and logging in")
+            shell.login(deadline)
+            write_watchdog(shell, self._watchdog_seconds(deadline), deadline=deadline)
+            login_seconds = watch.lap()
+            say("settling its address")
+            address = self._settle(shell, state.mac or mac, wanted, addresses, deadline)
+        except KvLatencyError as error:
+            self._give_up(handle, shell, error)
+            raise
+        return ReadyGuest(
+            key=key,
+            handle=handle,
+            profile=profile,
+            nad=nad,
+            shell=shell,
+            address=address,
+            node=state.node or "",
+            software_emulation=state.software_emulation,
+            create_seconds=create_seconds,
+            running_seconds=running_seconds,
+            login_seconds=login_seconds,
+            notes=list(nad.warnings),
+        )
+
+    def _nad(self, ref: NadRef, guest: GuestSpec, deadline: Deadline) -> NadFacts:
+        """Read a NAD once, before the first of its VMIs is created."""
+        with self._lock:
+            future = self._nads.get((ref, guest))
+            is_first = future is None
+            if future is None:
+                future = self._nads[ref, guest] = Future()
+        if is_first:
+            try:
+                subnet = guest.subnet
+                facts = read_nad(
+                    self._client,
+                    ref,
+                    binding=guest.binding,
+                    subnet_is_ipv6=subnet is not None and ip_network(subnet).version == 6,
+                    deadline=deadline,
+                )
+            except BaseException as error:
+                with self._lock:
+                    # A rerun asks again.
+                    del self._nads[ref, guest]
+                future.set_exception(error)
+                raise
+            future.set_result(facts)
+        return future.result()
+
+    def _address_plan(self, guest: GuestSpec) -> AddressPlan:
+        with self._lock:
+            known = self._addresses.get(guest.subnet)
+            if known is None:
+                known = self._addresses[guest.subnet] = AddressPlan(
+                    run_id=self._blueprint.run_id,
+                    guests=max(2, self._guests),
+                    subnet=None if guest.subnet is None else ip_network(guest.subnet),
+                )
+            return known
+
+    def _create(
+        self,
+        key: VmiKey,
+        check: Check,
+        profile: GuestProfile,
+        nad: NadFacts,
+        wanted: Interface | None,
+        deadline: Deadline,
+    ) -> tuple[VmiHandle, str]:
+        """Create the VMI, with another MAC when the first is refused; the handle and the MAC asked for."""
+        refused = ""
+        for _ in range(MAC_ATTEMPTS):
+            mac = fresh_mac()
+            request = self._request(key, profile, nad, wanted, mac, deadline)
+            try:
+                with self._leftovers.creating(deadline):
+                    return self._vmis.create(request, deadline, change=self._changer(check)), mac
+            except MacRefused as error:
+                refused = error.reason
+        raise ProvisionError(f"{refused} ({MAC_ATTEMPTS} random MACs were refused)")
+
+    def _changer(self, check: Check) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        def change(manifest: dict[str, Any]) -> dict[str, Any]:
+            self._blueprint.change_manifest(manifest, check)
+            return manifest
+
+        return change
+
+    def _request(
+        self,
+        key: VmiKey,
+        profile: GuestProfile,
+        nad: NadFacts,
+        wanted: Interface | None,
+        mac: str,
+        deadline: Deadline,
+    ) -> VmiRequest:
+        blueprint = self._blueprint
+        seconds = self._watchdog_seconds(deadline)
+        expires = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+        side = "target" if key.slot in ("target", "twin") else "source"
+        return VmiRequest(
+            name=fresh_name(f"latency-check-{side}" if key.is_auto else "latency-check"),
+            namespace=blueprint.namespace,
+            nad=key.nad,
+            binding=nad.binding,
+            mac=mac,
+            image=key.guest.image or profile.image,
+            memory=profile.memory,
+            network_data=network_data(mac, None if wanted is None else str(wanted)),
+            user_data=user_data(profile.user_data),
+            run_id=blueprint.run_id,
+            node=key.node,
+            anti_affinity_label=(PAIR_LABEL, _pair_label(key, blueprint.run_id)) if key.is_auto else None,
+            image_pull_secret=blueprint.image_pull_secret,
+            tolerations=blueprint.tolerations,
+            owner=blueprint.owner,
+            expires_at=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+
+    def _shell(self, handle: VmiHandle, profile: GuestProfile) -> Shell:
+        def probe() -> VmiState | None:
+            return self._vmis.get_state(handle, Deadline(EVIDENCE_SECONDS * 6, stop=self._client.stop))
+
+        def connect(deadline: Deadline) -> Transport:
+            return open_console(
+                lambda: self._client.console_endpoint(handle.namespace, handle.name), probe, deadline
+            )
+
+        return Shell(connect, profile.login, name=str(handle), probe=probe)
+
+    def _settle(
+        self,
+        shell: Shell,
+        mac: str,
+        wanted: Interface | None,
+        addresses: AddressPlan,
+        deadline: Deadline,
+    ) -> GuestAddress:
+        """See the address in the guest; one that a stranger answers for is replaced by another."""
+        notes: list[str] = []
+        for _ in range(ADDRESS_ATTEMPTS):
+            try:
+                address = settle(shell, mac, wanted, deadline=deadline)
+            except Taken as error:
+                notes.append(f"{error.address} was in use by a stranger: another address was taken")
+                wanted = addresses.take()
+            else:
+                return replace(address, notes=(*notes, *address.notes))
+        raise GuestError(
+            f"{ADDRESS_ATTEMPTS} addresses in {addresses.network} were in use by somebody else",
+            hint="give a network that nobody uses there: --kv-subnet CIDR",
+        )
+
+    def _watchdog_seconds(self, deadline: Deadline) -> float:
+        return deadline.seconds + CLEANUP_SECONDS + WATCHDOG_EXTRA_SECONDS
+
+    def _give_up(self, handle: VmiHandle, shell: Shell, error: KvLatencyError) -> None:
+        """Keep what tells why, and delete the VMI unless it is to be looked at."""
+        error.transcript = error.transcript or shell.transcript_end
+        if self._artifacts.directory is not None:
+            evidence = self._leftovers.evidence(handle, Deadline(EVIDENCE_SECONDS))
+            self._artifacts.keep(handle.name, evidence=evidence, transcript=shell.transcript)
+        shell.close()
+        if self._blueprint.keeps:
+            self._leftovers.keep([handle])
+        else:
+            self._leftovers.delete([handle], Deadline(CLEANUP_SECONDS))
+
+
+def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
+    """What counts is where the VMI really is."""
+    if key.node is not None and state.node != key.node:
+        raise ProvisionError(f"VMI {handle} was to run on {key.node}, and runs on {state.node}")
+
+
+def _pair_label(key: VmiKey, run_id: str) -> str:
+    """One value for both guests of one pair: two NADs' pairs need two nodes, not four."""
+    words = f"{key.nad}|{key.guest}"
+    return f"{run_id}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"

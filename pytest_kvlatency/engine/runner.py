@@ -19,11 +19,11 @@ from pytest_kvlatency.plan import vmi_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.measuring import Measurer
     from pytest_kvlatency.engine.provision import Provisioner
-    from pytest_kvlatency.kube.evidence import Evidence
     from pytest_kvlatency.model import Check, PingParameters
     from pytest_kvlatency.plan import VmiKey
 
@@ -47,11 +47,18 @@ class Engine:
     """
 
     def __init__(
-        self, *, provisioner: Provisioner, measurer: Measurer, leftovers: Leftovers, deadline: Deadline
+        self,
+        *,
+        provisioner: Provisioner,
+        measurer: Measurer,
+        leftovers: Leftovers,
+        artifacts: Artifacts,
+        deadline: Deadline,
     ) -> None:
         self._provisioner = provisioner
         self._measurer = measurer
         self._leftovers = leftovers
+        self._artifacts = artifacts
         self._deadline = deadline
         self._lock = threading.Lock()
         # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
@@ -122,14 +129,15 @@ class Engine:
         names = ", ".join(str(handle) for handle in self._leftovers.outstanding)
         return f"these VMIs may still exist: {names}" if names else "no VMI is left"
 
-    def evidence_of(self, measurement: Measurement) -> dict[str, Evidence]:
-        """What can be collected of a measurement's VMIs, by name, for artifacts."""
-        names = {end.vmi_name for end in (measurement.source, measurement.target) if end is not None}
-        found = {}
-        for handle in (*self._leftovers.outstanding, *self._leftovers.kept):
-            if handle.name in names:
-                found[handle.name] = self._leftovers.evidence(handle, Deadline(EVIDENCE_SECONDS))
-        return found
+    def save_evidence(self, check: Check) -> None:
+        """Write the artifacts of a check's guests that are up; those that never came up have been seen to."""
+        if self._artifacts.directory is None:
+            return
+        with self._lock:
+            guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
+        for guest in guests:
+            evidence = self._leftovers.evidence(guest.handle, Deadline(EVIDENCE_SECONDS))
+            self._artifacts.keep(guest.handle.name, evidence=evidence, transcript=guest.shell.transcript)
 
     @property
     def activity(self) -> str:

@@ -50,7 +50,9 @@ class LookOut:
         self._step = FIRST_STEP_SECONDS
         self._thread: threading.Thread | None = None
 
-    def wait_running(self, handle: VmiHandle, deadline: Deadline, on_phase: Callable[[str], None]) -> VmiState:
+    def wait_running(
+        self, handle: VmiHandle, deadline: Deadline, on_phase: Callable[[str], None]
+    ) -> VmiState:
         """Wait until the VMI runs. ``on_phase`` is told each new phase.
 
         Raises ``ProvisionError`` as soon as a cause is certain, and ``CheckupTimeoutError`` that says where it stood.

@@ -1,0 +1,69 @@
+"""Puts the engine together: who creates, who looks out, who measures, who cleans up."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.engine.leftovers import Leftovers
+from pytest_kvlatency.engine.measuring import Measurer
+from pytest_kvlatency.engine.provision import Blueprint, Provisioner
+from pytest_kvlatency.engine.runner import Engine
+from pytest_kvlatency.engine.watching import LookOut
+from pytest_kvlatency.kube.owner import owner_from_environment
+from pytest_kvlatency.kube.vmi import Vmis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_kvlatency.artifacts import Artifacts
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.guest.profiles import GuestProfile
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.model import Check
+    from pytest_kvlatency.settings import Settings
+
+
+def assemble(
+    *,
+    client: KubeClient,
+    namespace: str,
+    settings: Settings,
+    checks: Sequence[Check],
+    deadline: Deadline,
+    profiles: Mapping[str, GuestProfile],
+    change_manifest: Callable[[dict[str, Any], Check], None],
+    artifacts: Artifacts,
+) -> Engine:
+    """Make the engine of a run over ``checks``, each with its NAD's namespace."""
+    vmis = Vmis(client)
+    leftovers = Leftovers(vmis)
+    blueprint = Blueprint(
+        run_id=secrets.token_hex(4),
+        namespace=namespace,
+        owner=owner_from_environment(os.environ, pod_namespace=client.pod_namespace, vmi_namespace=namespace),
+        image_pull_secret=settings.image_pull_secret,
+        tolerations=tuple(one.to_dict() for one in settings.tolerations),
+        keeps=settings.keep != "never",
+        profiles=profiles,
+        change_manifest=change_manifest,
+    )
+    provisioner = Provisioner(
+        client=client,
+        vmis=vmis,
+        leftovers=leftovers,
+        look_out=LookOut(client, vmis),
+        blueprint=blueprint,
+        checks=checks,
+        artifacts=artifacts,
+    )
+    engine = Engine(
+        provisioner=provisioner,
+        measurer=Measurer(vmis),
+        leftovers=leftovers,
+        artifacts=artifacts,
+        deadline=deadline,
+    )
+    engine.plan(checks)
+    return engine
