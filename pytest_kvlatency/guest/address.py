@@ -175,7 +175,8 @@ def _is_duplicate(shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface,
 
 def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
     """Wait for the address that DHCP gives. An idle guest is made to ask after 5 s."""
-    started, pause, notes = time.monotonic(), _FIRST_PAUSE, []
+    started, pause = time.monotonic(), _FIRST_PAUSE
+    notes: list[str] = []
     while True:
         view = _look(shell, mac, deadline)
         leased = [one for one in view.addresses if one.value.version == 4 and not one.is_link_local]
