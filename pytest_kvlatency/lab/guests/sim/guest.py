@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from ipaddress import IPv6Interface
 from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError, datasource_wait_seconds
-from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, confine, dhcp
+from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, confine, wiring
 from pytest_kvlatency.lab.guests.sim.clock import Clock
 from pytest_kvlatency.lab.guests.sim.login import Login
 from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
-from pytest_kvlatency.lab.guests.sim.network import Interface, Stack
+from pytest_kvlatency.lab.guests.sim.network import Stack
 from pytest_kvlatency.lab.guests.sim.noise import Noise
 from pytest_kvlatency.lab.guests.sim.shell import ShellProcess
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.guests.base import GuestRequest
     from pytest_kvlatency.lab.guests.sim.calls import PipeCall
-    from pytest_kvlatency.lab.guests.sim.cloudinit import InterfaceConfig
     from pytest_kvlatency.lab.guests.sim.host import Host
     from pytest_kvlatency.lab.spec import FaultSpec
 
@@ -31,13 +29,6 @@ SERIAL_LOG_BYTES = 256 * 1024
 _SHUTDOWN_SECONDS = 0.2
 
 _Phase = Literal["off", "boot", "login", "shell", "down", "over"]
-
-
-def _link_local(mac: str) -> IPv6Interface:
-    """The address that the kernel makes of a MAC (EUI-64)."""
-    octets = [int(octet, 16) for octet in mac.split(":")]
-    host = bytes([octets[0] ^ 2, octets[1], octets[2], 0xFF, 0xFE, *octets[3:]])
-    return IPv6Interface((b"\xfe\x80" + bytes(6) + host, 64))
 
 
 class SimGuest:
@@ -65,7 +56,7 @@ class SimGuest:
         self._stack = Stack(
             networks=host.networks,
             node=request.node,
-            interfaces=self._interfaces(),
+            interfaces=wiring.interfaces(request.nics, changed=self._fault("mac-changed") is not None),
             taken=self._fault("address-taken"),
         )
 
@@ -320,30 +311,10 @@ class SimGuest:
 
     # The network.
 
-    def _interfaces(self) -> list[Interface]:
-        changed = self._fault("mac-changed")
-        interfaces = []
-        for number, nic in enumerate(self._request.nics):
-            mac = nic.mac.lower()
-            if changed is not None:
-                # A locally administered MAC, as an SR-IOV VF without a configured one gets.
-                mac = "06" + mac[2:-1] + format(int(mac[-1], 16) ^ 1, "x")
-            interfaces.append(
-                Interface(
-                    name=f"eth{number}",
-                    mac=mac,
-                    vmi_mac=nic.mac.lower(),
-                    network=nic.network,
-                    mtu=nic.mtu,
-                    lease=nic.lease,
-                )
-            )
-        return interfaces
-
     def _configure_network(self) -> None:
         assert self._machine is not None  # noqa: S101 - set by _boot
         for interface in self._stack.interfaces:
-            self._stack.configure(interface, _link_local(interface.mac), self._machine.clock.now())
+            self._stack.configure(interface, wiring.link_local(interface.mac), self._machine.clock.now())
         if self._fault("no-cloud-init") is not None or not self._request.network_data.strip():
             return
         if wait_seconds := datasource_wait_seconds(self._request):
@@ -352,31 +323,10 @@ class SimGuest:
             self._apply_network_data()
 
     def _apply_network_data(self) -> None:
-        configs, complaint = cloudinit.parse_network_data(self._request.network_data)
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        complaint = wiring.apply_network_data(self._machine, self._request.network_data)
         if complaint is not None:
             self._emit(f"cloud-init[402]: {complaint}\r\n")
-        for config in configs:
-            self._apply(config)
-
-    def _apply(self, config: InterfaceConfig) -> None:
-        assert self._machine is not None  # noqa: S101 - set by _boot
-        now = self._machine.clock.now()
-        for interface in self._stack.interfaces:
-            if config.mac is not None and config.mac != interface.mac:
-                continue
-            if config.mac is None and config.name != interface.name:
-                continue
-            if config.set_name is not None and all(
-                other.name != config.set_name for other in self._stack.interfaces
-            ):
-                interface.name = config.set_name
-            if config.mtu is not None:
-                interface.mtu = config.mtu
-            for value in config.addresses:
-                self._stack.configure(interface, value, now)
-            lease = dhcp.lease(self._machine, interface) if config.dhcp4 else None
-            if lease is not None:
-                self._stack.configure(interface, lease, now)
 
     # The console.
 
