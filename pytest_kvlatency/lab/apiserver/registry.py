@@ -106,6 +106,10 @@ class Registry:
         if resource.plural not in _UNVERSIONED:
             meta["generation"] = 1
         obj = self._defaulted(resource, {**body, "metadata": meta})
+        if resource is resources.VMIS:
+            # KubeVirt's webhook: whatever the client says of the status, a VMI begins as Pending.
+            stamp = {"phase": "Pending", "phaseTransitionTimestamp": self.now()}
+            obj["status"] = {"phase": "Pending", "phaseTransitionTimestamps": [stamp]}
         validate(resource, obj)
         if self.store.get(resource, meta.get("namespace", ""), meta["name"]) is not None:
             raise errors.already_exists(resource.plural, resource.group, meta["name"])
