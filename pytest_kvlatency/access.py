@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import ConfigError
 
@@ -17,21 +17,24 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMapRef
     from pytest_kvlatency.lab.process import LabProcess
-    from pytest_kvlatency.progress import Progress
     from pytest_kvlatency.settings import Settings
 
 LAB_START_SECONDS = 60.0
 
 
 class Access:
-    """Opens, once and when first needed, what the run needs to reach its cluster."""
+    """Opens, once and when first needed, what the run needs to reach its cluster.
 
-    def __init__(self, *, stop: Stop, progress: Progress) -> None:
+    ``doing`` says what it is waiting for; ``lab_line`` with which guests the lab runs, empty without a lab.
+    """
+
+    def __init__(self, *, stop: Stop) -> None:
         self._stop = stop
-        self._progress = progress
         self._client: KubeClient | None = None
         self._lab: LabProcess | None = None
         self._lab_directory: Path | None = None
+        self.lab_line = ""
+        self.doing = "kvlatency: waiting for the cluster"
 
     def client(self, settings: Settings) -> KubeClient:
         """Connect: start the lab if one is asked for, and load the configuration. Raises ``KvLatencyError``."""
@@ -66,14 +69,19 @@ class Access:
         from pytest_kvlatency.lab.process import LabProcess, LabStartError
 
         self._lab_directory = Path(tempfile.mkdtemp(prefix="kvlatency-lab-"))
-        self._progress.show(f"kvlatency: starting the lab ({spec})")
+        self.doing = f"kvlatency: starting the lab ({spec})"
         try:
             self._lab = LabProcess.start(spec, self._lab_directory, LAB_START_SECONDS)
         except LabStartError as error:
-            raise ConfigError(f"the lab did not start: {error}") from error
-        finally:
-            self._progress.clear()
+            raise ConfigError(str(error)) from error
+        self.lab_line = _lab_line(self._lab.info)
         return self._lab.kubeconfig
+
+
+def _lab_line(info: Mapping[str, Any]) -> str:
+    """With which guests the lab runs; and, where real ones were only not to be had, why."""
+    why = " ".join(str(info.get("reason_not_qemu") or "").split())
+    return f"lab: {info['description']}" + (f", because {why}" if why else "")
 
 
 def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigMapRef:

@@ -17,8 +17,8 @@ class Progress:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
+        # Looked up when needed: while plugins are configured, the terminal's own is not there yet.
+        self._plugins = config.pluginmanager
         self._quiet = config.get_verbosity() < 0
         self._last = ""
         self._shown = 0
@@ -38,11 +38,17 @@ class Progress:
         self._write("")
         self._shown = 0
 
+    @property
+    def _reporter(self) -> TerminalReporter | None:
+        reporter: TerminalReporter | None = self._plugins.get_plugin("terminalreporter")
+        return reporter
+
     def _write(self, text: str) -> None:
-        if self._capture is None:
+        capture = self._plugins.get_plugin("capturemanager")
+        if capture is None:
             self._write_now(text)
             return
-        with self._capture.global_and_fixture_disabled():
+        with capture.global_and_fixture_disabled():
             self._write_now(text)
 
     def _write_now(self, text: str) -> None:

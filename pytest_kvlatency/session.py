@@ -63,7 +63,7 @@ class Checkup:
         self.deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
         self._layers = options.layers(config)
         self._settings = resolve(self._layers, complete=False)
-        self._access = Access(stop=self.stop, progress=self.progress)
+        self._access = Access(stop=self.stop)
         self._session: pytest.Session | None = None
         self._configmap: ConfigMapReport | None = None
         self._configmap_is_read = self._settings.configmap is None
@@ -204,7 +204,7 @@ class Checkup:
             try:
                 with ThreadPoolExecutor(1, "kvlatency-begin") as thread:
                     self._engine = self.waiter.wait(
-                        thread.submit(self._open), deadline=self.deadline, text=lambda: "the cluster"
+                        thread.submit(self._open), deadline=self.deadline, text=lambda: self._access.doing
                     )
             except InterruptedRunError:
                 raise
@@ -349,6 +349,8 @@ class Checkup:
         document = self.reporting.document
         if document is not None and document["measurements"]:
             terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
+            if self._access.lab_line:
+                terminal.write_line(printable(self._access.lab_line))
         for failure in dict.fromkeys(self.reporting.failures):
             if failure in self._said:
                 continue
