@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.lab import helptext
 from pytest_kvlatency.lab.specfile import LabSpecError, parse_spec
 
 if TYPE_CHECKING:
@@ -29,29 +30,48 @@ READY: Final = "kubeconfig: "
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line; return its exit status: 0, or 2 for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="python -m pytest_kvlatency.lab", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="run a lab in the foreground until Ctrl-C")
-    up.add_argument(
-        "spec", nargs="?", default="auto", help="auto (default), sim, qemu, or a lab file (*.yaml)"
-    )
-    up.add_argument("--dir", help="directory for kubeconfig, audit.jsonl and the like (default: a new one)")
-    up.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)
-    setup = commands.add_parser("setup", add_help=False, help="install what QEMU guests need")
-    setup.add_argument("rest", nargs=argparse.REMAINDER)
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         return _fail(f"the lab needs {', '.join(missing)}: pip install 'pytest-kvlatency[lab]'")
     if options.command == "setup":
         from pytest_kvlatency.lab.guests.qemu.setup import main as setup_main  # noqa: PLC0415
 
-        return setup_main(options.rest)
+        return setup_main([])
     try:
         spec = parse_spec(options.spec)
     except LabSpecError as error:
         return _fail(str(error))
     return _up(spec, options.dir, die_with_parent=options.die_with_parent)
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog=helptext.COMMAND,
+        description=helptext.ABOUT,
+        epilog=helptext.EXAMPLES,
+        formatter_class=form,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|setup")
+    up = commands.add_parser(
+        "up",
+        help="run a lab in the foreground until Ctrl-C",
+        description=helptext.UP,
+        epilog=helptext.up_epilog(),
+        formatter_class=form,
+        allow_abbrev=False,
+    )
+    up.add_argument(
+        "spec", nargs="?", default="auto", help="auto (default), sim, qemu, or a lab file (*.yaml)"
+    )
+    up.add_argument("--dir", help="directory for kubeconfig, audit.jsonl and the like (default: a new one)")
+    up.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)
+    commands.add_parser(
+        "setup", help="install what QEMU guests need", description=helptext.SETUP, formatter_class=form
+    )
+    return parser
 
 
 def _fail(text: str) -> int:

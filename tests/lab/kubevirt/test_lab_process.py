@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kvlatency.lab.faults import FAULTS
 from pytest_kvlatency.lab.process import LabProcess, LabStartError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,6 +52,7 @@ def test_start_and_stop(tmp_path):
     try:
         assert lab.kubeconfig.is_file()
         assert lab.info["guests"] == "sim"
+        assert lab.headline == "simulated guests"
         assert lab.info["kubeconfig"] == str(lab.kubeconfig)
         assert "kubeconfig: " in lab.output
         assert lab.running
@@ -141,6 +143,37 @@ def test_what_the_user_can_mend_is_told_without_a_traceback(arguments, text):
     assert done.returncode == 2
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--help"], ["kubectl", "export KUBECONFIG", "up|setup"]),
+        (["up", "--help"], ["DIR/kubeconfig", "default/blue-network", *FAULTS]),
+        (["setup", "--help"], ["Debian and Ubuntu", "QEMU"]),
+    ],
+)
+def test_help_tells_all_there_is(arguments, words):
+    done = subprocess.run(
+        [*UP[:-1], *arguments], check=False, capture_output=True, text=True, timeout=SECONDS, env=ENVIRONMENT
+    )
+    assert done.returncode == 0
+    assert [word for word in words if word not in done.stdout] == []
+
+
+def test_without_qemu_the_lab_says_why_and_how_to_get_it(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import shutil\n"
+        "real = shutil.which\n"
+        "shutil.which = lambda name, *more, **named: None if 'qemu' in name else real(name, *more, **named)\n"
+    )
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    with subprocess.Popen(UP, stdout=subprocess.PIPE, text=True, env=environment) as lab:
+        assert lab.stdout is not None
+        line = lab.stdout.readline()
+        lab.terminate()
+    assert line.startswith("guests: simulated guests (not QEMU: real guests need ")
+    assert "with: python -m pytest_kvlatency.lab setup" in line
 
 
 def test_a_missing_extra_is_named(tmp_path):

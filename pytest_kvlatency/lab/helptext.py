@@ -1,0 +1,66 @@
+"""What ``--help`` of the lab's command line tells beyond its arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.lab.faults import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND: Final = "python -m pytest_kvlatency.lab"
+ABOUT: Final = """\
+A KubeVirt-compatible endpoint on this machine, for people with no cluster at hand:
+pytest-kvlatency, kubectl, virtctl console and other checkups can talk to it.
+"""
+EXAMPLES: Final = f"""\
+examples:
+  {COMMAND} up                # real guests where QEMU can be used, else simulated ones
+  {COMMAND} up sim --dir lab  # then: export KUBECONFIG=$PWD/lab/kubeconfig
+  {COMMAND} up lab.yaml       # nodes, networks, links and faults as the file says
+  {COMMAND} setup             # what real guests need, on Debian and Ubuntu
+
+A test run starts a lab of its own with pytest's option --kv-lab[=SPEC].
+"""
+UP: Final = """\
+Runs a lab until Ctrl-C. It prints what its guests are, and the path of an
+administrator's kubeconfig: DIR/kubeconfig. Without --dir, DIR is a new temporary
+directory, which is removed at the end.
+"""
+LAB_FILE: Final = """\
+a lab file:
+  guests: sim                             # or qemu, or auto
+  nodes: [worker1, worker2, worker3]      # or a number
+  networks:
+    default/blue-network: {latency: 200us, jitter: 20us, loss: 0%}
+  links:
+    - {between: [worker1, worker3], latency: 12ms}
+  faults:
+    - {fault: console-drop, node: worker2, after: 2s, times: 1}
+"""
+SETUP: Final = """\
+Installs QEMU, a static BusyBox and a kernel for guests from the distribution's
+packages (Debian and Ubuntu; as root, or with sudo). What is there already stays.
+On other systems it says what is needed.
+"""
+_FAULT_KEYS: Final = """\
+Each fault takes node, network and vmi (a pattern of names), which narrow it,
+and after and times; some take keys of their own:
+"""
+
+
+def up_epilog() -> str:
+    """Return a lab file to start from, and each fault with what it does."""
+    return "\n".join([LAB_FILE, "faults:", *_indented(_FAULT_KEYS), *_faults()])
+
+
+def _indented(text: str) -> Iterator[str]:
+    return (f"  {line}" for line in text.splitlines())
+
+
+def _faults() -> Iterator[str]:
+    for name, fault in FAULTS.items():
+        yield f"  {name:<20}{fault.help}"
+        for key, text in fault.parameters:
+            yield f"  {'':<22}{key}: {text}"
