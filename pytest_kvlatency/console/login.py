@@ -21,7 +21,7 @@ _SETTLE_SECONDS: Final = 0.03
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
 _ANSWER_SECONDS: Final = 1.5
-_INTERRUPT_SECONDS: Final = 5.0
+_INTERRUPT_SECONDS: Final = 4.0
 _MAX_REFUSALS: Final = 3
 _KEPT: Final = 4096
 # One word at most before it: "Last failed login:" is a message, not a prompt.
@@ -53,6 +53,7 @@ class Login:
         self._spawn = spawn
         self._profile = profile
         self._name = name
+        self.has_seen_shell = False
         self._seen = ""
         self._refusals = 0
         self._is_answering = False
@@ -68,14 +69,12 @@ class Login:
         self._refusals = 0
         self._is_answering = False
         interrupt_after = _INTERRUPT_SECONDS
-        quiet_since = time.monotonic()
+        quiet_since, last_answer = time.monotonic(), ""
         if known_session:
             self._type("\x03")
         self._type("\n")
         while True:
-            heard = self._listen(limit, SLICE_SECONDS)
-            if heard.strip():
-                quiet_since = time.monotonic()
+            self._listen(limit, SLICE_SECONDS)
             self._count_refusals()
             kind = self._prompt(limit)
             if kind == "login":
@@ -87,12 +86,18 @@ class Login:
                 if self._profile.password is None:
                     self._refuse("it asks for a password, and the profile has none")
             elif kind == "shell":
+                self.has_seen_shell = True
                 if self._answers(limit):
                     return
                 self._type("\x03\n")
-            elif self._is_idle(self._pause):
+            elif self._is_idle(self._pause) or (
+                self._is_idle(_FIRST_PAUSE) and time.monotonic() - quiet_since >= interrupt_after
+            ):
+                if self._seen.strip() and self._seen.strip() != last_answer:
+                    quiet_since, last_answer = time.monotonic(), self._seen.strip()
                 if time.monotonic() - quiet_since >= interrupt_after:
-                    # Enter brought nothing for long: a command of an earlier session is likely running.
+                    # Enter brought nothing new for long: a command of an earlier session is likely running. During
+                    # a boot ^C hits nobody, for what boots has no controlling terminal.
                     self._type("\x03")
                     interrupt_after *= 2
                     quiet_since = time.monotonic()
@@ -106,8 +111,8 @@ class Login:
     def _listen(self, limit: Deadline, seconds: float) -> str:
         try:
             limit.check(f"the login on VMI {self._name}")
-        except CheckupTimeoutError as error:
-            raise self._silent_or_stuck(limit) from error
+        except CheckupTimeoutError:
+            raise self._silent_or_stuck(limit) from None
         text = self._spawn.receive(min(seconds, limit.remaining()))
         if text:
             self._heard_at = time.monotonic()

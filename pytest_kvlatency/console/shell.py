@@ -173,8 +173,10 @@ class Shell:
             self._spawn.attach(self._connect(deadline))
         self._is_ready = False
         dialogue = Login(self._spawn, self.profile, self.name)
-        dialogue.run(deadline.limit(self.profile.login_seconds), known_session=self._has_session)
-        self._has_session = True
+        try:
+            dialogue.run(deadline.limit(self.profile.login_seconds), known_session=self._has_session)
+        finally:
+            self._has_session = self._has_session or dialogue.has_seen_shell
         self._spawn.is_dirty = False
         self._is_ready = True
         self._used_at = time.monotonic()

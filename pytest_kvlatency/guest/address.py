@@ -133,7 +133,8 @@ def _await(
     until, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while True:
         view = _look(shell, mac, deadline)
-        if (view.has(wanted) and view.link.is_up) or time.monotonic() >= until:
+        # cloud-init matches by MAC: where that was changed there is nothing to wait for.
+        if (view.has(wanted) and view.link.is_up) or view.notes or time.monotonic() >= until:
             return view
         deadline.pause(pause, f"cloud-init to configure {wanted} on VMI {shell.name}")
         pause = min(pause * 2, _LONGEST_PAUSE)

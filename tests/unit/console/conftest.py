@@ -1,0 +1,47 @@
+import shutil
+
+import pytest
+from consolefakes import PtyGuest, State
+
+from pytest_kvlatency.console.shell import LoginProfile, Shell
+from pytest_kvlatency.deadline import Deadline
+
+# What ends as an interactive shell starts again, as under a getty that logs in by itself.
+RESPAWN = "trap : INT; while :; do {}; done"
+SHELLS = {"dash": "dash -i", "bash": "bash --norc --noprofile -i", "busybox": "busybox sh -i"}
+
+
+@pytest.fixture
+def make_guest(tmp_path):
+    guests = []
+
+    def make(command="dash -i", **options):
+        if shutil.which(command.split()[0]) is None:
+            pytest.skip(f"{command.split()[0]} is not installed")
+        guests.append(PtyGuest(["sh", "-c", RESPAWN.format(command)], **options))
+        return guests[-1]
+
+    yield make
+    for guest in guests:
+        guest.stop()
+
+
+@pytest.fixture
+def make_shell():
+    def make(connect, *, user="root", password=None, login_seconds=20.0, probe=State, become_root="true "):
+        # `true` keeps what needs root from touching the machine that runs the tests.
+        profile = LoginProfile(
+            user=user, password=password, become_root=become_root, login_seconds=login_seconds
+        )
+        return Shell(connect, profile, name="default/guest", probe=probe)
+
+    return make
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request, make_guest, make_shell):
+    guest = make_guest(SHELLS[request.param])
+    made = make_shell(guest.connect)
+    made.login(Deadline(20))
+    made.guest = guest
+    return made

@@ -1,0 +1,149 @@
+"""Consoles for the tests: a real shell on a pseudo-terminal, and a scripted guest. Both speak a transport's language."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from dataclasses import dataclass
+
+from pytest_kvlatency.console.outcomes import ConnectionLost
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    phase: str = "Running"
+    uid: str = "uid-1"
+    deleting: bool = False
+    node: str | None = "worker1"
+
+
+class PtyGuest:
+    """A guest whose console is a pseudo-terminal with ``argv`` behind it; it outlives its connections."""
+
+    def __init__(self, argv, env=None, columns=80):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.process = subprocess.Popen(
+            ["setsid", "-c", *argv],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={"PATH": os.environ["PATH"], "TERM": "vt102", "HOME": "/tmp", **(env or {})},
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.connection = None
+
+    def connect(self, *_):
+        if self.connection is not None:
+            self.connection.is_open = False
+        self.connection = PtyTransport(self)
+        return self.connection
+
+    def stop(self):
+        for pid in {self.process.pid}:
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        os.close(self.master)
+        self.process.wait(10)
+
+
+class PtyTransport:
+    def __init__(self, guest):
+        self.guest = guest
+        self.is_open = True
+
+    def read(self, timeout_seconds):
+        if not self.is_open:
+            raise ConnectionLost("gone")
+        ready, _, _ = select.select([self.guest.master], [], [], max(0.0, timeout_seconds))
+        if not ready:
+            return b""
+        try:
+            return os.read(self.guest.master, 4096)
+        except OSError as error:
+            raise ConnectionLost("gone") from error
+
+    def write(self, data):
+        if not self.is_open:
+            raise ConnectionLost("gone")
+        while data:
+            data = data[os.write(self.guest.master, data) :]
+
+    def close(self):
+        self.is_open = False
+
+
+class DroppingTransport(PtyTransport):
+    """Drops for good after so many bytes were read or written."""
+
+    def __init__(self, guest, *, after_read=None, after_written=None):
+        super().__init__(guest)
+        self.left_to_read = after_read
+        self.left_to_write = after_written
+
+    def read(self, timeout_seconds):
+        if self.left_to_read is None:
+            return super().read(timeout_seconds)
+        if self.left_to_read <= 0:
+            self.is_open = False
+        data = super().read(timeout_seconds)
+        kept = data[: self.left_to_read]
+        self.left_to_read -= len(kept)
+        return kept
+
+    def write(self, data):
+        if self.left_to_write is None:
+            return super().write(data)
+        kept = data[: self.left_to_write]
+        self.left_to_write -= len(kept)
+        super().write(kept)
+        if len(kept) < len(data):
+            self.is_open = False
+            raise ConnectionLost("gone")
+        return None
+
+
+class ScriptedTransport:
+    """A guest that answers typed lines by a function: ``answer(line) -> bytes``; ``banner`` comes first."""
+
+    def __init__(self, banner=b"", answer=lambda line: b"", *, echo=True):
+        self.output = bytearray(banner)
+        self.answer = answer
+        self.echo = echo
+        self.typed = []
+        self.pending = b""
+        self.is_open = True
+
+    def read(self, timeout_seconds):
+        if not self.is_open:
+            raise ConnectionLost("gone")
+        if not self.output:
+            time.sleep(min(timeout_seconds, 0.01))
+            return b""
+        data = bytes(self.output)
+        self.output.clear()
+        return data
+
+    def write(self, data):
+        if not self.is_open:
+            raise ConnectionLost("gone")
+        if self.echo:
+            self.output += data.replace(b"\n", b"\r\n")
+        self.pending += data.replace(b"\x03", b"")
+        while b"\n" in self.pending:
+            line, _, self.pending = self.pending.partition(b"\n")
+            self.typed.append(line.decode())
+            self.output += self.answer(line.decode())
+
+    def close(self):
+        self.is_open = False

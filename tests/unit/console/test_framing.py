@@ -1,0 +1,82 @@
+import re
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_kvlatency.console import framing
+
+SHELLS = (["sh", "-c"], ["bash", "-c"], ["busybox", "sh", "-c"])
+
+
+def typed(command, token="ab12"):
+    return "\n".join(framing.typed_lines(command, token)) + "\n"
+
+
+@given(st.text(max_size=2000))
+def test_E06_no_typed_line_is_too_long_for_a_terminal_or_holds_a_control_character(command):
+    for line in framing.typed_lines(command, "ab12"):
+        assert len(line) < 1000
+        assert re.fullmatch(r"[ -~]+", line)
+
+
+@given(st.text(max_size=300))
+def test_what_is_typed_never_reads_as_a_marker_even_when_it_comes_back(command):
+    echo = typed(command).replace("\n", "\r\n")
+    assert framing.find(echo, "ab12") is None
+
+
+@given(st.text(alphabet=st.characters(blacklist_characters="\x00", blacklist_categories=["Cs"]), max_size=60))
+def test_quoting_gives_any_text_back(text):
+    expected = text.rstrip("\n")
+    said = subprocess.run(
+        ["sh", "-c", f'x="$(printf {framing.quote(text)})"; printf %s "$x"'], capture_output=True, check=True
+    )
+    assert said.stdout.decode() == expected
+
+
+def frame(output="", token="ab12", status=0):
+    mark = f"__KV{token}"
+    return f"\r\n{mark} S\r\n{mark} S\r\n{output}\r\n{mark} E {status}\r\n{mark} E {status}\r\n"
+
+
+def test_output_and_status_come_from_one_match():
+    found = framing.find("noise" + frame("one\r\ntwo\r\n", status=7) + "# ", "ab12")
+    assert (found.output, found.exit_status, found.shell_ended) == ("one\ntwo\n", 7, False)
+
+
+@pytest.mark.parametrize("text", ["# ", "$ ", "login: ", "__KVffff E 0\r\n", "root@host:~# "])
+def test_E07_prompts_and_older_markers_in_the_output_end_nothing(text):
+    assert framing.find(frame(text + "\r\nmore"), "ab12").output == text.replace("\r", "") + "\nmore"
+    assert framing.find("__KVab12 S\r\n" + text, "ab12") is None
+
+
+@pytest.mark.parametrize("where", range(1, 14))
+def test_E12_a_kernel_message_that_tears_a_marker_leaves_its_twin(where):
+    whole = frame("out\r\n", status=3)
+    noise = "[   12.345678] clocksource: noise\r\n"
+    for marker in ("__KVab12 S\r\n", "__KVab12 E 3\r\n"):
+        at = whole.index(marker) + min(where, len(marker) - 3)
+        found = framing.find(whole[:at] + noise + whole[at:], "ab12")
+        assert found.exit_status == 3
+        assert "out" in found.output
+
+
+@pytest.mark.parametrize(
+    "dirty",
+    [
+        "\x1b[6nout",
+        "\x1b[1;31mo\x1b[0mut",
+        "\x1b]0;title\x07out",
+        "\x1b]3008;start=x\x1b\\out",
+        "\x1b[?2004lout",
+        "o\x08\x08ut".replace("\x08\x08", ""),
+    ],
+)
+def test_E06_terminal_sequences_are_no_output(dirty):
+    assert framing.clean(dirty) == "out"
+
+
+def test_lone_carriage_returns_are_line_ends():
+    assert framing.clean("10%\r20%\r\r\nend") == "10%\n20%\nend"

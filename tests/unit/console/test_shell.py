@@ -1,0 +1,178 @@
+"""The shell session against real shells on a pseudo-terminal."""
+
+import os
+
+import pexpect
+import pytest
+
+from pytest_kvlatency.console import detached
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, InterruptedRunError
+
+COMMANDS = {
+    "echo hi": ("hi", 0),
+    "false": ("", 1),
+    "exit_status() { return 42; }; exit_status": ("", 42),
+    """echo 'a"b' "c'd" '%s' \\\\ `echo x` $((1+2)) '!x'""": ("""a"b c'd %s \\ x 3 !x""", 0),
+    "printf 'no newline'": ("no newline", 0),
+    "for i in 1 2 3\ndo\n\techo line $i\ndone": ("line 1\nline 2\nline 3", 0),
+    "cat <<END\nhere is\na document\nEND\n": ("here is\na document", 0),
+    "echo one # a comment": ("one", 0),
+    "echo é €": ("é €", 0),
+    "echo " + "x" * 9000 + " | wc -c | tr -d ' '": ("9001", 0),
+    "seq 3 | while read i; do echo n$i; done": ("n1\nn2\nn3", 0),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_gives_its_output_and_status(shell, command):
+    result = shell.run(command, deadline=Deadline(20))
+    assert (result.output, result.exit_status) == COMMANDS[command]
+
+
+@pytest.mark.parametrize("command", ['echo "open', "(", "if", "echo $(", "case x"])
+def test_a_syntax_error_is_an_exit_status_and_hangs_nothing(shell, command):
+    assert shell.run(command, deadline=Deadline(20)).exit_status in {1, 2}
+    assert shell.run("echo on", deadline=Deadline(20)).output == "on"
+
+
+def test_directory_and_variables_last(shell, tmp_path):
+    shell.run(f"cd {tmp_path}; kept='a b'")
+    assert shell.run('pwd; echo "$kept"').output == f"{tmp_path}\na b"
+
+
+@pytest.mark.parametrize("command", ["cat", "read x; echo got=$x", "head -1"])
+def test_a_command_has_no_input_to_take_from_the_session(shell, command):
+    assert shell.run(command, timeout_seconds=10).output in {"", "got="}
+    assert shell.run("echo on").output == "on"
+
+
+def test_a_command_may_leave_a_background_job(shell):
+    assert shell.run("sleep 30 & echo started", timeout_seconds=10).output.endswith("started")
+    assert shell.run("kill %1 2>/dev/null; echo on").output.startswith("on")
+
+
+@pytest.mark.parametrize("command", ["exit 3", "set -e; (exit 3)"])
+def test_a_command_that_ends_the_login_shell_has_a_status_and_the_session_comes_back(shell, command):
+    assert shell.run(command, timeout_seconds=10).exit_status == 3
+    assert shell.run("echo back", timeout_seconds=20).output == "back"
+
+
+@pytest.mark.parametrize("text", ["# ", "$ ", "guest login: ", "Password: "])
+def test_E07_prompts_in_the_output_are_output(shell, text):
+    assert shell.run(f"printf '{text}\\n{text}'").output == f"{text}\n{text}"
+
+
+def test_E06_a_long_command_wraps_at_80_columns_and_comes_back_clean(make_guest, make_shell):
+    shell = make_shell(make_guest("bash --norc -i", columns=80).connect)
+    words = " ".join(f"word{index}" for index in range(400))
+    assert shell.run(f"echo {words}").output == words
+
+
+def test_E13_bytes_that_are_no_text_break_nothing(shell):
+    assert shell.run(r"printf '\377\376 h\303\251 \360\237'").output == "\ufffd\ufffd h\u00e9 \ufffd"
+    assert shell.run("echo on").output == "on"
+
+
+def test_a_command_that_does_not_end_is_interrupted_and_named(shell):
+    with pytest.raises(GuestError, match=r"'echo before; sleep 60' did not end within 300ms") as caught:
+        shell.run("echo before; sleep 60", timeout_seconds=0.3)
+    assert "before" in caught.value.transcript
+    assert shell.run("echo on").output == "on"
+
+
+def test_a_command_ends_with_the_checkup_s_time(make_guest, make_shell):
+    shell = make_shell(make_guest().connect)
+    shell.run("true")
+    with pytest.raises(CheckupTimeoutError, match="sleep 60"):
+        shell.run("sleep 60", deadline=Deadline(0.3))
+    assert shell.run("echo on").output == "on"
+
+
+def test_E59_a_stop_ends_a_command(make_guest, make_shell):
+    shell = make_shell(make_guest().connect)
+    stop = Stop()
+    shell.run("true")
+    stop.set("SIGTERM")
+    with pytest.raises(InterruptedRunError, match="SIGTERM"):
+        shell.run("sleep 60", stop=stop)
+
+
+def test_the_console_is_a_pexpect_spawn_and_the_session_survives_its_use(shell):
+    console = shell.console
+    console.sendline("echo 'us''er' $((40 + 2))")
+    console.expect(r"user (\d+)\r?\n", timeout=10)
+    assert console.match[1] == "42"
+    console.sendline("sleep 60")
+    assert shell.run("echo on", timeout_seconds=20).output == "on"
+    console.sendline("echo 'unfinished")
+    assert shell.run("echo on", timeout_seconds=20).output == "on"
+    with pytest.raises(pexpect.TIMEOUT):
+        console.expect("never", timeout=0.1)
+    console.close()
+    assert not console.isalive()
+    with pytest.raises(pexpect.EOF):
+        console.read_nonblocking(1, timeout=1)
+    assert shell.run("echo on", timeout_seconds=20).output == "on"
+    assert shell.console is console
+    assert console.isalive()
+
+
+def test_E09_a_suspended_session_is_opened_again_unnoticed(shell):
+    shell.run("kept=1")
+    shell.suspend()
+    assert shell.run("echo kept=$kept").output == "kept=1"
+
+
+def test_E09_a_console_that_is_dead_after_idling_is_opened_again(make_guest, make_shell, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.console.shell._IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("pytest_kvlatency.console.shell._PROOF_SECONDS", 0.3)
+    guest = make_guest()
+    shell = make_shell(guest.connect)
+    shell.run("true")
+    dead = guest.connection
+    dead.write = lambda data: None
+    dead.read = lambda timeout: b""
+    assert shell.run("echo on", rerunnable=False).output == "on"
+    assert guest.connection is not dead
+
+
+def test_E10_a_detached_command_outlives_the_console(shell, tmp_path):
+    deadline = Deadline(30)
+    job = detached.start(
+        shell, f"echo begin; echo x >>{tmp_path}/count; sleep 0.5; echo end; exit 4", deadline=deadline
+    )
+    shell.guest.connection.is_open = False
+    result = detached.collect(shell, job, timeout_seconds=10, deadline=deadline)
+    assert (result.output, result.exit_status) == ("begin\nend", 4)
+    again = detached.collect(shell, job, timeout_seconds=10, deadline=deadline)
+    assert again == result
+    assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_E10_without_a_writable_directory_the_command_runs_in_the_foreground(make_guest, make_shell):
+    shell = make_shell(make_guest().connect)
+    shell.run("mkdir() { return 1; }")
+    result = detached.run_detached(shell, "echo done; exit 5", timeout_seconds=10, deadline=Deadline(20))
+    assert (result.output, result.exit_status) == ("done", 5)
+
+
+def test_E60_a_second_watchdog_takes_the_place_of_the_first(make_guest, make_shell, tmp_path, monkeypatch):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("poweroff", "halt", "dmesg"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    file = tmp_path / "watchdog"
+    monkeypatch.setattr(detached, "_WATCHDOG", str(file))
+    guest = make_guest("dash -i", env={"PATH": f"{programs}:{os.environ['PATH']}"})
+    shell = make_shell(guest.connect, become_root="")
+    detached.write_watchdog(shell, 30, deadline=Deadline(20))
+    first = file.read_text().strip()
+    shell.suspend()
+    detached.write_watchdog(shell, 30, deadline=Deadline(20))
+    second = file.read_text().strip()
+    assert first != second
+    # Gone, or a zombie that nobody has waited for yet.
+    assert shell.run(f"grep -q '^State:.*[RSD] ' /proc/{first}/status 2>/dev/null").exit_status != 0
+    assert shell.run(f"kill -0 {second} && kill {second}").exit_status == 0
