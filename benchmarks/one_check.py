@@ -265,8 +265,8 @@ def _summary(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
         f"{first.guests} guests, as {first.permissions} (median of {len(runs)})",
         *(f"  {name:7}{median(name):7.2f} s" for name in ("wall", "boot", "login", "sample", "delete")),
         (
-            f"  {'own':7}{median('own'):7.2f} s   (at most {OWN_SECONDS}; {median('before_first_request'):.2f} s before "
-            f"the first request, {median('after_last_request'):.2f} s after the last)"
+            f"  {'own':7}{median('own'):7.2f} s   (at most {OWN_SECONDS}; {median('before_first_request'):.2f} s "
+            f"before the first request, {median('after_last_request'):.2f} s after the last)"
         ),
         f"  {most.request_count} requests   (at most {REQUESTS} without permission to watch)",
         *(f"    {count:3} {what}" for what, count in most.requests.items()),
@@ -292,8 +292,8 @@ def _comparison(runs: Sequence[Run]) -> list[str]:
     wall = statistics.median(walls)
     return [
         (
-            f"The existing checkup needs {EXISTING_SECONDS} s for a sample of 5 s with guests that are up in 3 s. That was "
-            "measured elsewhere,"
+            f"The existing checkup needs {EXISTING_SECONDS} s for a sample of 5 s with guests that are up in 3 s. "
+            "That was measured elsewhere,"
         ),
         f"not in this run: {EXISTING}.",
         (
