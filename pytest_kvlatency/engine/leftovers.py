@@ -31,6 +31,7 @@ class Leftovers:
         self._closed = False
         self._creating = 0
         self._kept: dict[str, VmiHandle] = {}
+        self._asked: set[VmiHandle] = set()
         self._asked_at: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._refused: dict[str, str] = {}
@@ -74,13 +75,16 @@ class Leftovers:
         Never raises: what could not be asked for is said by ``wait_gone``.
         """
         with self._idle:
-            due = [one for one in handles if one.name not in self._asked_at and one.name not in self._kept]
-            self._asked_at.update({handle.name: time.monotonic() for handle in due})
+            # A VMI whose creation was not answered yet has no uid: it is asked for again once it has one.
+            due = [one for one in handles if one not in self._asked and one.name not in self._kept]
+            self._asked.update(due)
+            for handle in due:
+                self._asked_at.setdefault(handle.name, time.monotonic())
         failed = self._vmis.delete_all(due, deadline)
         with self._idle:
             for handle, error in failed.items():
                 # Another call tries again.
-                self._asked_at.pop(handle.name, None)
+                self._asked.discard(handle)
                 self._refused[handle.name] = f"VMI {handle} could not be deleted: {error.reason}"
 
     def close(self, deadline: Deadline) -> None:
@@ -96,7 +100,7 @@ class Leftovers:
     def wait_gone(self, deadline: Deadline) -> None:
         """Wait until all that is to go is gone. Raises ``TeardownError`` that names what is not."""
         with self._idle:
-            waiting = [one for one in self.outstanding if one.name in self._asked_at]
+            waiting = [one for one in self.outstanding if one in self._asked]
         reasons, hint = [], ""
         try:
             self._vmis.wait_gone(waiting, deadline, on_gone=self._gone)
