@@ -14,13 +14,13 @@ from aiohttp import web
 
 from pytest_kvlatency.lab.apiserver import errors, negotiation, openapi, reqinfo, resources
 from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
-from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers
+from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, number
 from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
 from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, Access, Authorizer, User
 from pytest_kvlatency.lab.apiserver.store import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from pytest_kvlatency.lab.apiserver.audit import AuditLog
     from pytest_kvlatency.lab.apiserver.authn import Authenticator, Identity
@@ -33,6 +33,8 @@ _LOG = logging.getLogger(__name__)
 
 #: What anybody may ask, without credentials.
 _OPEN_PATHS = {"/version", "/healthz", "/livez", "/readyz"}
+#: Subresources of a pod that reach into its containers.
+_STREAMS = {"attach", "exec", "portforward"}
 
 
 @dataclass(kw_only=True)
@@ -242,15 +244,22 @@ class Application:
             )
             return web.Response(status=201, body=answer, content_type=media)
         if resource is resources.PODS and info.subresource == "log" and info.verb == "get":
-            return await self._log(info, request.query.get("container"))
+            return await self._log(info, request.query)
+        if resource is resources.PODS and info.subresource in _STREAMS:
+            self._parts.handlers.require_pod(info.namespace, info.name)
+            raise errors.bad_request(
+                f"pods/{info.subresource}: no container runs in the lab's pods; a guest is reached by its VMI's console"
+            )
         call = Call(info=info, resource=resource, query=request.query, form=form, media=media, body=raw)
         if info.verb == "watch":
             return await self._watch(request, call, record)
-        if not own and info.verb == "create":
+        if not own and info.verb == "create" and not info.subresource:
             parts.gate.admit(info, negotiation.decode(raw, media))
         return parts.handlers.serve(call)
 
-    async def _log(self, info: RequestInfo, container: str | None) -> web.Response:
+    async def _log(self, info: RequestInfo, query: Mapping[str, str]) -> web.Response:
+        container = query.get("container")
+        tail, limit = number(query, "tailLines"), number(query, "limitBytes")
         provider = self._parts.pod_logs
         text = await provider(info.namespace, info.name, container) if provider else None
         if text is None:
@@ -258,7 +267,9 @@ class Application:
             if container:
                 raise errors.bad_request(f"container {container} is not valid for pod {info.name}")
             text = b""
-        return web.Response(body=text, content_type="text/plain")
+        if tail is not None:
+            text = b"".join(text.splitlines(keepends=True)[-tail:] if tail > 0 else [])
+        return web.Response(body=text if limit is None else text[:limit], content_type="text/plain")
 
     async def _watch(self, request: web.BaseRequest, call: Call, record: _Record) -> web.StreamResponse:
         watch = self._parts.handlers.watch(call)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _PROPAGATION = {"Foreground", "Background", "Orphan"}
 
 
-def _number(query: Mapping[str, str], key: str) -> int | None:
+def number(query: Mapping[str, str], key: str) -> int | None:
+    """Return a number of the query, None without one. Errors: 400."""
     text = query.get(key, "")
     if not text:
         return None
@@ -149,7 +150,7 @@ class Handlers:
     def _list(self, call: Call, namespace: str) -> web.Response:
         found = self._selected(call, namespace)
         meta: dict[str, Any] = {"resourceVersion": str(self._store.rv)}
-        limit = _number(call.query, "limit")
+        limit = number(call.query, "limit")
         if token := call.query.get("continue", ""):
             last = _continue_after(token)
             found = [stored for stored in found if _place(stored) > last]
@@ -178,8 +179,8 @@ class Handlers:
         """Prepare a watch. Errors: 400."""
         revision = call.query.get("resourceVersion", "")
         initial = _flag(call.query, "sendInitialEvents")
-        since = _number(call.query, "resourceVersion") if revision not in {"", "0"} and not initial else None
-        seconds = _number(call.query, "timeoutSeconds")
+        since = number(call.query, "resourceVersion") if revision not in {"", "0"} and not initial else None
+        seconds = number(call.query, "timeoutSeconds")
         options = WatchOptions(
             namespace=call.info.namespace if call.resource.namespaced else "",
             matches=self._matches(call),
@@ -268,7 +269,7 @@ class Handlers:
             uid=preconditions.get("uid"),
             resource_version=preconditions.get("resourceVersion"),
             propagation=propagation,
-            grace_seconds=_number(call.query, "gracePeriodSeconds") if grace is None else int(grace),
+            grace_seconds=number(call.query, "gracePeriodSeconds") if grace is None else int(grace),
             dry_run=dry_run(call.query, body),
         )
 

@@ -126,12 +126,12 @@ _COLUMNS: dict[tuple[str, str], list[tuple[str, Callable[[Obj], Any], int]]] = {
 }
 
 
-def _age(obj: Obj, now: float) -> str:
+def _since(stamp: Any, now: float) -> str:
     try:
-        created = datetime.strptime(obj["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%S%z")
-    except (KeyError, ValueError):
+        then = datetime.strptime(str(stamp), "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
         return "<unknown>"
-    seconds = max(0, int(now - created.timestamp()))
+    seconds = max(0, int(now - then.timestamp()))
     if seconds < 120:
         return f"{seconds}s"
     if seconds < 7200:
@@ -143,18 +143,11 @@ def table(
     resource: Resource, objects: Iterable[Obj], *, now: float, include: str, meta: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the objects as a Table; ``include`` is ``Metadata``, ``Object`` or ``None``."""
-    columns = _COLUMNS.get(resource.key, [])
-    definitions = [_definition("Name", "name", 0)]
-    definitions += [_definition(name, "", priority) for name, _, priority in columns if not priority]
-    definitions.append(_definition("Age", "", 0))
-    definitions += [_definition(name, "", priority) for name, _, priority in columns if priority]
+    columns = _columns(resource, now)
+    definitions = [_definition(name, "name" if name == "Name" else "", wide) for name, _, wide in columns]
     rows = []
     for obj in objects:
-        cells = [obj["metadata"]["name"]]
-        cells += [read(obj) for _, read, priority in columns if not priority]
-        cells.append(_age(obj, now))
-        cells += [read(obj) for _, read, priority in columns if priority]
-        row: dict[str, Any] = {"cells": cells}
+        row: dict[str, Any] = {"cells": [read(obj) for _, read, _ in columns]}
         if include == "Object":
             row["object"] = obj
         elif include != "None":
@@ -167,6 +160,22 @@ def table(
         "columnDefinitions": definitions,
         "rows": rows,
     }
+
+
+def _columns(resource: Resource, now: float) -> list[tuple[str, Callable[[Obj], Any], int]]:
+    """Return all columns in their order: the name first and the age last, but an event's name matters least."""
+    own = _COLUMNS.get(resource.key, [])
+    if resource.key == ("", "events"):
+        seen = ("Last Seen", lambda obj: _since(obj.get("lastTimestamp") or _created(obj), now), 0)
+        return [seen, *own, ("Name", _text("metadata", "name"), 1)]
+    name = ("Name", _text("metadata", "name"), 0)
+    age = ("Age", lambda obj: _since(_created(obj), now), 0)
+    narrow, wide = [item for item in own if not item[2]], [item for item in own if item[2]]
+    return [name, *narrow, age, *wide]
+
+
+def _created(obj: Obj) -> Any:
+    return _dig(obj, "metadata", "creationTimestamp")
 
 
 def _definition(name: str, form: str, priority: int) -> dict[str, Any]:

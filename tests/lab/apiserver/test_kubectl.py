@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -201,11 +202,15 @@ def test_describe_shows_events(kubectl, applied):
     kubectl("create", "-n", applied, "-f", "-", stdin=json.dumps(event))
     assert "exceeded quota" in kubectl("describe", "vmi", "v1", "-n", applied).stdout
     assert "exceeded quota" in kubectl("events", "-n", applied).stdout
+    heading = kubectl("get", "events", "-n", applied).stdout.splitlines()[0]
+    assert re.split(r"  +", heading) == ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
 
 
 def test_logs_come_from_the_provider(lab, kubectl, ns):
     async def provider(namespace, name, container):
-        return f"{namespace}/{name}/{container}\n".encode() if container == "guest-console-log" else None
+        return (
+            f"begin\n{namespace}/{name}/{container}\n".encode() if container == "guest-console-log" else None
+        )
 
     lab.plane.set_pod_log_provider(provider)
     pod = {
@@ -217,11 +222,26 @@ def test_logs_come_from_the_provider(lab, kubectl, ns):
         },
     }
     kubectl("create", "-n", ns, "-f", "-", stdin=json.dumps(pod))
-    assert kubectl("logs", "p", "-n", ns, "-c", "guest-console-log").stdout == f"{ns}/p/guest-console-log\n"
+    log = ("logs", "p", "-n", ns, "-c", "guest-console-log")
+    assert kubectl(*log).stdout == f"begin\n{ns}/p/guest-console-log\n"
+    assert kubectl(*log, "--tail=1").stdout == f"{ns}/p/guest-console-log\n"
+    assert kubectl(*log, "--limit-bytes=5").stdout == "begin"
     assert (
         "container compute is not valid for pod p"
         in kubectl("logs", "p", "-n", ns, "-c", "compute", check=False).stderr
     )
+
+
+@pytest.mark.parametrize("args", [("exec", "p", "--", "ls"), ("attach", "p"), ("port-forward", "p", "0:80")])
+def test_nothing_runs_in_pods_and_the_answer_says_so(kubectl, ns, args):
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
+    pod |= {"spec": {"containers": [{"name": "c", "image": "x"}]}}
+    kubectl("create", "-n", ns, "-f", "-", stdin=json.dumps(pod))
+    running = '{"status":{"phase":"Running"}}'
+    kubectl("patch", "pod", "p", "-n", ns, "--subresource=status", "--type=merge", "-p", running)
+    refused = kubectl("-n", ns, *args, check=False)
+    assert refused.returncode != 0
+    assert "no container runs in the lab's pods" in refused.stderr
 
 
 def test_discovery(kubectl):
