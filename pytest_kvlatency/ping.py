@@ -177,10 +177,11 @@ def parse(output: str, *, expected_count: int | None = None, duration_seconds: f
     ``GuestError`` for what else stopped ping itself.
     """
     lines = _lines(output)
-    summary = _find_summary(output, lines, expected_count)
-    end = next((index for index, line in enumerate(lines) if _HEADER.fullmatch(line)), len(lines))
-    replies = _read_replies(lines[:end])
-    late = sum(1 for line in lines[end:] if _REPLY.fullmatch(line))
+    mended = _lines(_KERNEL.sub("", output.replace("\r", "")))
+    summary = _find_summary((mended, lines), expected_count)
+    end = next((index for index, line in enumerate(mended) if _HEADER.fullmatch(line)), len(mended))
+    replies = _read_replies(mended[:end])
+    late = sum(1 for line in mended[end:] if _REPLY.fullmatch(line))
     error = find_error(output)
     if error is not None and (summary is None or (summary.received == 0 and not replies.times)):
         if replies.times:
@@ -262,14 +263,13 @@ def _unwrap(sequence: int, highest: int) -> int:
     return candidate
 
 
-def _find_summary(output: str, lines: Sequence[str], expected: int | None) -> _Summary | None:
-    """The summary line, mended where a kernel message tore it; None when there is none that can be trusted.
+def _find_summary(texts: Sequence[Sequence[str]], expected: int | None) -> _Summary | None:
+    """The summary line, from the lines mended or as they are; None when there is none that can be trusted.
 
     A front torn off would leave a plausible line with a smaller count. Trusted is therefore only a line whose
     numbers agree with its percentage (its only use), and that follows its own headline or sent as many as asked.
     """
-    mended = _lines(_KERNEL.sub("", output.replace("\r", "")))
-    for text in (mended, lines):
+    for text in texts:
         for index, line in enumerate(text):
             summary = _summary(line)
             if summary is None:

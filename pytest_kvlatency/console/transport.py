@@ -17,6 +17,7 @@ from pytest_kvlatency.console.outcomes import ConnectionLost, ConsoleRefused, Co
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_kvlatency.console.dial import PatientSocket
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.model import ConsoleEndpoint
 
@@ -61,8 +62,9 @@ class Transport(Protocol):
 class ConsoleTransport:
     """One connection to a console. Used by one thread at a time."""
 
-    def __init__(self, ws: websocket.WebSocket) -> None:
+    def __init__(self, ws: websocket.WebSocket, sock: PatientSocket) -> None:
         self._ws = ws
+        self._socket = sock
         self._pinged_at = time.monotonic()
         self._is_open = True
 
@@ -92,7 +94,7 @@ class ConsoleTransport:
             if not ws.connected:
                 sock.close()
         sock.be_ordinary()
-        return cls(ws)
+        return cls(ws, sock)
 
     def read(self, timeout_seconds: float) -> bytes:
         """As ``Transport.read``; also keeps the connection alive, with a ping about every 10 s."""
@@ -130,7 +132,7 @@ class ConsoleTransport:
                 self._ws.send_close()
             except (websocket.WebSocketException, OSError):
                 pass
-            self._ws.shutdown()  # type: ignore[no-untyped-call]
+        self._drop()
 
     def _ping_when_due(self) -> None:
         now = time.monotonic()
@@ -150,9 +152,14 @@ class ConsoleTransport:
 
     def _lose(self, error: Exception | None) -> NoReturn:
         self._is_open = False
+        self._drop()
+        raise ConnectionLost(str(error or "closed by the server")) from error
+
+    def _drop(self) -> None:
         with _silently():
             self._ws.shutdown()  # type: ignore[no-untyped-call]
-        raise ConnectionLost(str(error or "closed by the server")) from error
+        # websocket-client closes only sockets of the standard library's own classes.
+        self._socket.close()
 
 
 def _refusal(error: websocket.WebSocketBadStatusException) -> ConsoleRefused:

@@ -295,6 +295,8 @@ def _parameters(
         where = f"{place}.{parameter}"
         if parameter == "code":
             reader.integer(where, value, 400, 599)
+        elif parameter == "every":
+            reader.integer(where, value, 1, 1_000_000)
         elif parameter == "retry_after":
             reader.number(where, value, lambda n: n >= 0, "number of seconds")
         elif parameter == "delay":

@@ -1,0 +1,124 @@
+"""Whole runs of pytest against labs of simulated guests. Each module names its lab in ``LAB``.
+
+Faults strike by network, so that one lab serves a whole module: the network of a test is named after its fault.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_kvlatency.lab.process import LabProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Ten pings, in simulated time.
+SHORT = ("--kv-sample-duration", "1s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What became of one run: pytest's result, the JSON document and the API requests that the run itself made."""
+
+    result: pytest.RunResult
+    document: dict[str, Any]
+    requests: list[dict[str, Any]]
+
+    @property
+    def measurements(self) -> list[dict[str, Any]]:
+        return self.document["measurements"]
+
+    @property
+    def only(self) -> dict[str, Any]:
+        (measurement,) = self.measurements
+        return measurement
+
+    def requested(self, verb: str, *, code: int | None = None) -> list[str]:
+        """The names of the VMIs that were asked for with ``verb``."""
+        return [
+            one["name"]
+            for one in self.requests
+            if one["verb"] == verb
+            and one["resource"] == "virtualmachineinstances"
+            and not one["subresource"]
+            and code in (None, one["code"])
+        ]
+
+    def consoles(self) -> Counter[str]:
+        """How often each VMI's console was opened."""
+        return Counter(one["name"] for one in self.requests if one["subresource"] == "console")
+
+    @property
+    def stdout(self) -> str:
+        return self.result.stdout.str()
+
+
+class Labs:
+    """Starts labs, and runs checkups against them in pytest's own process."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+
+    def run(self, lab: LabProcess, *arguments: str) -> Run:
+        audit = lab.directory / "audit.jsonl"
+        before = len(audit.read_text(encoding="utf-8").splitlines())
+        out = self.pytester.path / "out.json"
+        result = self.pytester.runpytest_inprocess(
+            "--kv-kubeconfig", str(lab.kubeconfig), "--kv-json", str(out), *arguments
+        )
+        lines = audit.read_text(encoding="utf-8").splitlines()[before:]
+        requests = [json.loads(line) for line in lines]
+        return Run(
+            result=result,
+            document=json.loads(out.read_text(encoding="utf-8")),
+            requests=[one for one in requests if not one["user"].startswith("system:")],
+        )
+
+
+def start_lab(spec: str, directory: Path) -> LabProcess:
+    file = directory / "lab.yaml"
+    file.write_text(spec, encoding="utf-8")
+    return LabProcess.start(str(file), directory / "run", 30)
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
+    """The lab of the module."""
+    process = start_lab(request.module.LAB, tmp_path_factory.mktemp("lab"))
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def check(pytester: pytest.Pytester, lab: LabProcess) -> Callable[..., Run]:
+    """Run a checkup of the named networks of ``default`` in the module's lab, with more arguments."""
+
+    def run(*networks: str, args: tuple[str, ...] = ()) -> Run:
+        nads = [word for name in networks for word in ("--kv-nad", f"default/{name}")]
+        return Labs(pytester).run(lab, *nads, *SHORT, *args)
+
+    return run
+
+
+@pytest.fixture
+def check_in(pytester: pytest.Pytester, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Run a checkup in a lab of its own, given as YAML."""
+    started: list[LabProcess] = []
+
+    def run(spec: str, *arguments: str) -> Run:
+        directory = tmp_path / f"lab{len(started)}"
+        directory.mkdir()
+        started.append(start_lab(spec, directory))
+        return Labs(pytester).run(started[-1], *SHORT, *arguments)
+
+    yield run
+    for process in started:
+        process.stop()

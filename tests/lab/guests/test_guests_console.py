@@ -1,0 +1,125 @@
+"""What consoles and logins of real clusters do to a run, from end to end."""
+
+from __future__ import annotations
+
+import pytest
+
+LAB = """
+guests: sim
+nodes: [worker1, worker2]
+seed: 1
+time_scale: 20
+boot: 200ms
+networks:
+  default/torn: {}
+  default/failed-login: {}
+  default/logged-in: {}
+  default/busy-shell: {}
+  default/drop: {}
+  default/evict: {}
+  default/always-evicted: {}
+  default/idle: {}
+  default/shred: {}
+  default/code-500: {}
+  default/code-503: {}
+  default/code-409: {}
+  default/late-eof: {}
+  default/silent: {}
+  default/refused: {}
+  default/noise: {}
+  default/no-user-data: {}
+faults:
+  - {fault: torn-prompt, network: default/torn}
+  - {fault: last-failed-login, network: default/failed-login}
+  - {fault: already-logged-in, network: default/logged-in}
+  - {fault: already-logged-in, network: default/busy-shell, command: sleep 1000}
+  - {fault: console-drop, network: default/drop, after: 1s, times: 2}
+  - {fault: console-evict, network: default/evict, after: 700ms, times: 2}
+  - {fault: console-evict, network: default/always-evicted, after: 50ms}
+  - {fault: console-idle, network: default/idle, after: 200ms}
+  - {fault: console-shred, network: default/shred}
+  - {fault: console-error, network: default/code-500, code: 500, times: 3}
+  - {fault: console-error, network: default/code-503, code: 503, times: 3}
+  - {fault: console-error, network: default/code-409, code: 409}
+  - {fault: console-late-eof, network: default/late-eof, times: 4}
+  - {fault: silent, network: default/silent}
+  - {fault: login-refused, network: default/refused}
+  - {fault: kernel-noise, network: default/noise, every: 2}
+  - {fault: datasource-wait, network: default/no-user-data}
+"""
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param("torn", id="E01-torn-prompt"),
+        pytest.param("failed-login", id="E02-last-failed-login"),
+        pytest.param("logged-in", id="E04-in-a-command-that-reads"),
+        pytest.param("busy-shell", id="E04-in-a-command-that-does-not"),
+        pytest.param("no-user-data", id="E05-no-user-data-makes-cloud-init-wait"),
+        pytest.param("shred", id="E13-a-byte-a-frame"),
+        pytest.param("code-500", id="E14-500-is-waited-for"),
+        pytest.param("code-503", id="E14-503-is-waited-for"),
+        pytest.param("late-eof", id="E14-an-upgrade-and-then-the-end"),
+    ],
+)
+def test_the_sample_is_whole_in_spite_of(check, network):
+    run = check(network)
+    run.result.assert_outcomes(passed=1)
+    assert run.only["transmitted"] == run.only["received"] == 10
+
+
+def test_E10_a_drop_in_the_middle_of_the_sample_loses_nothing(check):
+    run = check("drop", args=("--kv-sample-duration", "60s"))
+    run.result.assert_outcomes(passed=1)
+    assert run.only["transmitted"] == run.only["received"] == len(run.only["samplesNanoSec"]) == 600
+    assert max(run.consoles().values()) > 1
+
+
+def test_E08_an_eviction_is_survived(check):
+    run = check("evict", args=("--kv-sample-duration", "40s"))
+    run.result.assert_outcomes(passed=1)
+    assert run.only["received"] == 400
+    assert max(run.consoles().values()) > 1
+
+
+def test_E08_somebody_who_keeps_the_console_is_named(check):
+    run = check("always-evicted")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "guest"
+    assert "somebody else opened the console" in run.only["failureReason"]
+    assert set(run.requested("delete")) == set(run.requested("create", code=201))
+
+
+def test_E09_an_idle_session_is_opened_again(check):
+    run = check("idle", args=("--kv-sample-duration", "20s"))
+    run.result.assert_outcomes(passed=1)
+    assert run.only["received"] == 200
+
+
+def test_E12_kernel_messages_between_and_inside_lines(check):
+    run = check("noise", args=("--kv-sample-duration", "10s"))
+    run.result.assert_outcomes(passed=1)
+    assert run.only["transmitted"] == run.only["received"] == len(run.only["samplesNanoSec"]) == 100
+
+
+def test_E14_a_failed_vmi_is_a_cause_at_once(check):
+    run = check("code-409")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "provision"
+    assert "409" in run.only["failureReason"]
+
+
+def test_E15_a_silent_guest_is_a_cause_within_the_timeout(check):
+    run = check("silent", args=("--kv-timeout", "6s"))
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] in {"guest", "timeout"}
+    assert "printed nothing" in run.only["failureReason"]
+
+
+def test_E15_a_refused_login_shows_the_end_of_the_transcript(check):
+    run = check("refused")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "guest"
+    assert "refuses the login of 'root'" in run.only["failureReason"]
+    assert "Login incorrect" in run.stdout
