@@ -39,7 +39,7 @@ def test_the_marker_alone_makes_items_and_equal_pairs_count_once(pytester: pytes
         """
     )
     result = pytester.runpytest_inprocess(*COLLECT)
-    result.stdout.fnmatch_lines(["*::test_net[[]default/blue-network-worker1:worker2]", "", "1 test collected*"])
+    result.stdout.fnmatch_lines(["*::test_net[[]default/blue-network-worker1:worker2]", "*1 test collected*"])
 
 
 def test_class_and_module_markers_merge_and_the_closest_wins(pytester: pytest.Pytester) -> None:
@@ -130,8 +130,8 @@ def test_a_wrong_argument_is_a_collection_error_that_quotes_the_signature(
     )
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*ERROR collecting*::test_net*", line])
-    result.stdout.fnmatch_lines(["*kvlatency([*], nad=*"])
+    result.stdout.fnmatch_lines(["*ERROR collecting*", line])
+    result.stdout.fnmatch_lines(["*kvlatency([*], nad=*", "ERROR *::test_net*"])
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*pytest_kvlatency*.py*")
 
@@ -159,7 +159,7 @@ def test_all_wrong_markers_are_said_at_once(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines_random(
-        ["*ERROR collecting*::test_one*", "*ERROR collecting*::test_two*", "*ERROR collecting*::test_three*"]
+        ["ERROR *::test_one*", "ERROR *::test_two*", "ERROR *::test_three*"]
     )
     result.assert_outcomes(errors=3)
 
@@ -203,7 +203,7 @@ def test_what_is_measured_cannot_be_changed_after_collection(pytester: pytest.Py
     )
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*ERROR collecting*::test_net*", "*once the test has been collected*"])
+    result.stdout.fnmatch_lines(["*once the test has been collected*", "ERROR *::test_net*"])
 
 
 def test_limits_may_be_added_after_collection(pytester: pytest.Pytester) -> None:

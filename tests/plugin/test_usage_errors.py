@@ -18,7 +18,7 @@ CASES = {
     "nodes-no-source": (["--kv-nodes", ":w2"], ["*--kv-nodes*':w2'*command line*"]),
     "timeout-too-short": (
         ["--kv-timeout", "3s", "--kv-sample-duration", "5s"],
-        ["*--kv-timeout*3s*--kv-sample-duration*5s*"],
+        ["*--kv-timeout*3s*5s*--kv-sample-duration*"],
     ),
     "E36-p99-too-few": (["--kv-max-p99", "5ms"], ["*--kv-max-p99*100 samples*--kv-sample-duration 10s*"]),
     "lab-and-kubeconfig": (["--kv-lab", "--kv-kubeconfig", "x"], ["*--kv-lab*--kv-kubeconfig*"]),
@@ -42,7 +42,7 @@ def test_a_wrong_ini_value_names_the_ini_file(pytester: pytest.Pytester) -> None
     pytester.makeini("[pytest]\nkv_max_latency = 10xs\n")
     result = pytester.runpytest_inprocess(*NAD)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*kv_max_latency*10xs*tox.ini*"])
+    result.stderr.fnmatch_lines(["*10xs*kv_max_latency in tox.ini*"])
 
 
 def test_all_wrong_options_are_said_at_once(pytester: pytest.Pytester) -> None:
