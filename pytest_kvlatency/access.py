@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, TeardownError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,47 +33,64 @@ class Access:
         self._stop = stop
         self._client: KubeClient | None = None
         self._lab: LabProcess | None = None
-        self._lab_directory: Path | None = None
+        self._opening = threading.Lock()
         self.lab_line = ""
         self.doing = "kvlatency: waiting for the cluster"
 
     def client(self, settings: Settings) -> KubeClient:
         """Connect: start the lab if one is asked for, and load the configuration. Raises ``KvLatencyError``."""
-        if self._client is None:
-            from pytest_kvlatency.kube.client import KubeClient
+        with self._opening:
+            if self._client is None:
+                from pytest_kvlatency.kube.client import KubeClient
 
-            kubeconfig = settings.kubeconfig if settings.lab is None else self._start_lab(settings.lab)
-            self._client = KubeClient.connect(
-                kubeconfig=kubeconfig, context=settings.context, stop=self._stop
-            )
-        return self._client
+                kubeconfig = settings.kubeconfig if settings.lab is None else self._start_lab(settings.lab)
+                self._client = KubeClient.connect(
+                    kubeconfig=kubeconfig, context=settings.context, stop=self._stop
+                )
+            return self._client
 
     def close(self, *, keep_lab_records_in: Path | None = None) -> None:
-        """Stop the lab; its record of requests is kept in a directory if one is given."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        """Stop the lab, also one that is just starting; its record of requests is kept in a directory if one is given.
+
+        Raises ``TeardownError`` when the record could not be kept.
+        """
+        with self._opening:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            self._close_lab(keep_lab_records_in)
+
+    def _close_lab(self, keep_records_in: Path | None) -> None:
         if self._lab is None:
             return
         self._lab.stop()
+        directory = self._lab.directory
         self._lab = None
-        directory = self._lab_directory
-        if directory is None:
-            return
-        if keep_lab_records_in is not None:
-            target = keep_lab_records_in / "lab"
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copy(directory / "audit.jsonl", target / "audit.jsonl")
-        shutil.rmtree(directory, ignore_errors=True)
+        try:
+            if keep_records_in is not None:
+                target = keep_records_in / "lab"
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copy(directory / "audit.jsonl", target / "audit.jsonl")
+        except OSError as error:
+            raise TeardownError(
+                f"the lab's record could not be kept in {keep_records_in}: {error}"
+            ) from error
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
     def _start_lab(self, spec: str) -> Path:
         from pytest_kvlatency.lab.process import LabProcess, LabStartError
 
-        self._lab_directory = Path(tempfile.mkdtemp(prefix="kvlatency-lab-"))
+        directory = Path(tempfile.mkdtemp(prefix="kvlatency-lab-"))
         self.doing = f"kvlatency: starting the lab ({spec})"
         try:
-            self._lab = LabProcess.start(spec, self._lab_directory, LAB_START_SECONDS)
-        except LabStartError as error:
+            self._lab = LabProcess.start(spec, directory, LAB_START_SECONDS, should_stop=self._stop.is_set)
+        except BaseException as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            if not isinstance(error, LabStartError):
+                raise
+            if self._stop.is_set():
+                raise InterruptedRunError(f"{self._stop.reason} while the lab started") from error
             raise ConfigError(str(error)) from error
         self.lab_line = _lab_line(self._lab.info)
         return self._lab.kubeconfig

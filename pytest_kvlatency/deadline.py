@@ -14,26 +14,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+STOP_SLICE_SECONDS = 0.25
+
+
 class Stop:
-    """Asks every wait of the run to end. Thread-safe; ``set`` is safe in a signal handler's main thread."""
+    """Asks every wait of the run to end. Thread-safe, and safe in a signal handler."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        # A handler runs in the main thread, which may be inside ``wait`` with the lock in hand: it must not block.
+        self._changed = threading.Condition(threading.RLock())
+        self._is_set = False
         self.reason = ""
 
     def set(self, reason: str) -> None:
         """Stop; the first reason is kept."""
-        if not self._event.is_set():
-            self.reason = reason
-            self._event.set()
+        with self._changed:
+            if not self._is_set:
+                self.reason = reason
+                self._is_set = True
+                self._changed.notify_all()
 
     def is_set(self) -> bool:
         """Whether somebody asked to stop."""
-        return self._event.is_set()
+        return self._is_set
 
     def wait(self, seconds: float) -> bool:
         """Wait at most ``seconds``; True as soon as somebody asked to stop."""
-        return self._event.wait(max(0.0, seconds))
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not self._is_set and (left := until - time.monotonic()) > 0:
+                # In slices: a handler that strikes just before the wait itself wakes nobody.
+                self._changed.wait(min(left, STOP_SLICE_SECONDS))
+        return self._is_set
 
 
 class Deadline:

@@ -33,6 +33,7 @@ class Reporting:
         self.cluster_facts: ClusterFacts | None = None
         self.failures: list[Failure] = []
         self._document: dict[str, Any] | None = None
+        self._written: dict[str, str | None] | None = None
 
     @property
     def document(self) -> dict[str, Any] | None:
@@ -80,16 +81,24 @@ class Reporting:
         except KvLatencyError as error:
             self.add_failure(error)
 
-    def write_configmap(self, configmap: ConfigMapReport | None, deadline: Deadline) -> None:
-        """Write the document's part of the ConfigMap; what goes wrong is a failure of the run."""
+    def write_configmap(
+        self, configmap: ConfigMapReport | None, deadline: Deadline, *, is_last: bool = True
+    ) -> None:
+        """Write the document's part of the ConfigMap, unless it stands there; the last try's failure is the run's."""
         if configmap is None or not configmap.is_writable or self._document is None:
             return
         changes = configmap_report.final_changes(self._document)
         if configmap.was_never_started:
             changes = {**self.start_changes(configmap.existing_keys), **changes}
+        content = {key: value for key, value in changes.items() if key != configmap_report.COMPLETION_KEY}
+        if content == self._written:
+            return
         try:
             configmap.write(changes, deadline)
+            self._written = content
         except KvLatencyError as error:
+            if not is_last:
+                return
             text = f"the result could not be written to ConfigMap {configmap.ref}: {error.reason}"
             self.add_failure(TeardownError(text, hint=error.hint))
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
-from _pytest.junitxml import xml_key
 
 from pytest_kvlatency import options, plan
-from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
+from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.cluster import Cluster
 from pytest_kvlatency.collecting import CHECK_KEY, Collecting, PlannedCheck
 from pytest_kvlatency.deadline import Deadline, Stop
-from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, TeardownError
+from pytest_kvlatency.ending import Ending
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.items import Items
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
-from pytest_kvlatency.report.junit import suite_properties
 from pytest_kvlatency.reporting import Reporting
 from pytest_kvlatency.settings import SettingsError, check_timeout, resolve, timeout_for
 from pytest_kvlatency.signals import SignalGuard
+from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
@@ -43,9 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
-CLEANUP_SECONDS = 60.0
 CONTACT_SECONDS = 60.0
-STATUS_SECONDS = 3.0
 
 
 class Checkup:
@@ -63,21 +60,18 @@ class Checkup:
         self.deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
         self._layers = options.layers(config)
         self._settings = resolve(self._layers, complete=False)
-        self._access = Access(stop=self.stop)
+        self.access = Access(stop=self.stop)
         self._session: pytest.Session | None = None
         self._configmap: ConfigMapReport | None = None
         self._configmap_is_read = self._settings.configmap is None
         self._engine: Engine | None = None
         self._broken: KvLatencyError | None = None
-        self._is_cleaning = False
-        self._is_finished = False
         self._said: list[Failure] = []
-        self._cleanup_signals = 0
         self._plan: tuple[Check, ...] = ()
         self.reporting = Reporting()
         self.artifacts = Artifacts(self._settings.artifacts)
-        self._cleanup_stop = Stop()
-        self._cleanup_waiter = Waiter(stop=self._cleanup_stop, progress=self.progress)
+        self.collection_errors = 0
+        self.ending = Ending(self)
         self.items = Items(self)
         self.collecting = Collecting(config, self)
 
@@ -138,6 +132,7 @@ class Checkup:
     def take_plan(self, session: pytest.Session) -> None:
         """Take what survived selection as the plan. Raises ``pytest.UsageError``."""
         self._session = session
+        self.collection_errors = session.testsfailed
         items = self.collecting.settle(session)
         try:
             if not items:
@@ -173,7 +168,7 @@ class Checkup:
 
     def client(self) -> KubeClient:
         """The cluster's client; starts the lab if one is asked for. Raises ``KvLatencyError``."""
-        return self._access.client(self._settings)
+        return self.access.client(self._settings)
 
     @property
     def namespace(self) -> str:
@@ -202,10 +197,11 @@ class Checkup:
         if self._engine is None:
             self.signals.install()
             try:
-                with ThreadPoolExecutor(1, "kvlatency-begin") as thread:
-                    self._engine = self.waiter.wait(
-                        thread.submit(self._open), deadline=self.deadline, text=lambda: self._access.doing
-                    )
+                self._engine = self.waiter.wait(
+                    Threads(1, "kvlatency-begin").submit(self._open),
+                    deadline=self.deadline,
+                    text=lambda: self.access.doing,
+                )
             except InterruptedRunError:
                 raise
             except KvLatencyError as error:
@@ -272,85 +268,29 @@ class Checkup:
 
     def clean_up(self) -> None:
         """Delete every VMI that is not kept and wait until all are gone. Raises ``TeardownError``."""
-        engine = self._engine
-        if engine is None:
-            return
-        self._is_cleaning = True
-        deadline = Deadline(CLEANUP_SECONDS, stop=self._cleanup_stop)
-        try:
-            with ThreadPoolExecutor(1, "kvlatency-cleanup") as thread:
-                self._cleanup_waiter.wait(
-                    thread.submit(engine.remove_all, deadline),
-                    deadline=deadline,
-                    text=lambda: "kvlatency: waiting until the VMIs are gone",
-                )
-        except InterruptedRunError as error:
-            raise TeardownError(f"clean-up was interrupted: {engine.left_over}") from error
-        finally:
-            self._is_cleaning = False
+        self.ending.clean_up()
 
     def finish(self, session: pytest.Session) -> None:
         """Remove what was created and write every report. Never raises: what goes wrong fails the run."""
-        if self._is_finished:
-            return
-        self._is_finished = True
-        self._is_cleaning = True
-        try:
-            self._finish(session)
-        finally:
-            self.signals.restore()
+        self.ending.finish(session)
 
-    def _finish(self, session: pytest.Session) -> None:
-        interrupted = self.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        self.items.close(interrupted_by=(self.stop.reason or "interrupted") if interrupted else "")
-        if interrupted and self.items.total:
-            reason = self.stop.reason or "the run was interrupted"
-            self.reporting.add_failure(InterruptedRunError(reason, stage="run"))
-        engine = self._engine
-        if engine is not None:
-            self.stop.set("the run is over")
-            deadline = Deadline(CLEANUP_SECONDS, stop=self._cleanup_stop)
-            engine.delete_all(deadline)
-            if interrupted:
-                # Whoever stops a run may kill it soon: the status first, and only then the wait for deletions.
-                self.reporting.make_document(self.items.results())
-                self.reporting.write_configmap(self._configmap, Deadline(STATUS_SECONDS))
-            try:
-                engine.wait_gone(deadline)
-            except KvLatencyError as error:
-                self.reporting.add_failure(error)
-            engine.shut_down()
-        self._report(session)
-        self._access.close(keep_lab_records_in=self._settings.artifacts)
+    @property
+    def configmap(self) -> ConfigMapReport | None:
+        """The ConfigMap that is this run's to write; None without one."""
+        return self._configmap
 
-    def _report(self, session: pytest.Session) -> None:
-        if not self.may_contact:
-            return
-        asked_for = self._configmap is not None or self._settings.json is not None
-        if not self.items.total and not asked_for:
-            return
-        if self._engine is not None:
-            self.items.add_timings(self._engine)
-        for problem in self.artifacts.problems:
-            self.reporting.add_failure(TeardownError(problem))
-        self.reporting.make_document(self.items.results())
-        self.reporting.write_json(self._settings.json)
-        document = self.reporting.make_document(self.items.results())
-        self.reporting.write_configmap(self._configmap, Deadline(CONTACT_SECONDS))
-        junit = session.config.stash.get(xml_key, None)
-        if junit is not None:
-            for name, value in suite_properties(document["cluster"]):
-                junit.add_global_property(name, value)
-        if self.reporting.failures and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    @property
+    def is_reported_elsewhere(self) -> bool:
+        """Whether somebody waits for a report even of a run without items."""
+        return self._configmap is not None or self._settings.json is not None
 
     def summarize(self, terminal: TerminalReporter) -> None:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
         document = self.reporting.document
         if document is not None and document["measurements"]:
             terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
-            if self._access.lab_line:
-                terminal.write_line(printable(self._access.lab_line))
+            if self.access.lab_line:
+                terminal.write_line(printable(self.access.lab_line))
         for failure in dict.fromkeys(self.reporting.failures):
             if failure in self._said:
                 continue
@@ -364,22 +304,18 @@ class Checkup:
     def close(self) -> None:
         """Close what an end without ``pytest_sessionfinish`` has left open."""
         self.signals.restore()
-        self._access.close()
+        self.access.close()
 
     def _on_signal(self, name: str) -> None:
-        if self._is_cleaning:
-            # Clean-up goes on; whoever insists is told what is left.
-            self._cleanup_signals += 1
-            if name == "SIGINT" and self._cleanup_signals >= 2:
-                self._cleanup_stop.set(f"interrupted by {name}")
-            return
         self.stop.set(f"interrupted by {name}")
         if self._session is not None:
             self._session.shouldstop = self.stop.reason
-        if self.waiter.is_waiting:
+        self.ending.on_signal(name)
+        if self.ending.is_going_on or self.waiter.is_waiting:
             return
-        if name == "SIGINT":
-            raise KeyboardInterrupt
+        if name == "SIGINT" or self._session is None:
+            # pytest takes nothing else for a stop while it collects.
+            raise KeyboardInterrupt(self.stop.reason)
         pytest.exit(self.stop.reason, returncode=pytest.ExitCode.INTERRUPTED)
 
     # --- the ConfigMap's parameters, the lab's specification and the hooks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_kvlatency.errors import InterruptedRunError
@@ -36,11 +36,9 @@ class Waiter:
         try:
             with deadline.running():
                 while True:
-                    try:
-                        return future.result(timeout=SLICE_SECONDS)
-                    except FutureTimeoutError:
-                        if future.done():
-                            raise
+                    wait([future], timeout=SLICE_SECONDS)
+                    if future.done():
+                        return future.result()
                     if self._stop.is_set():
                         raise InterruptedRunError(f"{self._stop.reason} while waiting for {text()}")
                     self._progress.show(text())

@@ -35,6 +35,7 @@ class Leftovers:
         self._asked_at: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._refused: dict[str, str] = {}
+        self._given_up: set[VmiHandle] = set()
 
     @contextmanager
     def creating(self, deadline: Deadline) -> Iterator[None]:
@@ -69,6 +70,12 @@ class Leftovers:
         """The VMIs that are, or may be, in the cluster and are to go."""
         return tuple(self._vmis.outstanding())
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is in the cluster, or about to be, that is to go."""
+        with self._idle:
+            return not self._creating and not self.outstanding
+
     def delete(self, handles: Iterable[VmiHandle], deadline: Deadline) -> None:
         """Ask for these deletions, in parallel, without waiting until they are done.
 
@@ -98,9 +105,13 @@ class Leftovers:
         self.delete(self.outstanding, deadline)
 
     def wait_gone(self, deadline: Deadline) -> None:
-        """Wait until all that is to go is gone. Raises ``TeardownError`` that names what is not."""
+        """Wait until all that is to go is gone. Raises ``TeardownError`` that names what is not.
+
+        What an earlier call waited for in vain was said then: it is neither waited for nor named again.
+        """
         with self._idle:
-            waiting = [one for one in self.outstanding if one in self._asked]
+            asked = [one for one in self.outstanding if one in self._asked]
+            waiting = [one for one in asked if one not in self._given_up]
         reasons, hint = [], ""
         try:
             self._vmis.wait_gone(waiting, deadline, on_gone=self._gone)
@@ -108,6 +119,7 @@ class Leftovers:
             reasons.append(error.reason)
             hint = error.hint
         with self._idle:
+            self._given_up.update(waiting)
             reasons += [self._refused[one.name] for one in self.outstanding if one.name in self._refused]
         if reasons:
             raise TeardownError("; ".join(reasons), hint=hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from pytest_kvlatency.errors import ConnectivityError, ProvisionError
 from pytest_kvlatency.guest import measure as in_guest
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
+from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.verdict import judge
 
 if TYPE_CHECKING:
@@ -84,18 +84,17 @@ class Measurer:
     def _look_again(self, guests: Sequence[ReadyGuest], deadline: Deadline) -> list[str]:
         """Read the nodes again: a guest may have migrated. Raises ``ProvisionError`` when one is gone meanwhile."""
         notes = []
-        with ThreadPoolExecutor(len(guests), "kvlatency-look") as threads:
-            states = threads.map(lambda guest: self._vmis.get_state(guest.handle, deadline), guests)
-            for guest, state in zip(guests, states, strict=True):
-                if state is None:
-                    raise ProvisionError(
-                        f"VMI {guest.handle} is gone: somebody deleted it while it was measured"
-                    )
-                if state.node and state.node != guest.node:
-                    notes.append(
-                        f"VMI {guest.handle.name} moved from {guest.node} to {state.node} during the sample"
-                    )
-                    guest.node = state.node
+        threads = Threads(len(guests), "kvlatency-look")
+        looks = [threads.submit(self._vmis.get_state, guest.handle, deadline) for guest in guests]
+        for guest, look in zip(guests, looks, strict=True):
+            state = look.result()
+            if state is None:
+                raise ProvisionError(f"VMI {guest.handle} is gone: somebody deleted it while it was measured")
+            if state.node and state.node != guest.node:
+                notes.append(
+                    f"VMI {guest.handle.name} moved from {guest.node} to {state.node} during the sample"
+                )
+                guest.node = state.node
         return notes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,9 +15,11 @@ from pytest_kvlatency.engine.ownership import Ownership
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import vmi_keys
+from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.engine.guests import ReadyGuest
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 MAX_THREADS = 32
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
+LAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,8 @@ class Engine:
         self._deadline = deadline
         self._lock = threading.Lock()
         # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
-        self._threads = ThreadPoolExecutor(MAX_THREADS, "kvlatency-measure")
-        self._boot_threads = ThreadPoolExecutor(MAX_THREADS, "kvlatency-guest")
+        self._threads = Threads(MAX_THREADS, "kvlatency-measure")
+        self._boot_threads = Threads(MAX_THREADS, "kvlatency-guest")
         self._guests: dict[VmiKey, Future[ReadyGuest]] = {}
         self._users: Counter[VmiKey] = Counter()
         self._ownership: Ownership[VmiKey] = Ownership()
@@ -136,7 +139,8 @@ class Engine:
         with self._lock:
             guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
         for guest in guests:
-            evidence = self._leftovers.evidence(guest.handle, Deadline(EVIDENCE_SECONDS))
+            look = Deadline(EVIDENCE_SECONDS, stop=self._deadline.stop)
+            evidence = self._leftovers.evidence(guest.handle, look)
             self._artifacts.keep(guest.handle.name, evidence=evidence, transcript=guest.shell.transcript)
 
     @property
@@ -150,6 +154,11 @@ class Engine:
         ends = [end for end in (measurement.source, measurement.target) if end is not None]
         took = [self._leftovers.delete_seconds(end.vmi_name) for end in ends]
         return max((seconds for seconds in took if seconds is not None), default=None)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no VMI is in the cluster, or about to be, that is to go."""
+        return self._leftovers.is_clean
 
     def remove_all(self, deadline: Deadline) -> None:
         """Delete every guest and wait until all are gone; guests can be brought up again afterwards.
@@ -177,7 +186,8 @@ class Engine:
             guests = self._up(self._guests.values())
         self._close_consoles(guests)
         for threads in (self._threads, self._boot_threads):
-            threads.shutdown(wait=True, cancel_futures=True)
+            # One that hangs in a request is left behind: it must not delay the end.
+            threads.shut_down(LAST_SECONDS)
 
     @staticmethod
     def _up(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest]:

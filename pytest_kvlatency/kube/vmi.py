@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ from pytest_kvlatency.kube.manifest import (
     vmi_manifest,
 )
 from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
+from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -189,8 +189,9 @@ class Vmis:
                 failed[handle] = error
 
         if handles:
-            with ThreadPoolExecutor(max_workers=min(_THREADS, len(handles))) as pool:
-                list(pool.map(one, handles))
+            threads = Threads(_THREADS, "kvlatency-delete")
+            for asked in [threads.submit(one, handle) for handle in handles]:
+                asked.result()
         return failed
 
     def wait_gone(

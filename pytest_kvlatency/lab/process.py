@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO
 
 _FILE_SUFFIXES: Final = (".yaml", ".yml")
@@ -21,6 +23,7 @@ _READY: Final = "kubeconfig: "
 #: The lab stops its guests and listeners within 3 s.
 _STOP_SECONDS: Final = 5.0
 _KEPT_LINES: Final = 200
+_SLICE_SECONDS: Final = 0.1
 
 
 class LabStartError(Exception):
@@ -41,10 +44,18 @@ class LabProcess:
         self._reader.start()
 
     @classmethod
-    def start(cls, spec_arg: str, directory: Path, timeout_seconds: float) -> LabProcess:
+    def start(
+        cls,
+        spec_arg: str,
+        directory: Path,
+        timeout_seconds: float,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> LabProcess:
         """Start the lab ``spec_arg`` (as for ``--kv-lab=``) in ``directory`` and wait until it can be used.
 
-        Raises ``LabStartError`` when it ends before, or is not ready in time; no process is left then.
+        ``should_stop`` is asked now and then: once it says so, the start is given up. Raises ``LabStartError``
+        then, and when the lab ends before, or is not ready in time; no process is left.
         """
         directory = Path(directory).absolute()
         directory.mkdir(parents=True, exist_ok=True)
@@ -69,7 +80,7 @@ class LabProcess:
         )
         lab = cls(process, directory)
         try:
-            lab._wait_ready(timeout_seconds)
+            lab._wait_ready(timeout_seconds, should_stop)
         except BaseException:
             lab.stop()
             raise
@@ -108,9 +119,13 @@ class LabProcess:
         if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 
-    def _wait_ready(self, timeout_seconds: float) -> None:
-        in_time = self._ready.wait(timeout_seconds)
-        if not in_time:
+    def _wait_ready(self, timeout_seconds: float, should_stop: Callable[[], bool]) -> None:
+        until = time.monotonic() + timeout_seconds
+        while not self._ready.wait(min(_SLICE_SECONDS, max(0.0, until - time.monotonic()))):
+            if should_stop():
+                raise LabStartError("the lab's start was given up")
+            if time.monotonic() < until:
+                continue
             raise LabStartError(
                 f"the lab was not ready after {timeout_seconds:g} s; its output:\n{self.output}"
             )

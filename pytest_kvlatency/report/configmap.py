@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 START_KEY: Final = "status.startTimestamp"
+COMPLETION_KEY: Final = "status.completionTimestamp"
 RESULT_PREFIX: Final = "status.result."
 MEASUREMENTS_KEY: Final = "status.result.measurements"
-_END_KEYS: Final = ("status.completionTimestamp", "status.succeeded", "status.failureReason")
+_END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", "status.failureReason")
 #: Keys of the worst pair, and where the document has them; integers.
 _NUMBERS: Final = {
     "status.result.minLatencyNanoSec": "minLatencyNanoSec",
@@ -69,7 +70,7 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     entries = _last_attempts(document["measurements"])
     changes: dict[str, str | None] = {
         START_KEY: document["startTimestamp"],
-        "status.completionTimestamp": document["completionTimestamp"],
+        COMPLETION_KEY: document["completionTimestamp"],
         "status.succeeded": "true" if document["succeeded"] else "false",
         "status.failureReason": _shortened(document["failureReason"] or ""),
     }

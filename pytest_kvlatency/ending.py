@@ -1,0 +1,172 @@
+"""The end of a run: VMIs deleted, status written, reports written; also when somebody stops it."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.junitxml import xml_key
+
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, TeardownError
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.junit import suite_properties
+from pytest_kvlatency.threads import Threads
+from pytest_kvlatency.waiting import Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_kvlatency.engine.runner import Engine
+    from pytest_kvlatency.session import Checkup
+
+CLEANUP_SECONDS = 60.0
+# Whoever stops a run may kill it 5 s later: so long for the deletions to be asked for, and so long for the status.
+ASKING_SECONDS = 1.5
+STATUS_SECONDS = 3.0
+REPORT_SECONDS = 60.0
+
+
+class Ending:
+    """Ends one run. Meanwhile a signal stops nothing, but the second SIGINT, which stops the wait for deletions."""
+
+    def __init__(self, checkup: Checkup) -> None:
+        self._checkup = checkup
+        self._stop = Stop()
+        self._waiter = Waiter(stop=self._stop, progress=checkup.progress)
+        self._interrupts = 0
+        self._signalled = ""
+        self._is_finished = False
+        self._is_interrupted = False
+        #: Seconds that clean-up may take, after the run's deadline too.
+        self.cleanup_seconds = CLEANUP_SECONDS
+        self.is_going_on = False
+
+    def on_signal(self, name: str) -> None:
+        """Count a signal, whenever it strikes."""
+        self._interrupts += name == "SIGINT"
+        if not self.is_going_on:
+            return
+        self._signalled = self._signalled or name
+        if name == "SIGINT" and self._interrupts > 1:
+            self._stop.set(f"interrupted by {name}")
+
+    def clean_up(self) -> None:
+        """Delete every VMI that is not kept and wait until all are gone. Raises ``TeardownError``."""
+        engine = self._checkup.engine
+        if engine is None:
+            return
+        self.is_going_on = True
+        try:
+            deadline = Deadline(self.cleanup_seconds, stop=self._stop)
+            self._wait(engine, lambda: engine.remove_all(deadline), deadline)
+        finally:
+            self.is_going_on = False
+
+    def finish(self, session: pytest.Session) -> None:
+        """Remove what was created and write every report. Never raises: what goes wrong fails the run."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self.is_going_on = True
+        checkup = self._checkup
+        try:
+            self._account(session)
+            if checkup.engine is not None:
+                self._remove(checkup.engine)
+            self._report(session)
+            try:
+                checkup.access.close(keep_lab_records_in=checkup.settings_as_given.artifacts)
+            except KvLatencyError as error:
+                checkup.reporting.add_failure(error)
+            self._set_exit_status(session)
+        finally:
+            checkup.signals.restore()
+
+    def _account(self, session: pytest.Session) -> None:
+        """Say why the run ended before its time, if it did."""
+        checkup = self._checkup
+        self._is_interrupted = checkup.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        reason = checkup.stop.reason or "the run was interrupted"
+        failure = None
+        if checkup.stop.is_set():
+            failure = Failure(kind="interrupted", stage="run", reason=reason)
+        elif checkup.collection_errors:
+            if not checkup.reporting.failures:
+                words = f"collection met {checkup.collection_errors} error(s): see the output of the run"
+                failure = Failure(kind="config", stage="config", reason=words)
+        elif self._is_interrupted:
+            failure = Failure(kind="interrupted", stage="run", reason=reason)
+        elif session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+            words = "pytest ended with an internal error: see the output of the run"
+            failure = Failure(kind="interrupted", stage="run", reason=words)
+        if failure is not None:
+            checkup.reporting.failures.append(failure)
+        checkup.items.close(interrupted_by=reason if self._is_interrupted else "")
+        checkup.stop.set("the run is over")
+
+    def _remove(self, engine: Engine) -> None:
+        deadline = Deadline(self.cleanup_seconds, stop=self._stop)
+        is_clean = engine.is_clean
+        asked = Threads(1, "kvlatency-cleanup").submit(engine.delete_all, deadline)
+        if not is_clean:
+            # Whoever stops a run may kill it soon: the status first, and only then the wait for deletions.
+            wait([asked], timeout=ASKING_SECONDS)
+            self._write_status(Deadline(STATUS_SECONDS, stop=self._stop), is_last=False)
+
+        def finish_deletions() -> None:
+            asked.result()
+            engine.wait_gone(deadline)
+
+        try:
+            self._wait(engine, finish_deletions, deadline)
+        except KvLatencyError as error:
+            self._checkup.reporting.add_failure(error)
+        engine.shut_down()
+
+    def _wait(self, engine: Engine, work: Callable[[], None], deadline: Deadline) -> None:
+        """Wait for clean-up work. Raises ``TeardownError``."""
+        try:
+            self._waiter.wait(
+                Threads(1, "kvlatency-cleanup").submit(work),
+                deadline=deadline,
+                text=lambda: "kvlatency: waiting until the VMIs are gone",
+            )
+        except InterruptedRunError as error:
+            raise TeardownError(f"clean-up was interrupted: {engine.left_over}") from error
+
+    def _report(self, session: pytest.Session) -> None:
+        checkup = self._checkup
+        if not checkup.may_contact:
+            return
+        if not checkup.items.total and not checkup.is_reported_elsewhere:
+            return
+        if checkup.engine is not None:
+            checkup.items.add_timings(checkup.engine)
+        for problem in checkup.artifacts.problems:
+            checkup.reporting.add_failure(TeardownError(problem))
+        if self._signalled and not self._is_interrupted:
+            reason = f"the run was interrupted by {self._signalled} during clean-up"
+            checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))
+        seconds = STATUS_SECONDS if self._is_interrupted or self._signalled else REPORT_SECONDS
+        document = self._write_status(Deadline(seconds, stop=self._stop), is_last=True)
+        junit = session.config.stash.get(xml_key, None)
+        if junit is not None:
+            for name, value in suite_properties(document["cluster"]):
+                junit.add_global_property(name, value)
+
+    def _write_status(self, deadline: Deadline, *, is_last: bool) -> dict[str, Any]:
+        """Write the reports that others may wait for; the ConfigMap first, and JSON with what became of that."""
+        reporting, checkup = self._checkup.reporting, self._checkup
+        reporting.make_document(checkup.items.results())
+        reporting.write_configmap(checkup.configmap, deadline, is_last=is_last)
+        document = reporting.make_document(checkup.items.results())
+        reporting.write_json(checkup.settings_as_given.json)
+        return document
+
+    def _set_exit_status(self, session: pytest.Session) -> None:
+        if self._signalled and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+        elif self._checkup.reporting.failures and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

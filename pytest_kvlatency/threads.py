@@ -1,0 +1,72 @@
+"""Threads that never keep the process from ending: what hangs in a request is left behind, not waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Threads:
+    """Runs what is submitted, at most ``limit`` at once, in daemon threads.
+
+    The standard library's executor joins its threads when the interpreter ends, so that one that waits for a
+    server would delay the end by its whole time-out.
+    """
+
+    def __init__(self, limit: int, name: str) -> None:
+        self._limit = limit
+        self._name = name
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._running = 0
+        self._closed = False
+
+    def submit(self, function: Callable[..., T], /, *arguments: Any) -> Future[T]:
+        """Run ``function(*arguments)`` as soon as a thread is free. Raises ``RuntimeError`` once shut down."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError(f"{self._name}: nothing is begun after the end")
+            self._waiting.append((future, lambda: function(*arguments)))
+            if self._running < self._limit:
+                self._running += 1
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        return future
+
+    def shut_down(self, wait_seconds: float) -> bool:
+        """Begin nothing more, and wait so long for what runs; whether all of it has ended."""
+        until = time.monotonic() + wait_seconds
+        with self._changed:
+            self._closed = True
+            for future, _ in self._waiting:
+                future.cancel()
+            while self._running and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            return not self._running
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._running -= 1
+                    self._changed.notify_all()
+                    return
+                future, call = self._waiting.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who waits for the future
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            # Nothing of a finished task may live on in a waiting thread's frame.
+            del future, call

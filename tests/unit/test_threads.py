@@ -1,0 +1,59 @@
+"""Threads that nobody has to wait for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pytest_kvlatency.threads import Threads
+
+
+def test_results_and_errors_come_back():
+    threads = Threads(2, "test")
+    assert threads.submit(lambda a, b: a + b, 1, 2).result(10) == 3
+    with pytest.raises(ZeroDivisionError):
+        threads.submit(lambda: 1 / 0).result(10)
+    assert threads.shut_down(10)
+
+
+def test_no_more_run_at_once_than_the_limit():
+    threads = Threads(2, "test")
+    gate, begun, lock = threading.Event(), [], threading.Lock()
+
+    def task(number):
+        with lock:
+            begun.append(number)
+        gate.wait(10)
+
+    futures = [threads.submit(task, number) for number in range(5)]
+    while len(begun) < 2:
+        threading.Event().wait(0.001)
+    assert sorted(begun) == [0, 1]
+    gate.set()
+    for future in futures:
+        future.result(10)
+    assert sorted(begun) == [0, 1, 2, 3, 4]
+
+
+def test_the_end_cancels_what_has_not_begun_and_leaves_what_hangs():
+    threads = Threads(1, "test")
+    gate = threading.Event()
+    hanging, waiting = threads.submit(gate.wait, 10), threads.submit(int)
+    assert not threads.shut_down(0.01)
+    assert waiting.cancelled()
+    with pytest.raises(RuntimeError, match="nothing is begun"):
+        threads.submit(int)
+    gate.set()
+    assert hanging.result(10)
+    assert threads.shut_down(10)
+
+
+def test_E59_a_thread_that_hangs_does_not_keep_the_process():
+    program = (
+        "import threading; from pytest_kvlatency.threads import Threads; "
+        "Threads(1, 'x').submit(threading.Event().wait)"
+    )
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
