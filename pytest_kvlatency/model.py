@@ -99,9 +99,12 @@ class Check:
         return f"{self.nad}-{self.pair}"
 
     @property
-    def measurement_key(self) -> tuple[NadRef, NodePair, PingParameters, GuestSpec]:
+    def measurement_key(self) -> MeasurementKey:
         """Checks with equal keys can share one measurement: they differ in limits only."""
         return (self.nad, self.pair, self.ping, self.guest)
+
+
+MeasurementKey = tuple[NadRef, NodePair, PingParameters, GuestSpec]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +197,8 @@ class Failure:
 class Measurement:
     """What came of one check: the numbers, where there are any, and the network's verdict.
 
-    ``result`` is None when nothing was measured. ``failures`` is empty exactly when the verdict is good.
+    ``result`` is None when nothing was measured. ``failures`` is empty exactly when the verdict is good. ``silence``
+    says, when not one reply came back, how far the requests got.
     """
 
     check: Check
@@ -203,6 +207,7 @@ class Measurement:
     target: GuestFacts | None = None
     result: PingResult | None = None
     warmup_seconds: float | None = None
+    silence: str = ""
     failures: tuple[Failure, ...] = ()
     timings: Timings = Timings()
     notes: tuple[str, ...] = ()

@@ -64,6 +64,7 @@ def assemble(
         leftovers=leftovers,
         artifacts=artifacts,
         deadline=deadline,
+        parallel=settings.parallel,
     )
     engine.plan(checks)
     return engine

@@ -37,8 +37,14 @@ class Measurer:
         target: ReadyGuest,
         deadline: Deadline,
         say: Callable[[str], None],
+        *,
+        look_again: Sequence[ReadyGuest],
     ) -> Measurement:
-        """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``."""
+        """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``.
+
+        ``look_again`` are the guests whose nodes are read again afterwards: in a matrix not after each of its pairs,
+        which would make requests grow with the square of the nodes.
+        """
         watch = Stopwatch()
         shell, address = source.shell, target.address.address
         if source.dialect is None:
@@ -51,21 +57,19 @@ class Measurer:
         say(f"pinging {address}, {effective(check.ping, dialect).count} times")
         result, silence = self._sample(check, source, address, dialect, deadline)
         seconds = watch.lap()
-        moved = self._look_again((source, target), deadline)
-        failures = judge(result, check.limits)
-        if silence and failures:
-            failures = (_explained(failures[0], check, silence), *failures[1:])
-        return Measurement(
+        moved = self._look_again(look_again, deadline)
+        measurement = Measurement(
             check=check,
             binding=source.nad.binding,
             source=source.facts,
             target=target.facts,
             result=result,
             warmup_seconds=warmth.seconds if check.ping.warmup else None,
-            failures=failures,
+            silence=silence,
             timings=replace(setup_timings(source, target), measure=seconds),
             notes=(*moved, *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
         )
+        return judged(measurement, check)
 
     def _sample(
         self, check: Check, source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline
@@ -83,7 +87,9 @@ class Measurer:
 
     def _look_again(self, guests: Sequence[ReadyGuest], deadline: Deadline) -> list[str]:
         """Read the nodes again: a guest may have migrated. Raises ``ProvisionError`` when one is gone meanwhile."""
-        notes = []
+        notes: list[str] = []
+        if not guests:
+            return notes
         threads = Threads(len(guests), "kvlatency-look")
         looks = [threads.submit(self._vmis.get_state, guest.handle, deadline) for guest in guests]
         for guest, look in zip(guests, looks, strict=True):
@@ -96,6 +102,16 @@ class Measurer:
                 )
                 guest.node = state.node
         return notes
+
+
+def judged(measurement: Measurement, check: Check) -> Measurement:
+    """The measurement as it is for a check with limits of its own."""
+    if measurement.result is None:
+        return replace(measurement, check=check)
+    failures = judge(measurement.result, check.limits)
+    if measurement.silence and failures:
+        failures = (_explained(failures[0], check, measurement.silence), *failures[1:])
+    return replace(measurement, check=check, failures=failures)
 
 
 def _explained(failure: Failure, check: Check, silence: str) -> Failure:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import FIRST_EXCEPTION, wait
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.guests import setup_timings
-from pytest_kvlatency.engine.ownership import Ownership
+from pytest_kvlatency.engine.measuring import judged
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import vmi_keys
@@ -19,17 +20,18 @@ from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.measuring import Measurer
     from pytest_kvlatency.engine.provision import Provisioner
-    from pytest_kvlatency.model import Check, PingParameters
+    from pytest_kvlatency.model import Check, MeasurementKey, PingParameters
     from pytest_kvlatency.plan import VmiKey
 
-MAX_THREADS = 32
+MAX_MEASURING = 128
+#: As many consoles as may be open at once.
+MAX_BOOTING = 100
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
 LAST_SECONDS = 1.0
@@ -43,8 +45,18 @@ class Attempt:
     error: KvLatencyError | None = None
 
 
+@dataclass(eq=False, kw_only=True)
+class _Ticket:
+    """Something that wants both guests of a check: to measure, or, with ``owns``, to hold them for a while."""
+
+    check: Check
+    owns: bool = False
+    measured: Future[Attempt] = field(default_factory=Future)
+    owned: Future[tuple[ReadyGuest, ReadyGuest]] = field(default_factory=Future)
+
+
 class Engine:
-    """Measures checks, one at a time or several, in threads of its own.
+    """Measures checks: ahead and in rounds what the plan holds, at once what somebody waits for.
 
     Its threads write nothing and raise nothing out of themselves: what went wrong is in the ``Attempt``.
     """
@@ -57,33 +69,63 @@ class Engine:
         leftovers: Leftovers,
         artifacts: Artifacts,
         deadline: Deadline,
+        parallel: int | None,
     ) -> None:
         self._provisioner = provisioner
         self._measurer = measurer
         self._leftovers = leftovers
         self._artifacts = artifacts
         self._deadline = deadline
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
-        self._threads = Threads(MAX_THREADS, "kvlatency-measure")
-        self._boot_threads = Threads(MAX_THREADS, "kvlatency-guest")
+        self._threads = Threads(MAX_MEASURING, "kvlatency-measure")
+        self._boot_threads = Threads(MAX_BOOTING, "kvlatency-guest")
         self._guests: dict[VmiKey, Future[ReadyGuest]] = {}
         self._users: Counter[VmiKey] = Counter()
-        self._ownership: Ownership[VmiKey] = Ownership()
+        self._planned: Counter[VmiKey] = Counter()
+        self._nodes: set[str] = set()
+        self._conductor: Conductor[_Ticket] = Conductor(needs=self._needs, parallel=parallel)
+        self._ahead: dict[MeasurementKey, Future[Attempt]] = {}
+        self._owners: dict[Check, _Ticket] = {}
         self._activity: dict[str, str] = {}
+        self._is_over = False
 
     def plan(self, checks: Sequence[Check]) -> None:
         """Count the users of each guest, so that it can be deleted after its last one."""
         with self._lock:
             self._users = Counter(key for check in checks for key in vmi_keys(check))
+            self._nodes = {key.node for key in self._users if key.node is not None}
 
-    def measure(self, check: Check) -> Future[Attempt]:
-        """Measure ``check``, bringing its guests up where they are not."""
-        return self._threads.submit(self._measure, check, check.ping)
+    def start(self, ahead: Sequence[Sequence[Check]]) -> None:
+        """Bring up the guests of these rounds and measure them without being asked; equal measurements once."""
+        rounds: list[list[_Ticket]] = []
+        with self._lock:
+            for one in ahead:
+                rounds.append([])
+                for check in one:
+                    if check.measurement_key not in self._ahead:
+                        ticket = _Ticket(check=check)
+                        self._ahead[check.measurement_key] = ticket.measured
+                        rounds[-1].append(ticket)
+                        self._planned.update(vmi_keys(check))
+            self._conductor.plan(rounds)
+        for tickets in rounds:
+            for ticket in tickets:
+                self._bring_up_both(ticket.check)
+
+    def measure(self, check: Check, *, anew: bool = False) -> Future[Attempt]:
+        """Measure ``check``, or take what was measured ahead unless it is to be measured ``anew``."""
+        with self._lock:
+            ahead = self._ahead.get(check.measurement_key)
+            if ahead is not None and not anew:
+                return _for_limits(ahead, check)
+        ticket = _Ticket(check=check)
+        self._ask(ticket)
+        return ticket.measured
 
     def measure_owned(self, check: Check, ping: PingParameters) -> Future[Attempt]:
         """Measure with these ping parameters, for a caller that owns the pair already."""
-        return self._threads.submit(self._measure_owned, check, ping)
+        return self._threads.submit(self._measure, replace(check, ping=ping))
 
     def forget_failed(self, check: Check) -> None:
         """Bring up anew, the next time, what could not be brought up for this check."""
@@ -95,11 +137,17 @@ class Engine:
 
     def own(self, check: Check) -> Future[tuple[ReadyGuest, ReadyGuest]]:
         """Bring both guests up and own them until ``disown``."""
-        return self._threads.submit(self._own, check)
+        ticket = _Ticket(check=check, owns=True)
+        self._ask(ticket)
+        return ticket.owned
 
     def disown(self, check: Check) -> None:
         """Give both guests back; whatever the owner did on their consoles is cleaned up by the next user."""
-        self._ownership.release(vmi_keys(check))
+        with self._lock:
+            ticket = self._owners.pop(check, None)
+            if ticket is not None:
+                self._conductor.done(ticket)
+        self._dispatch()
 
     def let_go(self, check: Check) -> None:
         """Say that one user of the check's guests is done; a guest without users is deleted, in the background."""
@@ -183,6 +231,7 @@ class Engine:
     def shut_down(self) -> None:
         """Close every console and end the threads; the stop or the deadline has ended their waits before."""
         with self._lock:
+            self._is_over = True
             guests = self._up(self._guests.values())
         self._close_consoles(guests)
         for threads in (self._threads, self._boot_threads):
@@ -198,57 +247,102 @@ class Engine:
         for guest in guests:
             guest.shell.close()
 
+    # --- what may start now
+
+    def _ask(self, ticket: _Ticket) -> None:
+        with self._lock:
+            self._conductor.ask(ticket)
+        self._bring_up_both(ticket.check)
+
+    def _bring_up_both(self, check: Check) -> None:
+        """Have both guests brought up, unless they are or are being so."""
+        with self._lock:
+            for key in vmi_keys(check):
+                if key not in self._guests:
+                    future = self._boot_threads.submit(self._bring_up, key, check)
+                    self._guests[key] = future
+                    future.add_done_callback(lambda _: self._dispatch())
+        self._dispatch()
+
+    def _needs(self, ticket: _Ticket) -> frozenset[object] | None:
+        """The guests and nodes that a ticket occupies; None while a guest is not up.
+
+        A ticket whose guest will never be up occupies nothing: it ends at once, with the cause.
+        """
+        keys = vmi_keys(ticket.check)
+        futures = [self._guests.get(key) for key in keys]
+        if any(one is not None and one.done() and one.exception() is not None for one in futures):
+            return frozenset()
+        if not all(one is not None and one.done() for one in futures):
+            return None
+        nodes = [one.result().node for one in futures if one is not None]
+        return frozenset((*keys, *nodes))
+
+    def _dispatch(self) -> None:
+        """Start what can start. Called whenever a guest is up, something has ended, or somebody asks."""
+        with self._lock:
+            started = [] if self._is_over else self._conductor.startable(len(self._nodes))
+        for ticket in started:
+            self._threads.submit(self._run, ticket)
+
     # --- in the engine's threads
 
-    def _measure(self, check: Check, ping: PingParameters) -> Attempt:
+    def _run(self, ticket: _Ticket) -> None:
+        if ticket.owns:
+            self._hand_over(ticket)
+            return
         try:
-            self._ownership.acquire(vmi_keys(check), self._deadline)
-        except KvLatencyError as error:
-            return _failed(check, error)
-        try:
-            return self._measure_owned(check, ping)
-        finally:
-            self._ownership.release(vmi_keys(check))
+            ticket.measured.set_result(self._measure(ticket.check))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
+            ticket.measured.set_exception(error)
+        self._done(ticket)
 
-    def _measure_owned(self, check: Check, ping: PingParameters) -> Attempt:
+    def _hand_over(self, ticket: _Ticket) -> None:
+        try:
+            pair = self._pair(ticket.check)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
+            self._done(ticket)
+            ticket.owned.set_exception(error)
+            return
+        with self._lock:
+            self._owners[ticket.check] = ticket
+        ticket.owned.set_result(pair)
+
+    def _done(self, ticket: _Ticket) -> None:
+        with self._lock:
+            self._conductor.done(ticket)
+        self._dispatch()
+
+    def _measure(self, check: Check) -> Attempt:
         try:
             source, target = self._pair(check)
         except KvLatencyError as error:
             return _failed(check, error)
         with self._doing(check.id) as say:
             try:
-                asked = replace(check, ping=ping)
-                measured = self._measurer.measure(asked, source, target, self._deadline, say)
+                measured = self._measurer.measure(
+                    check, source, target, self._deadline, say, look_again=self._last_used(check)
+                )
             except KvLatencyError as error:
                 return _failed(check, error, source, target)
         return Attempt(measurement=measured)
 
-    def _own(self, check: Check) -> tuple[ReadyGuest, ReadyGuest]:
-        keys = vmi_keys(check)
-        self._ownership.acquire(keys, self._deadline)
-        try:
-            return self._pair(check)
-        except BaseException:
-            self._ownership.release(keys)
-            raise
+    def _last_used(self, check: Check) -> list[ReadyGuest]:
+        """The check's guests that nothing planned needs after it."""
+        with self._lock:
+            keys = vmi_keys(check)
+            self._planned.subtract(keys)
+            return self._up(self._guests[key] for key in keys if self._planned[key] <= 0)
 
     def _pair(self, check: Check) -> tuple[ReadyGuest, ReadyGuest]:
-        """Bring both ends up at the same time; the first that cannot be brought up ends the wait for both."""
-        source, target = (self._guest(key, check) for key in vmi_keys(check))
-        done, _ = wait([source, target], return_when=FIRST_EXCEPTION)
-        for future in done:
-            error = future.exception()
+        """Both guests of a ticket that may start: they are up, or the cause is known."""
+        with self._lock:
+            futures = [self._guests[key] for key in vmi_keys(check)]
+        for future in futures:
+            error = future.exception() if future.done() else None
             if error is not None:
                 raise error
-        return source.result(), target.result()
-
-    def _guest(self, key: VmiKey, check: Check) -> Future[ReadyGuest]:
-        with self._lock:
-            future = self._guests.get(key)
-            if future is None:
-                future = self._boot_threads.submit(self._bring_up, key, check)
-                self._guests[key] = future
-            return future
+        return futures[0].result(), futures[1].result()
 
     def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
         with self._doing(str(key)) as say:
@@ -267,6 +361,24 @@ class Engine:
         finally:
             with self._lock:
                 self._activity.pop(what, None)
+
+
+def _for_limits(ahead: Future[Attempt], check: Check) -> Future[Attempt]:
+    """What was measured ahead, judged by this check's own limits."""
+    mine: Future[Attempt] = Future()
+
+    def hand_on(done: Future[Attempt]) -> None:
+        error = done.exception()
+        if error is not None:
+            mine.set_exception(error)
+            return
+        attempt = done.result()
+        if attempt.error is None:
+            attempt = replace(attempt, measurement=judged(attempt.measurement, check))
+        mine.set_result(attempt)
+
+    ahead.add_done_callback(hand_on)
+    return mine
 
 
 def _failed(
