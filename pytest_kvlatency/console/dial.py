@@ -53,7 +53,7 @@ class PatientSocket:
         while True:
             try:
                 return self._socket.recv(size)
-            except TimeoutError:  # noqa: PERF203 - each turn waits
+            except TimeoutError:
                 if self._deadline is None:
                     raise
                 self._deadline.check("the console's handshake")
@@ -179,16 +179,25 @@ def _secure(
     if endpoint.cert_file:
         context.load_cert_chain(endpoint.cert_file, endpoint.key_file)
     secure = context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
+    try:
+        _shake_hands(secure, deadline)
+    except BaseException:
+        secure.close()
+        raise
+    return secure
+
+
+def _shake_hands(secure: ssl.SSLSocket, deadline: Deadline) -> None:
     until = time.monotonic() + _CONNECT_SECONDS
     while True:
         try:
             secure.do_handshake()
-        except TimeoutError:  # noqa: PERF203 - each turn waits
+        except TimeoutError:
             deadline.check("the console's TLS handshake")
             if time.monotonic() > until:
                 raise
         else:
-            return secure
+            return
 
 
 def _through_proxy(

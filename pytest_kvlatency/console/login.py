@@ -68,7 +68,8 @@ class Login:
         """
         self._refusals = 0
         self._is_answering = False
-        interrupt_after = _INTERRUPT_SECONDS
+        # A command that was just starting may have missed the first ^C.
+        interrupt_after = _FIRST_PAUSE if known_session else _INTERRUPT_SECONDS
         quiet_since, last_answer = time.monotonic(), ""
         if known_session:
             self._type("\x03")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -36,7 +37,6 @@ class PtyGuest:
             stdout=slave,
             stderr=slave,
             env={"PATH": os.environ["PATH"], "TERM": "vt102", "HOME": "/tmp", **(env or {})},
-            start_new_session=True,
         )
         os.close(slave)
         self.connection = None
@@ -48,11 +48,8 @@ class PtyGuest:
         return self.connection
 
     def stop(self):
-        for pid in {self.process.pid}:
-            try:
-                os.killpg(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         os.close(self.master)
         self.process.wait(10)
 

@@ -63,7 +63,7 @@ def test_E10_a_command_that_may_not_run_twice_is_not_run_twice(make_guest, make_
         return data
 
     connection.read = read
-    with pytest.raises(GuestError, match="lost once .* not safe to run again"):
+    with pytest.raises(GuestError, match=r"lost once .* not safe to run again"):
         shell.run(f"echo x >>{tmp_path}/count; echo count''ed; sleep 1", rerunnable=False)
     assert (tmp_path / "count").read_text() == "x\n"
 

@@ -1,0 +1,133 @@
+"""Which refusals of a console are waited for, and which are causes."""
+
+import pytest
+from consolefakes import ScriptedTransport, State
+
+from pytest_kvlatency.console import opening
+from pytest_kvlatency.console.opening import open_console
+from pytest_kvlatency.console.outcomes import ConsoleRefused, ConsoleUnreachable
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    ConfigError,
+    GuestError,
+    PermissionDeniedError,
+    ProvisionError,
+)
+from pytest_kvlatency.model import ConsoleEndpoint
+
+URL = "wss://host:6443/prefix/apis/subresources.kubevirt.io/v1/namespaces/checks/virtualmachineinstances/g0/console"
+NOT_RUNNING = ConsoleRefused(status=400, message="VMI is not running")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(opening, "_FIRST_PAUSE", 0.001)
+
+
+RUNNING = State()
+
+
+def opened(*answers, state=RUNNING, seconds=10.0):
+    left = list(answers)
+    endpoints = []
+
+    def endpoint():
+        endpoints.append(ConsoleEndpoint(url=URL, headers={"Authorization": f"Bearer {len(endpoints)}"}))
+        return endpoints[-1]
+
+    def connect(target, deadline):
+        answer = left.pop(0) if len(left) > 1 or not isinstance(left[0], Exception) else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    probe = state if callable(state) else lambda: state
+    transport = open_console(endpoint, probe, Deadline(seconds), connect=connect)
+    return transport, endpoints
+
+
+def test_E14_a_vmi_on_its_way_is_waited_for():
+    phases = ["", "Scheduling", "Scheduled", "Running"]
+    ready = ScriptedTransport()
+    transport, endpoints = opened(
+        NOT_RUNNING, NOT_RUNNING, NOT_RUNNING, ready, state=lambda: State(phase=phases.pop(0))
+    )
+    assert transport is ready
+    assert len(endpoints) == 4
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
+def test_E14_E62_a_passing_failure_is_tried_again(status):
+    ready = ScriptedTransport()
+    assert opened(ConsoleRefused(status=status), ConsoleUnreachable("reset"), ready)[0] is ready
+
+
+@pytest.mark.parametrize(
+    ("refusal", "state", "error", "words"),
+    [
+        (NOT_RUNNING, None, ProvisionError, "checks/g0 is gone"),
+        (NOT_RUNNING, State(phase="Succeeded"), ProvisionError, "was powered off"),
+        (NOT_RUNNING, State(phase="Failed"), ProvisionError, "failed"),
+        (NOT_RUNNING, State(deleting=True), ProvisionError, "is being deleted"),
+        (
+            ConsoleRefused(status=400, message="No serial consoles are present."),
+            State(),
+            GuestError,
+            "has no serial console",
+        ),
+        (
+            ConsoleRefused(status=404, message="404 page not found", is_route_missing=True),
+            State(),
+            ProvisionError,
+            "the console API is missing",
+        ),
+        (
+            ConsoleRefused(status=404, message='virtualmachineinstance "g0" not found'),
+            State(),
+            ProvisionError,
+            "checks/g0 is gone",
+        ),
+        (
+            ConsoleRefused(status=409, message="VMI is in failed status"),
+            State(),
+            ProvisionError,
+            "failed status",
+        ),
+        (ConsoleRefused(status=418), State(), ProvisionError, "gives no console: 418"),
+        (ConsoleUnreachable("no such proxy", permanent=True), State(), ConfigError, "no such proxy"),
+        (ConsoleRefused(status=500), None, ProvisionError, "is gone"),
+    ],
+    ids=str,
+)
+def test_E14_what_waiting_cannot_mend_is_a_cause_at_once(refusal, state, error, words):
+    with pytest.raises(error, match=words):
+        opened(refusal, state=state)
+
+
+def test_E54_a_denied_console_names_verb_resource_namespace_and_rule():
+    with pytest.raises(PermissionDeniedError) as caught:
+        opened(ConsoleRefused(status=403, message="no"))
+    for word in ("get", "virtualmachineinstances/console", "subresources.kubevirt.io", "namespace checks"):
+        assert word in caught.value.reason
+    assert "resources:" in caught.value.hint
+
+
+def test_E11_an_expired_token_is_renewed_once():
+    ready = ScriptedTransport()
+    transport, endpoints = opened(ConsoleRefused(status=401), ready)
+    assert transport is ready
+    assert [one.headers["Authorization"] for one in endpoints] == ["Bearer 0", "Bearer 1"]
+    with pytest.raises(PermissionDeniedError, match="401"):
+        opened(ConsoleRefused(status=401))
+
+
+def test_the_time_out_says_what_the_console_answered_last():
+    with pytest.raises(CheckupTimeoutError, match="last answer: 503 down"):
+        opened(ConsoleRefused(status=503, message="down"), seconds=0.05)
+
+
+def test_E62_retry_after_is_honoured():
+    refusal = ConsoleRefused(status=429, retry_after_seconds=60)
+    with pytest.raises(CheckupTimeoutError):
+        opened(refusal, ScriptedTransport(), seconds=0.05)
