@@ -10,6 +10,8 @@ import pytest
 from pytest_kvlatency import marker
 from pytest_kvlatency.check import only
 from pytest_kvlatency.check.own import OwnCheck, OwnCheckItem, own_ids, select
+from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.plan import PlannedCheck, origin_of
 from pytest_kvlatency.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -23,18 +25,6 @@ MARKER = "kvlatency"
 PARAMETER = "kv_check"
 FIXTURES = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
 NO_NAD = "no network to check: give --kv-nad NAMESPACE/NAME (or kv_nad in the ini file, or nad= in the kvlatency marker)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedCheck:
-    """What one item stands for. ``check`` is None when the cluster must be asked first: a placeholder.
-
-    ``placeholder`` is the id that stands for the whole plan this check belongs to.
-    """
-
-    id: str
-    placeholder: str
-    check: Check | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +66,7 @@ class Collecting:
             return
         try:
             planned = self._checkup.plan_for(self.settings_of(node))
-        except SettingsError as error:
+        except KvLatencyError as error:
             self._refuse(node.nodeid, error)
             return
         if not planned:
@@ -92,13 +82,13 @@ class Collecting:
             return
         try:
             settings = self._checkup.settings()
-        except SettingsError as error:
-            raise pytest.UsageError(str(error)) from None
+            planned = self._checkup.plan_for(settings)
+        except KvLatencyError as error:
+            raise pytest.UsageError(full_text(error)) from None
         if not settings.nad and not self._checkup.is_unread:
             if self._own_only or self._own_ids:
                 raise pytest.UsageError(NO_NAD)
             return
-        planned = self._checkup.plan_for(settings)
         if self._own_ids:
             planned = select(planned, self._own_ids)
         items.extend(session.genitems(OwnCheck.from_parent(session, name="kvlatency", planned=planned)))
@@ -150,19 +140,13 @@ class Collecting:
         generated = planned.check
         if generated is None:
             return
-        now = self._checkup.plan_for(settings)
-        same = [
-            one.check
-            for one in now
-            if one.check is not None and (one.check.nad, one.check.pair) == (generated.nad, generated.pair)
-        ]
-        if not same:
+        if origin_of(settings) != planned.origin:
             raise marker.MarkerError(
                 "nad, nodes and node_set of the kvlatency marker cannot be changed once the test has been "
                 "collected; give them by decorator, class or module marker"
             )
         item.stash[CHECK_KEY] = replace(
-            generated, limits=same[0].limits, ping=same[0].ping, guest=same[0].guest
+            generated, limits=settings.limits, ping=settings.ping, guest=settings.guest_spec
         )
 
     def _settle_unparametrized(self, item: pytest.Item) -> None:
@@ -188,9 +172,9 @@ class Collecting:
             return self._checkup.settings()
         return self._checkup.settings(marker.marker_layer(merged, f"kvlatency marker of {node.nodeid}"))
 
-    def _refuse(self, nodeid: str, error: SettingsError) -> None:
-        is_usage = not isinstance(error, marker.MarkerError) and not error.involves_marker
-        self._problems.append(_Problem(nodeid=nodeid, message=str(error), is_usage=is_usage))
+    def _refuse(self, nodeid: str, error: KvLatencyError) -> None:
+        is_usage = not (isinstance(error, SettingsError) and error.involves_marker)
+        self._problems.append(_Problem(nodeid=nodeid, message=full_text(error), is_usage=is_usage))
 
     def _wants_own_check(self, session: pytest.Session, items: Sequence[pytest.Item]) -> bool:
         if self._own_only or self._own_ids:
@@ -202,12 +186,43 @@ class Collecting:
         return not any(is_kv_item(item) for item in items) and not _files_left_out(self._config)
 
 
+def full_text(error: KvLatencyError) -> str:
+    """What is wrong, and the way out."""
+    return "\n".join([str(error), *error.hint.splitlines()])
+
+
 def is_kv_item(item: pytest.Item) -> bool:
     """Whether the item uses the marker or one of the fixtures that stand for a check."""
     if isinstance(item, OwnCheckItem):
         return True
     return item.get_closest_marker(MARKER) is not None or bool(
         FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    )
+
+
+def is_skipped(item: pytest.Item) -> bool:
+    """Whether a mark says already that the item will not run: nothing is measured for it."""
+    if item.get_closest_marker("skip") is not None:
+        return True
+    return any(mark.kwargs.get("run") is False for mark in item.iter_markers("xfail"))
+
+
+def may_be_measured_ahead(item: pytest.Item) -> bool:
+    """Whether the item's own set-up cannot matter to what is measured.
+
+    So it is when its fixtures are only this plugin's, pytest's, or of the session. One that owns its guests, or sets
+    something up first (a load, say), is measured when its turn comes.
+    """
+    if isinstance(item, OwnCheckItem):
+        return True
+    info = getattr(item, "_fixtureinfo", None)
+    names = set(getattr(item, "fixturenames", ()))
+    if info is None or names & {"kv_pair", "kv_ping"}:
+        return False
+    definitions = [found[-1] for name, found in info.name2fixturedefs.items() if name in names]
+    return all(
+        one.scope == "session" or one.func.__module__.split(".")[0] in ("pytest_kvlatency", "_pytest")
+        for one in definitions
     )
 
 

@@ -257,11 +257,6 @@ class NotYet:
 
 #: Refused in one place, so that nothing is ever accepted and ignored.
 NOT_YET: Final[Mapping[str, NotYet]] = {
-    "nodes": NotYet(
-        refuses=lambda value: any(not isinstance(one, NodePair) for one in value), instead="auto or SRC:DST"
-    ),
-    "node_set": NotYet(),
-    "parallel": NotYet(refuses=lambda value: value is not None and value > 1, instead="auto or 1"),
     "shard": NotYet(),
     "baseline": NotYet(),
     "max_regression": NotYet(refuses=lambda value: value is not None),

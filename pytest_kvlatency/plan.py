@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.colouring import colour
+from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import Check, NadRef, NodePair
+from pytest_kvlatency.parsers import Mesh, Ring, Star
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,29 +44,77 @@ class VmiKey:
         return f"guest {place}{twin}, {self.nad}"
 
 
-def checks(settings: Settings, *, namespace: str) -> tuple[Check, ...]:
+@dataclass(frozen=True, kw_only=True)
+class PlannedCheck:
+    """What one test item stands for. ``check`` is None when the cluster must be asked first: a placeholder.
+
+    ``placeholder`` is the id that stands for the whole shape (or ConfigMap) that this check belongs to. ``origin`` is
+    what was asked for: NADs, node pairs and node set.
+    """
+
+    id: str
+    placeholder: str
+    check: Check | None
+    origin: object = None
+
+
+def origin_of(settings: Settings) -> object:
+    """What decides which checks there are; limits and ping parameters do not."""
+    return (settings.nad, settings.nodes, settings.node_set)
+
+
+def needs_nodes(settings: Settings) -> bool:
+    """Whether the plan is over a node set whose nodes the cluster must be asked for."""
+    names = () if settings.node_set is None else settings.node_set.names
+    return not names and any(not isinstance(one, NodePair) for one in settings.nodes)
+
+
+def checks(settings: Settings, *, namespace: str, nodes: Sequence[str] | None) -> tuple[PlannedCheck, ...]:
     """Every NAD with every node pair, in the order given, equal ones once.
 
-    ``namespace`` is the one of NADs that were named without: the checkup's, or empty while it is not known.
-
-    Raises ``ValueError`` for a shape over a node set: its nodes are not known here.
+    ``namespace`` is the one of NADs that were named without: the checkup's. ``nodes`` is the node set; with None a
+    shape over it is one placeholder. Raises ``ConfigError`` when the node set is too small for a shape.
     """
-    found: dict[tuple[NadRef, NodePair], Check] = {}
+    found: dict[tuple[NadRef, NodePair | str], PlannedCheck] = {}
+    origin = origin_of(settings)
     for name in settings.nad:
         nad = NadRef(namespace=name.namespace or namespace, name=name.name)
-        for pair in settings.nodes:
-            if not isinstance(pair, NodePair):
-                raise ValueError(f"{pair} needs a node set")  # noqa: TRY004 - the value is right, its time is not
-            check = Check(
-                nad=nad, pair=pair, limits=settings.limits, ping=settings.ping, guest=settings.guest_spec
-            )
-            found.setdefault((nad, pair), check)
+        for one in settings.nodes:
+            placeholder = f"{nad}-{one}"
+            if not isinstance(one, NodePair) and nodes is None:
+                found.setdefault(
+                    (nad, placeholder),
+                    PlannedCheck(id=placeholder, placeholder=placeholder, check=None, origin=origin),
+                )
+                continue
+            for pair in (one,) if isinstance(one, NodePair) else pairs(one, nodes or ()):
+                check = Check(
+                    nad=nad, pair=pair, limits=settings.limits, ping=settings.ping, guest=settings.guest_spec
+                )
+                found.setdefault(
+                    (nad, pair),
+                    PlannedCheck(id=check.id, placeholder=placeholder, check=check, origin=origin),
+                )
     return tuple(found.values())
 
 
-def ping_parameters(settings: Settings) -> PingParameters:
-    """Return how to ping by these settings."""
-    return settings.ping
+def pairs(shape: Mesh | Ring | Star, nodes: Sequence[str]) -> tuple[NodePair, ...]:
+    """The pairs of a shape over ``nodes``, each once, in one direction. Raises ``ConfigError`` for too few nodes."""
+    others = [name for name in nodes if not isinstance(shape, Star) or name != shape.hub]
+    needed = 1 if isinstance(shape, Star) else 2
+    if len(others) < needed:
+        have = ", ".join(nodes) or "none"
+        raise ConfigError(
+            f"--kv-nodes {shape} needs at least two nodes; the node set has {len(nodes)}: {have}",
+            hint="name nodes with --kv-node-set, or tolerate their taints with --kv-toleration",
+        )
+    if isinstance(shape, Star):
+        edges = [(shape.hub, other) for other in others]
+    elif isinstance(shape, Ring):
+        edges = list(zip(others, [*others[1:], others[0]], strict=True))[: len(others) if len(others) > 2 else 1]
+    else:
+        edges = list(combinations(others, 2))
+    return tuple(NodePair(source=source, target=target) for source, target in edges)
 
 
 def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:

@@ -12,7 +12,7 @@ from pytest_kvlatency import options, plan
 from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
 from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.cluster import Cluster
-from pytest_kvlatency.collecting import CHECK_KEY, Collecting, PlannedCheck
+from pytest_kvlatency.collecting import CHECK_KEY, Collecting, is_skipped, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
@@ -28,7 +28,7 @@ from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from _pytest.terminal import TerminalReporter
@@ -68,6 +68,8 @@ class Checkup:
         self._broken: KvLatencyError | None = None
         self._said: list[Failure] = []
         self._plan: tuple[Check, ...] = ()
+        self._ahead: tuple[Check, ...] = ()
+        self._node_sets: dict[object, tuple[str, ...]] = {}
         self.reporting = Reporting()
         self.artifacts = Artifacts(self._settings.artifacts)
         self.collection_errors = 0
@@ -115,13 +117,36 @@ class Checkup:
             self._read_configmap()
         return resolve([*over, *self._layers])
 
-    def plan_for(self, settings: Settings) -> list[PlannedCheck]:
+    def plan_for(self, settings: Settings) -> list[plan.PlannedCheck]:
         """Give the checks of one test function, or a placeholder where the cluster would have to be asked first."""
         if self.is_unread and not settings.nad:
             name = f"configmap-{settings.configmap}"
-            return [PlannedCheck(id=name, placeholder=name, check=None)]
-        checks = plan.checks(settings, namespace=settings.namespace or "")
-        return [PlannedCheck(id=one.id, placeholder=one.id, check=one) for one in checks]
+            return [plan.PlannedCheck(id=name, placeholder=name, check=None)]
+        nodes = self._node_set(settings)
+        return list(plan.checks(settings, namespace=settings.namespace or "", nodes=nodes))
+
+    def _node_set(self, settings: Settings) -> tuple[str, ...] | None:
+        """The nodes of shapes: those that are named, else those of the cluster; None while it may not be asked.
+
+        Raises ``KvLatencyError``.
+        """
+        if settings.node_set is not None and settings.node_set.names:
+            return settings.node_set.names
+        if not plan.needs_nodes(settings):
+            return ()
+        if not self.may_contact:
+            return None
+        key = (settings.node_set, settings.tolerations)
+        if key not in self._node_sets:
+            from pytest_kvlatency.kube.nodes import schedulable_nodes
+
+            self._node_sets[key] = schedulable_nodes(
+                self.client(),
+                Deadline(CONTACT_SECONDS, stop=self.stop),
+                label_selector=None if settings.node_set is None else settings.node_set.selector,
+                tolerations=tuple(one.to_dict() for one in settings.tolerations),
+            )
+        return self._node_sets[key]
 
     def located(self, check: Check) -> Check:
         """The check with its NAD's namespace, now that the cluster may be asked for. Raises ``ConfigError``."""
@@ -138,18 +163,10 @@ class Checkup:
             if not items:
                 # Nobody's marker completes the options: what they contradict each other in is wrong.
                 self.settings()
-            checks = [item.stash[CHECK_KEY] for item in items if CHECK_KEY in item.stash]
-            waiting = [
-                item.stash[CHECK_KEY]
-                for item in items
-                if CHECK_KEY in item.stash and item.get_closest_marker("skip") is None
-            ]
-            self._plan = tuple(waiting)
-            rounds = len(plan.rounds(checks, parallel=1))
-            if checks:
-                check_timeout(self._settings, checks, rounds=rounds)
-                nanoseconds = timeout_for(self._settings, checks, rounds=rounds)
-                self.deadline = Deadline(nanoseconds / 1e9, stop=self.stop, paused=True)
+            running = [item for item in items if CHECK_KEY in item.stash and not is_skipped(item)]
+            self._plan = tuple(item.stash[CHECK_KEY] for item in running)
+            self._ahead = tuple(item.stash[CHECK_KEY] for item in running if may_be_measured_ahead(item))
+            self._time(self._plan)
         except SettingsError as error:
             raise pytest.UsageError(usage_text(error)) from None
         wrong = self.collecting.report_problems(session)
@@ -157,6 +174,15 @@ class Checkup:
         self.reporting.failures += self._said
         if not wrong or self.config.option.continue_on_collection_errors:
             self.items.expect(items)
+
+    def _time(self, checks: Sequence[Check]) -> None:
+        """Set the deadline that these checks need. Raises ``SettingsError`` when they do not fit an explicit one."""
+        if not checks:
+            return
+        rounds = len(plan.rounds(checks, parallel=self._settings.parallel))
+        check_timeout(self._settings, checks, rounds=rounds)
+        nanoseconds = timeout_for(self._settings, checks, rounds=rounds)
+        self.deadline = Deadline(nanoseconds / 1e9, stop=self.stop, paused=True)
 
     def header(self) -> list[str]:
         """Each value that is not a default, and where it came from; empty without kvlatency items."""
@@ -227,6 +253,8 @@ class Checkup:
         )
         if self._configmap is not None:
             self._configmap.write(self.reporting.start_changes(self._configmap.existing_keys), self.deadline)
+        ahead = tuple(self.located(check) for check in self._ahead)
+        engine.start(plan.rounds(ahead, parallel=self._settings.parallel))
         return engine
 
     # --- measuring
@@ -239,7 +267,7 @@ class Checkup:
         engine = self.begin()
         if is_rerun:
             engine.forget_failed(check)
-        return self._wait(engine.measure(check), check)
+        return self._wait(engine.measure(check, anew=is_rerun), check)
 
     def measure_again(self, check: Check, ping: PingParameters) -> Attempt:
         """Measure a pair that the caller owns with other ping parameters."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from pytest_kvlatency.collecting import PlannedCheck
+    from pytest_kvlatency.plan import PlannedCheck
 
 NODEID = "kvlatency"
 ITEM = "check"

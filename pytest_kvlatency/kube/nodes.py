@@ -42,6 +42,35 @@ def list_nodes(
         query["continue"] = more
 
 
+def schedulable_nodes(
+    client: KubeClient,
+    deadline: Deadline,
+    *,
+    label_selector: str | None = None,
+    tolerations: Sequence[Mapping[str, str]] = (),
+) -> tuple[str, ...]:
+    """Names of the nodes on which a VMI with these tolerations can run. Raises as ``list_nodes``."""
+    nodes = list_nodes(client, deadline, label_selector=label_selector)
+    return tuple(node.name for node in nodes if node.schedulable and tolerates(node.taints, tolerations))
+
+
+def tolerates(taints: Sequence[Mapping[str, Any]], tolerations: Sequence[Mapping[str, str]]) -> bool:
+    """Whether every taint that keeps pods off (``NoSchedule``, ``NoExecute``) is covered, as the scheduler does it."""
+    return all(
+        any(_covers(toleration, taint) for toleration in tolerations)
+        for taint in taints
+        if taint.get("effect") in ("NoSchedule", "NoExecute")
+    )
+
+
+def _covers(toleration: Mapping[str, str], taint: Mapping[str, Any]) -> bool:
+    if toleration.get("effect") not in (None, "", taint.get("effect")):
+        return False
+    if toleration.get("key") != taint.get("key"):
+        return False
+    return toleration.get("operator") == "Exists" or toleration.get("value", "") == (taint.get("value") or "")
+
+
 def node_facts(item: Mapping[str, Any]) -> NodeFacts:
     """Read one Node object."""
     metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
