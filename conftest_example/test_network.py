@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from pytest_kvlatency.pair import Pair
 
 
-@pytest.mark.kvlatency(nad="default/blue-network")
+# A marker of the module holds for all its tests. Markers that stand closer to a test add to it, argument by argument.
+pytestmark = pytest.mark.kvlatency(nad="default/blue-network")
+
+
 def test_any_two_nodes() -> None:
     """Two nodes of the scheduler's choice reach each other; the limits alone decide."""
 
 
 @pytest.mark.kvlatency(
-    nad="default/blue-network",
     nodes=["worker1:worker2", "worker1:worker3"],
     max_latency="200ms",
     max_loss=0,
@@ -28,7 +30,7 @@ def test_named_pairs(kv_latency: Latency) -> None:
     assert kv_latency.avg_ms < 100
 
 
-@pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+@pytest.mark.kvlatency(nodes="worker1:worker2")
 class TestBetweenTwoNodes:
     """A class marker holds for every method; a method's own marker adds to it."""
 

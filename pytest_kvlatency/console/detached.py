@@ -49,7 +49,7 @@ elif [ ! -d $d/started ]; then
   [ -p $d/pipe ] || mkfifo $d/pipe 2>/dev/null
   (trap '' HUP INT QUIT
    {{ mkdir $d/started || exit
-     sh $d/cmd >$d/out 2>&1 </dev/null; echo $? >$d/rc.new; mv $d/rc.new $d/rc; : >$d/pipe
+     (. $d/cmd) >$d/out 2>&1 </dev/null; echo $? >$d/rc.new; mv $d/rc.new $d/rc; : >$d/pipe
    }} >/dev/null 2>&1 </dev/null &)
 fi"""
     status = shell.run(script, deadline=deadline).exit_status
@@ -95,7 +95,7 @@ def write_watchdog(shell: Shell, seconds: float, *, deadline: Deadline) -> None:
     script = f"""
 if [ -f {_WATCHDOG} ]; then kill $(cat {_WATCHDOG}) 2>/dev/null; fi
 (trap '' HUP INT QUIT
- {{ sleep {max(1, round(seconds))}; poweroff -f || halt -f -p || echo o >/proc/sysrq-trigger; }} \\
+ {{ sleep {max(1, round(seconds))}; poweroff -f || halt -f -p; }} \\
    >/dev/null 2>&1 </dev/null &
  echo $! >{_WATCHDOG})
 true"""

@@ -13,6 +13,7 @@ from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.vmi import Vmis
+from pytest_kvlatency.kube.watching import VmiWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +54,9 @@ def assemble(
         client=client,
         vmis=vmis,
         leftovers=leftovers,
-        look_out=LookOut(client, vmis),
+        look_out=LookOut(
+            client, vmis, watch=lambda tell: VmiWatch(client, namespace, blueprint.run_id, tell)
+        ),
         blueprint=blueprint,
         checks=checks,
         artifacts=artifacts,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError
 from pytest_kvlatency.kube.waiting import Progress, explain_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
@@ -21,33 +22,108 @@ if TYPE_CHECKING:
 
 FIRST_STEP_SECONDS: Final = 0.1
 LONGEST_STEP_SECONDS: Final = 2.0
+#: A proxy may hold a watch's events back, so that what it tells of is looked at too, but rarely.
+WATCHED_STEP_SECONDS: Final = 10.0
 SLICE_SECONDS: Final = 0.2
-# With every look at one VMI: 40 in each step of 2 s make 20 requests a second, however large the matrix.
-MAX_LOOKS: Final = 40
+#: However many wait: so many looks in vain at once, and so many more a second.
+BURST_LOOKS: Final = 20
+LOOKS_PER_SECOND: Final = 10.0
 
 
-@dataclass(kw_only=True)
+class Watch(Protocol):
+    """What the look-out must know of a watch, such as ``VmiWatch``."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it may still tell something."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it never will: it is not permitted."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+@dataclass(kw_only=True, eq=False)
 class _Waiting:
     progress: Progress
     deadline: Deadline
     on_phase: Callable[[str], None]
     seen_at: float = 0.0
+    #: Whether the watch has told of it, so that it will again.
+    is_watched: bool = False
     future: Future[VmiState] = field(default_factory=Future)
+
+    @property
+    def uid(self) -> str:
+        return self.progress.handle.uid
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it need not be looked at again as long as the watch goes on."""
+        return self.is_watched and time.monotonic() - self.seen_at < WATCHED_STEP_SECONDS
+
+    def seconds_left(self) -> float:
+        """Until something must be decided without any news."""
+        due, left = self.progress.due, self.deadline.remaining()
+        return left if due is None else min(left, due)
+
+    def end(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Allowance:
+    """So many looks at once, and so many more with each second that passes."""
+
+    def __init__(self, burst: int, per_second: float) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._left = float(burst)
+        self._since = time.monotonic()
+
+    def take(self) -> bool:
+        """Whether one more is allowed now; it counts as made then."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._since) * self._per_second)
+        self._since = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+    def give_back(self) -> None:
+        """Count the last one as not made."""
+        self._left += 1.0
 
 
 class LookOut:
     """Tells when VMIs run, or why they never will. Has a thread of its own while anyone waits.
 
-    VMIs created together are much alike, so each step looks at half of those that wait, the least recently seen
-    first, and at all the others once one of them has come to run.
+    ``watch(tell)`` opens a watch that calls ``tell(uid, state)``; where it is refused or told nothing, VMIs are looked
+    at one by one. VMIs created together are much alike, so each step looks at half of those that wait, the least
+    recently seen first, and at all the others once one of them has come to run. ``wait`` is how it waits.
     """
 
-    def __init__(self, client: KubeClient, vmis: Vmis) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        vmis: Vmis,
+        *,
+        watch: Callable[[Callable[[str, VmiState | None], None]], Watch] | None = None,
+        wait: Callable[[threading.Condition, float], bool] = threading.Condition.wait,
+    ) -> None:
         self._client = client
         self._vmis = vmis
+        self._open_watch = watch
+        self._wait = wait
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
+        self._news: dict[str, VmiState | None] = {}
         self._step = FIRST_STEP_SECONDS
+        self._round_at = math.inf
+        self._allowance = Allowance(BURST_LOOKS, LOOKS_PER_SECOND)
         self._thread: threading.Thread | None = None
 
     def wait_running(
@@ -61,66 +137,131 @@ class LookOut:
         with self._changed:
             self._waiting.append(one)
             self._step = FIRST_STEP_SECONDS
+            self._round_at = min(self._round_at, time.monotonic() + self._step)
             if self._thread is None:
+                self._news.clear()
                 self._thread = threading.Thread(target=self._run, name="kvlatency-look-out", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         return one.future.result()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._waiting:
-                    self._thread = None
+        watch: Watch | None = None
+        try:
+            watch = None if self._open_watch is None else self._open_watch(self._hear)
+            while True:
+                waiting, is_round = self._next()
+                if not waiting:
                     return
-                self._pause()
-                self._step = min(LONGEST_STEP_SECONDS, self._step * 2)
-                order = sorted(self._waiting, key=lambda one: one.seen_at)
-            half = order[: min(MAX_LOOKS, (len(order) + 1) // 2)]
-            if any([self._look(one) for one in half]):
-                for one in order[len(half) : MAX_LOOKS]:
-                    self._look(one)
-            for one in order:
-                self._judge(one)
+                self._learn(waiting)
+                if is_round:
+                    is_watching = watch is not None and watch.active
+                    self._look_round([one for one in waiting if not (is_watching and one.is_fresh)])
+                self._end_waits([one for one in waiting if not one.future.done()])
+                with self._changed:
+                    self._waiting = [one for one in self._waiting if not one.future.done()]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
             with self._changed:
-                self._waiting = [one for one in self._waiting if not one.future.done()]
+                left, self._waiting, self._thread = self._waiting, [], None
+            for one in left:
+                one.end(error)
+        finally:
+            if watch is not None:
+                watch.close()
+                if watch.refused:
+                    self._open_watch = None
+
+    def _next(self) -> tuple[list[_Waiting], bool]:
+        """Wait until there is something to do: those who wait, and whether they are due to be looked at.
+
+        None wait when this thread has come to its end.
+        """
+        with self._changed:
+            if not self._waiting:
+                self._thread, self._round_at = None, math.inf
+                return [], False
+            self._pause()
+            is_round = time.monotonic() >= self._round_at
+            if is_round:
+                self._step = min(LONGEST_STEP_SECONDS, self._step * 2)
+                self._round_at = time.monotonic() + self._step
+            return list(self._waiting), is_round
+
+    def _hear(self, uid: str, state: VmiState | None) -> None:
+        """Take what the watch tells; in its thread."""
+        with self._changed:
+            self._news[uid] = state
+            self._changed.notify_all()
 
     def _pause(self) -> None:
-        """Wait one step, or until somebody joins or stops the run; the lock is held."""
-        until = time.monotonic() + self._step
-        while (left := until - time.monotonic()) > 0:
-            joined = self._changed.wait(min(SLICE_SECONDS, left))
-            if joined or any(one.deadline.stop.is_set() for one in self._waiting):
+        """Wait until a look is due, something is told, must be decided, or the run is stopped; the lock is held."""
+        while not any(one.uid in self._news or one.deadline.stop.is_set() for one in self._waiting):
+            left = self._round_at - time.monotonic()
+            left = min([left, *(one.seconds_left() for one in self._waiting)])
+            if left <= 0:
                 return
+            self._wait(self._changed, min(SLICE_SECONDS, left))
+
+    def _learn(self, waiting: Sequence[_Waiting]) -> None:
+        """Take what the watch has told."""
+        with self._changed:
+            told = [(one, self._news.pop(one.uid)) for one in waiting if one.uid in self._news]
+        for one, state in told:
+            one.is_watched = True
+            self._take(one, state)
+
+    def _look_round(self, waiting: Sequence[_Waiting]) -> None:
+        order = sorted((one for one in waiting if not one.future.done()), key=lambda one: one.seen_at)
+        one_runs = False
+        for number, one in enumerate(order):
+            if (number >= (len(order) + 1) // 2 and not one_runs) or not self._allowance.take():
+                return
+            if self._look(one):
+                # It happens once to each, so it need not be rationed.
+                self._allowance.give_back()
+                one_runs = True
 
     def _look(self, one: _Waiting) -> bool:
         """Look at one VMI; whether it has come to run."""
-        one.seen_at = time.monotonic()
-        handle = one.progress.handle
-        try:
-            one.deadline.check(f"VMI {handle} to run")
-            state = self._vmis.get_state(handle, one.deadline)
-            if one.progress.see(state) and state is not None:
-                one.on_phase(state.phase)
-        except CheckupTimeoutError as error:
-            where = explain_late(self._client, [one.progress], one.deadline)
-            one.future.set_exception(CheckupTimeoutError(f"{error.reason}: {where}"))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
-            one.future.set_exception(error)
-        else:
-            if state is not None and state.running:
-                one.future.set_result(state)
-                return True
-        return False
-
-    def _judge(self, one: _Waiting) -> None:
-        """End the wait of a VMI whose trouble has lasted, or whose time is over, between two looks."""
-        if one.future.done():
-            return
         try:
             one.deadline.check(f"VMI {one.progress.handle} to run")
-            one.progress.judge()
-        except CheckupTimeoutError:
-            self._look(one)
-        except KvLatencyError as error:
-            one.future.set_exception(error)
+            state = self._vmis.get_state(one.progress.handle, one.deadline)
+        except CheckupTimeoutError as error:
+            if not one.deadline.expired():
+                one.end(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
+            one.end(error)
+        else:
+            return self._take(one, state)
+        return False
+
+    @staticmethod
+    def _take(one: _Waiting, state: VmiState | None) -> bool:
+        """Take a VMI's new state; whether it has come to run."""
+        one.seen_at = time.monotonic()
+        try:
+            if one.progress.see(state) and state is not None:
+                one.on_phase(state.phase)
+        except Exception as error:  # noqa: BLE001 - as above
+            one.end(error)
+            return False
+        if state is None or not state.running or one.future.done():
+            return False
+        one.future.set_result(state)
+        return True
+
+    def _end_waits(self, waiting: Sequence[_Waiting]) -> None:
+        """End the waits whose time is over, with where each VMI stands, and those whose trouble has lasted."""
+        late = []
+        for one in waiting:
+            try:
+                one.deadline.check(f"VMI {one.progress.handle} to run")
+                one.progress.judge()
+            except CheckupTimeoutError as error:
+                late.append((one, error.reason))
+            except KvLatencyError as error:
+                one.end(error)
+        if late:
+            texts = explain_late(self._client, [one.progress for one, _ in late], late[0][0].deadline.stop)
+            for (one, reason), text in zip(late, texts, strict=True):
+                one.end(CheckupTimeoutError(f"{reason}: {text}"))

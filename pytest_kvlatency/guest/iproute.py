@@ -74,7 +74,7 @@ def addresses(text: str) -> list[Address]:
             value = ipaddress.ip_interface(match["address"])
         except ValueError:
             continue
-        words = match["rest"].split()
+        words = match["rest"].replace("\\", " ").split()
         found.append(
             Address(
                 interface=match["name"],

@@ -28,10 +28,16 @@ class Evidence:
     console_log: str | None = None
 
 
+def events_in(client: KubeClient, namespace: str, deadline: Deadline) -> list[dict[str, Any]] | None:
+    """Return the events of a namespace, or None when they may not be read."""
+    answer = client.optional(paths.namespaced(paths.CORE, namespace, "events"), deadline=deadline)
+    return None if answer is None else answer.get("items") or []
+
+
 def events(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> list[dict[str, Any]] | None:
     """Return the events of a VMI and its pod, or None when they may not be read."""
-    answer = client.optional(paths.namespaced(paths.CORE, handle.namespace, "events"), deadline=deadline)
-    if answer is None:
+    found = events_in(client, handle.namespace, deadline)
+    if found is None:
         return None
     pod = f"virt-launcher-{handle.name}-"
 
@@ -39,7 +45,7 @@ def events(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> list[di
         name = str((event.get("involvedObject") or {}).get("name", ""))
         return name == handle.name or name.startswith(pod)
 
-    return [event for event in answer.get("items") or [] if about(event)]
+    return [event for event in found if about(event)]
 
 
 def collect(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> Evidence:

@@ -133,18 +133,6 @@ class Vmis:
         found = self.get(handle, deadline)
         return vmi_state(found, interface=INTERFACE) if found else None
 
-    def wait_running(
-        self,
-        handles: Sequence[VmiHandle],
-        deadline: Deadline,
-        on_change: Callable[[VmiHandle, VmiState], None] | None = None,
-    ) -> dict[VmiHandle, VmiState]:
-        """Wait until all run. Raises ``ProvisionError`` as soon as a cause is certain for one of them.
-
-        ``CheckupTimeoutError`` says where each stood, with its pod's warnings where they may be read.
-        """
-        return waiting.wait_running(self._client, self.get_state, handles, deadline, on_change)
-
     def delete(self, handle: VmiHandle, deadline: Deadline) -> None:
         """Ask for the deletion, at once and only of this very VMI; fine when it is gone.
 

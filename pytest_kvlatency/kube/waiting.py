@@ -1,4 +1,4 @@
-"""Waiting for VMIs: few requests, early causes. A watch where it is permitted, else polls with growing steps."""
+"""Waiting for VMIs: few requests, early causes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import CheckupTimeoutError, ProvisionError
+from pytest_kvlatency.errors import ProvisionError
 from pytest_kvlatency.kube import evidence
 from pytest_kvlatency.kube.diagnosis import Trouble, stuck, trouble, warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
 
     GetState = Callable[[VmiHandle, Deadline], VmiState | None]
-    OnChange = Callable[[VmiHandle, VmiState], None]
 
 _FIRST_STEP: Final = 0.1
 _LONGEST_STEP: Final = 2.0
 # Seconds for a look at the events when the run's own time is over.
 _LAST_LOOK: Final = 3.0
+# However many VMIs are waited for.
+_MOST_AT_ONCE: Final = 20
 
 
 class Polls:
@@ -42,20 +44,17 @@ class Polls:
     def done(self, handle: VmiHandle) -> None:
         """Look at this one no more, and at the others at once: they are likely as far."""
         self.left.remove(handle)
-        self._hurry = len(self.left)
+        self._hurry = min(_MOST_AT_ONCE, len(self.left))
 
-    def next(self, *, due: tuple[float, VmiHandle] | None = None) -> VmiHandle:
-        """Wait for the next step, and return whom to look at: whoever is ``due`` (in so many seconds) in time."""
+    def next(self) -> VmiHandle:
+        """Wait for the next step, and return whom to look at."""
         if self._hurry > 0:
             self._hurry -= 1
             self._deadline.check(self._waiting_for)
         else:
-            if due is not None and due[0] <= self._step:
-                self._deadline.pause(due[0], self._waiting_for)
-                return due[1]
             self._deadline.pause(self._step, self._waiting_for)
             self._step = min(_LONGEST_STEP, self._step * 2)
-            self._hurry = (len(self.left) + 1) // 2 - 1
+            self._hurry = min(_MOST_AT_ONCE, (len(self.left) + 1) // 2) - 1
         handle = self.left.pop(0)
         self.left.append(handle)
         return handle
@@ -120,47 +119,19 @@ class Progress:
         return max(0.0, found.lasts - (time.monotonic() - self._trouble_since))
 
 
-def wait_running(
-    client: KubeClient,
-    get_state: GetState,
-    handles: Sequence[VmiHandle],
-    deadline: Deadline,
-    on_change: OnChange | None,
-) -> dict[VmiHandle, VmiState]:
-    """As ``Vmis.wait_running``."""
-    progress = {handle: Progress(handle) for handle in handles}
-    names = " and ".join(str(handle) for handle in handles[:2])
-    if len(handles) > 2:
-        names += f" and {len(handles) - 2} more"
-    order = Polls(handles, deadline, f"VMI {names} to run")
-    running: dict[VmiHandle, VmiState] = {}
-    try:
-        while order.left:
-            dues = [(due, handle) for handle, one in progress.items() if (due := one.due) is not None]
-            handle = order.next(due=min(dues, key=lambda entry: entry[0], default=None))
-            state = get_state(handle, deadline)
-            changed = progress[handle].see(state)
-            if state is None:
-                continue
-            if changed and on_change is not None:
-                on_change(handle, state)
-            if state.running:
-                running[handle] = state
-                order.done(handle)
-    except CheckupTimeoutError as error:
-        late = [one for handle, one in progress.items() if handle not in running]
-        raise CheckupTimeoutError(f"{error.reason}: {explain_late(client, late, deadline)}") from error
-    return {handle: running[handle] for handle in handles}
+def explain_late(client: KubeClient, late: Sequence[Progress], stop: Stop) -> list[str]:
+    """Say of each where it stands now that its time is over, with its pod's warnings where these may be read.
 
-
-def explain_late(client: KubeClient, late: Sequence[Progress], deadline: Deadline) -> str:
-    """Say where VMIs stand whose time is over, with their pods' warnings where these may be read."""
-    look = Deadline(_LAST_LOOK, stop=deadline.stop)
+    Takes at most 3 s for all of them.
+    """
+    look = Deadline(_LAST_LOOK, stop=stop)
+    events = {
+        namespace: evidence.events_in(client, namespace, look)
+        for namespace in dict.fromkeys(one.handle.namespace for one in late)
+    }
     texts = []
-    for one in late[:4]:
-        found = evidence.events(client, one.handle, look)
+    for one in late:
+        found = events[one.handle.namespace]
         warnings = None if found is None else warnings_of(found, one.handle)
         texts.append(stuck(one.handle, one.state, time.monotonic() - one.phase_since, warnings))
-    if len(late) > 4:
-        texts.append(f"and {len(late) - 4} more")
-    return "; ".join(texts)
+    return texts

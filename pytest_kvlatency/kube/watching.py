@@ -54,6 +54,7 @@ class VmiWatch:
         }
         self._on_state = on_state
         self._closed = threading.Event()
+        self._refused = False
         self._lock = threading.Lock()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._thread = threading.Thread(target=self._run, name="kvlatency-watch", daemon=True)
@@ -63,6 +64,11 @@ class VmiWatch:
     def active(self) -> bool:
         """Whether events may come."""
         return self._thread.is_alive() and not self._closed.is_set()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server refused it, as it will the next time."""
+        return self._refused
 
     def close(self) -> None:
         """End it; returns within a second."""
@@ -79,6 +85,7 @@ class VmiWatch:
             try:
                 response = self._client.stream(self._path, query=self._query, read_timeout=_READ_TIMEOUT)
             except KvLatencyError:
+                self._refused = True
                 return
             except urllib3.exceptions.HTTPError:
                 failures += 1

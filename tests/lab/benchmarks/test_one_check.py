@@ -34,6 +34,8 @@ def test_a_check_costs_few_requests_also_without_permission_to_watch(one_check, 
         assert run.requests["create virtualmachineinstances"] == 2
         assert run.requests["delete virtualmachineinstances"] == 2
         assert run.requests["get virtualmachineinstances/console"] >= 2
+        # Where it is not permitted, asking for it costs this one request.
+        assert run.requests["watch virtualmachineinstances"] == 1
 
 
 def test_the_stages_add_up_to_the_whole(runs):

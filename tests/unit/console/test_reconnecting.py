@@ -27,7 +27,7 @@ class Dropping:
         return self.guest.connect()
 
 
-@pytest.mark.parametrize("offsets", [range(start, 800, 40) for start in (0, 13, 27)], ids=str)
+@pytest.mark.parametrize("offsets", [range(start, 800, 60) for start in (0, 23, 41)], ids=str)
 @pytest.mark.parametrize("direction", ["after_read", "after_written"])
 def test_E08_a_drop_at_any_byte_is_survived(make_guest, make_shell, direction, offsets):
     guest = make_guest()

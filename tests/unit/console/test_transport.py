@@ -94,7 +94,7 @@ class Server:
         if do == "redirect":
             return web.Response(status=302, headers={"Location": "ws://127.0.0.1:1/steal"})
         if do == "stall":
-            while request.transport is not None and not request.transport.is_closing():
+            while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             return web.Response()
         console = web.WebSocketResponse(protocols=["plain.kubevirt.io"], autoping=False)

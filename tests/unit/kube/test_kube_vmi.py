@@ -8,14 +8,12 @@ from kubescript import REQUEST, status_object
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, PermissionDeniedError, ProvisionError, TeardownError
-from pytest_kvlatency.kube import diagnosis
 from pytest_kvlatency.kube.errors import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.kube.vmi import Vmis
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
-EVENTS = "/api/v1/namespaces/checks/events"
 FORBIDDEN = status_object(403, "Forbidden", 'x is forbidden: User "sa" cannot do resource "x"')
 
 
@@ -149,58 +147,6 @@ def test_E56_what_is_stuck_in_deletion_is_named_with_its_finalizers(server, vmis
     with pytest.raises(TeardownError, match=r"vmi-a \(finalizers kubevirt.io/foregroundDelete") as caught:
         vmis.wait_gone([handle(), handle("vmi-b", "2")], Deadline(0.5))
     assert "vmi-b" not in caught.value.reason
-
-
-def test_both_are_waited_for_in_one_wait_and_told_on_change(server, vmis, deadline):
-    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node=None), vmi())
-    server.answer(f"GET {VMIS}/vmi-b", vmi("vmi-b", "2", node="w2"))
-    seen = []
-    states = vmis.wait_running(
-        [handle(), handle("vmi-b", "2")], deadline, lambda one, state: seen.append((one.name, state.phase))
-    )
-    assert [state.node for state in states.values()] == ["w1", "w2"]
-    assert seen == [("vmi-a", "Scheduling"), ("vmi-b", "Running"), ("vmi-a", "Running")]
-
-
-def test_E50_unschedulable_is_the_cause_once_it_has_lasted(server, vmis, deadline, monkeypatch):
-    monkeypatch.setattr(diagnosis, "UNSCHEDULABLE_LASTS", 0.5)
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
-    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node=None, conditions=[condition]))
-    server.answer(f"GET {VMIS}/vmi-b", vmi("vmi-b", "2"))
-    with pytest.raises(ProvisionError, match="cannot be scheduled: 0/3 nodes"):
-        vmis.wait_running([handle(), handle("vmi-b", "2")], deadline)
-
-
-def test_E51_a_pull_error_that_heals_is_no_cause(server, vmis, deadline):
-    condition = {
-        "type": "Synchronized",
-        "status": "False",
-        "reason": "ErrImagePull",
-        "message": "i/o timeout",
-    }
-    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node=None, conditions=[condition]), vmi())
-    assert vmis.wait_running([handle()], deadline)[handle()].node == "w1"
-
-
-def test_E55_a_vmi_that_somebody_deleted_ends_the_wait(server, vmis, deadline):
-    server.answer(f"GET {VMIS}/vmi-a", status_object(404, "NotFound", "x", name="vmi-a"))
-    with pytest.raises(ProvisionError, match="vmi-a is gone"):
-        vmis.wait_running([handle()], deadline)
-
-
-def test_a_timeout_says_where_each_stood_and_the_pods_warnings(server, vmis):
-    event = {
-        "involvedObject": {"name": "virt-launcher-vmi-a-abcde"},
-        "type": "Warning",
-        "reason": "FailedCreatePodSandBox",
-        "message": "no bridge br9",
-    }
-    server.answer(f"GET {VMIS}/vmi-a", vmi(phase="Scheduling", node="w1"))
-    server.answer(f"GET {EVENTS}", {"items": [event]})
-    with pytest.raises(CheckupTimeoutError) as caught:
-        vmis.wait_running([handle()], Deadline(0.4))
-    assert "Scheduling on node w1" in caught.value.reason
-    assert "FailedCreatePodSandBox: no bridge br9" in caught.value.reason
 
 
 def test_two_vmis_that_take_ten_seconds_cost_few_requests():

@@ -1,0 +1,307 @@
+"""The look-out, in time that passes as fast as it is waited for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_kvlatency import deadline as deadline_module
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.engine import watching
+from pytest_kvlatency.engine.watching import LookOut
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    InterruptedRunError,
+    KvLatencyError,
+    ProvisionError,
+)
+from pytest_kvlatency.kube import waiting
+from pytest_kvlatency.kube.state import Condition, VmiHandle, VmiState
+
+
+class World:
+    """VMIs whose states are functions of the time, and what was asked of them. Time passes when somebody waits."""
+
+    def __init__(self, vmis):
+        self.now = 0.0
+        self.vmis = vmis
+        self.looks = []
+        self.events = None
+        self.expected = len(vmis)
+        self.at = {}
+        self.waiting = lambda: 0
+
+    def monotonic(self):
+        return self.now
+
+    def get_state(self, handle, deadline):
+        self.looks.append((self.now, handle.name))
+        return self.vmis[handle.name](self.now)
+
+    def optional(self, path, deadline):
+        return self.events
+
+    def wait(self, condition, seconds):
+        if self.waiting() < self.expected:
+            return condition.wait(5)
+        self.expected = 0
+        condition.wait(0)
+        self.now += seconds
+        for at, happen in sorted(self.at.items()):
+            if self.now >= at:
+                del self.at[at]
+                happen()
+        return False
+
+
+@pytest.fixture
+def world_of(monkeypatch):
+    def make(**vmis):
+        world = World({name.replace("_", "-"): state for name, state in vmis.items()})
+        for module in (watching, waiting, deadline_module):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=world.monotonic))
+        return world
+
+    return make
+
+
+class ToldWatch:
+    """A watch that tells what the test says."""
+
+    def __init__(self, tell, *, refused=False):
+        self.tell = tell
+        self.refused = refused
+        self.active = not refused
+        self.closed = False
+
+    def close(self):
+        self.closed = True
+        self.active = False
+
+
+def handle(name):
+    return VmiHandle(namespace="checks", name=name, uid=f"uid-of-{name}")
+
+
+def state(name, phase="Running", node="w1", **more):
+    return VmiState(uid=f"uid-of-{name}", phase=phase, node=node, **more)
+
+
+def runs_after(name, seconds):
+    return lambda now: state(name) if now >= seconds else state(name, "Scheduling", None)
+
+
+def never(name, *conditions):
+    found = {
+        kind: Condition(status="False", reason=reason, message=text) for kind, reason, text in conditions
+    }
+    return lambda now: state(name, "Scheduling", None, conditions=found)
+
+
+def wait_for_all(world, *, watch=None, seconds=300.0, stop=None):
+    """What came of each VMI: its state or the error, when, and its phases."""
+    look_out = LookOut(world, world, watch=watch, wait=world.wait)
+    world.waiting = lambda: len(look_out._waiting)
+    deadline = Deadline(seconds, stop=stop)
+    phases = {name: [] for name in world.vmis}
+
+    def one(name):
+        try:
+            return look_out.wait_running(handle(name), deadline, phases[name].append), world.now
+        except (KvLatencyError, RuntimeError) as error:
+            return error, world.now
+
+    with ThreadPoolExecutor(len(world.vmis)) as threads:
+        found = dict(zip(world.vmis, threads.map(one, world.vmis), strict=True))
+    thread = look_out._thread
+    if thread is not None:
+        thread.join(5)
+    return SimpleNamespace(
+        ends={name: end for name, (end, _) in found.items()},
+        at={name: at for name, (_, at) in found.items()},
+        phases=phases,
+        look_out=look_out,
+    )
+
+
+def test_both_are_waited_for_in_one_wait_and_each_new_phase_is_told(world_of):
+    world = world_of(a=runs_after("a", 3), b=lambda now: state("b", node="w2"))
+    result = wait_for_all(world)
+    assert result.ends["a"].node == "w1"
+    assert result.ends["b"].node == "w2"
+    assert result.phases == {"a": ["Scheduling", "Running"], "b": ["Running"]}
+
+
+def test_two_vmis_that_take_ten_seconds_cost_few_requests(world_of):
+    world = world_of(a=runs_after("a", 10), b=runs_after("b", 10))
+    result = wait_for_all(world)
+    assert len(world.looks) <= 12
+    assert max(result.at.values()) <= 12.1
+
+
+def test_E50_unschedulable_is_the_cause_once_it_has_lasted_ten_seconds(world_of):
+    world = world_of(
+        a=never("a", ("PodScheduled", "Unschedulable", "0/3 nodes are available")), b=runs_after("b", 20)
+    )
+    result = wait_for_all(world)
+    assert isinstance(result.ends["a"], ProvisionError)
+    assert "cannot be scheduled: 0/3 nodes are available" in result.ends["a"].reason
+    seen_at = next(at for at, name in world.looks if name == "a")
+    assert result.at["a"] >= seen_at + 10
+    assert world.looks[-1][0] <= 23
+    assert result.ends["b"].running
+
+
+def test_E50_unschedulable_that_passes_is_none(world_of):
+    unschedulable = never("a", ("PodScheduled", "Unschedulable", "0/3"))
+    world = world_of(a=lambda now: unschedulable(now) if now < 8 else state("a"))
+    assert wait_for_all(world).ends["a"].running
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("ImagePullBackOff", "back-off"),
+        ("ErrImagePull", "manifest unknown"),
+        ("ErrImagePull", "unauthorized"),
+    ],
+)
+def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, message):
+    world = world_of(a=never("a", ("Synchronized", reason, message)))
+    error = wait_for_all(world).ends["a"]
+    assert isinstance(error, ProvisionError)
+    assert f"the image of VMI checks/a cannot be pulled: {message}" in error.reason
+    assert world.looks == [(pytest.approx(0.1), "a")]
+
+
+def test_E51_a_pull_error_that_heals_is_no_cause(world_of):
+    failing = never("a", ("Synchronized", "ErrImagePull", "i/o timeout"))
+    world = world_of(a=lambda now: failing(now) if now < 40 else state("a"))
+    assert wait_for_all(world).ends["a"].running
+
+
+def test_E55_a_vmi_that_somebody_deleted_ends_its_wait_and_no_other(world_of):
+    world = world_of(a=lambda now: None, b=runs_after("b", 5))
+    result = wait_for_all(world)
+    assert isinstance(result.ends["a"], ProvisionError)
+    assert "checks/a is gone" in result.ends["a"].reason
+    assert result.ends["b"].running
+
+
+def test_E55_a_vmi_that_failed_ends_its_wait(world_of):
+    world = world_of(a=lambda now: state("a", "Failed"))
+    assert "has failed on node w1" in wait_for_all(world).ends["a"].reason
+
+
+def test_a_timeout_says_where_each_stood_and_the_pods_warnings(world_of):
+    world = world_of(a=lambda now: state("a", "Scheduling", "w1"), b=runs_after("b", 1))
+    event = {
+        "involvedObject": {"name": "virt-launcher-a-abcde"},
+        "type": "Warning",
+        "reason": "FailedCreatePodSandBox",
+        "message": "no bridge br9",
+    }
+    world.events = {"items": [event]}
+    result = wait_for_all(world, seconds=30)
+    assert isinstance(result.ends["a"], CheckupTimeoutError)
+    assert "timed out after 30s waiting for VMI checks/a to run" in result.ends["a"].reason
+    assert "Scheduling on node w1" in result.ends["a"].reason
+    assert "FailedCreatePodSandBox: no bridge br9" in result.ends["a"].reason
+    assert result.at["a"] == pytest.approx(30, abs=0.3)
+    assert result.ends["b"].running
+
+
+def test_hundreds_of_vmis_are_looked_at_at_a_bounded_rate_and_none_is_found_late(world_of):
+    names = [f"v{number}" for number in range(200)]
+    world = world_of(**{name: runs_after(name, 60) for name in names})
+    result = wait_for_all(world)
+    assert all(end.running for end in result.ends.values())
+    in_vain = [at for at, _ in world.looks if at < 60]
+    assert len(in_vain) <= watching.BURST_LOOKS + watching.LOOKS_PER_SECOND * 60
+    assert len(world.looks) <= len(in_vain) + len(names)
+    assert max(result.at.values()) <= 63
+
+
+def test_a_stop_ends_every_wait(world_of):
+    world = world_of(a=never("a"), b=never("b"))
+    stop = Stop()
+    world.at[5] = lambda: stop.set("SIGTERM")
+    result = wait_for_all(world, stop=stop)
+    assert {type(end) for end in result.ends.values()} == {InterruptedRunError}
+
+
+def test_whatever_goes_wrong_reaches_the_one_who_waits(world_of):
+    def broken(now):
+        raise RuntimeError("unforeseen")
+
+    world = world_of(a=broken, b=runs_after("b", 3))
+    result = wait_for_all(world)
+    assert isinstance(result.ends["a"], RuntimeError)
+    assert result.ends["b"].running
+
+
+def test_what_a_watch_tells_needs_no_look(world_of):
+    world = world_of(a=runs_after("a", 50), b=runs_after("b", 50))
+    made = []
+
+    def watch(tell):
+        made.append(ToldWatch(tell))
+        for name in world.vmis:
+            tell(f"uid-of-{name}", state(name, "Scheduling", None))
+        world.at[7.0] = lambda: tell("uid-of-a", state("a"))
+        world.at[9.0] = lambda: tell("uid-of-b", state("b"))
+        return made[-1]
+
+    result = wait_for_all(world, watch=watch)
+    assert world.looks == []
+    assert all(end.running for end in result.ends.values())
+    assert world.now < 10
+    assert [one.closed for one in made] == [True]
+
+
+def test_E55_a_watch_tells_that_a_vmi_is_gone(world_of):
+    world = world_of(a=runs_after("a", 50))
+
+    def watch(tell):
+        tell("uid-of-a", None)
+        return ToldWatch(tell)
+
+    assert "checks/a is gone" in wait_for_all(world, watch=watch).ends["a"].reason
+    assert world.looks == []
+
+
+def test_a_watch_whose_events_are_held_back_is_made_up_for(world_of):
+    world = world_of(a=runs_after("a", 25))
+
+    def watch(tell):
+        tell("uid-of-a", state("a", "Scheduling", None))
+        return ToldWatch(tell)
+
+    assert wait_for_all(world, watch=watch).ends["a"].running
+    assert 2 <= len(world.looks) <= 3
+    assert world.now <= 35
+
+
+def test_a_watch_that_tells_nothing_changes_nothing(world_of):
+    world = world_of(a=runs_after("a", 10), b=runs_after("b", 10))
+    result = wait_for_all(world, watch=ToldWatch)
+    assert all(end.running for end in result.ends.values())
+    assert world.now <= 12.1
+
+
+def test_E54_a_watch_that_is_refused_is_not_asked_for_again(world_of):
+    world = world_of(a=runs_after("a", 3))
+    asked = []
+
+    def watch(tell):
+        asked.append(1)
+        return ToldWatch(tell, refused=True)
+
+    result = wait_for_all(world, watch=watch)
+    assert result.ends["a"].running
+    with ThreadPoolExecutor(1) as thread:
+        again = thread.submit(result.look_out.wait_running, handle("a"), Deadline(10), lambda phase: None)
+        assert again.result().running
+    assert asked == [1]

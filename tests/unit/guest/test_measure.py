@@ -1,0 +1,115 @@
+import pytest
+from guestfakes import FakeShell
+
+from pytest_kvlatency.console.shell import CommandResult
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import ConfigError, GuestError
+from pytest_kvlatency.guest import measure
+from pytest_kvlatency.model import PingParameters
+from pytest_kvlatency.ping import Dialect
+
+PARAMETERS = PingParameters()
+ADDRESS = "198.18.0.8"
+SAMPLE = """PING 198.18.0.8 (198.18.0.8): 56 data bytes
+64 bytes from 198.18.0.8: seq=0 ttl=64 time=0.250 ms
+64 bytes from 198.18.0.8: seq=1 ttl=64 time=0.350 ms
+
+--- 198.18.0.8 ping statistics ---
+2 packets transmitted, 2 packets received, 0% packet loss
+round-trip min/avg/max = 0.250/0.300/0.350 ms"""
+
+
+def said(output="", status=0):
+    return CommandResult(output=output, exit_status=status)
+
+
+@pytest.mark.parametrize(
+    ("output", "dialect"),
+    [
+        ("ping from iputils 20221126", Dialect.IPUTILS),
+        ("BusyBox v1.36\n\n\t-c CNT\n\t-i SECS\tInterval\n", Dialect.BUSYBOX),
+        ("BusyBox v1.27\n\n\t-c CNT\n", Dialect.BUSYBOX_OLD),
+    ],
+)
+def test_E33_E34_the_dialect_is_asked_for(output, dialect):
+    shell = FakeShell(answers={"ping -V": said(output, 1)})
+    assert measure.detect_dialect(shell, Deadline(5)) is dialect
+
+
+def test_E38_no_ping_is_a_cause():
+    shell = FakeShell(answers={"ping -V": said("sh: ping: not found", 127)})
+    with pytest.raises(GuestError, match="has no ping"):
+        measure.detect_dialect(shell, Deadline(5))
+
+
+@pytest.mark.parametrize(("address", "largest"), [(ADDRESS, 1372), ("fd00::8", 1352)])
+def test_E27_a_packet_beyond_a_guest_s_mtu_is_a_config_error_that_names_both(address, largest):
+    mtus = {"source-vmi": 1500, "target-vmi": 1400}
+    measure.check_mtu(PingParameters(packet_size=largest, dont_fragment=True), address, mtus)
+    measure.check_mtu(PingParameters(packet_size=9000), address, mtus)
+    with pytest.raises(ConfigError, match="1500 on source-vmi and 1400 on target-vmi") as caught:
+        measure.check_mtu(PingParameters(packet_size=largest + 1, dont_fragment=True), address, mtus)
+    assert str(largest) in caught.value.hint
+
+
+def test_E35_the_warm_up_waits_for_as_many_replies_as_asked(monkeypatch):
+    statuses = iter([1, 1, 0, 1, 0])
+    shell = FakeShell(answers={"ping ": lambda command: said(status=next(statuses))})
+    monkeypatch.setattr(measure, "_FIRST_PAUSE", 0.001)
+    warmth = measure.warm_up(shell, ADDRESS, PingParameters(warmup=2), Dialect.BUSYBOX, Deadline(20))
+    assert warmth.replies == 2
+    assert len(shell.commands) == 5
+
+
+def test_E35_no_warm_up_costs_nothing():
+    shell = FakeShell()
+    assert (
+        measure.warm_up(shell, ADDRESS, PingParameters(warmup=0), Dialect.BUSYBOX, Deadline(20)).replies == 0
+    )
+    assert shell.commands == []
+
+
+def test_E30_the_warm_up_gives_up_after_its_time_and_leaves_the_verdict_to_the_sample(monkeypatch):
+    monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.01)
+    monkeypatch.setattr(measure, "_FIRST_PAUSE", 0.001)
+    shell = FakeShell(answers={"ping ": said(status=1)})
+    warmth = measure.warm_up(shell, ADDRESS, PARAMETERS, Dialect.IPUTILS, Deadline(20))
+    assert warmth.replies == 0
+
+
+@pytest.mark.parametrize(
+    ("dialect", "start"),
+    [
+        (Dialect.BUSYBOX, "ping -6 -c 1"),
+        (Dialect.IPUTILS, "ping -6 -c 1"),
+        (Dialect.BUSYBOX_OLD, "ping6 -c 1"),
+    ],
+)
+def test_E26_the_warm_up_speaks_ipv6(dialect, start):
+    shell = FakeShell()
+    measure.warm_up(shell, "fd00::8", PARAMETERS, dialect, Deadline(20))
+    assert shell.commands[0].startswith(start)
+
+
+def test_E10_the_sample_runs_in_the_guest_s_background():
+    shell = FakeShell(answers={r"read k <": said(SAMPLE)})
+    parameters = PingParameters(sample_duration_ns=200_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20))
+    assert (result.transmitted, result.samples_ns) == (2, (250_000, 350_000))
+    assert "mkfifo" in shell.commands[0]
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "arp", "address", "words"),
+    [
+        (f"{ADDRESS} lladdr 02:00:00:00:00:02 REACHABLE", "", ADDRESS, "ARP is answered, ICMP is not"),
+        (f"{ADDRESS}  FAILED", "", ADDRESS, "not even ARP is answered"),
+        ("", f"{ADDRESS} 0x1 0x2 02:00:00:00:00:02 * eth0", ADDRESS, "ARP is answered, ICMP is not"),
+        ("", f"{ADDRESS} 0x1 0x0 00:00:00:00:00:00 * eth0", ADDRESS, "not even ARP is answered"),
+        ("ip: unknown command", "", ADDRESS, "could not be told"),
+        ("fd00::8  INCOMPLETE", "", "fd00::8", "not even neighbour discovery is answered"),
+    ],
+)
+def test_E28_silence_is_explained_by_the_neighbour_table(neighbours, arp, address, words):
+    shell = FakeShell(answers={"ip neigh": said(neighbours), "cat /proc/net/arp": said(arp)})
+    assert words in measure.explain_silence(shell, "eth0", address, Deadline(5))
