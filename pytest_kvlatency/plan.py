@@ -132,6 +132,11 @@ def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:
     )
 
 
+def guest_count(checks: Sequence[Check]) -> int:
+    """How many VMIs the checks need."""
+    return len({key for check in checks for key in vmi_keys(check)})
+
+
 def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Check, ...], ...]:
     """Arrange checks in rounds in which no node appears twice, over all NADs; each check is in exactly one round.
 

@@ -6,6 +6,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.engine.consoles import Consoles
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.engine.provision import Blueprint, Provisioner
@@ -13,6 +14,7 @@ from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.vmi import Vmis
+from pytest_kvlatency.plan import guest_count
 from pytest_kvlatency.kube.watching import VmiWatch
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def assemble(
         profiles=profiles,
         change_manifest=change_manifest,
     )
+    consoles = Consoles(guests=guest_count(checks))
     provisioner = Provisioner(
         client=client,
         vmis=vmis,
@@ -57,6 +60,7 @@ def assemble(
         look_out=LookOut(
             client, vmis, watch=lambda tell: VmiWatch(client, namespace, blueprint.run_id, tell)
         ),
+        consoles=consoles,
         blueprint=blueprint,
         checks=checks,
         artifacts=artifacts,
@@ -66,6 +70,7 @@ def assemble(
         measurer=Measurer(vmis),
         leftovers=leftovers,
         artifacts=artifacts,
+        consoles=consoles,
         deadline=deadline,
         parallel=settings.parallel,
     )

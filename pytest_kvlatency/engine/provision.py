@@ -22,7 +22,7 @@ from pytest_kvlatency.guest.profiles import profile_named
 from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
 from pytest_kvlatency.kube.nad import NadFacts, read_nad
 from pytest_kvlatency.kube.vmi import MacRefused
-from pytest_kvlatency.plan import vmi_keys
+from pytest_kvlatency.plan import guest_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.addresses import Interface
     from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.console.transport import Transport
+    from pytest_kvlatency.engine.consoles import Consoles
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.watching import LookOut
     from pytest_kvlatency.guest.address import GuestAddress
@@ -74,6 +75,7 @@ class Provisioner:
         vmis: Vmis,
         leftovers: Leftovers,
         look_out: LookOut,
+        consoles: Consoles,
         blueprint: Blueprint,
         checks: Sequence[Check],
         artifacts: Artifacts,
@@ -82,9 +84,10 @@ class Provisioner:
         self._vmis = vmis
         self._leftovers = leftovers
         self._look_out = look_out
+        self._consoles = consoles
         self._blueprint = blueprint
         self._artifacts = artifacts
-        self._guests = len({key for check in checks for key in vmi_keys(check)})
+        self._guests = guest_count(checks)
         self._lock = threading.Lock()
         self._nads: dict[tuple[NadRef, GuestSpec], Future[NadFacts]] = {}
         self._addresses: dict[str | None, AddressPlan] = {}
@@ -110,12 +113,13 @@ class Provisioner:
             state = self._look_out.wait_running(handle, deadline, lambda phase: say(phase or "waiting"))
             running_seconds = watch.lap()
             _check_node(key, handle, state)
-            say("booting and logging in")
-            shell.login(deadline)
-            write_watchdog(shell, self._watchdog_seconds(deadline), deadline=deadline)
-            login_seconds = watch.lap()
-            say("settling its address")
-            address = self._settle(shell, state.mac or mac, wanted, addresses, deadline)
+            with self._consoles.using(shell, deadline):
+                say("booting and logging in")
+                shell.login(deadline)
+                write_watchdog(shell, self._watchdog_seconds(deadline), deadline=deadline)
+                login_seconds = watch.lap()
+                say("settling its address")
+                address = self._settle(shell, state.mac or mac, wanted, addresses, deadline)
         except KvLatencyError as error:
             self._give_up(handle, shell, error)
             raise

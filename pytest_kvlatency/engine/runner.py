@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pytest_kvlatency.artifacts import Artifacts
+    from pytest_kvlatency.engine.consoles import Consoles
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.measuring import Measurer
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check, MeasurementKey, PingParameters
     from pytest_kvlatency.plan import VmiKey
 
-MAX_MEASURING = 128
+MAX_MEASURING = 500
 #: As many consoles as may be open at once.
 MAX_BOOTING = 100
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
 LAST_SECONDS = 1.0
+SHOWN_ACTIVITIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class Engine:
         measurer: Measurer,
         leftovers: Leftovers,
         artifacts: Artifacts,
+        consoles: Consoles,
         deadline: Deadline,
         parallel: int | None,
     ) -> None:
@@ -75,6 +78,7 @@ class Engine:
         self._measurer = measurer
         self._leftovers = leftovers
         self._artifacts = artifacts
+        self._consoles = consoles
         self._deadline = deadline
         self._lock = threading.RLock()
         # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
@@ -195,7 +199,9 @@ class Engine:
     def activity(self) -> str:
         """What is being waited for now, in words."""
         with self._lock:
-            return "; ".join(self._activity.values())
+            doing = list(self._activity.values())
+        shown = doing[:SHOWN_ACTIVITIES]
+        return "; ".join([*shown, f"and {len(doing) - len(shown)} more"] if len(doing) > len(shown) else shown)
 
     def delete_seconds(self, measurement: Measurement) -> float | None:
         """How long the deletion of a measurement's VMIs took, the longer of both; None when that is not known."""
@@ -320,9 +326,10 @@ class Engine:
             return _failed(check, error)
         with self._doing(check.id) as say:
             try:
-                measured = self._measurer.measure(
-                    check, source, target, self._deadline, say, look_again=self._last_used(check)
-                )
+                with self._consoles.using(source.shell, self._deadline):
+                    measured = self._measurer.measure(
+                        check, source, target, self._deadline, say, look_again=self._last_used(check)
+                    )
             except KvLatencyError as error:
                 return _failed(check, error, source, target)
         return Attempt(measurement=measured)
