@@ -11,6 +11,7 @@ from pytest_kvlatency import marker
 from pytest_kvlatency.check import only
 from pytest_kvlatency.check.own import OwnCheck, OwnCheckItem, own_ids, select
 from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.placeholders import is_wanted, widen
 from pytest_kvlatency.plan import PlannedCheck, origin_of
 from pytest_kvlatency.settings import SettingsError
 
@@ -56,6 +57,7 @@ class Collecting:
             )
         if own or self._own_only:
             config.args = others if own and not self._own_only else []
+        config.args, self._wanted = widen(config.args, config.invocation_params.dir)
         self._path_given = config.args_source is pytest.Config.ArgsSource.ARGS
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
@@ -78,6 +80,8 @@ class Collecting:
 
     def add_own_check(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Append the own check, where the design says so; called before anything is deselected."""
+        if self._wanted:
+            items[:] = [item for item in items if is_wanted(item, planned_check(item), self._wanted)]
         if not self._wants_own_check(session, items):
             return
         try:
