@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import NadRef
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
+# pytest leaves this module's frames out of the traceback of a test: the test's own line tells.
+__tracebackhide__ = True
 
 
 class PairGuest:

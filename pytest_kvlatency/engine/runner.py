@@ -85,9 +85,10 @@ class Engine:
         """Measure with these ping parameters, for a caller that owns the pair already."""
         return self._threads.submit(self._measure_owned, check, ping)
 
-    def forget_failed(self, check: Check) -> None:
-        """Bring up anew, the next time, what could not be brought up for this check."""
+    def take_again(self, check: Check) -> None:
+        """Count one user more than planned (a rerun), and bring up anew what could not be brought up for it."""
         with self._lock:
+            self._users.update(vmi_keys(check))
             for key in vmi_keys(check):
                 future = self._guests.get(key)
                 if future is not None and future.done() and future.exception() is not None:
@@ -108,6 +109,7 @@ class Engine:
             self._users.subtract(keys)
             idle = [key for key in dict.fromkeys(keys) if self._users[key] <= 0]
             guests = self._up(self._guests.pop(key) for key in idle if key in self._guests)
+        self._provisioner.forget_pairs(idle)
         self._close_consoles(guests)
         handles = [guest.handle for guest in guests]
         if handles:
@@ -122,7 +124,8 @@ class Engine:
     def kept_lines(self) -> list[str]:
         """How to reach the VMIs that are left on purpose, a line each."""
         return [
-            f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name}"
+            f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
+            f"(and then: kubectl delete vmi -n {one.namespace} {one.name})"
             for one in self._leftovers.kept
         ]
 
