@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.kube.evidence import Evidence
 
+CONSOLE = "console.log"
+
 
 class Artifacts:
     """Writes below one directory, a folder for each VMI; nothing without a directory. Thread-safe.
@@ -28,7 +30,7 @@ class Artifacts:
         if self.directory is None:
             return None
         folder = self.directory / vmi_name
-        texts = {"console.log": transcript}
+        texts = {CONSOLE: transcript}
         if evidence is not None:
             texts["vmi.json"] = _json(evidence.vmi)
             texts["pod.json"] = _json(evidence.pod)
@@ -43,6 +45,13 @@ class Artifacts:
             with self._lock:
                 self.problems.append(f"artifacts of {vmi_name} could not be written to {folder}: {error}")
         return folder
+
+    def transcript_file(self, vmi_name: str) -> Path | None:
+        """The file that holds a VMI's console, if one was written."""
+        if self.directory is None:
+            return None
+        file = self.directory / vmi_name / CONSOLE
+        return file if file.exists() else None
 
 
 def _json(value: object) -> str:

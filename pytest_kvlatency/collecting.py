@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency import marker
+from pytest_kvlatency import distributed, marker
 from pytest_kvlatency.check import only
 from pytest_kvlatency.check.own import OwnCheck, OwnCheckItem, own_ids, select
 from pytest_kvlatency.errors import KvLatencyError
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 MARKER = "kvlatency"
 PARAMETER = "kv_check"
+LIMITS = ("max_latency", "max_avg", "max_p99", "max_loss")
 FIXTURES = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
-NO_NAD = "no network to check: give --kv-nad NAMESPACE/NAME (or kv_nad in the ini file, or nad= in the kvlatency marker)"
+NO_NAD = (
+    "no network to check: give --kv-nad NAMESPACE/NAME "
+    "(or kv_nad in the ini file, or nad= in the kvlatency marker)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,9 @@ class Collecting:
             if not is_kv_item(item):
                 continue
             kv_items.append(item)
+            if distributed.is_worker(self._config):
+                item.stash[PROBLEM_KEY] = distributed.REFUSED
+                continue
             if any(problem.nodeid == item.nodeid for problem in self._problems):
                 continue
             try:
@@ -166,15 +173,18 @@ class Collecting:
                 "give them by decorator, class or module marker"
             )
 
-    def settings_of(self, node: pytest.Item, changes: Mapping[str, object] | None = None) -> Settings:
-        """The settings of one test: its markers, with ``changes`` over them, over the options.
+    def settings_of(self, node: pytest.Item, *, kv_ping: Mapping[str, object] | None = None) -> Settings:
+        """The settings of one test: its markers over the options; over both what ``kv_ping`` was called with.
 
         Raises ``SettingsError``.
         """
-        merged = {**marker.merge(marks for _, marks in marks_by_object(node)), **(changes or {})}
-        if not merged:
-            return self._checkup.settings()
-        return self._checkup.settings(marker.marker_layer(merged, f"kvlatency marker of {node.nodeid}"))
+        merged = marker.merge(marks for _, marks in marks_by_object(node))
+        layers = [marker.marker_layer(merged, f"kvlatency marker of {node.nodeid}")] if merged else []
+        if kv_ping is not None:
+            # Limits do not apply, so what they ask of a sample does not either.
+            values = {**dict.fromkeys(LIMITS, "none"), **kv_ping}
+            layers.insert(0, marker.marker_layer(values, "call of kv_ping"))
+        return self._checkup.settings(*layers)
 
     def _refuse(self, nodeid: str, error: KvLatencyError) -> None:
         is_usage = not (isinstance(error, SettingsError) and error.involves_marker)
@@ -187,7 +197,7 @@ class Collecting:
             return False
         if not self._checkup.asked_on_the_command_line:
             return False
-        return not any(is_kv_item(item) for item in items) and not _files_left_out(self._config)
+        return not any(is_kv_item(item) for item in items) and _may_judge_files(self._config)
 
 
 def full_text(error: KvLatencyError) -> str:
@@ -202,13 +212,6 @@ def is_kv_item(item: pytest.Item) -> bool:
     return item.get_closest_marker(MARKER) is not None or bool(
         FIXTURES.intersection(getattr(item, "fixturenames", ()))
     )
-
-
-def is_skipped(item: pytest.Item) -> bool:
-    """Whether a mark says already that the item will not run: nothing is measured for it."""
-    if item.get_closest_marker("skip") is not None:
-        return True
-    return any(mark.kwargs.get("run") is False for mark in item.iter_markers("xfail"))
 
 
 def may_be_measured_ahead(item: pytest.Item) -> bool:
@@ -273,7 +276,12 @@ def _is_test_case(item: pytest.Item) -> bool:
     return isinstance(cls, type) and issubclass(cls, unittest.TestCase)
 
 
-def _files_left_out(config: pytest.Config) -> bool:
-    """Whether ``--lf`` left out whole files, which might hold kvlatency items that nobody has seen."""
+def _may_judge_files(config: pytest.Config) -> bool:
+    """Whether the files that were collected tell if the own check belongs to the run.
+
+    ``--lf`` leaves out whole files, which might hold kvlatency items; but if the own check failed in the run before,
+    there were none.
+    """
     plugin = config.pluginmanager.get_plugin("lfplugin")
-    return bool(getattr(plugin, "_skipped_files", 0))
+    failed_before = getattr(plugin, "lastfailed", None) or {}
+    return not getattr(plugin, "_skipped_files", 0) or any(own_ids(list(failed_before))[0])

@@ -1,8 +1,8 @@
 """Every cause a check can have, as a public exception. ``kind`` is the ``failureKind`` of the reports.
 
 ERROR (set-up): ``ConfigError``, ``PermissionDeniedError``, ``ProvisionError``, ``GuestError``,
-``CheckupTimeoutError``, ``InterruptedRunError``, ``TeardownError``. FAILED (call): ``ConnectivityError`` and
-``LimitExceeded``, which share the base ``CheckFailedError``.
+``CheckupTimeoutError``, ``InterruptedRunError``, ``TeardownError``. FAILED (call): ``ConnectivityError``,
+``LimitExceeded`` and ``RejectedMeasurementError``, which share the base ``CheckFailedError``.
 """
 
 from __future__ import annotations
@@ -112,6 +112,12 @@ class LimitExceeded(CheckFailedError):  # noqa: N818 - the contract's name
     def __init__(self, reason: str, *, kind: Literal["latency", "loss"] = "latency", hint: str = "") -> None:
         super().__init__(reason, hint=hint)
         self.kind = kind
+
+
+class RejectedMeasurementError(CheckFailedError):
+    """An implementation of the hook ``pytest_kvlatency_measurement`` gave a reason against the measurement."""
+
+    kind: FailureKind = "assertion"
 
 
 class CommandError(GuestError):

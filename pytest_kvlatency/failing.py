@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from _pytest._code.code import TerminalRepr
-
 from pytest_kvlatency.report.escape import printable
 
 if TYPE_CHECKING:
-    from _pytest._io import TerminalWriter
-
     from pytest_kvlatency.errors import KvLatencyError
+    from pytest_kvlatency.report.terminal import Writer
 
 TRANSCRIPT_LINES = 20
 
@@ -26,14 +23,17 @@ class CrashLine:
     lineno: int = 0
 
 
-class FailureRepr(TerminalRepr):
-    """The text of a failure, without a traceback: nobody learns from the plugin's own stack."""
+class FailureRepr:
+    """The text of a failure, without a traceback: nobody learns from the plugin's own stack.
+
+    pytest asks a report's ``longrepr`` for ``toterminal``, ``reprcrash`` and ``str`` only; its own class is private.
+    """
 
     def __init__(self, error: KvLatencyError, *, rerun: str) -> None:
         self.reprcrash = CrashLine(message=printable(f"{type(error).__name__}: {error.failure_reason}"))
         self.lines = tuple(explain(error, rerun=rerun))
 
-    def toterminal(self, tw: TerminalWriter) -> None:
+    def toterminal(self, tw: Writer) -> None:
         """Write the lines, the cause in red."""
         for number, line in enumerate(self.lines):
             tw.line(line, red=number == 0, bold=number == 0)

@@ -51,7 +51,7 @@ def kv_pair(request: pytest.FixtureRequest, kv_check: Check) -> Iterator[Pair]:
 
 @pytest.fixture
 def kv_latency(request: pytest.FixtureRequest, kv_check: Check) -> Latency:
-    """The measurement of this item's pair: ``avg_ms``, ``p99_ms``, ``loss_percent``, …"""
+    """The measurement of this item's pair: ``avg_ms``, ``p99_ms``, ``loss_percent`` and so on."""
     return _checkup(request.config).items.latency_of(request.node, kv_check)
 
 

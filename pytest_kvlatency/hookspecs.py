@@ -24,7 +24,11 @@ def pytest_kvlatency_settings(config: pytest.Config) -> Mapping[str, Any] | None
 
 @pytest.hookspec
 def pytest_kvlatency_vmi_manifest(manifest: dict[str, Any], check: Check) -> None:
-    """Change a VMI's manifest (a plain dict, as it would be POSTed) in place before it is created."""
+    """Change a VMI's manifest (a plain dict, as it would be POSTed) in place before it is created.
+
+    It is called in a thread, for several VMIs at the same time. What it raises is an error of every item that needs
+    the VMI.
+    """
 
 
 @pytest.hookspec
@@ -34,4 +38,8 @@ def pytest_kvlatency_guest_profiles(config: pytest.Config) -> Iterable[GuestProf
 
 @pytest.hookspec
 def pytest_kvlatency_measurement(measurement: Measurement, item: pytest.Item) -> str | None:
-    """Observe each measurement; a string that is returned fails the item, with the string as the reason."""
+    """Observe or judge what was measured for an item, once there are numbers (``measurement.result``).
+
+    A string that is returned fails the item in its call phase with ``RejectedMeasurementError``, the string as its
+    reason. What ``kv_ping`` measures is not judged.
+    """

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from pytest_kvlatency import rerun
 from pytest_kvlatency.collecting import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item
-from pytest_kvlatency.errors import ConfigError, KvLatencyError, TeardownError
+from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError
+from pytest_kvlatency.extending import judgements
 from pytest_kvlatency.failing import FailureRepr
 from pytest_kvlatency.latency import Latency
-from pytest_kvlatency.model import Failure
+from pytest_kvlatency.model import Failure, Limits
 from pytest_kvlatency.report import html
 from pytest_kvlatency.report.document import ItemResult, measurement_entry
+from pytest_kvlatency.report.escape import printable, printable_lines
 from pytest_kvlatency.report.junit import item_properties
 from pytest_kvlatency.report.terminal import ProgressState
 from pytest_kvlatency.reporting import failure_of
+from pytest_kvlatency.settings import SettingsError
 from pytest_kvlatency.verdict import to_exception
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.session import Checkup
 
 STATE_KEY = pytest.StashKey["Attempted"]()
+NO_LIMITS = Limits(max_loss_percent=None)
 PING_OPTIONS = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
 PROPERTIES_KEY = pytest.StashKey["frozenset[str]"]()
 
@@ -47,7 +51,11 @@ class Attempted:
         self.outcome: Outcome = "notrun"
         self.raised: BaseException | None = None
         self.owns_pair = False
-        self.has_let_go = False
+        #: Whether the engine counts this attempt among the users of its guests.
+        self.is_counted = False
+        #: Whether a fixture or the body has asked for the measurement.
+        self.was_asked_for = False
+        self.transcript_file: str | None = None
         self.is_in_html = False
 
     def result(self) -> ItemResult:
@@ -60,6 +68,7 @@ class Attempted:
             attempt=self.number,
             failures=tuple(self.failures),
             extra=tuple(self.extra),
+            transcript_file=self.transcript_file,
         )
 
 
@@ -147,6 +156,7 @@ class Items:
             return
         earlier = sum(1 for one in self._attempts if one.nodeid == item.nodeid)
         attempt = Attempted(nodeid=item.nodeid, check=item.stash.get(CHECK_KEY, None), number=earlier + 1)
+        attempt.is_counted = earlier == 0 and is_planned(item)
         item.stash[STATE_KEY] = attempt
         self._attempts.append(attempt)
         problem = item.stash.get(PROBLEM_KEY, None)
@@ -161,8 +171,9 @@ class Items:
         if not self._checkup.may_contact:
             return
         if attempt.check is None:
-            pytest.skip(NO_NAD)
-        self._measure(item)
+            _skip()
+        if not self._checkup.config.getoption("setuponly", default=False):
+            self._measure(item)
 
     @contextmanager
     def calling(self, item: pytest.Item) -> Iterator[None]:
@@ -178,9 +189,12 @@ class Items:
         try:
             yield
         except BaseException:
+            verdict = to_exception((attempt.measurement or measurement).failures)
             if verdict is not None:
-                item.add_report_section("call", "kvlatency", verdict.failure_reason)
+                item.add_report_section("call", "kvlatency", printable(verdict.failure_reason))
             raise
+        # The body may have asked for it anew.
+        verdict = to_exception((attempt.measurement or measurement).failures)
         if verdict is not None:
             self._raise(attempt, verdict)
 
@@ -208,12 +222,16 @@ class Items:
         if attempt is None:
             return
         error = None if call.excinfo is None else call.excinfo.value
-        if isinstance(error, KvLatencyError) and error is attempt.raised and report.failed:
-            report.longrepr = FailureRepr(error, rerun=self.rerun_command(item))
+        if isinstance(error, KvLatencyError) and report.failed:
+            if error is attempt.raised or report.when == "setup":
+                # pytest only asks for the methods of its own class; the class itself is private.
+                report.longrepr = FailureRepr(error, rerun=self._rerun_command(item))  # type: ignore[assignment]
+            elif error.transcript:
+                report.sections.append(("the guest's output", printable_lines(error.transcript)))
         outcome = _outcome(report)
         if outcome is not None and attempt.outcome not in ("failed", "error"):
             attempt.outcome = outcome
-        if report.failed and error is not None and error is not attempt.raised:
+        if report.failed and (error is None or error is not attempt.raised):
             attempt.failures.append(_failure(error, report))
         if report.when == "call" or outcome in ("error", "skipped"):
             self._show_in_html(attempt, report)
@@ -234,12 +252,21 @@ class Items:
         """The item's check; skips the item when there is no network to check."""
         check = item.stash.get(CHECK_KEY, None)
         if check is None:
-            pytest.skip(NO_NAD)
+            _skip()
         return check
 
     def latency_of(self, item: pytest.Item, check: Check) -> Latency:
-        """Measure now, as a fixture asks for it."""
+        """Measure now, as a fixture asks for it.
+
+        When the body asks (``request.getfixturevalue``), what it has done meanwhile is part of what it wants to
+        measure: the measurement of the set-up, which nobody had asked for, goes to ``extra``.
+        """
         del check
+        attempt = item.stash[STATE_KEY]
+        if attempt.measurement is not None and not attempt.was_asked_for:
+            attempt.extra.append(attempt.measurement)
+            attempt.measurement = None
+        attempt.was_asked_for = True
         return Latency(self._measure(item))
 
     def ping_of(self, item: pytest.Item) -> Ping:
@@ -250,6 +277,7 @@ class Items:
     def owning_pair(self, item: pytest.Item, check: Check) -> Iterator[Pair]:
         """Own both guests until the item's teardown."""
         attempt = item.stash[STATE_KEY]
+        self._count(attempt, check)
         try:
             pair = self._checkup.own_pair(check)
         except KvLatencyError as error:
@@ -271,11 +299,14 @@ class Items:
             raise ConfigError(
                 f"kv_ping: {', '.join(wrong)} is no ping parameter; valid are {', '.join(sorted(PING_OPTIONS))}"
             )
-        ping = self._checkup.collecting.settings_of(item, parameters).ping
-        tried = self._checkup.measure_again(check, ping)
+        try:
+            ping = self._checkup.collecting.settings_of(item, kv_ping=parameters).ping
+        except SettingsError as error:
+            raise ConfigError("; ".join(error.messages)) from None
+        tried = self._checkup.measure_again(replace(check, limits=NO_LIMITS), ping)
         attempt.extra.append(tried.measurement)
         if tried.error is not None:
-            self._raise(attempt, tried.error)
+            self._fail(attempt, tried.error)
         return Latency(tried.measurement)
 
     # --- inside
@@ -285,18 +316,32 @@ class Items:
         if attempt.measurement is not None:
             return attempt.measurement
         check = self.check_of(item)
+        self._count(attempt, check)
         try:
             if attempt.owns_pair:
                 tried = self._checkup.measure_again(check, check.ping)
             else:
-                tried = self._checkup.measure(check, is_rerun=attempt.number > 1)
+                tried = self._checkup.measure(check)
         except KvLatencyError as error:
             self._fail(attempt, error)
-        attempt.measurement = self._judged(item, tried.measurement)
+        measured = attempt.measurement = tried.measurement
         self._describe(item, attempt)
         if tried.error is not None:
             self._raise(attempt, tried.error)
-        return attempt.measurement
+        if measured.result is not None:
+            failures = (*measured.failures, *judgements(item, measured))
+            measured = attempt.measurement = replace(measured, failures=failures)
+        return measured
+
+    def _count(self, attempt: Attempted, check: Check) -> None:
+        """Let the engine know of a user of the guests that the plan did not foresee: a rerun."""
+        if attempt.is_counted:
+            return
+        try:
+            self._checkup.begin().take_again(check)
+        except KvLatencyError as error:
+            self._fail(attempt, error)
+        attempt.is_counted = True
 
     def _describe(self, item: pytest.Item, attempt: Attempted) -> None:
         """Give the numbers to JUnit, instead of those of an earlier attempt."""
@@ -306,22 +351,15 @@ class Items:
         item.user_properties[:] = [*kept, *properties]
         item.stash[PROPERTIES_KEY] = frozenset(name for name, _ in properties)
 
-    def _judged(self, item: pytest.Item, measurement: Measurement) -> Measurement:
-        said = item.ihook.pytest_kvlatency_measurement(measurement=measurement, item=item)
-        reasons = [one for one in said if one]
-        if not reasons:
-            return measurement
-        failures = (Failure(kind="assertion", stage="run", reason=str(reason)) for reason in reasons)
-        return replace(measurement, failures=(*measurement.failures, *failures))
-
     def _let_go(self, attempt: Attempted) -> None:
         engine = self._checkup.engine
-        if engine is None or attempt.check is None or attempt.has_let_go:
+        if engine is None or attempt.check is None or not attempt.is_counted:
             return
-        attempt.has_let_go = True
+        attempt.is_counted = False
         keep = self._checkup.settings_as_given.keep
         if attempt.outcome in ("failed", "error"):
             engine.save_evidence(attempt.check)
+            attempt.transcript_file = self._transcript_file(attempt)
         if keep == "always" or (keep == "failed" and attempt.outcome in ("failed", "error")):
             engine.keep(attempt.check)
         engine.let_go(attempt.check)
@@ -335,13 +373,25 @@ class Items:
         attempt.raised = error
         raise error
 
-    def rerun_command(self, item: pytest.Item) -> str:
-        """What to type to run just this item again, with the same options."""
-        config = self._checkup.config
-        given = [str(one) for one in config.invocation_params.args]
-        paths = set(config.args) if config.args_source is pytest.Config.ArgsSource.ARGS else set()
-        kept = [one for one in given if one not in paths and not one.startswith("kvlatency::")]
-        return shlex.join(["pytest", *kept, item.nodeid])
+    def _rerun_command(self, item: pytest.Item) -> str:
+        return rerun.command(self._checkup.config, item.nodeid, self._checkup.settings_as_given)
+
+    def _transcript_file(self, attempt: Attempted) -> str | None:
+        source = None if attempt.measurement is None else attempt.measurement.source
+        file = None if source is None else self._checkup.artifacts.transcript_file(source.vmi_name)
+        return None if file is None else str(file)
+
+
+def is_planned(item: pytest.Item) -> bool:
+    """Whether the item counts among those that will need their guests, as far as its markers tell."""
+    if item.get_closest_marker("skip") is not None:
+        return False
+    return all(mark.kwargs.get("run", True) for mark in item.iter_markers("xfail"))
+
+
+def _skip() -> NoReturn:
+    # The underscore is pytest's: it makes the report name the test instead of this line.
+    raise pytest.skip.Exception(NO_NAD, _use_item_location=True)
 
 
 def _outcome(report: pytest.TestReport) -> Outcome | None:
@@ -357,8 +407,10 @@ def _outcome(report: pytest.TestReport) -> Outcome | None:
 
 def _failure(error: BaseException | None, report: pytest.TestReport) -> Failure:
     """Why an item is not good by its own words: its body's, or one of its fixtures'."""
-    if isinstance(error, KvLatencyError) and report.when != "call":
+    is_of_the_body = report.when == "call" and isinstance(error, NoValue | CommandError)
+    if isinstance(error, KvLatencyError) and not is_of_the_body:
         return failure_of(error)
-    words = str(error).strip().splitlines()
-    said = f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
+    words = (report.longreprtext if error is None else str(error)).strip().splitlines()
+    name = [] if error is None else [type(error).__name__]
+    said = ": ".join([*name, *words[:1]])
     return Failure(kind="assertion", stage="run" if report.when == "call" else "setup", reason=said)

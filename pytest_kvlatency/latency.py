@@ -11,6 +11,8 @@ from pytest_kvlatency.units import format_duration, to_ms
 if TYPE_CHECKING:
     from pytest_kvlatency.model import Measurement, PingResult
 
+# pytest leaves this module's frames out of the traceback of a test: the test's own line tells.
+__tracebackhide__ = True
 _LATENCIES: Final = ("min", "avg", "max", "p50", "p90", "p99", "stddev")
 _NAMES: Final = (
     *(f"{name}_{unit}" for name in _LATENCIES for unit in ("ns", "ms")),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import NadRef
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
+# pytest leaves this module's frames out of the traceback of a test: the test's own line tells.
+__tracebackhide__ = True
 
 
 class PairGuest:
@@ -53,10 +55,11 @@ class PairGuest:
         """Run a shell command; the result has ``.output`` and ``.exit_status``.
 
         ``timeout`` is in seconds, or a duration such as ``"2m"``. Raises ``CommandError`` for a non-zero status when
-        ``check`` is true, and ``GuestError`` when the command does not end in time or the console is lost.
+        ``check`` is true, and ``GuestError`` when the command does not end in time, or the console is lost while it
+        runs: nobody but its author knows whether it may run twice.
         """
         seconds = to_seconds(parse_duration(timeout)) if isinstance(timeout, str) else float(timeout)
-        result = self._guest.shell.run(command, timeout_seconds=seconds, stop=self._stop)
+        result = self._guest.shell.run(command, timeout_seconds=seconds, stop=self._stop, rerunnable=False)
         if check and result.exit_status != 0:
             raise CommandError(command=command, exit_status=result.exit_status, output=result.output)
         return result

@@ -44,7 +44,7 @@ class VmiKey:
         return f"guest {place}{twin}, {self.nad}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PlannedCheck:
     """What one test item stands for. ``check`` is None when the cluster must be asked first: a placeholder.
 
@@ -56,6 +56,10 @@ class PlannedCheck:
     placeholder: str
     check: Check | None
     origin: object = None
+
+    def __repr__(self) -> str:
+        """Return the id: ``--setup-show`` prints parameters."""
+        return self.id
 
 
 def origin_of(settings: Settings) -> object:

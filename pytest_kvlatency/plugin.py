@@ -8,7 +8,7 @@ import pytest
 
 from pytest_kvlatency import hookspecs, marker, options
 from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
-from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of
+from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of, refuse_early
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["kv_check", "kv_cluster", "kv_latency", "kv_pair", "kv_ping", "kv_settings"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options and their ini twins."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the options and their ini twins; refuse negative values before argparse takes them for options."""
     options.register(parser)
+    config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
+    if config is not None:
+        refuse_early(config)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

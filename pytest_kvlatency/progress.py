@@ -2,67 +2,107 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import time
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
     from _pytest.terminal import TerminalReporter
+
+#: Between two lines in a log: a short run says nothing, a long one enough to follow it.
+LOG_SECONDS: Final = 5.0
+_ERASE: Final = "\r\x1b[2K"
 
 
 class Progress:
     """Writes to pytest's terminal reporter, outside of its capture, from the main thread only.
 
-    On a terminal there is one line, rewritten and erased at the end; elsewhere each new text is a line of its own.
+    On a terminal there is one line, rewritten while the run waits and erased afterwards; the dots that pytest has
+    written stand as before. Elsewhere a line is written when the text has changed, every ``LOG_SECONDS`` at most.
     With ``-q``, or without a terminal reporter, nothing is written.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, *, clock: Callable[[], float] = time.monotonic) -> None:
         # Looked up when needed: while plugins are configured, the terminal's own is not there yet.
         self._plugins = config.pluginmanager
         self._quiet = config.get_verbosity() < 0
+        self._clock = clock
         self._last = ""
-        self._shown = 0
+        self._is_shown = False
+        self._column = 0
+        self._logged_at: float | None = None
 
     def show(self, text: str) -> None:
         """Show ``text`` unless it stands there already."""
-        if self._reporter is None or self._quiet or text == self._last:
+        reporter = self._reporter
+        if reporter is None or self._quiet or text == self._last:
             return
-        self._last = text
-        self._write(text)
+        if _can_rewrite(reporter):
+            self._last = text
+            self._unhindered(lambda: self._rewrite(reporter, text))
+        elif self._is_due():
+            self._last = text
+            self._unhindered(lambda: _log(reporter, text))
 
     def clear(self) -> None:
         """Take the line away again, where it can be."""
-        self._last = ""
-        if self._reporter is None or not self._shown or not self._reporter.isatty:
+        reporter = self._reporter
+        if reporter is None or not self._is_shown:
             return
-        self._write("")
-        self._shown = 0
+        self._last = ""
+        self._unhindered(lambda: self._erase(reporter))
 
     @property
     def _reporter(self) -> TerminalReporter | None:
         reporter: TerminalReporter | None = self._plugins.get_plugin("terminalreporter")
         return reporter
 
-    def _write(self, text: str) -> None:
+    def _is_due(self) -> bool:
+        now = self._clock()
+        if self._logged_at is None:
+            # The first wait starts the clock.
+            self._logged_at = now
+            return False
+        if now - self._logged_at < LOG_SECONDS:
+            return False
+        self._logged_at = now
+        return True
+
+    def _unhindered(self, write: Callable[[], None]) -> None:
         capture = self._plugins.get_plugin("capturemanager")
         if capture is None:
-            self._write_now(text)
+            write()
             return
         with capture.global_and_fixture_disabled():
-            self._write_now(text)
+            write()
 
-    def _write_now(self, text: str) -> None:
-        reporter = self._reporter
-        if reporter is None:
-            return
-        if reporter.isatty:
-            width = reporter._tw.fullwidth - 1  # noqa: SLF001 - pytest offers no public way to its width
-            line = text[:width]
-            reporter._tw.write("\r" + line.ljust(self._shown))  # noqa: SLF001
-            if not text:
-                reporter._tw.write("\r")  # noqa: SLF001
-            self._shown = len(line)
-        else:
-            reporter.ensure_newline()
-            reporter.write_line(text)
-        reporter.flush()
+    def _rewrite(self, reporter: TerminalReporter, text: str) -> None:
+        """Write below the line that pytest is writing, whose length tells the way back."""
+        writer = reporter._tw  # noqa: SLF001 - pytest has no public way to write without counting columns
+        start = _ERASE
+        if not self._is_shown:
+            self._column = writer.width_of_current_line
+            start = "\n" if self._column else _ERASE
+        self._is_shown = True
+        writer._file.write(start + text[: writer.fullwidth - 1])  # noqa: SLF001
+        writer.flush()
+
+    def _erase(self, reporter: TerminalReporter) -> None:
+        writer = reporter._tw  # noqa: SLF001
+        back = f"\x1b[1A\x1b[{self._column + 1}G" if self._column else ""
+        self._is_shown = False
+        writer._file.write(_ERASE + back)  # noqa: SLF001
+        writer.flush()
+
+
+def _can_rewrite(reporter: TerminalReporter) -> bool:
+    return bool(reporter.isatty) and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _log(reporter: TerminalReporter, text: str) -> None:
+    reporter.ensure_newline()
+    reporter.write_line(text)
+    reporter.flush()

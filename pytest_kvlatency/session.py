@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
-from pytest_kvlatency import options, plan
+from pytest_kvlatency import distributed, extending, options, plan
 from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
 from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.cluster import Cluster
-from pytest_kvlatency.collecting import CHECK_KEY, Collecting, is_skipped, may_be_measured_ahead
+from pytest_kvlatency.collecting import CHECK_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
-from pytest_kvlatency.items import Items
+from pytest_kvlatency.items import Items, is_planned
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.reporting import Reporting
-from pytest_kvlatency.settings import SettingsError, check_timeout, resolve, timeout_for
+from pytest_kvlatency.settings import (
+    SettingsError,
+    check_timeout,
+    refuse_negative_values,
+    resolve,
+    timeout_for,
+)
 from pytest_kvlatency.signals import SignalGuard
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
@@ -34,7 +41,6 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_kvlatency.engine.runner import Attempt, Engine
-    from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.model import Check, PingParameters
     from pytest_kvlatency.pair import Pair
@@ -43,6 +49,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
 CONTACT_SECONDS = 60.0
+LAB_IS_OVER = (
+    "kvlatency: the lab has ended with the run, and these VMIs with it; one that stays: "
+    "python -m pytest_kvlatency.lab up, and its kubeconfig as --kv-kubeconfig"
+)
 
 
 class Checkup:
@@ -80,6 +90,7 @@ class Checkup:
     @classmethod
     def configure(cls, config: pytest.Config) -> Checkup:
         """Read the options. Raises ``pytest.UsageError`` for wrong ones, without a traceback."""
+        distributed.refuse(config)
         try:
             checkup = cls(config)
             checkup.check_lab()
@@ -96,9 +107,10 @@ class Checkup:
 
     @property
     def may_contact(self) -> bool:
-        """Whether this pytest run may talk to a cluster at all: not to list tests or to plan their set-up."""
+        """Whether this process may talk to a cluster at all: not to list tests or to plan their set-up."""
         option = self.config.option
-        return not (option.collectonly or getattr(option, "setupplan", False))
+        is_dry = option.collectonly or getattr(option, "setupplan", False)
+        return not is_dry and not distributed.is_worker(self.config)
 
     @property
     def is_unread(self) -> bool:
@@ -163,7 +175,7 @@ class Checkup:
             if not items:
                 # Nobody's marker completes the options: what they contradict each other in is wrong.
                 self.settings()
-            running = [item for item in items if CHECK_KEY in item.stash and not is_skipped(item)]
+            running = [item for item in items if CHECK_KEY in item.stash and is_planned(item)]
             self._plan = tuple(item.stash[CHECK_KEY] for item in running)
             self._ahead = tuple(item.stash[CHECK_KEY] for item in running if may_be_measured_ahead(item))
             self._time(self._plan)
@@ -186,7 +198,9 @@ class Checkup:
 
     def header(self) -> list[str]:
         """Each value that is not a default, and where it came from; empty without kvlatency items."""
-        if not self.items.total:
+        option = self.config.option
+        if not self.items.total or (option.collectonly and option.verbose < 0):
+            # A quiet list of tests is for programs.
             return []
         return [f"kvlatency: {name} = {value} ({source})" for name, value, source in self._settings.changed()]
 
@@ -247,8 +261,8 @@ class Checkup:
             settings=self._settings,
             checks=[self.located(check) for check in self._plan],
             deadline=self.deadline,
-            profiles=self._profiles(),
-            change_manifest=self._change_manifest,
+            profiles=extending.guest_profiles(self.config),
+            change_manifest=lambda manifest, check: extending.change_manifest(self.config, manifest, check),
             artifacts=self.artifacts,
         )
         if self._configmap is not None:
@@ -259,15 +273,12 @@ class Checkup:
 
     # --- measuring
 
-    def measure(self, check: Check, *, is_rerun: bool = False) -> Attempt:
-        """Measure a check and wait for it; a rerun brings up anew what had failed.
+    def measure(self, check: Check) -> Attempt:
+        """Measure a check and wait for it.
 
         Raises ``KvLatencyError`` when the cluster cannot be opened, and on a stop.
         """
-        engine = self.begin()
-        if is_rerun:
-            engine.forget_failed(check)
-        return self._wait(engine.measure(check, anew=is_rerun), check)
+        return self._wait(self.begin().measure(check), check)
 
     def measure_again(self, check: Check, ping: PingParameters) -> Attempt:
         """Measure a pair that the caller owns with other ping parameters."""
@@ -326,8 +337,11 @@ class Checkup:
             for line in failure.hint.splitlines():
                 terminal.write_line(f"  {printable(line)}")
         if self._engine is not None:
-            for line in self._engine.kept_lines():
+            kept = self._engine.kept_lines()
+            for line in kept:
                 terminal.write_line(line)
+            if kept and self._settings.lab is not None:
+                terminal.write_line(LAB_IS_OVER)
 
     def close(self) -> None:
         """Close what an end without ``pytest_sessionfinish`` has left open."""
@@ -387,12 +401,14 @@ class Checkup:
         except LabSpecError as error:
             raise ConfigError(f"--kv-lab: {error}") from error
 
-    def _profiles(self) -> Mapping[str, GuestProfile]:
-        found = self.config.hook.pytest_kvlatency_guest_profiles(config=self.config)
-        return {profile.name: profile for some in found if some for profile in some}
 
-    def _change_manifest(self, manifest: dict[str, Any], check: Check) -> None:
-        self.config.hook.pytest_kvlatency_vmi_manifest(manifest=manifest, check=check)
+def refuse_early(config: pytest.Config) -> None:
+    """Judge what pytest's parser would misread. Raises ``pytest.UsageError``."""
+    given = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
+    try:
+        refuse_negative_values(given)
+    except SettingsError as error:
+        raise pytest.UsageError(usage_text(error)) from None
 
 
 def usage_text(error: KvLatencyError) -> str:

@@ -8,6 +8,7 @@ from pytest_kvlatency.errors import (
     CheckFailedError,
     ConnectivityError,
     LimitExceeded,
+    RejectedMeasurementError,
 )
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.samples import SAMPLES_NEEDED, statistics_of
@@ -99,6 +100,8 @@ def to_exception(failures: Sequence[Failure]) -> CheckFailedError | None:
         error = LimitExceeded(reason, kind="loss", hint=hint)
     elif first.kind == "connectivity":
         error = ConnectivityError(reason, hint=hint)
+    elif first.kind == "assertion":
+        error = RejectedMeasurementError(reason, hint=hint)
     else:
         raise ValueError(f"a failure of kind {first.kind!r} is no verdict on a network")
     error.transcript = first.transcript

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
 
 NAME = __name__
+# Python has imported the package to get here, so pytest can rewrite none of it; it holds no assertions.
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 def is_active(config: pytest.Config) -> bool:
     """Whether this run is ``python -m pytest_kvlatency``."""
     return bool(config.pluginmanager.hasplugin(NAME))
+
+
+def isolated(given: Sequence[str]) -> list[str]:
+    """Add to ``given`` what keeps pytest from whatever lies in the working directory.
+
+    No conftest file, no ini file (unless ``given`` names one by ``-c``), no test module.
+    """
+    arguments = ["-p", NAME, "--noconftest", "--rootdir", os.curdir]
+    if not any(one == "-c" or one.startswith(("-c=", "--config-file")) for one in given):
+        arguments += ["-c", os.devnull]
+    return [*arguments, *given, *_QUIET]
+
+
+def as_given(arguments: Sequence[str]) -> list[str]:
+    """What was typed after ``python -m pytest_kvlatency``: the inverse of ``isolated``."""
+    end = len(arguments) - len(_QUIET)
+    for start in range(end + 1):
+        given = list(arguments[start:end])
+        if isolated(given) == list(arguments):
+            return given
+    return list(arguments)

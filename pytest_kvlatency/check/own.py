@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from pytest_kvlatency.plan import PlannedCheck
 
@@ -17,9 +17,19 @@ ITEM = "check"
 
 
 def own_ids(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split pytest's arguments into ids of the own check and all others."""
-    own = [one for one in arguments if one == NODEID or one.startswith(NODEID + "::")]
-    return own, [one for one in arguments if one not in own]
+    """Split pytest's arguments into ids of the own check and all others.
+
+    Below its root directory pytest prints ids as if they were paths (``../kvlatency::check``): such a path in front
+    is dropped. A file or folder that happens to be called ``kvlatency`` is no id.
+    """
+    own, others = [], []
+    for one in arguments:
+        path, separator, rest = one.partition("::")
+        if Path(path).name == NODEID and not Path(path).exists():
+            own.append(f"{NODEID}{separator}{rest}")
+        else:
+            others.append(one)
+    return own, others
 
 
 class OwnCheck(pytest.Collector):

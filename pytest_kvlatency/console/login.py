@@ -81,9 +81,11 @@ class Login:
             if kind == "login":
                 self._type(self._profile.user + "\n")
                 self._is_answering = True
+            elif kind == "password" and not self._is_answering:
+                # Somebody else's, or for a name that was made of stray characters: back to the name.
+                self._type("\n")
             elif kind == "password":
                 self._type((self._profile.password or "") + "\n")
-                self._is_answering = True
                 if self._profile.password is None:
                     self._refuse("it asks for a password, and the profile has none")
             elif kind == "shell":
@@ -100,7 +102,7 @@ class Login:
                     # Enter brought nothing new for long: a command of an earlier session is likely running. During
                     # a boot ^C hits nobody, for what boots has no controlling terminal.
                     self._type("\x03")
-                    interrupt_after *= 2
+                    interrupt_after = _INTERRUPT_SECONDS
                     quiet_since = time.monotonic()
                     if self._answers(limit):
                         return

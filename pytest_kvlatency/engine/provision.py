@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -25,7 +26,7 @@ from pytest_kvlatency.kube.vmi import MacRefused
 from pytest_kvlatency.plan import guest_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_kvlatency.addresses import Interface
     from pytest_kvlatency.artifacts import Artifacts
@@ -89,8 +90,14 @@ class Provisioner:
         self._artifacts = artifacts
         self._guests = guest_count(checks)
         self._lock = threading.Lock()
+        self._generations: Counter[str] = Counter()
         self._nads: dict[tuple[NadRef, GuestSpec], Future[NadFacts]] = {}
         self._addresses: dict[str | None, AddressPlan] = {}
+
+    def forget_pairs(self, keys: Iterable[VmiKey]) -> None:
+        """Let the next guests of these ``auto`` pairs keep no distance from those of now, which are about to go."""
+        with self._lock:
+            self._generations.update({_pair_words(key) for key in keys if key.is_auto})
 
     def bring_up(
         self, key: VmiKey, check: Check, deadline: Deadline, say: Callable[[str], None]
@@ -228,7 +235,7 @@ class Provisioner:
             user_data=user_data(profile.user_data),
             run_id=blueprint.run_id,
             node=key.node,
-            anti_affinity_label=(PAIR_LABEL, _pair_label(key, blueprint.run_id)) if key.is_auto else None,
+            anti_affinity_label=(PAIR_LABEL, self._pair_label(key)) if key.is_auto else None,
             image_pull_secret=blueprint.image_pull_secret,
             tolerations=blueprint.tolerations,
             owner=blueprint.owner,
@@ -269,6 +276,14 @@ class Provisioner:
             hint="give a network that nobody uses there: --kv-subnet CIDR",
         )
 
+    def _pair_label(self, key: VmiKey) -> str:
+        """One value for both guests of one pair: two NADs' pairs need two nodes, not four."""
+        words = _pair_words(key)
+        with self._lock:
+            generation = self._generations[words]
+        digest = hashlib.sha256(f"{words}|{generation}".encode()).hexdigest()[:8]
+        return f"{self._blueprint.run_id}-{digest}"
+
     def _watchdog_seconds(self, deadline: Deadline) -> float:
         return deadline.seconds + CLEANUP_SECONDS + WATCHDOG_EXTRA_SECONDS
 
@@ -291,7 +306,5 @@ def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
         raise ProvisionError(f"VMI {handle} was to run on {key.node}, and runs on {state.node}")
 
 
-def _pair_label(key: VmiKey, run_id: str) -> str:
-    """One value for both guests of one pair: two NADs' pairs need two nodes, not four."""
-    words = f"{key.nad}|{key.guest}"
-    return f"{run_id}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+def _pair_words(key: VmiKey) -> str:
+    return f"{key.nad}|{key.guest}"

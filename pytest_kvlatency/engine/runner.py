@@ -117,11 +117,11 @@ class Engine:
             for ticket in tickets:
                 self._bring_up_both(ticket.check)
 
-    def measure(self, check: Check, *, anew: bool = False) -> Future[Attempt]:
-        """Measure ``check``, or take what was measured ahead unless it is to be measured ``anew``."""
+    def measure(self, check: Check) -> Future[Attempt]:
+        """Measure ``check``, or take what was measured ahead."""
         with self._lock:
             ahead = self._ahead.get(check.measurement_key)
-            if ahead is not None and not anew:
+            if ahead is not None:
                 return _for_limits(ahead, check)
         ticket = _Ticket(check=check)
         self._ask(ticket)
@@ -131,9 +131,11 @@ class Engine:
         """Measure with these ping parameters, for a caller that owns the pair already."""
         return self._threads.submit(self._measure, replace(check, ping=ping))
 
-    def forget_failed(self, check: Check) -> None:
-        """Bring up anew, the next time, what could not be brought up for this check."""
+    def take_again(self, check: Check) -> None:
+        """Count one user more than planned (a rerun): it is measured anew, and so are guests that did not come up."""
         with self._lock:
+            self._ahead.pop(check.measurement_key, None)
+            self._users.update(vmi_keys(check))
             for key in vmi_keys(check):
                 future = self._guests.get(key)
                 if future is not None and future.done() and future.exception() is not None:
@@ -160,6 +162,7 @@ class Engine:
             self._users.subtract(keys)
             idle = [key for key in dict.fromkeys(keys) if self._users[key] <= 0]
             guests = self._up(self._guests.pop(key) for key in idle if key in self._guests)
+        self._provisioner.forget_pairs(idle)
         self._close_consoles(guests)
         handles = [guest.handle for guest in guests]
         if handles:
@@ -174,7 +177,8 @@ class Engine:
     def kept_lines(self) -> list[str]:
         """How to reach the VMIs that are left on purpose, a line each."""
         return [
-            f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name}"
+            f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
+            f"(and then: kubectl delete vmi -n {one.namespace} {one.name})"
             for one in self._leftovers.kept
         ]
 

@@ -158,6 +158,13 @@ def test_E15_a_password_that_the_profile_lacks_is_a_cause():
         log_in(Guest(user="root", password="secret"))
 
 
+def test_E04_the_password_prompt_of_somebody_else_s_login_is_no_refusal():
+    guest = Guest()
+    guest.state = "password"
+    log_in(guest, b"stranger\r\nPassword: ")
+    assert guest.state == "shell"
+
+
 def test_E15_a_silent_guest_is_a_cause():
     with pytest.raises(GuestError, match=r"printed nothing on its console within 300ms") as caught:
         log_in(lambda line: b"", seconds=0.3, echo=False)

@@ -51,4 +51,5 @@ def settings(faults: Mapping[str, FaultSpec]) -> dict[str, str]:
         values["LAB_GETTY"] = "-n -l /bin/lab-torn-login"
     if "already-logged-in" in faults:
         values["LAB_GETTY"] = "-n -l /bin/lab-busy-login"
+        values["LAB_BUSY"] = str(faults["already-logged-in"].parameters.get("command", "cat"))
     return values

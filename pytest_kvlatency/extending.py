@@ -1,0 +1,54 @@
+"""Calls of the plugin's own hooks while a run goes on. What a stranger's code raises names the hook it came from."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.model import Failure
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_kvlatency.guest.profiles import GuestProfile
+    from pytest_kvlatency.model import Check, Measurement
+
+
+def guest_profiles(config: pytest.Config) -> dict[str, GuestProfile]:
+    """Ask for guest profiles, by their names. Raises ``ConfigError``."""
+    from pytest_kvlatency.guest.profiles import GuestProfile  # noqa: PLC0415 - it brings the console along
+
+    hook = "pytest_kvlatency_guest_profiles"
+    try:
+        found = [
+            one for some in config.hook.pytest_kvlatency_guest_profiles(config=config) for one in some or ()
+        ]
+    except Exception as error:
+        raise _refused(hook, error) from error
+    for one in found:
+        if not isinstance(one, GuestProfile):
+            raise ConfigError(f"the hook {hook} gave {one!r}; valid is a list of GuestProfile")
+    return {one.name: one for one in found}
+
+
+def change_manifest(config: pytest.Config, manifest: dict[str, Any], check: Check) -> None:
+    """Let others change a VMI's manifest; called in the engine's threads. Raises ``ConfigError``."""
+    try:
+        config.hook.pytest_kvlatency_vmi_manifest(manifest=manifest, check=check)
+    except Exception as error:
+        raise _refused("pytest_kvlatency_vmi_manifest", error) from error
+
+
+def judgements(item: pytest.Item, measurement: Measurement) -> tuple[Failure, ...]:
+    """Let others observe and judge a measurement: a failure for each reason that one of them gave."""
+    said = item.ihook.pytest_kvlatency_measurement(measurement=measurement, item=item)
+    return tuple(Failure(kind="assertion", stage="run", reason=str(reason)) for reason in said if reason)
+
+
+def _refused(hook: str, error: Exception) -> ConfigError:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    words = f"{type(error).__name__}: {error}".rstrip(": ")
+    return ConfigError(
+        f"the hook {hook} raised {words}", hint=f"raised in {last.filename}, line {last.lineno}"
+    )

@@ -1,0 +1,73 @@
+"""The command that a failure prints: what to type to run just one item again, with the same options."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.check import only
+from pytest_kvlatency.check.own import NODEID
+from pytest_kvlatency.options import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pytest
+
+    from pytest_kvlatency.settings import Settings
+
+
+def command(config: pytest.Config, nodeid: str, settings: Settings) -> str:
+    """Give the command for a POSIX shell in the directory of this run.
+
+    A ConfigMap serves one run only: its parameters are given as options instead.
+    """
+    given = [str(one) for one in config.invocation_params.args]
+    program = ["pytest"]
+    if only.is_active(config):
+        program, given = ["python", "-m", "pytest_kvlatency"], only.as_given(given)
+    kept = list(_without_configmap(_without_paths(config, given)))
+    return shlex.join([*program, *kept, *_from_configmap(settings), _argument(config, nodeid)])
+
+
+def _argument(config: pytest.Config, nodeid: str) -> str:
+    """Turn an id, which counts from pytest's root directory, into what this directory's shell must say."""
+    path, separator, name = nodeid.partition("::")
+    if path == NODEID:
+        return nodeid
+    return os.path.relpath(config.rootpath / path, config.invocation_params.dir) + separator + name
+
+
+def _without_paths(config: pytest.Config, given: Sequence[str]) -> Iterator[str]:
+    """Leave out the tests that were asked for; an option's value that reads like one of them stays."""
+    paths = list(getattr(config.option, "file_or_dir", None) or ())
+    before = ""
+    for one in given:
+        is_surplus = list(given).count(one) > paths.count(one)
+        is_value = is_surplus and before.startswith("-") and "=" not in before
+        if one not in paths or is_value:
+            yield one
+        before = one
+
+
+def _without_configmap(given: Iterator[str]) -> Iterator[str]:
+    flag = BY_NAME["configmap"].flag
+    for one in given:
+        if one == flag:
+            next(given, None)
+        elif not one.startswith(flag + "="):
+            yield one
+
+
+def _from_configmap(settings: Settings) -> Iterator[str]:
+    for name, source in settings.sources.items():
+        option = BY_NAME[name]
+        value = getattr(settings, option.attribute)
+        if source.kind != "ConfigMap" or value is None:
+            continue
+        if option.is_switch:
+            yield option.flag
+            continue
+        for one in value if option.repeatable else (value,):
+            yield f"{option.flag}={option.show(one)}"

@@ -1,0 +1,317 @@
+"""README and docs, held to what they say: commands are run, Python is run, YAML is read, tables are complete."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+import yaml
+
+from pytest_kvlatency.errors import FailureKind
+from pytest_kvlatency.lab.process import LabProcess
+from pytest_kvlatency.lab.specfile import load
+from pytest_kvlatency.options import OPTIONS
+from pytest_kvlatency.report import document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Checkup
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "conftest_example" / "README.md", *(ROOT / "docs").glob("*.md")])
+_NOW = datetime(2024, 5, 1, tzinfo=timezone.utc)
+LANGUAGES = {"sh", "python", "yaml", "text", "ini"}
+_BLOCK = re.compile(
+    r"(?:<!-- (?P<note>[^>]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code. ``note`` is the comment above it: how it is checked, or why it is not run."""
+
+    page: str
+    number: int
+    language: str
+    note: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.page}-{self.number}-{self.language}"
+
+
+def _blocks() -> list[Block]:
+    found = []
+    for page in PAGES:
+        for number, match in enumerate(_BLOCK.finditer(page.read_text(encoding="utf-8"))):
+            name = str(page.relative_to(ROOT))
+            found.append(Block(name, number, match["language"], match["note"] or "", match["text"]))
+    return found
+
+
+BLOCKS = _blocks()
+
+
+def _with(language: str, note: str = "") -> list[Any]:
+    chosen = [one for one in BLOCKS if one.language == language and one.note == note]
+    assert chosen, f"no {language} block with the note {note!r} is left"
+    return [pytest.param(one, id=one.name) for one in chosen]
+
+
+def _commands(text: str) -> list[list[str]]:
+    lines = text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def _readme(note: str) -> str:
+    (block,) = [one for one in BLOCKS if one.page == "README.md" and one.note == note]
+    return block.text
+
+
+# --- that nothing escapes the checks below
+
+
+def test_every_block_has_a_language_and_every_command_a_check() -> None:
+    notes = {"main", "tests", "pytest", "lab", "kubectl"}
+    for block in BLOCKS:
+        assert block.language in LANGUAGES, block.name
+        if block.language == "sh":
+            kind, _, what = block.note.partition(": ")
+            assert (kind == "checked" and what in notes) or (kind == "not run" and what), block.name
+
+
+# --- the two commands
+
+
+def test_the_first_command_sets_up_runs_and_leaves_three_reports() -> None:
+    text = _readme("checked: main")
+    subprocess.run(["sh", "-n", "-c", text], check=True)
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extra = re.search(r"pip install '\.\[(\w+)\]'", text)
+    assert extra is not None
+    assert re.search(rf"^{extra[1]} = \[", project, re.MULTILINE)
+    assert "-m pytest_kvlatency.lab setup" in text
+    for report in ("--kv-json reports/", "--junitxml reports/", "--html reports/", "--self-contained-html"):
+        assert report in text
+
+
+def test_the_first_command_runs_the_check(checkup: Checkup, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = _readme("checked: main").split("&&")[-1].replace("\\\n", " ")
+    python, *arguments = shlex.split(last)
+    assert python == ".venv/bin/python"
+    monkeypatch.setenv("KUBECONFIG", str(checkup.kubeconfig))
+    run = [sys.executable, *(one for one in arguments if one != "--kv-lab")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=checkup.pytester.path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = checkup.pytester.path / "reports"
+    assert {one.name for one in reports.iterdir()} == {"latency.html", "junit.xml", "latency.json"}
+    for one in reports.iterdir():
+        assert one.name in (ROOT / "README.md").read_text(encoding="utf-8").partition("```sh")[0]
+
+
+def test_the_second_command_is_tox_and_tox_knows_every_python_of_the_classifiers() -> None:
+    text = _readme("checked: tests")
+    subprocess.run(["sh", "-n", "-c", text], check=True)
+    assert text.rstrip().endswith(".venv/bin/tox")
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pythons = re.findall(r"Python :: 3\.(\d+)\"", project)
+    assert f"py{{{','.join(f'3{minor}' for minor in pythons)}}}" in tox["tox"]["env_list"]
+    said = re.search(
+        r"every Python from 3\.(\d+) to 3\.(\d+)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    assert said is not None
+    assert (said[1], said[2]) == (pythons[0], pythons[-1])
+    for part in ("lint", "types", "qemu"):
+        assert f"testenv:{part}" in tox
+
+
+def test_both_commands_make_the_environment_in_the_same_way() -> None:
+    first, second = (_readme(f"checked: {one}").splitlines()[0] for one in ("main", "tests"))
+    assert first == second
+
+
+# --- commands against the lab
+
+
+@pytest.mark.parametrize("block", _with("sh", "checked: pytest"))
+def test_pytest_commands_pass(block: Block, checkup: Checkup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(checkup.kubeconfig))
+    for program, *arguments in _commands(block.text):
+        assert program == "pytest"
+        if "conftest_example" in arguments:
+            shutil.copytree(ROOT / "conftest_example", checkup.pytester.path / "conftest_example")
+        result = checkup.pytester.runpytest_inprocess(*arguments)
+        assert result.ret == 0, arguments
+
+
+@pytest.mark.parametrize("block", _with("sh", "checked: lab"))
+def test_lab_commands_pass(block: Block, pytester: pytest.Pytester) -> None:
+    _write_lab_file(pytester.path)
+    shutil.copytree(ROOT / "conftest_example", pytester.path / "conftest_example")
+    for program, *arguments in _commands(block.text):
+        assert program == "pytest"
+        # The same guests, but ten times as fast.
+        fast = ["--kv-lab=lab.yaml" if one == "--kv-lab=sim" else one for one in arguments]
+        assert pytester.runpytest_inprocess(*fast).ret == 0, arguments
+
+
+def _write_lab_file(directory: Path) -> None:
+    texts = [one.text for one in BLOCKS if one.page == "README.md" and one.text.startswith("guests:")]
+    assert len(texts) == 1
+    (directory / "lab.yaml").write_text(texts[0], encoding="utf-8")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory with the README's lab running in ``lab``, as its ``lab up`` would have it."""
+    _write_lab_file(tmp_path)
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
+    process = LabProcess.start(str(tmp_path / "lab.yaml"), tmp_path / "lab", 30)
+    try:
+        yield tmp_path
+    finally:
+        process.stop()
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kubectl_commands_work_in_the_order_in_which_they_are_read(place: Path) -> None:
+    """All in one shell session, as a reader would type them."""
+    environment = {
+        **os.environ,
+        "KUBECONFIG": "lab/kubeconfig",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    script = "\n".join(
+        one.text for one in BLOCKS if one.page == "README.md" and one.note == "checked: kubectl"
+    )
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=place,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in (
+        "role.rbac.authorization.k8s.io/kubevirt-vm-latency-checker created",
+        "role.rbac.authorization.k8s.io/kubevirt-vm-latency-diagnosis created",
+        "\nyes\n",
+        'status.succeeded: "true"',
+        "worker3",
+        "blue-network",
+        "kept VMI",
+        "Running",
+    ):
+        assert words in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@pytest.mark.parametrize("block", [one for one in _with("yaml") if "apiVersion:" in one.values[0].text])
+def test_manifests_in_the_text_apply(block: Block, lab: LabProcess) -> None:
+    command = ["kubectl", "--kubeconfig", str(lab.kubeconfig), "apply", "--dry-run=server", "-f", "-"]
+    done = subprocess.run(command, input=block.text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readmes_role_and_configmap_are_the_manifests() -> None:
+    shown = [yaml.safe_load(one.text) for one in BLOCKS if one.language == "yaml" and one.page == "README.md"]
+    shown = [one for one in shown if "kind" in one]
+    files = {"Role": "role.yaml", "ConfigMap": "configmap.yaml"}
+    assert [one["kind"] for one in shown] == list(files)
+    for one in shown:
+        text = (ROOT / "manifests" / files[one["kind"]]).read_text(encoding="utf-8")
+        assert one == yaml.safe_load(text)
+
+
+def test_the_kustomization_lists_files_that_exist() -> None:
+    folder = ROOT / "manifests"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    assert all((folder / name).is_file() for name in listed)
+    assert set(listed) <= {one.name for one in folder.iterdir()}
+
+
+@pytest.mark.parametrize("block", [one for one in _with("yaml") if "networks:" in one.values[0].text])
+def test_lab_files_in_the_text_are_valid(block: Block) -> None:
+    assert load(block.text, block.name).networks
+
+
+# --- Python and ini blocks
+
+
+@pytest.mark.parametrize("block", _with("python"))
+def test_python_blocks_are_tests_that_pass(block: Block, checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(block.text)
+    expected = sum(isinstance(one, ast.FunctionDef) for one in ast.parse(block.text).body)
+    outcomes = checkup.run("-W", "error").parseoutcomes()
+    assert outcomes.pop("passed") >= expected
+    assert not outcomes
+
+
+@pytest.mark.parametrize("block", _with("ini"))
+def test_ini_blocks_are_taken(block: Block, pytester: pytest.Pytester) -> None:
+    (pytester.path / "pytest.ini").write_text(block.text, encoding="utf-8")
+    pytester.makepyfile("def test_it(kv_check): pass")
+    result = pytester.runpytest_inprocess("--collect-only")
+    result.stdout.fnmatch_lines(
+        [
+            "kvlatency: kv_nad = default/blue-network, default/red-network (pytest.ini)",
+            "kvlatency: kv_max_latency = 10ms (pytest.ini)",
+            "*test_it[[]default/blue-network-auto[]]*",
+        ]
+    )
+
+
+# --- the documents' own claims
+
+
+def test_generated_parts_are_fresh() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.stale() == [], "run: python docs/generate.py"
+
+
+def test_the_json_page_names_every_key_of_the_document() -> None:
+    page = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", page))
+    entry = document.measurement_entry(document.ItemResult(nodeid="x", outcome="notrun"))
+    head = document.build(document.RunResult(version="0", start=_NOW, completion=_NOW))
+    assert set(entry) - named == set()
+    assert set(head) - named == set()
+
+
+@pytest.mark.parametrize("kind", get_args(FailureKind))
+def test_every_kind_of_failure_is_explained(kind: str) -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert f"\n## `{kind}`\n" in page
+    assert f"`{kind}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere_and_options_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+    flags = {option.flag for option in OPTIONS}
+    assert set(re.findall(r"--kv-[a-z0-9-]*[a-z0-9]", text)) <= flags
