@@ -5,11 +5,13 @@ pytest is met only through the objects handed in (``register``, ``layers``), so 
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pytest_kvlatency import parsers
-from pytest_kvlatency.model import AUTO, NodePair
+from pytest_kvlatency.model import AUTO
 from pytest_kvlatency.sources import Layer, Problem
 from pytest_kvlatency.units import format_duration, parse_duration, parse_percent
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 Unit = Literal["ms", "s"]
+#: What an Indexed Job gives its pods, and what its author adds: Kubernetes has no variable for the completions.
+INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
+SHARDS_VARIABLE: Final = "KVLATENCY_SHARDS"
 _HOOK: Final = "hook pytest_kvlatency_settings"
 
 
@@ -215,7 +220,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         name="shard", metavar="I/N", parse=parsers.shard,
-        help="take the I-th of N parts of the pairs, counted from 0",
+        help="take the I-th of N parts of the pairs, counted from 0 (default: JOB_COMPLETION_INDEX of an Indexed Job, "
+        f"when {SHARDS_VARIABLE} says how many there are)",
     ),
     Option(
         name="baseline", metavar="FILE", parse=parsers.path, has_ini=False,
@@ -257,7 +263,6 @@ class NotYet:
 
 #: Refused in one place, so that nothing is ever accepted and ignored.
 NOT_YET: Final[Mapping[str, NotYet]] = {
-    "shard": NotYet(),
     "baseline": NotYet(),
     "max_regression": NotYet(refuses=lambda value: value is not None),
     "sweep": NotYet(),
@@ -297,7 +302,29 @@ def layers(config: Any) -> list[Layer]:
     found = [Layer(kind="command line", values=given)]
     found += _ini_layers(config)
     found += [hook_layer(values) for values in config.hook.pytest_kvlatency_settings(config=config)]
+    if not any("shard" in layer.values for layer in found):
+        found += environment_layer(os.environ)
     return found
+
+
+def environment_layer(environ: Mapping[str, str]) -> list[Layer]:
+    """Return the shard that the pod of an Indexed Job is; nothing unless the number of shards is told."""
+    count, index = environ.get(SHARDS_VARIABLE, "").strip(), environ.get(INDEX_VARIABLE, "").strip()
+    if not count:
+        return []
+    text = ""
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", count):
+        text = f"{SHARDS_VARIABLE}: {count!r} is no number of shards; valid is a whole number such as 50"
+    elif not index:
+        text = f"{SHARDS_VARIABLE}: {count!r} stands without {INDEX_VARIABLE}, which an Indexed Job gives its pods; "
+        text += "valid are both, or --kv-shard I/N"
+    elif not re.fullmatch(r"[0-9]{1,6}", index) or int(index) >= int(count):
+        text = f"{INDEX_VARIABLE}: {index!r} is no shard of {count}; valid is a number from 0 to {int(count) - 1}: "
+        text += f"give the Job as many completions as {SHARDS_VARIABLE} says"
+    values = {} if text else {"shard": f"{index}/{count}"}
+    detail = f"{INDEX_VARIABLE} and {SHARDS_VARIABLE}"
+    problems = (Problem(text=f"{text} (from the environment)"),) if text else ()
+    return [Layer(kind="environment", values=values, detail=detail, problems=problems)]
 
 
 def hook_layer(values: object) -> Layer:

@@ -14,7 +14,7 @@ from pytest_kvlatency.parsers import Mesh, Ring, Star
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_kvlatency.model import GuestSpec, PingParameters
+    from pytest_kvlatency.model import GuestSpec
     from pytest_kvlatency.settings import Settings
 
 Slot = Literal["", "twin", "source", "target"]

@@ -35,7 +35,7 @@ from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from _pytest.terminal import TerminalReporter

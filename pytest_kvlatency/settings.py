@@ -1,6 +1,6 @@
 """Sources to one frozen ``Settings``: which value wins, what it means, and everything that is wrong, at once.
 
-Precedence: marker, command line, ConfigMap, ini, hook, default. A list replaces the list below it. ``none`` removes
+Precedence: marker, command line, ConfigMap, ini, hook, environment, default. A list replaces the list below it. ``none`` removes
 an inherited limit. A value of None (from a marker or a hook) is one that was not given.
 """
 
@@ -259,6 +259,7 @@ def source_of(layer: Layer, option: Option) -> Source:
         "ConfigMap": f"spec.param.{option.configmap}",
         "marker": option.name,
         "hook": option.name,
+        "environment": option.flag,
     }
     name = layer.names.get(option.name, usual[layer.kind])
     return Source(kind=layer.kind, name=name, detail=layer.detail)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SourceKind = Literal["marker", "command line", "ConfigMap", "ini", "hook", "default"]
+SourceKind = Literal["marker", "command line", "ConfigMap", "ini", "hook", "environment", "default"]
 #: Which source wins: the first that gives a value.
-PRECEDENCE: Final[tuple[SourceKind, ...]] = ("marker", "command line", "ConfigMap", "ini", "hook", "default")
+PRECEDENCE: Final[tuple[SourceKind, ...]] = (
+    "marker", "command line", "ConfigMap", "ini", "hook", "environment", "default",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_kvlatency.engine.consoles import Consoles
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.engine.measuring import Measurer
-from pytest_kvlatency.engine.provision import Blueprint, Provisioner
+from pytest_kvlatency.engine.provision import AddressShare, Blueprint, Provisioner
 from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.vmi import Vmis
-from pytest_kvlatency.plan import guest_count
 from pytest_kvlatency.kube.watching import VmiWatch
+from pytest_kvlatency.plan import guest_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,12 +38,19 @@ def assemble(
     profiles: Mapping[str, GuestProfile],
     change_manifest: Callable[[dict[str, Any], Check], None],
     artifacts: Artifacts,
+    addresses: AddressShare | None = None,
 ) -> Engine:
-    """Make the engine of a run over ``checks``, each with its NAD's namespace."""
+    """Make the engine of a run over ``checks``, each with its NAD's namespace.
+
+    ``addresses`` is its share of a block that several processes divide; None: the run has one for itself.
+    """
+    run_id = secrets.token_hex(4)
+    guests = guest_count(checks)
     vmis = Vmis(client)
     leftovers = Leftovers(vmis)
     blueprint = Blueprint(
-        run_id=secrets.token_hex(4),
+        run_id=run_id,
+        addresses=addresses or AddressShare(run_id=run_id, guests=guests),
         namespace=namespace,
         owner=owner_from_environment(os.environ, pod_namespace=client.pod_namespace, vmi_namespace=namespace),
         image_pull_secret=settings.image_pull_secret,
@@ -52,7 +59,7 @@ def assemble(
         profiles=profiles,
         change_manifest=change_manifest,
     )
-    consoles = Consoles(guests=guest_count(checks))
+    consoles = Consoles(guests=guests)
     provisioner = Provisioner(
         client=client,
         vmis=vmis,
@@ -62,7 +69,6 @@ def assemble(
         ),
         consoles=consoles,
         blueprint=blueprint,
-        checks=checks,
         artifacts=artifacts,
     )
     engine = Engine(

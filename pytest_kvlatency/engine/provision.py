@@ -23,10 +23,9 @@ from pytest_kvlatency.guest.profiles import profile_named
 from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
 from pytest_kvlatency.kube.nad import NadFacts, read_nad
 from pytest_kvlatency.kube.vmi import MacRefused
-from pytest_kvlatency.plan import guest_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_kvlatency.addresses import Interface
     from pytest_kvlatency.artifacts import Artifacts
@@ -53,10 +52,20 @@ WATCHDOG_EXTRA_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class AddressShare:
+    """What part of which block of addresses the run takes; see ``AddressPlan``, whose arguments these are."""
+
+    run_id: str
+    guests: int
+    part: tuple[int, int] = (0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blueprint:
     """What every VMI of the run has in common."""
 
     run_id: str
+    addresses: AddressShare
     namespace: str
     owner: OwnerReference | None
     image_pull_secret: str | None
@@ -78,7 +87,6 @@ class Provisioner:
         look_out: LookOut,
         consoles: Consoles,
         blueprint: Blueprint,
-        checks: Sequence[Check],
         artifacts: Artifacts,
     ) -> None:
         self._client = client
@@ -88,7 +96,6 @@ class Provisioner:
         self._consoles = consoles
         self._blueprint = blueprint
         self._artifacts = artifacts
-        self._guests = guest_count(checks)
         self._lock = threading.Lock()
         self._generations: Counter[str] = Counter()
         self._nads: dict[tuple[NadRef, GuestSpec], Future[NadFacts]] = {}
@@ -175,9 +182,11 @@ class Provisioner:
         with self._lock:
             known = self._addresses.get(guest.subnet)
             if known is None:
+                share = self._blueprint.addresses
                 known = self._addresses[guest.subnet] = AddressPlan(
-                    run_id=self._blueprint.run_id,
-                    guests=max(2, self._guests),
+                    run_id=share.run_id,
+                    guests=max(2, share.guests),
+                    part=share.part,
                     subnet=None if guest.subnet is None else ip_network(guest.subnet),
                 )
             return known
