@@ -145,7 +145,7 @@ def test_E56_what_is_stuck_in_deletion_is_named_with_its_finalizers(server, vmis
     server.answer(f"GET {VMIS}/vmi-a", vmi(metadata=metadata))
     server.answer(f"GET {VMIS}/vmi-b", status_object(404, "NotFound", "x", name="vmi-b"))
     with pytest.raises(TeardownError, match=r"vmi-a \(finalizers kubevirt.io/foregroundDelete") as caught:
-        vmis.wait_gone([handle(), handle("vmi-b", "2")], Deadline(0.5))
+        vmis.wait_gone([handle(), handle("vmi-b", "2")], Deadline(1.0))
     assert "vmi-b" not in caught.value.reason
 
 
