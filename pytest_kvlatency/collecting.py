@@ -50,6 +50,8 @@ class Collecting:
         self._config = config
         self._checkup = checkup
         self._problems: list[_Problem] = []
+        #: Whether any test, selected or not, uses the marker or the fixtures.
+        self.is_wanted = False
         own, others = own_ids(config.args)
         self._own_ids = own
         self._own_only = only.is_active(config)
@@ -69,6 +71,7 @@ class Collecting:
         marked = any(True for _ in node.iter_markers(MARKER))
         if not marked and not FIXTURES.intersection(metafunc.fixturenames):
             return
+        self.is_wanted = True
         try:
             planned = self._checkup.plan_for(self.settings_of(node))
         except KvLatencyError as error:

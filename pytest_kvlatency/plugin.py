@@ -43,13 +43,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Add the own check before anything is deselected."""
-    checkup_of(session.config).collecting.add_own_check(session, items)
+    checkup = checkup_of(session.config)
+    with checkup.noting_refusals():
+        checkup.collecting.add_own_check(session, items)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Take what survived selection as the plan."""
-    checkup_of(session.config).take_plan(session)
+    checkup = checkup_of(session.config)
+    with checkup.noting_refusals():
+        checkup.take_plan(session)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -35,7 +36,7 @@ from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
     from _pytest.terminal import TerminalReporter
@@ -74,6 +75,7 @@ class Checkup:
         self._session: pytest.Session | None = None
         self._configmap: ConfigMapReport | None = None
         self._configmap_is_read = self._settings.configmap is None
+        self._refusal: pytest.UsageError | None = None
         self._engine: Engine | None = None
         self._broken: KvLatencyError | None = None
         self._said: list[Failure] = []
@@ -125,7 +127,10 @@ class Checkup:
 
     def settings(self, *over: Layer) -> Settings:
         """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
+        if self._refusal is not None:
+            raise self._refusal
         if not self._configmap_is_read and self.may_contact:
+            self.signals.install()
             self._read_configmap()
         return resolve([*over, *self._layers])
 
@@ -172,9 +177,12 @@ class Checkup:
         self.collection_errors = session.testsfailed
         items = self.collecting.settle(session)
         try:
-            if not items:
-                # Nobody's marker completes the options: what they contradict each other in is wrong.
+            if self.asked_on_the_command_line or self.collecting.is_wanted:
+                # Also where nothing is left to run: whoever waits for the ConfigMap's status is told.
                 self.settings()
+            elif not items:
+                # Nobody's marker completes the options: what they contradict each other in is wrong.
+                resolve(self._layers, complete=self._configmap_is_read)
             running = [item for item in items if CHECK_KEY in item.stash and is_planned(item)]
             self._plan = tuple(item.stash[CHECK_KEY] for item in running)
             self._ahead = tuple(item.stash[CHECK_KEY] for item in running if may_be_measured_ahead(item))
@@ -379,7 +387,10 @@ class Checkup:
         except KvLatencyError as error:
             self._refuse(error, deadline)
         for text in warnings:
-            self.config.issue_config_time_warning(pytest.PytestWarning(text), stacklevel=2)
+            try:
+                self.config.issue_config_time_warning(pytest.PytestWarning(text), stacklevel=2)
+            except pytest.PytestWarning as warning:
+                self._refuse(ConfigError(str(warning), hint="Warnings are errors here (-W error)."), deadline)
 
     def _refuse(self, error: KvLatencyError, deadline: Deadline) -> NoReturn:
         """End the run before anything was created, and say why wherever it can be said."""
@@ -387,7 +398,19 @@ class Checkup:
         self.reporting.make_document(())
         self.reporting.write_configmap(self._configmap, deadline)
         self.reporting.write_json(self._settings.json)
-        raise pytest.UsageError(usage_text(error)) from None
+        self._refusal = pytest.UsageError(usage_text(error))
+        raise self._refusal from None
+
+    @contextmanager
+    def noting_refusals(self) -> Iterator[None]:
+        """Keep the usage error that is raised inside for the reports of the run."""
+        try:
+            yield
+        except pytest.UsageError as error:
+            if error is not self._refusal:
+                reason = str(error).partition("\n")[0]
+                self.reporting.failures.append(Failure(kind="config", stage="config", reason=reason))
+            raise
 
     def check_lab(self) -> None:
         """Raise ``ConfigError`` when ``--kv-lab`` names no lab."""

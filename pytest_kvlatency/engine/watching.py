@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
     from pytest_kvlatency.kube.vmi import Vmis
 
-FIRST_STEP_SECONDS: Final = 0.1
+FIRST_STEP_SECONDS: Final = 0.2
+#: Most VMIs run within seconds, and time that passes unseen is lost: so long no step is longer than a second.
+BRISK_SECONDS: Final = 5.0
+BRISK_STEP_SECONDS: Final = 1.0
 LONGEST_STEP_SECONDS: Final = 2.0
 #: A proxy may hold a watch's events back, so that what it tells of is looked at too, but rarely.
 WATCHED_STEP_SECONDS: Final = 10.0
@@ -122,6 +125,7 @@ class LookOut:
         self._waiting: list[_Waiting] = []
         self._news: dict[str, VmiState | None] = {}
         self._step = FIRST_STEP_SECONDS
+        self._joined_at = 0.0
         self._round_at = math.inf
         self._allowance = Allowance(BURST_LOOKS, LOOKS_PER_SECOND)
         self._thread: threading.Thread | None = None
@@ -136,8 +140,9 @@ class LookOut:
         one = _Waiting(progress=Progress(handle), deadline=deadline, on_phase=on_phase)
         with self._changed:
             self._waiting.append(one)
+            self._joined_at = time.monotonic()
             self._step = FIRST_STEP_SECONDS
-            self._round_at = min(self._round_at, time.monotonic() + self._step)
+            self._round_at = min(self._round_at, self._joined_at + self._step)
             if self._thread is None:
                 self._news.clear()
                 self._thread = threading.Thread(target=self._run, name="kvlatency-look-out", daemon=True)
@@ -183,7 +188,9 @@ class LookOut:
             self._pause()
             is_round = time.monotonic() >= self._round_at
             if is_round:
-                self._step = min(LONGEST_STEP_SECONDS, self._step * 2)
+                is_brisk = time.monotonic() - self._joined_at < BRISK_SECONDS
+                longest = BRISK_STEP_SECONDS if is_brisk else LONGEST_STEP_SECONDS
+                self._step = min(longest, self._step * 2)
                 self._round_at = time.monotonic() + self._step
             return list(self._waiting), is_round
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.kube import paths
+from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline
@@ -31,8 +32,10 @@ def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
     Raises ``ConfigError`` when the server cannot be reached, ``PermissionDeniedError`` when it refuses the
     credentials.
     """
+    threads = Threads(1, "kvlatency-describe")
+    asked = threads.submit(lambda: client.optional(f"{paths.KUBEVIRT}/kubevirts", deadline=deadline))
     version = client.request("GET", "/version", deadline=deadline)
-    listed = client.optional(f"{paths.KUBEVIRT}/kubevirts", deadline=deadline) or {}
+    listed = asked.result() or {}
     objects: list[dict[str, Any]] = listed.get("items") or []
     kubevirt, lab = None, None
     if objects:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     GetState = Callable[[VmiHandle, Deadline], VmiState | None]
 
-_FIRST_STEP: Final = 0.1
+_FIRST_STEP: Final = 0.2
+# Most VMIs are gone within seconds, and time that passes unseen is lost: so long no step is longer than a second.
+_BRISK: Final = 5.0
+_BRISK_STEP: Final = 1.0
 _LONGEST_STEP: Final = 2.0
 # Seconds for a look at the events when the run's own time is over.
 _LAST_LOOK: Final = 3.0
@@ -39,6 +42,7 @@ class Polls:
         self._deadline = deadline
         self._waiting_for = waiting_for
         self._step = _FIRST_STEP
+        self._waited = 0.0
         self._hurry = 0
 
     def done(self, handle: VmiHandle) -> None:
@@ -53,7 +57,8 @@ class Polls:
             self._deadline.check(self._waiting_for)
         else:
             self._deadline.pause(self._step, self._waiting_for)
-            self._step = min(_LONGEST_STEP, self._step * 2)
+            self._waited += self._step
+            self._step = min(_BRISK_STEP if self._waited < _BRISK else _LONGEST_STEP, self._step * 2)
             self._hurry = min(_MOST_AT_ONCE, (len(self.left) + 1) // 2) - 1
         handle = self.left.pop(0)
         self.left.append(handle)

@@ -40,8 +40,10 @@ def test_no_more_run_at_once_than_the_limit():
 
 def test_the_end_cancels_what_has_not_begun_and_leaves_what_hangs():
     threads = Threads(1, "test")
-    gate = threading.Event()
-    hanging, waiting = threads.submit(gate.wait, 10), threads.submit(int)
+    gate, begun = threading.Event(), threading.Event()
+    hanging = threads.submit(lambda: begun.set() or gate.wait(10))
+    assert begun.wait(10)
+    waiting = threads.submit(int)
     assert not threads.shut_down(0.01)
     assert waiting.cancelled()
     with pytest.raises(RuntimeError, match="nothing is begun"):

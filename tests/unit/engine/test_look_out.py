@@ -141,6 +141,14 @@ def test_two_vmis_that_take_ten_seconds_cost_few_requests(world_of):
     assert max(result.at.values()) <= 12.1
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 3.5, 4.5])
+def test_two_vmis_that_run_within_seconds_are_seen_within_a_second(world_of, seconds):
+    world = world_of(a=runs_after("a", seconds), b=runs_after("b", seconds))
+    result = wait_for_all(world)
+    assert max(result.at.values()) <= seconds + 1.01
+    assert len(world.looks) <= 8
+
+
 def test_E50_unschedulable_is_the_cause_once_it_has_lasted_ten_seconds(world_of):
     world = world_of(
         a=never("a", ("PodScheduled", "Unschedulable", "0/3 nodes are available")), b=runs_after("b", 20)
@@ -173,7 +181,7 @@ def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, m
     error = wait_for_all(world).ends["a"]
     assert isinstance(error, ProvisionError)
     assert f"the image of VMI checks/a cannot be pulled: {message}" in error.reason
-    assert world.looks == [(pytest.approx(0.1), "a")]
+    assert world.looks == [(pytest.approx(watching.FIRST_STEP_SECONDS), "a")]
 
 
 def test_E51_a_pull_error_that_heals_is_no_cause(world_of):

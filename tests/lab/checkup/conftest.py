@@ -1,0 +1,213 @@
+"""The life of whole checkups: processes of their own against labs, looked at through the API."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from running import Checkup
+
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.lab.process import LabProcess
+
+ROOT = Path(__file__).parents[3]
+NAMESPACE = "checks"
+CONFIGMAPS = paths.namespaced(paths.CORE, NAMESPACE, "configmaps")
+RBAC = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+LAB = """
+guests: sim
+nodes: [worker1, worker2, worker3]
+networks:
+  checks/blue-network: {latency: 100us}
+  checks/far-network: {latency: 6ms}
+  checks/cut-network: {partition: true}
+  checks/boot-network: {}
+  checks/crash-network: {}
+  checks/failed-network: {}
+  checks/deleted-network: {}
+  checks/stuck-network: {}
+  secrets/hidden-network: {}
+faults:
+  - {fault: slow-boot, after: 2h, network: checks/boot-network}
+  - {fault: guest-crash, after: 1s, network: checks/crash-network}
+  - {fault: vmi-failed, after: 1s, network: checks/failed-network}
+  - {fault: vmi-deleted, after: 1s, network: checks/deleted-network}
+  - {fault: stuck-deletion, network: checks/stuck-network}
+seed: 7
+boot: 100ms
+time_scale: 20
+"""
+
+
+class Cluster:
+    """A lab as its administrator sees it."""
+
+    def __init__(self, lab, directory):
+        self._lab = lab
+        self._directory = directory
+        self._count = itertools.count()
+        self.kubeconfig = lab.kubeconfig
+        self.admin = KubeClient.connect(kubeconfig=lab.kubeconfig)
+
+    def request(self, method, path, body=None, **more):
+        return self.admin.request(method, path, body=body, deadline=Deadline(20), **more)
+
+    def vmis(self):
+        """Names of the VMIs that nobody has asked to go."""
+        items = self.request("GET", paths.vmi(NAMESPACE)).get("items", [])
+        return [one["metadata"]["name"] for one in items if "deletionTimestamp" not in one["metadata"]]
+
+    def objects(self):
+        return self.request("GET", paths.vmi(NAMESPACE)).get("items", [])
+
+    def until_vmis(self, condition):
+        """Wait until the VMIs' objects meet the condition."""
+        until = time.monotonic() + 60
+        while not condition(found := self.objects()):
+            assert time.monotonic() < until, found
+            time.sleep(0.02)
+        return found
+
+    def until_configmap(self, name, condition):
+        """Wait until the ConfigMap's status meets the condition."""
+        until = time.monotonic() + 60
+        while not condition(status := self.status(name)):
+            assert time.monotonic() < until, status
+            time.sleep(0.02)
+
+    def audit(self):
+        lines = (self._lab.directory / "audit.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def unused(self, word):
+        return f"{word}-{next(self._count)}"
+
+    # --- ConfigMaps
+
+    def make_configmap(self, network="blue-network", data=None, **more):
+        """Make a checkup's ConfigMap; a value of None leaves a key out. Return its name."""
+        name = self.unused("checkup")
+        whole = {
+            "spec.timeout": "2m",
+            "spec.param.networkAttachmentDefinitionNamespace": NAMESPACE,
+            "spec.param.networkAttachmentDefinitionName": network,
+            "spec.param.sampleDurationSeconds": "5",
+            **(data or {}),
+        }
+        given = {key: value for key, value in whole.items() if value is not None}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": given, **more}
+        self.request("POST", CONFIGMAPS, body)
+        return name
+
+    def configmap(self, name):
+        return self.request("GET", f"{CONFIGMAPS}/{name}")
+
+    def status(self, name):
+        """The ConfigMap's status keys, without their prefix."""
+        data = self.configmap(name).get("data") or {}
+        return {key.removeprefix("status."): data[key] for key in data if key.startswith("status.")}
+
+    # --- permissions
+
+    def account(self, rules):
+        """Make a ServiceAccount with a Role of these rules; return a kubeconfig of its token."""
+        name = self.unused("account")
+        core = paths.namespaced(paths.CORE, NAMESPACE, "serviceaccounts")
+        meta = {"metadata": {"name": name}}
+        self.request("POST", core, {"apiVersion": "v1", "kind": "ServiceAccount", **meta})
+        group = {"apiVersion": "rbac.authorization.k8s.io/v1", **meta}
+        self.request("POST", f"{RBAC}/roles", {**group, "kind": "Role", "rules": rules})
+        binding = {
+            "kind": "RoleBinding",
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
+        }
+        self.request("POST", f"{RBAC}/rolebindings", {**group, **binding})
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = self.request("POST", f"{core}/{name}/token", request)["status"]["token"]
+        return self.kubeconfig_of({"token": token})
+
+    def kubeconfig_of(self, user, **cluster):
+        """Write a kubeconfig for another user; ``cluster`` changes what it says of the server."""
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["users"][0]["user"] = user
+        config["clusters"][0]["cluster"].update(cluster)
+        config["contexts"][0]["context"]["namespace"] = NAMESPACE
+        path = self._directory / f"{self.unused('user')}.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+
+def clusters(tmp_path_factory):
+    """Give a function that starts labs, and stop them afterwards."""
+    started = []
+
+    def start(text):
+        directory = tmp_path_factory.mktemp("lab")
+        spec = directory / "lab.yaml"
+        spec.write_text(text, encoding="utf-8")
+        lab = LabProcess.start(str(spec), directory / "run", 60)
+        started.append(lab)
+        return Cluster(lab, directory)
+
+    yield start
+    for lab in started:
+        lab.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """One lab for all tests; each network has its own fault."""
+    starting = clusters(tmp_path_factory)
+    yield next(starting)(LAB)
+    next(starting, None)
+
+
+@pytest.fixture
+def cluster_with(tmp_path_factory):
+    """Start a lab with these faults: a list of YAML flow mappings."""
+    starting = clusters(tmp_path_factory)
+    start = next(starting)
+    shared = LAB.partition("faults:")[0] + "seed: 7\nboot: 100ms\ntime_scale: 20\n"
+    yield lambda *faults: start(shared + "faults:\n" + "".join(f"  - {one}\n" for one in faults))
+    next(starting, None)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a checkup against a cluster; whatever it is doing at the test's end is killed."""
+    started = []
+
+    def begin(cluster, *arguments, kubeconfig=None, json=True, foreign=True, **more):
+        where = ["--kv-kubeconfig", kubeconfig or cluster.kubeconfig, "--kv-namespace", NAMESPACE] if foreign else []
+        document = ["--kv-json", "out.json"] if json else []
+        started.append(Checkup(tmp_path, [*where, *document, *arguments], **more))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def run(start):
+    """Run a checkup to its end; ``status`` is its exit status."""
+
+    def whole(cluster, *arguments, **more):
+        checkup = start(cluster, *arguments, **more)
+        checkup.status = checkup.end()
+        return checkup
+
+    return whole
+
+
+@pytest.fixture(scope="session")
+def role():
+    """The rules of the Role that is shipped."""
+    return yaml.safe_load((ROOT / "manifests" / "role.yaml").read_text())["rules"]

@@ -1,0 +1,101 @@
+"""A checkup as its user starts it: a process of its own, with its output as it comes and signals on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+TIMEOUT = 120
+#: What a checkup must not find by accident.
+FOREIGN = ("KUBECONFIG", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "POD_UID", "POD_NAME", "HOSTNAME")
+
+
+class Checkup:
+    """A running checkup in ``directory``."""
+
+    def __init__(self, directory, arguments, *, module="pytest", environment=None):
+        self.directory = Path(directory)
+        inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        (self.directory / "home").mkdir(exist_ok=True)
+        (self.directory / "tmp").mkdir(exist_ok=True)
+        own = {"HOME": str(self.directory / "home"), "TMPDIR": str(self.directory / "tmp")}
+        own["PYTHONPATH"] = str(Path(__file__).parent)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, "-p", "no:cacheprovider", "-p", "talkative", *map(str, arguments)],
+            cwd=self.directory,
+            env={**inherited, **own, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        self._changed = threading.Condition()
+        self.output = ""
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        with self._process.stdout as lines:
+            for line in lines:
+                with self._changed:
+                    self.output += line
+                    self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def until(self, pattern):
+        """Wait until the output matches."""
+        with self._changed:
+            met = self._changed.wait_for(lambda: self._ended or re.search(pattern, self.output), TIMEOUT)
+            assert met and re.search(pattern, self.output), f"{pattern!r} never came:\n{self.output}"
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def end(self):
+        """Wait for the end; the exit status."""
+        try:
+            status = self._process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)
+            raise AssertionError(f"the checkup hangs:\n{self.output}") from None
+        self._reader.join(10)
+        return status
+
+    def kill(self):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(10)
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def document(self):
+        return json.loads((self.directory / "out.json").read_text())
+
+    @property
+    def labs_left(self):
+        """Directories that labs of its own left behind."""
+        return sorted((self.directory / "tmp").glob("kvlatency-lab-*"))
+
+    def processes_left(self):
+        """Command lines of processes that still speak of the checkup's own directory, itself left out."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.directory / "tmp") in words:
+                    found.append(words)
+        return found

@@ -1,0 +1,125 @@
+"""Under the Role that is shipped everything works; without one of its rules the reason says which."""
+
+from __future__ import annotations
+
+import pytest
+
+VMI = ("kubevirt.io", "virtualmachineinstances")
+RULES = {
+    "vmi-get": (*VMI, "get"),
+    "vmi-create": (*VMI, "create"),
+    "vmi-delete": (*VMI, "delete"),
+    "console": ("subresources.kubevirt.io", "virtualmachineinstances/console", "get"),
+    "nad": ("k8s.cni.cncf.io", "network-attachment-definitions", "get"),
+    "configmap-get": ("", "configmaps", "get"),
+    "configmap-update": ("", "configmaps", "update"),
+}
+
+
+def without(role, group, resource, verb):
+    """The rules without one permission."""
+    rules = []
+    for rule in role:
+        is_it = group in rule["apiGroups"] and resource in rule["resources"]
+        verbs = [one for one in rule["verbs"] if not (is_it and one == verb)]
+        if verbs:
+            rules.append({**rule, "verbs": verbs})
+    return rules
+
+
+def test_E54_the_shipped_role_holds_exactly_what_is_needed(role):
+    held = {
+        (group, resource, verb)
+        for rule in role
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert held == set(RULES.values())
+
+
+@pytest.mark.parametrize("nodes", ["auto", "worker1:worker2"])
+def test_E54_the_role_suffices(cluster, run, role, nodes):
+    name = cluster.make_configmap(data={"spec.param.nodes": nodes})
+    done = run(
+        cluster, "--kv-configmap", f"checks/{name}", kubeconfig=cluster.account(role), module="pytest_kvlatency"
+    )
+    assert done.status == 0, done.output
+    assert cluster.status(name)["succeeded"] == "true"
+    assert cluster.vmis() == []
+
+
+@pytest.mark.parametrize("missing", RULES)
+def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, missing):
+    group, resource, verb = RULES[missing]
+    kubeconfig = cluster.account(without(role, group, resource, verb))
+    name = cluster.make_configmap()
+    done = run(cluster, "--kv-configmap", f"checks/{name}", "--kv-timeout", "1m", kubeconfig=kubeconfig)
+    left = cluster.vmis()
+    for one in cluster.objects():
+        vmi = f"/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances/{one['metadata']['name']}"
+        cluster.request("DELETE", vmi, ok_missing=True)
+    assert done.status == (4 if missing == "configmap-get" else 1), done.output
+    assert "Traceback" not in done.output
+    said = f"may not {verb} {resource}"
+    assert said in done.output
+    assert "namespace checks" in done.output
+    assert f'verbs: ["{verb}"]' in done.output
+    assert resource in done.output
+    if missing not in ("configmap-get", "configmap-update"):
+        status = cluster.status(name)
+        assert status["succeeded"] == "false"
+        assert said in status["failureReason"]
+        kind = "teardown" if missing == "vmi-delete" else "permission"
+        assert done.document["measurements"][0]["failureKind"] == kind
+    if missing != "vmi-delete":
+        assert left == []
+
+
+def test_E24_a_nad_of_a_namespace_that_may_not_be_read(cluster, run, role):
+    kubeconfig = cluster.account(role)
+    done = run(cluster, "--kv-nad", "secrets/hidden-network", kubeconfig=kubeconfig)
+    assert done.status == 1
+    entry = done.document["measurements"][0]
+    assert entry["failureKind"] == "permission"
+    assert "may not get network-attachment-definitions" in entry["failureReason"]
+    assert "namespace secrets" in entry["failureReason"]
+
+
+def test_E24_no_vmi_is_created_for_a_nad_that_does_not_exist(cluster, run):
+    seen = len(cluster.audit())
+    done = run(cluster, "--kv-nad", "default/no-such-network")
+    assert done.status == 1
+    entry = done.document["measurements"][0]
+    assert (entry["outcome"], entry["failureKind"]) == ("error", "config")
+    assert "NetworkAttachmentDefinition default/no-such-network does not exist" in entry["failureReason"]
+    created = [
+        line for line in cluster.audit()[seen:]
+        if (line["resource"], line["verb"]) == ("virtualmachineinstances", "create")
+    ]
+    assert created == []
+
+
+def test_E67_credentials_stand_in_no_report(cluster, run, role, tmp_path):
+    kubeconfig = cluster.account(role)
+    token = kubeconfig.read_text().partition("token: ")[2].split()[0]
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_kvlatency_measurement(measurement):\n"
+        f"    return 'judged by {token}'\n"
+    )
+    (tmp_path / "test_own.py").write_text(
+        f"def test_it(kv_pair, kv_latency): kv_pair.source.run('echo {token}', check=True)\n"
+        f"def test_bad(kv_pair): kv_pair.source.run('echo {token}; false', check=True)\n"
+    )
+    reports = ("--junitxml", "junit.xml", "--html", "report.html", "--kv-artifacts", "artifacts")
+    name = cluster.make_configmap()
+    done = run(cluster, "--kv-configmap", f"checks/{name}", *reports, "--tb=no", kubeconfig=kubeconfig)
+    assert done.status == 1
+    assert token not in str(cluster.status(name))
+    assert "[redacted]" in cluster.status(name)["failureReason"]
+    written = [tmp_path / "out.json", tmp_path / "report.html", tmp_path / "junit.xml"]
+    written += [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
+    assert len(written) > 4
+    for path in written:
+        assert token not in path.read_text(), path
+    assert token not in done.output

@@ -1,0 +1,233 @@
+"""Checkups that are stopped: whenever it happens, the status is written and nothing is left."""
+
+from __future__ import annotations
+
+import signal
+from xml.etree import ElementTree
+
+import pytest
+
+LONG = ("--kv-sample-duration", "20m", "--kv-timeout", "40m")
+NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
+
+
+@pytest.fixture
+def stopped(cluster, start):
+    """Start a checkup, stop it where its output matches, and look at what is left."""
+
+    def go(network, pattern, number, *arguments, **more):
+        name = cluster.make_configmap(network)
+        both = ("--kv-configmap", f"checks/{name}", "--junitxml", "junit.xml")
+        checkup = start(cluster, *both, *arguments, **more)
+        checkup.until(pattern)
+        checkup.send(number)
+        status = checkup.end()
+        assert status == 2, checkup.output
+        assert "INTERNALERROR" not in checkup.output
+        assert cluster.vmis() == []
+        written = cluster.status(name)
+        assert written["succeeded"] == "false"
+        assert f"interrupted by {NAMES[number]}" in written["failureReason"]
+        assert {"startTimestamp", "completionTimestamp"} <= written.keys()
+        document = checkup.document
+        assert document["succeeded"] is False
+        assert f"interrupted by {NAMES[number]}" in document["failureReason"]
+        assert ElementTree.parse(checkup.directory / "junit.xml").getroot().iter("testcase")
+        return checkup
+
+    return go
+
+
+@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
+def test_E59_while_the_guests_boot(stopped, number):
+    checkup = stopped("boot-network", "booting and logging in", number, module="pytest_kvlatency")
+    assert {one["failureKind"] for one in checkup.document["measurements"]} == {"interrupted"}
+
+
+@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
+def test_E59_during_the_sample(stopped, number):
+    checkup = stopped("blue-network", "pinging .* times", number, *LONG)
+    assert {one["failureKind"] for one in checkup.document["measurements"]} == {"interrupted"}
+
+
+@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
+def test_E59_in_the_body_of_a_users_test(stopped, number, tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "import time\n"
+        "def test_it(kv_pair, capsys):\n"
+        "    kv_pair.source.run('true', check=True)\n"
+        "    with capsys.disabled():\n"
+        "        print('the body runs', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    stopped("blue-network", "the body runs", number, "-s")
+
+
+def test_E59_while_a_command_runs_in_the_guest(stopped, tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "def test_it(kv_pair):\n"
+        "    print('the body runs', flush=True)\n"
+        "    kv_pair.source.run('sleep 3000', timeout=3000)\n"
+    )
+    stopped("blue-network", "the body runs", signal.SIGTERM, "-s")
+
+
+def test_E59_before_anything_was_contacted(cluster, start, tmp_path):
+    (tmp_path / "test_slow.py").write_text(
+        "import time\nprint('collecting', flush=True)\ntime.sleep(600)\n"
+    )
+    checkup = start(cluster, "--kv-nad", "checks/blue-network", "-s")
+    checkup.until("collecting")
+    checkup.send(signal.SIGINT)
+    assert checkup.end() == 2
+
+
+def test_E59_during_collection_after_the_configmap_was_read(cluster, start, tmp_path):
+    (tmp_path / "test_a.py").write_text("def test_it(kv_latency): pass\n")
+    (tmp_path / "test_b.py").write_text(
+        "import time\nprint('collecting', flush=True)\ntime.sleep(600)\n"
+    )
+    name = cluster.make_configmap()
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", "-s")
+    checkup.until("collecting")
+    checkup.send(signal.SIGTERM)
+    assert checkup.end() == 2, checkup.output
+    assert "interrupted by SIGTERM" in cluster.status(name)["failureReason"]
+    assert cluster.status(name)["succeeded"] == "false"
+
+
+@pytest.mark.parametrize("pattern", ["starting the lab", "pinging .* times"])
+def test_E59_a_lab_of_its_own_is_gone_too(tmp_path, start, cluster, pattern):
+    (tmp_path / "lab.yaml").write_text("guests: sim\n")
+    checkup = start(None, "--kv-lab", "lab.yaml", "--kv-nad", "default/blue-network", *LONG, foreign=False)
+    checkup.until(pattern)
+    checkup.send(signal.SIGTERM)
+    assert checkup.end() == 2, checkup.output
+    assert "interrupted by SIGTERM" in checkup.document["failureReason"]
+    assert checkup.labs_left == []
+    assert checkup.processes_left() == []
+
+
+def test_E59_x_ends_the_run_and_removes_the_guests(cluster, run, tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "def test_first(kv_pair): assert False, 'no good'\ndef test_second(kv_latency): pass\n"
+    )
+    name = cluster.make_configmap()
+    done = run(cluster, "--kv-configmap", f"checks/{name}", "-x")
+    assert done.status == 1
+    assert cluster.vmis() == []
+    assert "no good" in cluster.status(name)["failureReason"]
+    assert [one["outcome"] for one in done.document["measurements"]] == ["failed", "notrun"]
+
+
+@pytest.mark.parametrize("hook", ["pytest_runtest_call", "pytest_runtest_logreport", "pytest_sessionfinish"])
+def test_E59_an_internal_error_in_a_conftest(cluster, run, tmp_path, hook):
+    (tmp_path / "conftest.py").write_text(f"def {hook}():\n    raise RuntimeError('in a hook')\n")
+    (tmp_path / "test_own.py").write_text("def test_it(kv_pair): pass\n")
+    name = cluster.make_configmap()
+    done = run(cluster, "--kv-configmap", f"checks/{name}")
+    assert done.status != 0
+    assert cluster.vmis() == []
+    assert cluster.status(name)["succeeded"] == ("true" if hook == "pytest_sessionfinish" else "false")
+
+
+def test_E59_the_timeout_says_what_it_waited_for(cluster, run):
+    name = cluster.make_configmap("boot-network", {"spec.timeout": "6s"})
+    done = run(cluster, "--kv-configmap", f"checks/{name}")
+    assert done.status == 1
+    status = cluster.status(name)
+    assert status["succeeded"] == "false"
+    assert status["failureReason"].startswith("setup: timed out after 6s waiting for ")
+    assert done.document["measurements"][0]["failureKind"] == "timeout"
+    assert cluster.vmis() == []
+
+
+def test_the_clock_stands_still_in_a_users_test(cluster, run, tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "import time\n"
+        "def test_first(kv_pair): time.sleep(3.5)\n"
+        "def test_second(kv_latency): assert kv_latency.received == 10\n"
+    )
+    arguments = ("--kv-nad", "checks/blue-network", "--kv-sample-duration", "1s", "--kv-timeout", "3s")
+    done = run(cluster, *arguments)
+    assert done.status == 0, done.output
+
+
+SHORT = "from pytest_kvlatency.session import checkup_of\n" \
+    "def pytest_collection_finish(session):\n" \
+    "    checkup_of(session.config).ending.cleanup_seconds = {seconds}\n"
+
+
+def free(cluster):
+    """Let go of VMIs that are stuck in deletion."""
+    for one in cluster.objects():
+        path = f"/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances/{one['metadata']['name']}"
+        cluster.request("PATCH", path, {"metadata": {"finalizers": None}}, ok_missing=True)
+
+
+def test_E56_a_deletion_that_is_stuck(cluster, run, tmp_path):
+    (tmp_path / "conftest.py").write_text(SHORT.format(seconds=2))
+    name = cluster.make_configmap("stuck-network")
+    done = run(cluster, "--kv-configmap", f"checks/{name}")
+    stuck = [one["metadata"]["name"] for one in cluster.objects()]
+    free(cluster)
+    assert done.status == 1
+    status = cluster.status(name)
+    assert status["succeeded"] == "false"
+    assert status["failureReason"].startswith("teardown: not gone after 2 s: ")
+    assert len(stuck) == 2
+    for vmi in stuck:
+        assert vmi in status["failureReason"]
+        assert f"kubectl delete vmi -n checks {vmi}" in done.output
+    assert "finalizers" in status["failureReason"]
+    entry = done.document["measurements"][0]
+    assert (entry["received"], entry["outcome"], entry["failureKind"]) == (50, "error", "teardown")
+    assert int(status["result.minLatencyNanoSec"]) > 0
+
+
+@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
+def test_E72_the_status_comes_before_the_wait_for_deletions(cluster, start, number):
+    name = cluster.make_configmap("stuck-network")
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", *LONG)
+    checkup.until("pinging .* times")
+    checkup.send(number)
+    checkup.until("waiting until the VMIs are gone")
+    status = cluster.status(name)
+    left = cluster.vmis()
+    assert f"interrupted by {NAMES[number]}" in status["failureReason"]
+    assert "completionTimestamp" in status
+    assert checkup.document["succeeded"] is False
+    assert left == [], "deletions come before the wait too"
+    checkup.send(signal.SIGINT)
+    if number == signal.SIGTERM:
+        # The first SIGINT of all is only noted.
+        checkup.send(signal.SIGINT)
+    assert checkup.end() == 2
+    free(cluster)
+    assert "clean-up was interrupted: these VMIs may still exist: checks/latency-check" in checkup.output
+
+
+def test_E59_a_signal_during_clean_up_is_kept_until_it_is_over(cluster, start):
+    name = cluster.make_configmap("stuck-network")
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}")
+    checkup.until("waiting until the VMIs are gone")
+    checkup.send(signal.SIGTERM)
+    cluster.until_vmis(lambda found: all("deletionTimestamp" in one["metadata"] for one in found))
+    free(cluster)
+    assert checkup.end() == 2
+    assert "interrupted by SIGTERM" in cluster.status(name)["failureReason"]
+    assert int(cluster.status(name)["result.minLatencyNanoSec"]) > 0
+
+
+def test_E72_a_server_that_hangs_delays_the_end_by_no_timeout(cluster_with, start):
+    cluster = cluster_with("{fault: api-slow, delay: 1h, verb: get, resource: virtualmachineinstances}")
+    name = cluster.make_configmap()
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}")
+    checkup.until("Pending|waiting for guest")
+    cluster.until_configmap(name, lambda status: "startTimestamp" in status)
+    checkup.send(signal.SIGTERM)
+    checkup.until("waiting until the VMIs are gone")
+    assert "interrupted by SIGTERM" in cluster.status(name)["failureReason"]
+    checkup.send(signal.SIGINT)
+    checkup.send(signal.SIGINT)
+    assert checkup.end() == 2

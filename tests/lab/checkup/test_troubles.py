@@ -1,0 +1,147 @@
+"""What clusters do to a checkup: VMIs that die, an API that stumbles, credentials of all kinds, a neighbour."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+
+import pytest
+import yaml
+
+PAIRS = ("--kv-nodes", "worker1:worker1", "--kv-sample-duration", "1s")
+
+
+@pytest.mark.parametrize("network", ["crash-network", "failed-network", "deleted-network"])
+def test_E55_a_vmi_that_ends_is_a_cause_and_the_others_go_on(cluster, run, network):
+    both = ("--kv-nad", f"checks/{network}", "--kv-nad", "checks/blue-network")
+    done = run(cluster, *both, "--kv-sample-duration", "40s")
+    assert done.status == 1, done.output
+    ended, other = done.document["measurements"]
+    assert ended["outcome"] == "error"
+    assert ended["failureKind"] in ("provision", "guest")
+    assert "VMI checks/latency-check" in ended["failureReason"]
+    assert (other["outcome"], other["received"]) == ("passed", 400)
+    assert cluster.vmis() == []
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["{fault: api-error, code: 503, times: 6}", "{fault: api-error, code: 500, verb: create, times: 1}"],
+        ["{fault: api-error, code: 429, retry_after: 1, times: 3}"],
+        ["{fault: api-reset, times: 4}", "{fault: api-reset, verb: delete, times: 1}"],
+        ["{fault: api-slow, delay: 300ms}"],
+    ],
+    ids=["errors", "throttled", "resets", "slow"],
+)
+def test_E62_an_api_that_stumbles(cluster_with, run, faults):
+    cluster = cluster_with(*faults)
+    name = cluster.make_configmap()
+    done = run(cluster, "--kv-configmap", f"checks/{name}")
+    assert done.status == 0, done.output
+    assert cluster.status(name)["succeeded"] == "true"
+    assert cluster.objects() == []
+
+
+def test_E53_no_kubevirt(cluster_with, run):
+    cluster = cluster_with("{fault: kubevirt-missing}")
+    done = run(cluster, "--kv-nad", "checks/blue-network")
+    entry = done.document["measurements"][0]
+    assert entry["failureKind"] == "provision"
+    assert "is KubeVirt installed?" in entry["failureReason"]
+    assert "kubectl api-resources --api-group=kubevirt.io" in done.output
+
+
+def test_E52_quota(cluster_with, run):
+    done = run(cluster_with("{fault: quota}"), "--kv-nad", "checks/blue-network")
+    entry = done.document["measurements"][0]
+    assert entry["failureKind"] == "provision"
+    assert "exceeded quota" in entry["failureReason"]
+
+
+def test_E50_no_node_fits(cluster, run):
+    done = run(cluster, "--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:no-such-node")
+    entry = done.document["measurements"][0]
+    assert entry["failureKind"] == "provision"
+    assert "0/3 nodes are available" in entry["failureReason"]
+    assert cluster.vmis() == []
+
+
+def test_E51_an_image_that_cannot_be_pulled(cluster_with, run):
+    done = run(cluster_with("{fault: image-pull, reason: ImagePullBackOff}"), "--kv-nad", "checks/blue-network")
+    entry = done.document["measurements"][0]
+    assert entry["failureKind"] == "provision"
+    assert "ImagePullBackOff" in entry["failureReason"]
+
+
+def test_E61_two_checkups_at_the_same_time(cluster, start):
+    arguments = ("--kv-nad", "checks/blue-network", "--kv-sample-duration", "60s", "--kv-nodes", "worker1:worker2")
+    one, other = start(cluster, *arguments), start(cluster, *arguments, json=False)
+    assert (one.end(), other.end()) == (0, 0), one.output + other.output
+    assert cluster.vmis() == []
+
+
+def test_the_pod_owns_its_vmis(cluster, run, tmp_path):
+    (tmp_path / "namespace").write_text("checks")
+    (tmp_path / "conftest.py").write_text(
+        "from pathlib import Path\n"
+        "from pytest_kvlatency.kube import kubeconfig\n"
+        "kubeconfig.SERVICE_ACCOUNT = Path('.')\n"
+    )
+    (tmp_path / "test_own.py").write_text(
+        "from pytest_kvlatency.deadline import Deadline\n"
+        "def test_it(kv_pair, kv_cluster):\n"
+        "    path = '/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances/' + kv_pair.source.vmi_name\n"
+        "    vmi = kv_cluster.client.request('GET', path, deadline=Deadline(10))\n"
+        "    assert vmi['metadata']['ownerReferences'] == [\n"
+        "        {'apiVersion': 'v1', 'kind': 'Pod', 'name': 'the-pod', 'uid': 'u-1'}]\n"
+    )
+    pods = "/api/v1/namespaces/checks/pods"
+    del pods
+    done = run(
+        cluster, "--kv-nad", "checks/blue-network", *PAIRS, environment={"POD_UID": "u-1", "POD_NAME": "the-pod"}
+    )
+    assert done.status == 0, done.output
+
+
+def data_of(cluster, key):
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    return config["users"][0]["user"].get(key)
+
+
+def test_E11_a_credential_plugin_whose_tokens_expire(cluster, run, tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import json, pathlib\n"
+        "count = pathlib.Path(__file__).with_name('count')\n"
+        "count.write_text(str(int(count.read_text() if count.exists() else '0') + 1))\n"
+        "status = {'token': %r, 'expirationTimestamp': '2020-01-01T00:00:00Z'}\n"
+        "kind = {'apiVersion': 'client.authentication.k8s.io/v1', 'kind': 'ExecCredential'}\n"
+        "print(json.dumps({**kind, 'status': status}))\n" % data_of(cluster, "token")
+    )
+    program = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": [str(plugin)],
+        "interactiveMode": "Never",
+    }
+    kubeconfig = cluster.kubeconfig_of({"exec": program})
+    done = run(cluster, "--kv-nad", "checks/blue-network", *PAIRS, kubeconfig=kubeconfig)
+    assert done.status == 0, done.output
+    assert int((tmp_path / "count").read_text()) >= 1
+
+
+def test_E11_a_token_that_the_server_refuses(cluster, run):
+    kubeconfig = cluster.kubeconfig_of({"token": "not-a-token-of-this-cluster"})
+    done = run(cluster, "--kv-nad", "checks/blue-network", kubeconfig=kubeconfig)
+    entry = done.document["measurements"][0]
+    assert entry["failureKind"] == "permission"
+    assert "does not accept the credentials" in entry["failureReason"]
+    assert "not-a-token-of-this-cluster" not in done.output
+
+
+def test_E65_source_and_target_on_one_node(cluster, run):
+    done = run(cluster, "--kv-nad", "checks/blue-network", *PAIRS)
+    entry = done.document["measurements"][0]
+    assert (entry["sourceNode"], entry["targetNode"], entry["outcome"]) == ("worker1", "worker1", "passed")
