@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMapRef
     from pytest_kvlatency.lab.process import LabProcess
+    from pytest_kvlatency.parsers import Shard
     from pytest_kvlatency.settings import Settings
 
 LAB_START_SECONDS = 60.0
@@ -119,18 +121,23 @@ def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigM
 
 
 class ConfigMapReport:
-    """The run's ConfigMap: read once, its status written at the start and at the end."""
+    """The run's ConfigMap: read once, its status written at the start and at the end.
 
-    def __init__(self, client: KubeClient, ref: ConfigMapRef) -> None:
+    A shard reads its parameters from the one that all shards share, and reports to one of its own, ``NAME-I``.
+    """
+
+    def __init__(self, client: KubeClient, ref: ConfigMapRef, *, shard: Shard | None = None) -> None:
         from pytest_kvlatency.kube.configmap import ConfigMaps
 
         self._maps = ConfigMaps(client)
-        self.ref = ref
+        self._parameters = ref
+        self._shard = shard
+        self.ref = ref if shard is None else replace(ref, name=f"{ref.name}-{shard.index}")
         self._last: ConfigMapData | None = None
 
     def read(self, deadline: Deadline) -> Mapping[str, str]:
         """Read its data. Raises ``ConfigError`` when it was used before, and as ``ConfigMaps.read``."""
-        self._last = self._maps.read(self.ref, deadline)
+        self._last = self._read_own(deadline)
         if "status.startTimestamp" in self._last.data:
             last, self._last = self._last, None
             raise ConfigError(
@@ -141,7 +148,22 @@ class ConfigMapReport:
                     "status.succeeded and status.failureReason."
                 ),
             )
-        return self._last.data
+        if self._shard is None:
+            return self._last.data
+        return self._maps.read(self._parameters, deadline).data
+
+    def _read_own(self, deadline: Deadline) -> ConfigMapData:
+        from pytest_kvlatency.kube.errors import ConfigMapMissingError
+
+        try:
+            return self._maps.read(self.ref, deadline)
+        except ConfigMapMissingError as error:
+            if self._shard is None:
+                raise
+            raise ConfigMapMissingError(
+                f"ConfigMap {self.ref} does not exist, to which shard {self._shard} reports",
+                hint=f"Create one for each shard: {self._parameters}-0 to {self._parameters}-{self._shard.count - 1}.",
+            ) from error
 
     @property
     def existing_keys(self) -> tuple[str, ...]:

@@ -166,6 +166,11 @@ class Ending:
         return document
 
     def _set_exit_status(self, session: pytest.Session) -> None:
+        if (
+            session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+            and self._checkup.reporting.is_empty_shard
+        ):
+            session.exitstatus = pytest.ExitCode.OK
         if self._signalled and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             session.exitstatus = pytest.ExitCode.INTERRUPTED
         elif self._checkup.reporting.failures and session.exitstatus == pytest.ExitCode.OK:

@@ -14,7 +14,7 @@ from pytest_kvlatency.report import json as json_report
 from pytest_kvlatency.report.document import RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_kvlatency.access import ConfigMapReport
@@ -31,6 +31,8 @@ class Reporting:
     def __init__(self) -> None:
         self.started_at = datetime.now(timezone.utc)
         self.cluster_facts: ClusterFacts | None = None
+        self.plan: Mapping[str, Any] | None = None
+        self.is_empty_shard = False
         self.failures: list[Failure] = []
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
@@ -52,7 +54,7 @@ class Reporting:
         """Make the document anew from what is known now."""
         facts = self.cluster_facts
         failures = tuple(dict.fromkeys(self.failures))
-        if not items and not failures:
+        if not items and not failures and not self.is_empty_shard:
             failures = (NOTHING_SELECTED,)
         run = RunResult(
             version=version("pytest-kvlatency"),
@@ -66,6 +68,7 @@ class Reporting:
                 kubevirt_version=facts.kubevirt_version,
                 lab=facts.lab,
             ),
+            plan=self.plan,
             items=tuple(items),
             failures=failures,
         )

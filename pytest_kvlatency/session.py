@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
-from pytest_kvlatency import distributed, extending, options, plan
+from pytest_kvlatency import distributed, extending, options, plan, sharding
 from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
 from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.cluster import Cluster
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check, PingParameters
     from pytest_kvlatency.pair import Pair
     from pytest_kvlatency.settings import Layer, Settings
+    from pytest_kvlatency.sharding import Share
 
 T = TypeVar("T")
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
@@ -79,6 +80,7 @@ class Checkup:
         self._engine: Engine | None = None
         self._broken: KvLatencyError | None = None
         self._said: list[Failure] = []
+        self._share: Share | None = None
         self._plan: tuple[Check, ...] = ()
         self._ahead: tuple[Check, ...] = ()
         self._node_sets: dict[object, tuple[str, ...]] = {}
@@ -175,7 +177,7 @@ class Checkup:
         """Take what survived selection as the plan. Raises ``pytest.UsageError``."""
         self._session = session
         self.collection_errors = session.testsfailed
-        items = self.collecting.settle(session)
+        items = self._shared_out(session, self.collecting.settle(session))
         try:
             if self.asked_on_the_command_line or self.collecting.is_wanted:
                 # Also where nothing is left to run: whoever waits for the ConfigMap's status is told.
@@ -195,6 +197,13 @@ class Checkup:
         if not wrong or self.config.option.continue_on_collection_errors:
             self.items.expect(items)
 
+    def _shared_out(self, session: pytest.Session, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Leave this process its share of the kvlatency items, and enter that in the document."""
+        self._share, left = sharding.take(session, items, self._settings.shard)
+        self.reporting.plan = self._share.facts
+        self.reporting.is_empty_shard = self._share.is_empty
+        return left
+
     def _time(self, checks: Sequence[Check]) -> None:
         """Set the deadline that these checks need. Raises ``SettingsError`` when they do not fit an explicit one."""
         if not checks:
@@ -207,10 +216,14 @@ class Checkup:
     def header(self) -> list[str]:
         """Each value that is not a default, and where it came from; empty without kvlatency items."""
         option = self.config.option
-        if not self.items.total or (option.collectonly and option.verbose < 0):
+        is_quiet = option.collectonly and option.verbose < 0
+        if is_quiet or self._share is None or not (self.items.total or self._share.is_empty):
             # A quiet list of tests is for programs.
             return []
-        return [f"kvlatency: {name} = {value} ({source})" for name, value, source in self._settings.changed()]
+        changed = [
+            f"kvlatency: {name} = {value} ({source})" for name, value, source in self._settings.changed()
+        ]
+        return changed + self._share.header()
 
     # --- the cluster
 
@@ -272,6 +285,7 @@ class Checkup:
             profiles=extending.guest_profiles(self.config),
             change_manifest=lambda manifest, check: extending.change_manifest(self.config, manifest, check),
             artifacts=self.artifacts,
+            addresses=None if self._share is None else self._share.addresses,
         )
         if self._configmap is not None:
             self._configmap.write(self.reporting.start_changes(self._configmap.existing_keys), self.deadline)
@@ -378,9 +392,8 @@ class Checkup:
         deadline = Deadline(CONTACT_SECONDS, stop=self.stop)
         try:
             ref = configmap_ref(str(self._settings.configmap))
-            report = ConfigMapReport(self.client(), ref)
-            data = report.read(deadline)
-            self._configmap = report
+            self._configmap = ConfigMapReport(self.client(), ref, shard=self._settings.shard)
+            data = self._configmap.read(deadline)
             layer, warnings = configmap_layer(data, str(ref))
             self._layers = [*self._layers, layer]
             self._settings = resolve(self._layers)

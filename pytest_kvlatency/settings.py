@@ -1,7 +1,7 @@
 """Sources to one frozen ``Settings``: which value wins, what it means, and everything that is wrong, at once.
 
-Precedence: marker, command line, ConfigMap, ini, hook, environment, default. A list replaces the list below it. ``none`` removes
-an inherited limit. A value of None (from a marker or a hook) is one that was not given.
+Precedence: marker, command line, ConfigMap, ini, hook, environment, default. A list replaces the list below it.
+``none`` removes an inherited limit. A value of None (from a marker or a hook) is one that was not given.
 """
 
 from __future__ import annotations

@@ -56,13 +56,15 @@ class ItemResult:
 class RunResult:
     """A whole run. ``failures`` are the run's own: configuration, interruption, clean-up, a report not written.
 
-    Times are aware; ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked.
+    Times are aware; ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked; ``plan`` from
+    ``plan_facts``, None when the run ended before there was one.
     """
 
     version: str
     start: datetime
     completion: datetime
     cluster: Mapping[str, Any] | None = None
+    plan: Mapping[str, Any] | None = None
     items: tuple[ItemResult, ...] = ()
     failures: tuple[Failure, ...] = field(default=())
 
@@ -94,6 +96,13 @@ def cluster_facts(
     }
 
 
+def plan_facts(
+    *, digest: str, shard: str | None, pairs: int, shard_pairs: int, nads: Sequence[str]
+) -> dict[str, Any]:
+    """The document's ``plan``: of ``pairs`` in all the run took ``shard_pairs``, which are all without a ``shard``."""
+    return {"digest": digest, "shard": shard, "pairs": pairs, "shardPairs": shard_pairs, "nads": list(nads)}
+
+
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, whole seconds: ``2024-05-01T12:00:00Z``."""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -109,6 +118,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "succeeded": run.succeeded,
         "failureReason": failure_reason(run),
         "cluster": None if run.cluster is None else dict(run.cluster),
+        "plan": None if run.plan is None else dict(run.plan),
         "measurements": [measurement_entry(item) for item in run.items],
     }
 
