@@ -112,6 +112,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_html_results_summary(postfix: list[str], session: pytest.Session) -> None:
+    """Add the matrices; called when pytest-html ends the session, which is after this plugin did."""
+    document = checkup_of(session.config).reporting.document
+    if document is not None:
+        from pytest_kvlatency.report import html
+
+        html.summary(postfix, document)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_html_results_table_header(cells: list[str]) -> None:
     """Add the numbers' columns."""
     from pytest_kvlatency.report import html

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report import svg
+from pytest_kvlatency.report import heatmap, svg
 from pytest_kvlatency.report.escape import for_html
+from pytest_kvlatency.report.matrix import anchor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,8 @@ _COLUMNS: Final = (
     ("kvMax", "Max ms", "maxLatencyNanoSec"),
 )
 _SHOWN: Final = (
+    "nodeid",
+    "attempt",
     "nad",
     "nodes",
     "sourceNode",
@@ -53,6 +56,13 @@ def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> N
     entry: Mapping[str, Any] | None = getattr(report, ATTRIBUTE, None)
     place = _before_links(cells)
     cells[place:] = [*_row_cells(entry), *cells[place:]]
+
+
+def summary(postfix: list[str], document: Mapping[str, Any]) -> None:
+    """Add the matrices above the table of results (hook ``pytest_html_results_summary``)."""
+    section = heatmap.section(document["measurements"])
+    if section:
+        postfix.append(section)
 
 
 def slim(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +114,7 @@ def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:
     if entry is None:
         return ['<td class="kv-col"></td>'] * (2 + len(_COLUMNS))
     cells = [
-        f'<td class="kv-col">{_SHOW}{for_html(_nodes(entry))}</td>',
+        f'<td class="kv-col" id="{anchor(entry["nodeid"], entry["attempt"])}">{_SHOW}{for_html(_nodes(entry))}</td>',
         f'<td class="kv-col">{for_html(entry["failureKind"] or "")}</td>',
     ]
     for key, _, name in _COLUMNS:

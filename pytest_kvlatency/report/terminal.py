@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pytest_kvlatency.report import grid
 from pytest_kvlatency.report.escape import printable
+from pytest_kvlatency.report.matrix import matrices
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ _DISPENSABLE: Final = ("p50 ms", "p99 ms", "min ms", "sent/recv", "avg ms")
 _LEFT: Final = ("network", "nodes", "verdict")
 _NARROWEST_NAME: Final = 12
 _ABSENT: Final = "-"
+#: Beside a matrix, a table of more rows shows only so many of the failed, and so many of the slowest others.
+_MOST_ROWS: Final = 20
+_MOST_OTHERS: Final = 10
+_ELSEWHERE: Final = "--kv-json, --junitxml and --html tell all"
+_FAILED: Final = ("failed", "error")
 
 
 class Writer(Protocol):
@@ -57,17 +64,26 @@ def progress_line(state: ProgressState) -> str:
 
 
 def write_summary(writer: Writer, document: Mapping[str, Any]) -> None:
-    """Write the table: a row per pair, then causes and notes. Nothing when nothing was to be measured."""
+    """Write a table with a row per pair, causes and notes, and the matrices; nothing when nothing was to be measured.
+
+    Networks that are shown as a matrix leave out rows where there are many.
+    """
     entries = document["measurements"]
     if not entries:
         return
     writer.sep("=", TITLE)
-    head, *rows = table(entries, writer.fullwidth)
+    found = matrices(entries)
+    shown, left_out = _selected(entries, {matrix.nad for matrix in found})
+    head, *rows = table(shown, writer.fullwidth)
     writer.line(head, bold=True)
-    for entry, row in zip(entries, rows, strict=True):
+    for entry, row in zip(shown, rows, strict=True):
         writer.line(row, **_markup(entry))
-    for line in remarks(entries):
+    for line in (*left_out, *remarks(entries, shown)):
         writer.line(line)
+    for matrix in found:
+        writer.line()
+        for line in grid.lines(matrix, writer.fullwidth):
+            writer.line(line)
 
 
 def table(entries: Sequence[Mapping[str, Any]], width: int) -> list[str]:
@@ -87,19 +103,50 @@ def table(entries: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     return ["  ".join(_align(name, line[name], widths[name]) for name in widths).rstrip() for line in lines]
 
 
-def remarks(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Causes of what failed, and what to know of the numbers; what several pairs share is said once."""
+def remarks(entries: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Causes of what failed, and what to know of the numbers; what several pairs share is said once.
+
+    What concerns only pairs that are not shown is counted.
+    """
     said: dict[str, list[str]] = {}
+    visible: set[str] = set()
+    seen = {id(entry) for entry in shown}
     for entry in entries:
+        texts = ["note: " + printable(note) for note in entry["notes"]]
         if entry["failureReason"]:
-            said.setdefault(printable(entry["failureReason"]), []).append(_place(entry))
-        for note in entry["notes"]:
-            said.setdefault("note: " + printable(note), []).append(_place(entry))
+            texts.insert(0, printable(entry["failureReason"]))
+        for text in texts:
+            said.setdefault(text, []).append(_place(entry))
+        if id(entry) in seen:
+            visible.update(texts)
     lines = []
     for text, places in said.items():
         rest = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        lines.append(text if len(entries) == 1 else f"{places[0]}{rest}: {text}")
+        if text in visible:
+            lines.append(text if len(entries) == 1 else f"{places[0]}{rest}: {text}")
+    if len(visible) < len(said):
+        lines.append(f"{len(said) - len(visible)} more causes and notes: {_ELSEWHERE}")
     return lines
+
+
+def _selected(
+    entries: Sequence[Mapping[str, Any]], nads: set[str]
+) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+    """The rows to show, and what to say of the others. Only rows of ``nads`` are left out."""
+    optional = [entry for entry in entries if entry["nad"] in nads]
+    if len(optional) <= _MOST_ROWS:
+        return entries, []
+    failed = [entry for entry in optional if entry["outcome"] in _FAILED]
+    others = [entry for entry in optional if entry["outcome"] not in _FAILED]
+    others.sort(key=lambda entry: entry["maxLatencyNanoSec"] or 0, reverse=True)
+    kept = {id(entry) for entry in (*failed[:_MOST_ROWS], *others[:_MOST_OTHERS])}
+    shown = [entry for entry in entries if entry["nad"] not in nads or id(entry) in kept]
+    more = [
+        (len(failed[_MOST_ROWS:]), "failed"),
+        (len(others[_MOST_OTHERS:]), "others, none slower than these"),
+    ]
+    counts = [f"{count} {words}" for count, words in more if count]
+    return shown, [f"and {', '.join(counts)}: {_ELSEWHERE}"] if counts else []
 
 
 def _cells(entry: Mapping[str, Any]) -> dict[str, str]:
