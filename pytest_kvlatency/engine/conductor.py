@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from collections.abc import Set as AbstractSet
 
 Ticket = TypeVar("Ticket")
 
@@ -56,17 +57,20 @@ class Conductor(Generic[Ticket]):
         """Free what a ticket occupied."""
         self._busy -= self._running.pop(ticket, frozenset())
 
-    def startable(self, known: int) -> list[Ticket]:
-        """Start and return every ticket that can start now. ``known`` is how many nodes the plan has, to stop early.
+    def startable(self, nodes: AbstractSet[object]) -> list[Ticket]:
+        """Start and return every ticket that can start now.
 
         A ticket that is ready but finds a node busy keeps all its nodes from later ones: else a later pair would slip
         in, and the rounds would fall apart.
+
+        ``nodes`` are those where guests are up: once none of them is free nothing later is looked at, so that a large
+        matrix does not go through all its tickets each time one has ended. Empty: every ticket is looked at.
         """
         started: list[Ticket] = []
         claimed: set[object] = set()
         self._urgent = deque(self._sift(self._urgent, claimed, started))
         for place, one in enumerate(self._waiting):
-            if self._is_full() or len(claimed | self._busy) >= known > 0:
+            if self._is_full() or (nodes and nodes <= claimed | self._busy):
                 break
             self._waiting[place] = deque(self._sift(one, claimed, started))
         while self._waiting and not self._waiting[0]:

@@ -87,6 +87,7 @@ class Engine:
         self._guests: dict[VmiKey, Future[ReadyGuest]] = {}
         self._users: Counter[VmiKey] = Counter()
         self._planned: Counter[VmiKey] = Counter()
+        #: Where guests are up.
         self._nodes: set[str] = set()
         self._conductor: Conductor[_Ticket] = Conductor(needs=self._needs, parallel=parallel)
         self._ahead: dict[MeasurementKey, Future[Attempt]] = {}
@@ -98,7 +99,6 @@ class Engine:
         """Count the users of each guest, so that it can be deleted after its last one."""
         with self._lock:
             self._users = Counter(key for check in checks for key in vmi_keys(check))
-            self._nodes = {key.node for key in self._users if key.node is not None}
 
     def start(self, ahead: Sequence[Sequence[Check]]) -> None:
         """Bring up the guests of these rounds and measure them without being asked; equal measurements once."""
@@ -271,7 +271,12 @@ class Engine:
                 if key not in self._guests:
                     future = self._boot_threads.submit(self._bring_up, key, check)
                     self._guests[key] = future
-                    future.add_done_callback(lambda _: self._dispatch())
+                    future.add_done_callback(self._is_up)
+        self._dispatch()
+
+    def _is_up(self, future: Future[ReadyGuest]) -> None:
+        with self._lock:
+            self._nodes.update(guest.node for guest in self._up([future]))
         self._dispatch()
 
     def _needs(self, ticket: _Ticket) -> frozenset[object] | None:
@@ -291,7 +296,7 @@ class Engine:
     def _dispatch(self) -> None:
         """Start what can start. Called whenever a guest is up, something has ended, or somebody asks."""
         with self._lock:
-            started = [] if self._is_over else self._conductor.startable(len(self._nodes))
+            started = [] if self._is_over else self._conductor.startable(self._nodes)
         for ticket in started:
             self._threads.submit(self._run, ticket)
 
