@@ -51,6 +51,11 @@ class Access:
                 )
             return self._client
 
+    @property
+    def lab_kubeconfig(self) -> Path | None:
+        """How to reach the lab that runs; None without one."""
+        return None if self._lab is None else self._lab.kubeconfig
+
     def close(self, *, keep_lab_records_in: Path | None = None) -> None:
         """Stop the lab, also one that is just starting; its record of requests is kept in a directory if one is given.
 

@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 import threading
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import ConfigError
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 POOL: Final = ipaddress.IPv4Network("198.18.0.0/15")
 _SMALLEST_BLOCK: Final = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressShare:
+    """What part of which block of addresses the run takes; see ``AddressPlan``, whose arguments these are."""
+
+    run_id: str
+    guests: int
+    part: tuple[int, int] = (0, 1)
 
 
 class AddressPlan:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency import distributed, marker
+from pytest_kvlatency import marker
 from pytest_kvlatency.check import only
 from pytest_kvlatency.check.own import OwnCheck, OwnCheckItem, own_ids, select
 from pytest_kvlatency.errors import KvLatencyError
@@ -18,7 +18,6 @@ from pytest_kvlatency.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pytest_kvlatency.model import Check
     from pytest_kvlatency.session import Checkup
     from pytest_kvlatency.settings import Settings
 
@@ -126,9 +125,6 @@ class Collecting:
             if not is_kv_item(item):
                 continue
             kv_items.append(item)
-            if distributed.is_worker(self._config):
-                item.stash[PROBLEM_KEY] = distributed.REFUSED
-                continue
             if any(problem.nodeid == item.nodeid for problem in self._problems):
                 continue
             try:

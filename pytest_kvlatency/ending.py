@@ -18,7 +18,7 @@ from pytest_kvlatency.waiting import Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_kvlatency.engine.runner import Engine
+    from pytest_kvlatency.distribution.role import Removable
     from pytest_kvlatency.session import Checkup
 
 CLEANUP_SECONDS = 60.0
@@ -72,10 +72,16 @@ class Ending:
         self.is_going_on = True
         checkup = self._checkup
         try:
+            checkup.role.gather()
             self._account(session)
-            if checkup.engine is not None:
-                self._remove(checkup.engine)
-            self._report(session)
+            removable = checkup.role.removable
+            if removable is not None:
+                self._remove(removable)
+            self._complete()
+            if checkup.role.is_worker:
+                checkup.role.hand_over()
+            else:
+                self._report(session)
             try:
                 checkup.access.close(keep_lab_records_in=checkup.settings_as_given.artifacts)
             except KvLatencyError as error:
@@ -88,7 +94,7 @@ class Ending:
         """Say why the run ended before its time, if it did."""
         checkup = self._checkup
         self._is_interrupted = checkup.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        reason = checkup.stop.reason or "the run was interrupted"
+        reason = checkup.stop.reason or checkup.role.stop_reason or "the run was interrupted"
         failure = None
         if checkup.stop.is_set():
             failure = Failure(kind="interrupted", stage="run", reason=reason)
@@ -103,29 +109,35 @@ class Ending:
             failure = Failure(kind="interrupted", stage="run", reason=words)
         if failure is not None:
             checkup.reporting.failures.append(failure)
-        checkup.items.close(interrupted_by=reason if self._is_interrupted else "")
+        if self._is_interrupted:
+            checkup.items.cut_off(reason)
+        if not checkup.role.is_worker:
+            checkup.items.close()
         checkup.stop.set("the run is over")
 
-    def _remove(self, engine: Engine) -> None:
+    def _remove(self, removable: Removable) -> None:
         deadline = Deadline(self.cleanup_seconds, stop=self._stop)
-        is_clean = engine.is_clean
-        asked = Threads(1, "kvlatency-cleanup").submit(engine.delete_all, deadline)
+        is_clean = removable.is_clean
+        asked = Threads(1, "kvlatency-cleanup").submit(removable.delete_all, deadline)
         if not is_clean:
             # Whoever stops a run may kill it soon: the status first, and only then the wait for deletions.
             wait([asked], timeout=ASKING_SECONDS)
-            self._write_status(Deadline(STATUS_SECONDS, stop=self._stop), is_last=False)
+            if not self._checkup.role.is_worker:
+                self._write_status(Deadline(STATUS_SECONDS, stop=self._stop), is_last=False)
 
         def finish_deletions() -> None:
             asked.result()
-            engine.wait_gone(deadline)
+            removable.wait_gone(deadline)
 
-        try:
-            self._wait(engine, finish_deletions, deadline)
-        except KvLatencyError as error:
-            self._checkup.reporting.add_failure(error)
-        engine.shut_down()
+        if not (self._is_interrupted and self._checkup.role.is_worker):
+            # An interrupted worker leaves the waiting to its controller, which knows what it leaves.
+            try:
+                self._wait(removable, finish_deletions, deadline)
+            except KvLatencyError as error:
+                self._checkup.reporting.add_failure(error)
+        removable.shut_down()
 
-    def _wait(self, engine: Engine, work: Callable[[], None], deadline: Deadline) -> None:
+    def _wait(self, removable: Removable, work: Callable[[], None], deadline: Deadline) -> None:
         """Wait for clean-up work. Raises ``TeardownError``."""
         try:
             self._waiter.wait(
@@ -134,7 +146,15 @@ class Ending:
                 text=lambda: "kvlatency: waiting until the VMIs are gone",
             )
         except InterruptedRunError as error:
-            raise TeardownError(f"clean-up was interrupted: {engine.left_over}") from error
+            raise TeardownError(f"clean-up was interrupted: {removable.left_over}") from error
+
+    def _complete(self) -> None:
+        """Enter what is known only when everything is removed."""
+        checkup = self._checkup
+        if checkup.engine is not None:
+            checkup.items.add_timings(checkup.engine)
+        for problem in checkup.artifacts.problems:
+            checkup.reporting.add_failure(TeardownError(problem))
 
     def _report(self, session: pytest.Session) -> None:
         checkup = self._checkup
@@ -142,10 +162,6 @@ class Ending:
             return
         if not checkup.items.total and not checkup.is_reported_elsewhere:
             return
-        if checkup.engine is not None:
-            checkup.items.add_timings(checkup.engine)
-        for problem in checkup.artifacts.problems:
-            checkup.reporting.add_failure(TeardownError(problem))
         if self._signalled and not self._is_interrupted:
             reason = f"the run was interrupted by {self._signalled} during clean-up"
             checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))

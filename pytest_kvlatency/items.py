@@ -25,7 +25,7 @@ from pytest_kvlatency.settings import SettingsError
 from pytest_kvlatency.verdict import to_exception
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_kvlatency.engine.runner import Engine
     from pytest_kvlatency.model import Check, Measurement, Outcome
@@ -93,14 +93,15 @@ class Items:
     def __init__(self, checkup: Checkup) -> None:
         self._checkup = checkup
         self._attempts: list[Attempted] = []
+        self._elsewhere: tuple[ItemResult, ...] = ()
         self._pending: dict[str, Check | None] = {}
         self.total = 0
 
     # --- what the run knows of its items
 
-    def expect(self, items: Sequence[pytest.Item]) -> None:
-        """Take the items that are going to run."""
-        self._pending = {item.nodeid: item.stash.get(CHECK_KEY, None) for item in items}
+    def expect(self, checks: Mapping[str, Check | None]) -> None:
+        """Take the items that are going to run, by node id."""
+        self._pending = dict(checks)
         self.total = len(self._pending)
 
     def progress(self, waiting_for: str) -> ProgressState:
@@ -122,12 +123,26 @@ class Items:
             worst=None if worst is None else (worst[1], worst[0]),
         )
 
-    def close(self, *, interrupted_by: str) -> None:
-        """Account for items that never came to an end: those not run, and one cut off in the middle."""
+    @property
+    def attempts(self) -> tuple[Attempted, ...]:
+        """Every attempt of this process, in the order of time."""
+        return tuple(self._attempts)
+
+    def adopt(self, results: Sequence[ItemResult]) -> None:
+        """Take what other processes have run."""
+        self._elsewhere = tuple(results)
+        for one in results:
+            self._pending.pop(one.nodeid, None)
+
+    def cut_off(self, interrupted_by: str) -> None:
+        """Account for an item that was cut off in the middle."""
         for attempt in self._attempts:
-            if attempt.outcome == "notrun" and not attempt.failures and interrupted_by:
+            if attempt.outcome == "notrun" and not attempt.failures:
                 attempt.outcome = "error"
                 attempt.failures.append(Failure(kind="interrupted", stage="run", reason=interrupted_by))
+
+    def close(self) -> None:
+        """Account for items that were not run."""
         started = {attempt.nodeid for attempt in self._attempts}
         for nodeid, check in self._pending.items():
             if nodeid not in started:
@@ -144,7 +159,7 @@ class Items:
 
     def results(self) -> tuple[ItemResult, ...]:
         """Every attempt, in the order of time."""
-        return tuple(attempt.result() for attempt in self._attempts)
+        return (*self._elsewhere, *(attempt.result() for attempt in self._attempts))
 
     # --- the phases
 
@@ -159,6 +174,7 @@ class Items:
         attempt.is_counted = earlier == 0 and is_planned(item)
         item.stash[STATE_KEY] = attempt
         self._attempts.append(attempt)
+        self._checkup.role.attempted(attempt, is_over=False)
         problem = item.stash.get(PROBLEM_KEY, None)
         if problem is not None:
             self._fail(attempt, ConfigError(problem))
@@ -235,6 +251,7 @@ class Items:
             attempt.failures.append(_failure(error, report))
         if report.when == "call" or outcome in ("error", "skipped"):
             self._show_in_html(attempt, report)
+        self._checkup.role.attempted(attempt, is_over=report.when == "teardown")
 
     def _show_in_html(self, attempt: Attempted, report: pytest.TestReport) -> None:
         """Give pytest-html, where it writes a report, the numbers and pictures of this phase's row."""

@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Add the own check before anything is deselected."""
     checkup = checkup_of(session.config)
-    with checkup.noting_refusals():
+    with checkup.role.refusing(), checkup.noting_refusals():
         checkup.collecting.add_own_check(session, items)
 
 
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Take what survived selection as the plan."""
     checkup = checkup_of(session.config)
-    with checkup.noting_refusals():
+    with checkup.role.refusing(), checkup.noting_refusals():
         checkup.take_plan(session)
 
 
@@ -64,21 +64,24 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Measure once the item's fixtures are set up, unless one of them asked for it before."""
-    with checkup_of(item.config).items.setting_up(item):
+    checkup = checkup_of(item.config)
+    with checkup.role.phase(), checkup.items.setting_up(item):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Run the body first, then hold the measurement against the limits."""
-    with checkup_of(item.config).items.calling(item):
+    checkup = checkup_of(item.config)
+    with checkup.role.phase(), checkup.items.calling(item):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Let go of what the item was the last to need."""
-    with checkup_of(item.config).items.tearing_down(item):
+    checkup = checkup_of(item.config)
+    with checkup.role.phase(), checkup.items.tearing_down(item):
         return (yield)
 
 

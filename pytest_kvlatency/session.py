@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
-from pytest_kvlatency import distributed, extending, options, plan, sharding
+from pytest_kvlatency import distribution, extending, options, plan, sharding
 from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
 from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.cluster import Cluster
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from _pytest.terminal import TerminalReporter
 
+    from pytest_kvlatency.distribution.role import Role
     from pytest_kvlatency.engine.runner import Attempt, Engine
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.model import Check, PingParameters
@@ -90,11 +91,11 @@ class Checkup:
         self.ending = Ending(self)
         self.items = Items(self)
         self.collecting = Collecting(config, self)
+        self.role: Role = distribution.role_of(self)
 
     @classmethod
     def configure(cls, config: pytest.Config) -> Checkup:
         """Read the options. Raises ``pytest.UsageError`` for wrong ones, without a traceback."""
-        distributed.refuse(config)
         try:
             checkup = cls(config)
             checkup.check_lab()
@@ -111,10 +112,19 @@ class Checkup:
 
     @property
     def may_contact(self) -> bool:
-        """Whether this process may talk to a cluster at all: not to list tests or to plan their set-up."""
+        """Whether this pytest run may talk to a cluster at all: not to list tests or to plan their set-up."""
         option = self.config.option
-        is_dry = option.collectonly or getattr(option, "setupplan", False)
-        return not is_dry and not distributed.is_worker(self.config)
+        return not (option.collectonly or getattr(option, "setupplan", False))
+
+    @property
+    def session(self) -> pytest.Session | None:
+        """The session, once all its items are collected."""
+        return self._session
+
+    @property
+    def share(self) -> Share | None:
+        """What of the plan is this run's, once it is known."""
+        return self._share
 
     @property
     def is_unread(self) -> bool:
@@ -133,7 +143,7 @@ class Checkup:
             raise self._refusal
         if not self._configmap_is_read and self.may_contact:
             self.signals.install()
-            self._read_configmap()
+            self.role.read_parameters()
         return resolve([*over, *self._layers])
 
     def plan_for(self, settings: Settings) -> list[plan.PlannedCheck]:
@@ -157,15 +167,19 @@ class Checkup:
             return None
         key = (settings.node_set, settings.tolerations)
         if key not in self._node_sets:
-            from pytest_kvlatency.kube.nodes import schedulable_nodes
-
-            self._node_sets[key] = schedulable_nodes(
-                self.client(),
-                Deadline(CONTACT_SECONDS, stop=self.stop),
-                label_selector=None if settings.node_set is None else settings.node_set.selector,
-                tolerations=tuple(one.to_dict() for one in settings.tolerations),
-            )
+            self._node_sets[key] = self.role.discover(settings)
         return self._node_sets[key]
+
+    def discover(self, settings: Settings) -> tuple[str, ...]:
+        """Ask the cluster for the nodes of a node set. Raises ``KvLatencyError``."""
+        from pytest_kvlatency.kube.nodes import schedulable_nodes
+
+        return schedulable_nodes(
+            self.client(),
+            Deadline(CONTACT_SECONDS, stop=self.stop),
+            label_selector=None if settings.node_set is None else settings.node_set.selector,
+            tolerations=tuple(one.to_dict() for one in settings.tolerations),
+        )
 
     def located(self, check: Check) -> Check:
         """The check with its NAD's namespace, now that the cluster may be asked for. Raises ``ConfigError``."""
@@ -195,7 +209,26 @@ class Checkup:
         self._said += [Failure(kind="config", stage="config", reason=one.splitlines()[0]) for one in wrong]
         self.reporting.failures += self._said
         if not wrong or self.config.option.continue_on_collection_errors:
-            self.items.expect(items)
+            self.items.expect({item.nodeid: item.stash.get(CHECK_KEY, None) for item in items})
+        self.role.planned(items, self._said)
+
+    def adopt_plan(
+        self,
+        checks: Sequence[tuple[str, Check | None]],
+        share: Share | None,
+        *,
+        collection_errors: int,
+        said: Sequence[Failure],
+    ) -> None:
+        """Take the plan of those who collect in this process's stead."""
+        self._share = share
+        self.collection_errors = collection_errors
+        self._said += said
+        self.reporting.failures += said
+        if share is not None:
+            self.reporting.plan = share.facts
+            self.reporting.is_empty_shard = share.is_empty
+        self.items.expect(dict(checks))
 
     def _shared_out(self, session: pytest.Session, items: list[pytest.Item]) -> list[pytest.Item]:
         """Leave this process its share of the kvlatency items, and enter that in the document."""
@@ -208,9 +241,11 @@ class Checkup:
         """Set the deadline that these checks need. Raises ``SettingsError`` when they do not fit an explicit one."""
         if not checks:
             return
-        rounds = len(plan.rounds(checks, parallel=self._settings.parallel))
+        rounds = len(plan.rounds(checks, parallel=self.role.at_once(self._settings.parallel)))
         check_timeout(self._settings, checks, rounds=rounds)
         nanoseconds = timeout_for(self._settings, checks, rounds=rounds)
+        if self._settings.timeout_ns is None:
+            nanoseconds += self.role.allowance_ns(checks)
         self.deadline = Deadline(nanoseconds / 1e9, stop=self.stop, paused=True)
 
     def header(self) -> list[str]:
@@ -229,7 +264,7 @@ class Checkup:
 
     def client(self) -> KubeClient:
         """The cluster's client; starts the lab if one is asked for. Raises ``KvLatencyError``."""
-        return self.access.client(self._settings)
+        return self.access.client(self.role.connection(self._settings))
 
     @property
     def namespace(self) -> str:
@@ -272,26 +307,36 @@ class Checkup:
 
     def _open(self) -> Engine:
         from pytest_kvlatency.engine.assembly import assemble
-        from pytest_kvlatency.kube.cluster import describe
 
         client = self.client()
-        self.reporting.cluster_facts = describe(client, self.deadline)
+        checks = [self.located(check) for check in self._plan]
+        self.role.open(self.deadline)
         engine = assemble(
             client=client,
             namespace=self.namespace,
             settings=self._settings,
-            checks=[self.located(check) for check in self._plan],
+            checks=checks,
             deadline=self.deadline,
             profiles=extending.guest_profiles(self.config),
             change_manifest=lambda manifest, check: extending.change_manifest(self.config, manifest, check),
             artifacts=self.artifacts,
-            addresses=None if self._share is None else self._share.addresses,
+            addresses=self.role.addresses(
+                plan.guest_count(checks), None if self._share is None else self._share.addresses
+            ),
+            journal=self.role.journal,
+            occupy=self.role.occupy,
         )
-        if self._configmap is not None:
-            self._configmap.write(self.reporting.start_changes(self._configmap.existing_keys), self.deadline)
-        ahead = tuple(self.located(check) for check in self._ahead)
+        ahead = tuple(self.located(check) for check in self.role.ahead(self._ahead))
         engine.start(plan.rounds(ahead, parallel=self._settings.parallel))
         return engine
+
+    def open_cluster(self, deadline: Deadline) -> None:
+        """Ask the cluster what it is, and write the start of the run to the ConfigMap. Raises ``KvLatencyError``."""
+        from pytest_kvlatency.kube.cluster import describe
+
+        self.reporting.cluster_facts = describe(self.client(), deadline)
+        if self._configmap is not None:
+            self._configmap.write(self.reporting.start_changes(self._configmap.existing_keys), deadline)
 
     # --- measuring
 
@@ -358,17 +403,17 @@ class Checkup:
             terminal.write_line(f"kvlatency: {printable(failure.failure_reason)}", red=True)
             for line in failure.hint.splitlines():
                 terminal.write_line(f"  {printable(line)}")
-        if self._engine is not None:
-            kept = self._engine.kept_lines()
-            for line in kept:
-                terminal.write_line(line)
-            if kept and self._settings.lab is not None:
-                terminal.write_line(LAB_IS_OVER)
+        kept = self.role.kept_lines
+        for line in kept:
+            terminal.write_line(line)
+        if kept and self._settings.lab is not None:
+            terminal.write_line(LAB_IS_OVER)
 
     def close(self) -> None:
         """Close what an end without ``pytest_sessionfinish`` has left open."""
         self.signals.restore()
         self.access.close()
+        self.role.close()
 
     def _on_signal(self, name: str) -> None:
         self.stop.set(f"interrupted by {name}")
@@ -377,14 +422,23 @@ class Checkup:
         self.ending.on_signal(name)
         if self.ending.is_going_on or self.waiter.is_waiting:
             return
-        if name == "SIGINT" or self._session is None:
-            # pytest takes nothing else for a stop while it collects.
-            raise KeyboardInterrupt(self.stop.reason)
-        pytest.exit(self.stop.reason, returncode=pytest.ExitCode.INTERRUPTED)
+        self.role.interrupt(name, self.stop.reason)
 
     # --- the ConfigMap's parameters, the lab's specification and the hooks
 
-    def _read_configmap(self) -> None:
+    def parameter_layers(self) -> list[Layer]:
+        """What the ConfigMap says. Raises ``pytest.UsageError``."""
+        if self.is_unread:
+            self.read_configmap()
+        return [layer for layer in self._layers if layer.kind == "ConfigMap"]
+
+    def add_layers(self, layers: Sequence[Layer]) -> None:
+        """Take what another process read from the ConfigMap. Raises ``SettingsError``."""
+        self._configmap_is_read = True
+        self._layers = [*self._layers, *layers]
+        self._settings = resolve(self._layers)
+
+    def read_configmap(self) -> None:
         """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
         from pytest_kvlatency.parameters import configmap_layer
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency import shards
+from pytest_kvlatency.addresses import AddressShare
 from pytest_kvlatency.collecting import CHECK_KEY, PROBLEM_KEY, planned_check
-from pytest_kvlatency.engine.provision import AddressShare
 from pytest_kvlatency.report.document import plan_facts
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.addresses import AddressShare
 from pytest_kvlatency.engine.consoles import Consoles
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.engine.measuring import Measurer
-from pytest_kvlatency.engine.provision import AddressShare, Blueprint, Provisioner
+from pytest_kvlatency.engine.provision import Blueprint, Provisioner
 from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.kube.owner import owner_from_environment
@@ -18,12 +19,14 @@ from pytest_kvlatency.kube.watching import VmiWatch
 from pytest_kvlatency.plan import guest_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.vmi import Journal
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.settings import Settings
 
@@ -39,14 +42,17 @@ def assemble(
     change_manifest: Callable[[dict[str, Any], Check], None],
     artifacts: Artifacts,
     addresses: AddressShare | None = None,
+    journal: Journal | None = None,
+    occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.
 
-    ``addresses`` is its share of a block that several processes divide; None: the run has one for itself.
+    ``addresses`` is its share of a block that several processes divide; None: the run has one for itself. ``journal``
+    is told of every VMI. Inside ``occupy(nodes, deadline)`` no other process measures on these nodes.
     """
     run_id = secrets.token_hex(4)
     guests = guest_count(checks)
-    vmis = Vmis(client)
+    vmis = Vmis(client, journal=journal)
     leftovers = Leftovers(vmis)
     blueprint = Blueprint(
         run_id=run_id,
@@ -79,6 +85,7 @@ def assemble(
         consoles=consoles,
         deadline=deadline,
         parallel=settings.parallel,
+        occupy=occupy,
     )
     engine.plan(checks)
     return engine

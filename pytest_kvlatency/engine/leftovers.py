@@ -71,6 +71,12 @@ class Leftovers:
         return tuple(self._vmis.outstanding())
 
     @property
+    def words(self) -> str:
+        """The VMIs that are not known to be gone, in words."""
+        names = ", ".join(str(handle) for handle in self.outstanding)
+        return f"these VMIs may still exist: {names}" if names else "no VMI is left"
+
+    @property
     def is_clean(self) -> bool:
         """Whether nothing is in the cluster, or about to be, that is to go."""
         with self._idle:

@@ -27,7 +27,7 @@ from pytest_kvlatency.kube.vmi import MacRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pytest_kvlatency.addresses import Interface
+    from pytest_kvlatency.addresses import AddressShare, Interface
     from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.engine.consoles import Consoles
@@ -49,15 +49,6 @@ CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
 # The deadline does not run in users' own tests, the guest's watchdog does: an hour for those.
 WATCHDOG_EXTRA_SECONDS = 3600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddressShare:
-    """What part of which block of addresses the run takes; see ``AddressPlan``, whose arguments these are."""
-
-    run_id: str
-    guests: int
-    part: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

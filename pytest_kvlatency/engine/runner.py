@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ from pytest_kvlatency.plan import vmi_keys
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.engine.consoles import Consoles
@@ -73,8 +74,12 @@ class Engine:
         consoles: Consoles,
         deadline: Deadline,
         parallel: int | None,
+        occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._provisioner = provisioner
+        #: Keeps other processes from measuring on the same nodes.
+        self._occupy = occupy
+        self._occupied: dict[_Ticket, ExitStack] = {}
         self._measurer = measurer
         self._leftovers = leftovers
         self._artifacts = artifacts
@@ -151,9 +156,8 @@ class Engine:
         """Give both guests back; whatever the owner did on their consoles is cleaned up by the next user."""
         with self._lock:
             ticket = self._owners.pop(check, None)
-            if ticket is not None:
-                self._conductor.done(ticket)
-        self._dispatch()
+        if ticket is not None:
+            self._done(ticket)
 
     def let_go(self, check: Check) -> None:
         """Say that one user of the check's guests is done; a guest without users is deleted, in the background."""
@@ -185,8 +189,7 @@ class Engine:
     @property
     def left_over(self) -> str:
         """The VMIs that are not known to be gone, in words."""
-        names = ", ".join(str(handle) for handle in self._leftovers.outstanding)
-        return f"these VMIs may still exist: {names}" if names else "no VMI is left"
+        return self._leftovers.words
 
     def save_evidence(self, check: Check) -> None:
         """Write the artifacts of a check's guests that are up; those that never came up have been seen to."""
@@ -205,7 +208,9 @@ class Engine:
         with self._lock:
             doing = list(self._activity.values())
         shown = doing[:SHOWN_ACTIVITIES]
-        return "; ".join([*shown, f"and {len(doing) - len(shown)} more"] if len(doing) > len(shown) else shown)
+        return "; ".join(
+            [*shown, f"and {len(doing) - len(shown)} more"] if len(doing) > len(shown) else shown
+        )
 
     def delete_seconds(self, measurement: Measurement) -> float | None:
         """How long the deletion of a measurement's VMIs took, the longer of both; None when that is not known."""
@@ -307,7 +312,7 @@ class Engine:
             self._hand_over(ticket)
             return
         try:
-            ticket.measured.set_result(self._measure(ticket.check))
+            ticket.measured.set_result(self._measure_alone(ticket))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             ticket.measured.set_exception(error)
         self._done(ticket)
@@ -315,6 +320,7 @@ class Engine:
     def _hand_over(self, ticket: _Ticket) -> None:
         try:
             pair = self._pair(ticket.check)
+            self._take_nodes(ticket, pair)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             self._done(ticket)
             ticket.owned.set_exception(error)
@@ -325,8 +331,29 @@ class Engine:
 
     def _done(self, ticket: _Ticket) -> None:
         with self._lock:
+            held = self._occupied.pop(ticket, None)
             self._conductor.done(ticket)
+        if held is not None:
+            held.close()
         self._dispatch()
+
+    def _take_nodes(self, ticket: _Ticket, pair: tuple[ReadyGuest, ReadyGuest]) -> None:
+        """Have the pair's nodes for this process, until the ticket is done. Raises ``KvLatencyError``."""
+        if self._occupy is None:
+            return
+        with ExitStack() as held, self._doing(ticket.check.id) as say:
+            say("waiting for its nodes, where another process measures")
+            held.enter_context(self._occupy([guest.node for guest in pair], self._deadline))
+            with self._lock:
+                self._occupied[ticket] = held.pop_all()
+
+    def _measure_alone(self, ticket: _Ticket) -> Attempt:
+        if self._occupy is not None:
+            try:
+                self._take_nodes(ticket, self._pair(ticket.check))
+            except KvLatencyError as error:
+                return _failed(ticket.check, error)
+        return self._measure(ticket.check)
 
     def _measure(self, check: Check) -> Attempt:
         try:

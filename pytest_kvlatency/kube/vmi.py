@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, TeardownError
 from pytest_kvlatency.kube import evidence, paths, waiting
@@ -38,11 +38,22 @@ _LONGEST_PAUSE: Final = 1.0
 _KUBEVIRT_FINALIZER: Final = "foregroundDeleteVirtualMachine"
 
 
-class Vmis:
-    """The VMIs of one run. Thread-safe."""
+class Journal(Protocol):
+    """A record of VMIs that outlives this process."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def made(self, handle: VmiHandle) -> None:
+        """Know of a VMI before it is created, and again with its uid. Raises ``KvLatencyError``: none is created."""
+
+    def gone(self, handle: VmiHandle) -> None:
+        """Forget a VMI: it is gone, or to be kept."""
+
+
+class Vmis:
+    """The VMIs of one run. Thread-safe. ``journal`` is told of each as well."""
+
+    def __init__(self, client: KubeClient, *, journal: Journal | None = None) -> None:
         self._client = client
+        self._journal = journal
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str], VmiHandle] = {}
 
@@ -55,6 +66,12 @@ class Vmis:
         """Take a VMI off the record: it is gone, or it is to be kept."""
         with self._lock:
             self._made.pop((handle.namespace, handle.name), None)
+        if self._journal is not None:
+            self._journal.gone(handle)
+
+    def adopt(self, handle: VmiHandle) -> None:
+        """Take a VMI on record that another process created."""
+        self._record(handle)
 
     def create(
         self,
@@ -88,6 +105,8 @@ class Vmis:
     def _record(self, handle: VmiHandle) -> None:
         with self._lock:
             self._made[handle.namespace, handle.name] = handle
+        if self._journal is not None:
+            self._journal.made(handle)
 
     def _post(
         self, handle: VmiHandle, manifest: Mapping[str, Any], deadline: Deadline

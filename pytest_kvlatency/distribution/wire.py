@@ -1,0 +1,131 @@
+"""How workers ask the controller, and tell it: calls over a socket of the machine, one connection per worker.
+
+Both ends are processes of one run and of one user: the socket lies in a directory that only this user may enter, and
+each connection proves that it knows the run's key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from multiprocessing.connection import Client, Listener
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_kvlatency import errors
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, LimitExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+#: What a socket raises when the other end is gone, or nobody is there any more.
+LOST: Final = (EOFError, OSError)
+
+
+class Link:
+    """A worker's end. Thread-safe; a call waits for its answer."""
+
+    def __init__(self, address: str, key: bytes) -> None:
+        self._lock = threading.Lock()
+        self._connection: Connection[Any, Any] = Client(address, "AF_UNIX", authkey=key)
+
+    def call(self, name: str, *arguments: object) -> Any:
+        """Have the controller do something. Raises what it raised there; ``InterruptedRunError`` when it is gone."""
+        with self._lock:
+            try:
+                self._connection.send((name, arguments))
+                is_good, answer = self._connection.recv()
+            except LOST as error:
+                raise InterruptedRunError("the controller of pytest-xdist is gone") from error
+        if is_good:
+            return answer
+        raise _unpacked(answer)
+
+    def close(self) -> None:
+        """Hang up."""
+        with self._lock:
+            self._connection.close()
+
+
+class Exchange:
+    """The controller's end: answers every worker in a thread of its own."""
+
+    def __init__(
+        self,
+        directory: Path,
+        key: bytes,
+        *,
+        answer: Callable[[str, str, tuple[Any, ...]], Any],
+        hung_up: Callable[[str], None],
+    ) -> None:
+        self.address = str(directory / "controller")
+        self._key = key
+        self._answer = answer
+        self._hung_up = hung_up
+        self._closed = threading.Event()
+        self._listener = Listener(self.address, "AF_UNIX", authkey=key)
+        threading.Thread(target=self._accept, name="kvlatency-exchange", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections; those that are open end with their workers."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        with contextlib.suppress(*LOST):
+            # Nothing else wakes a thread that accepts.
+            Client(self.address, "AF_UNIX", authkey=self._key).close()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                connection = self._listener.accept()
+            except Exception:  # noqa: BLE001, S112 - whoever knocked without the key, or went away, is not one of ours
+                continue
+            if self._closed.is_set():
+                connection.close()
+                return
+            threading.Thread(
+                target=self._serve, args=(connection,), name="kvlatency-worker", daemon=True
+            ).start()
+
+    def _serve(self, connection: Connection[Any, Any]) -> None:
+        worker = ""
+        with connection, contextlib.suppress(*LOST):
+            worker, _ = connection.recv()
+            connection.send((True, None))
+            while True:
+                name, arguments = connection.recv()
+                try:
+                    reply = (True, self._answer(worker, name, arguments))
+                except (KvLatencyError, pytest.UsageError) as error:
+                    reply = (False, _packed(error))
+                except Exception as error:  # noqa: BLE001 - it belongs to who asked
+                    reply = (False, _packed(KvLatencyError(f"{type(error).__name__}: {error}")))
+                connection.send(reply)
+        if worker:
+            self._hung_up(worker)
+
+
+def _packed(error: KvLatencyError | pytest.UsageError) -> dict[str, str]:
+    if isinstance(error, pytest.UsageError):
+        return {"type": ConfigError.__name__, "reason": str(error)}
+    return {
+        "type": type(error).__name__,
+        "reason": error.reason,
+        "hint": error.hint,
+        "transcript": error.transcript,
+        "stage": error.stage,
+    }
+
+
+def _unpacked(packed: dict[str, Any]) -> KvLatencyError:
+    """The error again; one of a type that takes other arguments as the ``ConfigError`` that they all are."""
+    name = packed.pop("type")
+    found = getattr(errors, name, ConfigError)
+    if not issubclass(found, KvLatencyError) or found is LimitExceeded:
+        found = ConfigError
+    return found(**packed)
