@@ -18,6 +18,7 @@ from pytest_kvlatency.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pytest_kvlatency.model import Check
     from pytest_kvlatency.session import Checkup
     from pytest_kvlatency.settings import Settings
 
@@ -38,7 +39,7 @@ class _Problem:
     is_usage: bool
 
 
-CHECK_KEY = pytest.StashKey["Check"]()
+CHECK_KEY: pytest.StashKey[Check] = pytest.StashKey()
 PLANNED_KEY = pytest.StashKey["PlannedCheck"]()
 PROBLEM_KEY = pytest.StashKey[str]()
 
