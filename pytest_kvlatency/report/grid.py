@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.report.cell import MARKS, MEANINGS
 from pytest_kvlatency.report.escape import printable
-from pytest_kvlatency.report.matrix import MARKS, MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +46,9 @@ def lines(matrix: Matrix, width: int) -> list[str]:
 
 def _grid(matrix: Matrix, width: int) -> list[str] | None:
     """The table; with numbers for the columns' names where these are too long; None when it is too wide."""
+    if 2 * len(matrix.nodes) > width:
+        # Not even one character each: nothing that grows with the square of the nodes is worth a look.
+        return None
     names = [printable(node) for node in matrix.nodes]
     cells = [[_text(matrix, source, target) for target in matrix.nodes] for source in matrix.nodes]
     columns = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.report.cell import MEANINGS, described
 from pytest_kvlatency.report.escape import for_html
-from pytest_kvlatency.report.matrix import MEANINGS, described, matrices
+from pytest_kvlatency.report.matrix import matrices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from pytest_kvlatency.report.matrix import Cell, Matrix
+    from pytest_kvlatency.report.cell import Cell
+    from pytest_kvlatency.report.matrix import Matrix
 
 #: A table of more nodes would be slow to open and hopeless to read: the worst pairs are listed instead.
 MOST_NODES: Final = 100
@@ -148,6 +150,7 @@ def _legend(matrix: Matrix) -> str:
     parts = [f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks]
     if any(matrix.mirrored(target, source) is not None for source, target in matrix.cells):
         parts.append("(…) measured the other way round")
+    parts.append("framed: the worst of all")
     by = "by the share of the limit" if matrix.has_time_limit else "from the fastest pair to the slowest"
     parts.append(f"colours: {by}")
     if matrix.stand_outs:

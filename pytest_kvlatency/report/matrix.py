@@ -10,84 +10,21 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report.escape import printable
-from pytest_kvlatency.units import format_duration
+from pytest_kvlatency.report.cell import MARKS, WORDS, WORST_MARK, Cell, milliseconds
+from pytest_kvlatency.report.standouts import rule, stand_outs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-#: What became of a pair, the best first.
-State = Literal["missing", "ok", "over", "loss", "error", "dead"]
-STATES: Final[tuple[State, ...]] = ("missing", "ok", "over", "loss", "error", "dead")
-#: One character for each state but ``ok``.
-MARKS: Final[Mapping[State, str]] = {"over": "!", "loss": "L", "dead": "x", "error": "E", "missing": "-"}
-WORST_MARK: Final = "*"
-#: What each mark means, in the order of a legend.
-MEANINGS: Final = {
-    WORST_MARK: "the worst",
-    "!": "over the limit",
-    "L": "too much loss",
-    "x": "no connectivity",
-    "E": "error",
-    "-": "not measured",
-}
-_WORDS: Final[Mapping[State, str]] = {
-    "dead": "without connectivity",
-    "loss": "with too much loss",
-    "over": "over the limit",
-    "error": "in error",
-}
-_BLAMES: Final = {"provision": "could not be provisioned", "guest": "its guest failed"}
+    from pytest_kvlatency.report.cell import State
 
 FEWEST_PAIRS: Final = 3
 FEWEST_NODES: Final = 3
-#: A node stands out when so many of its pairs failed, of at least two.
-_NEARLY_ALL: Final = 0.8
-_FEWEST_FAILED: Final = 2
-#: It stands out by scale when the median of its pairs exceeds that of all others so many times.
+#: Among those within their limits the worst exceed the median so many times.
 _FACTOR: Final = 3
-_FEWEST_TO_COMPARE: Final = 3
-_REASON_CHARACTERS: Final = 200
-_STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One pair. ``max_ns`` is its worst round-trip time, ``limit_ns`` the limit of that; None where there is none."""
-
-    source: str
-    target: str
-    state: State
-    max_ns: int | None = None
-    limit_ns: int | None = None
-    is_limited: bool = False
-    kind: str | None = None
-    reason: str = ""
-    nodeid: str = ""
-    attempt: int = 1
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether the pair has no numbers, or they are beyond a limit."""
-        return self.state not in ("ok", "missing")
-
-    @property
-    def badness(self) -> tuple[int, int]:
-        """Sorts the worst last: by what became of it, then by time."""
-        return STATES.index(self.state), self.max_ns or 0
-
-    @property
-    def anchor(self) -> str:
-        """What the HTML row of the item's attempt is called."""
-        return anchor(self.nodeid, self.attempt)
-
-    def touches(self, node: str) -> bool:
-        """Whether the node is one of the two."""
-        return node in (self.source, self.target)
 
 
 @dataclass(frozen=True)
@@ -145,7 +82,7 @@ class Matrix:
         That is the slowest when nothing failed, and whatever exceeds three times the median and half of the slowest.
         """
         times = [one.max_ns for one in self.cells.values() if one.max_ns is not None]
-        if not times:
+        if not times or min(times) == max(times):
             return frozenset()
         bound = max(_FACTOR * median(times), max(times) / 2)
         slowest = max(times) if not any(one.is_failed for one in self.cells.values()) else None
@@ -170,45 +107,19 @@ class Matrix:
     def counts(self) -> str:
         """How many pairs there are, and what became of them."""
         counter = Counter(cell.state for cell in self.cells.values())
-        words: dict[State, str] = {"ok": "ok", **_WORDS, "missing": "not measured"}
+        words: dict[State, str] = {"ok": "ok", **WORDS, "missing": "not measured"}
         parts = [f"{counter[state]} {text}" for state, text in words.items() if counter[state]]
         return f"{len(self.nodes)} nodes, {len(self.cells)} pairs: {', '.join(parts)}"
 
     @cached_property
     def stand_outs(self) -> Mapping[str, str]:
-        """Nodes that differ from the others, each with a line that says in what; ``all nodes`` when none differs.
-
-        A node's pairs are those in its row and its column. One whose failure is the same in several pairs, and in none
-        without it, is named with it. A node stands out when at least 80 % of its pairs failed, of at least two, not
-        counting those explained by another node; and, when there is no limit, when the median of its pairs exceeds
-        three times that of all others, with three of each at least.
-        """
-        known = [cell for cell in self.cells.values() if cell.state != "missing"]
-        blamed = _blamed(known)
-        lines = {node: _blame(node, known, reason) for reason, node in blamed.items()}
-        left = [cell for cell in known if not (cell.state == "error" and cell.reason in blamed)]
-        of_node = {
-            node: [cell for cell in left if cell.touches(node)] for node in self.nodes if node not in lines
-        }
-        failing = {node: _failed(node, cells) for node, cells in of_node.items()}
-        lines |= {node: line for node, line in failing.items() if line}
-        if len(lines) == len(self.nodes) and not blamed:
-            return {"all nodes": _failed("all nodes", known)}
-        if not self.is_limited:
-            slow = {node: _slow(node, known) for node in self.nodes if node not in lines}
-            lines |= {node: line for node, line in slow.items() if line}
-        return {node: lines[node] for node in self.nodes if node in lines}
+        """Nodes that differ from the others, each with a line that says in what; ``all nodes`` when none differs."""
+        return stand_outs(self.nodes, tuple(self.cells.values()), by_scale=not self.is_limited)
 
     @property
     def rule(self) -> str:
         """When a node stands out, in one sentence."""
-        failed = "at least 80% of its pairs failed"
-        if self.is_limited:
-            return f"a node stands out when {failed}"
-        return (
-            f"a node stands out when {failed}, or when the median of its pairs' worst times "
-            f"exceeds {_FACTOR} times that of all other pairs"
-        )
+        return rule(by_scale=not self.is_limited)
 
 
 def matrices(entries: Sequence[Mapping[str, Any]]) -> tuple[Matrix, ...]:
@@ -243,31 +154,6 @@ def nodes_of(entry: Mapping[str, Any]) -> tuple[str, str] | None:
     return None if source is None or target is None else (source, target)
 
 
-def anchor(nodeid: str, attempt: int) -> str:
-    """A name for the HTML row of one attempt at an item: of letters and digits, whatever the id holds."""
-    digest = sha256(nodeid.encode("utf-8", "backslashreplace")).hexdigest()[:16]
-    return f"kv-{digest}-{attempt}"
-
-
-def milliseconds(nanoseconds: int) -> str:
-    """Milliseconds as precise as is of use: about three digits, and never finer than a microsecond."""
-    value = nanoseconds / 1e6
-    digits = next((n for bound, n in ((0.0995, 3), (9.995, 2), (99.95, 1)) if value < bound), 0)
-    return f"{value:.{digits}f}"
-
-
-def described(cell: Cell) -> str:
-    """A pair in words, for those who do not see the table."""
-    parts = [] if cell.max_ns is None else [f"worst {format_duration(cell.max_ns)}"]
-    if cell.limit_ns is not None:
-        parts.append(f"limit {format_duration(cell.limit_ns)}")
-    words = {"ok": "ok", "missing": "not measured", **_WORDS}
-    parts.append(words[cell.state])
-    if cell.is_failed and cell.reason:
-        parts.append(_short(cell.reason))
-    return f"{cell.source} → {cell.target}: {', '.join(parts)}"
-
-
 def _cell(entry: Mapping[str, Any], source: str, target: str) -> Cell:
     limits = entry["limits"] or {}
     return Cell(
@@ -299,59 +185,6 @@ def _state(entry: Mapping[str, Any]) -> State:
     if kind == "latency":
         return "over"
     return "ok" if entry["succeeded"] else "error"
-
-
-def _blamed(cells: Sequence[Cell]) -> dict[str, str]:
-    """Reasons of errors that several pairs share, and that exactly one node is part of wherever they occur."""
-    places: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if cell.state == "error" and cell.reason:
-            places.setdefault(cell.reason, []).append(cell)
-    blamed = {}
-    for reason, found in places.items():
-        shared = set.intersection(*({cell.source, cell.target} for cell in found))
-        if len(found) >= _FEWEST_FAILED and len(shared) == 1:
-            blamed[reason] = shared.pop()
-    return blamed
-
-
-def _blame(node: str, cells: Sequence[Cell], reason: str) -> str:
-    own = [cell for cell in cells if cell.touches(node)]
-    hit = [cell for cell in own if cell.reason == reason]
-    what = _BLAMES.get(hit[0].kind or "")
-    count = f"{len(hit)} of {len(own)} pairs"
-    if what is None:
-        return f"{node}: {count} in error ({_short(reason)})"
-    where = "" if len(hit) == len(own) else f" in {count}"
-    return f"{node}: {what}{where} ({_short(reason)})"
-
-
-def _failed(node: str, cells: Sequence[Cell]) -> str:
-    """How many of a node's pairs failed in which way; empty when it does not stand out by that."""
-    failed = Counter(cell.state for cell in cells if cell.is_failed)
-    if failed.total() < max(_FEWEST_FAILED, _NEARLY_ALL * len(cells)):
-        return ""
-    first, *others = sorted(failed, key=STATES.index, reverse=True)
-    parts = [f"{failed[first]} of {len(cells)} pairs {_WORDS[first]}"]
-    return f"{node}: " + ", ".join(parts + [f"{failed[state]} {_WORDS[state]}" for state in others])
-
-
-def _slow(node: str, cells: Sequence[Cell]) -> str:
-    timed = [(cell.touches(node), cell.max_ns) for cell in cells if cell.max_ns is not None]
-    own = [time for is_own, time in timed if is_own]
-    rest = [time for is_own, time in timed if not is_own]
-    if min(len(own), len(rest)) < _FEWEST_TO_COMPARE or median(own) <= _FACTOR * median(rest):
-        return ""
-    return (
-        f"{node}: median of {len(own)} pairs {milliseconds(int(median(own)))} ms, "
-        f"of all others {milliseconds(int(median(rest)))} ms"
-    )
-
-
-def _short(reason: str) -> str:
-    """A reason on one line, without its stage."""
-    text = printable(_STAGE.sub("", reason, count=1))
-    return text if len(text) <= _REASON_CHARACTERS else f"{text[: _REASON_CHARACTERS - 1]}…"
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

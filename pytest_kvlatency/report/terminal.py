@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pytest_kvlatency.report import grid
 from pytest_kvlatency.report.escape import printable
-from pytest_kvlatency.report.matrix import matrices
+from pytest_kvlatency.report.matrix import matrices, nodes_of
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pytest_kvlatency.report.matrix import Matrix
 
 TITLE: Final = "kvlatency"
 #: What a narrow terminal does without, in this order.
@@ -73,7 +75,7 @@ def write_summary(writer: Writer, document: Mapping[str, Any]) -> None:
         return
     writer.sep("=", TITLE)
     found = matrices(entries)
-    shown, left_out = _selected(entries, {matrix.nad for matrix in found})
+    shown, left_out = _selected(entries, found)
     head, *rows = table(shown, writer.fullwidth)
     writer.line(head, bold=True)
     for entry, row in zip(shown, rows, strict=True):
@@ -130,13 +132,16 @@ def remarks(entries: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, A
 
 
 def _selected(
-    entries: Sequence[Mapping[str, Any]], nads: set[str]
+    entries: Sequence[Mapping[str, Any]], found: Sequence[Matrix]
 ) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
-    """The rows to show, and what to say of the others. Only rows of ``nads`` are left out."""
+    """The rows to show, and what to say of the others. Only rows of networks with a matrix are left out."""
+    nads = {matrix.nad: matrix for matrix in found}
     optional = [entry for entry in entries if entry["nad"] in nads]
     if len(optional) <= _MOST_ROWS:
         return entries, []
     failed = [entry for entry in optional if entry["outcome"] in _FAILED]
+    # Those of a node that stands out last: below the matrix they are told in one line.
+    failed.sort(key=lambda entry: not nads[entry["nad"]].stand_outs.keys().isdisjoint(nodes_of(entry) or ()))
     others = [entry for entry in optional if entry["outcome"] not in _FAILED]
     others.sort(key=lambda entry: entry["maxLatencyNanoSec"] or 0, reverse=True)
     kept = {id(entry) for entry in (*failed[:_MOST_ROWS], *others[:_MOST_OTHERS])}
