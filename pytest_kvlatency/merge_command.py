@@ -1,0 +1,70 @@
+"""``python -m pytest_kvlatency merge A.json B.json …``: the shards' documents to one, and its reports."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import pytest
+from _pytest._io import TerminalWriter
+
+from pytest_kvlatency.merging import MergeError, merge
+from pytest_kvlatency.report import json as json_report
+from pytest_kvlatency.report import terminal
+from pytest_kvlatency.report.escape import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DESCRIPTION: Final = """Make one document of those that the shards of a plan wrote with --kv-json, and show it.
+The exit status is 0 when every shard succeeded, 1 when one did not, and 4 when the documents are not those of all
+shards of one plan: then nothing is written."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with pytest's exit status for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(int(pytest.ExitCode.USAGE_ERROR), f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Merge the files that ``arguments`` name; the exit status is pytest's for a run of the whole plan."""
+    parser = _Parser(prog="python -m pytest_kvlatency merge", description=_DESCRIPTION)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json", help="the document of one shard")
+    parser.add_argument(
+        "--json", type=Path, metavar="OUT", help="write the document of the whole plan to this file"
+    )
+    given = parser.parse_args(arguments)
+    documents: list[tuple[str, object]] = []
+    problems: list[str] = []
+    for path in given.files:
+        try:
+            documents.append((str(path), json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, RecursionError) as error:
+            words = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+            problems.append(f"{path} cannot be read: {words or error}")
+    try:
+        merged = merge(documents, version=version("pytest-kvlatency"), unread=problems)
+    except MergeError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{parser.prog}: error: {printable(problem)}\n")
+        return int(pytest.ExitCode.USAGE_ERROR)
+    writer = TerminalWriter(sys.stdout)
+    terminal.write_summary(writer, merged)
+    if merged["failureReason"]:
+        writer.line(printable(merged["failureReason"]), red=True)
+    plan = merged["plan"]
+    writer.line(f"kvlatency: {len(documents)} shards, {plan['pairs']} pairs (plan {plan['digest'][:12]})")
+    if given.json is not None:
+        try:
+            json_report.write(merged, given.json)
+        except json_report.ReportError as error:
+            sys.stderr.write(f"{parser.prog}: error: {error.reason}\n")
+            return int(pytest.ExitCode.TESTS_FAILED)
+    return int(pytest.ExitCode.OK if merged["succeeded"] else pytest.ExitCode.TESTS_FAILED)
