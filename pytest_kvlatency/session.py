@@ -241,7 +241,10 @@ class Checkup:
         """Set the deadline that these checks need. Raises ``SettingsError`` when they do not fit an explicit one."""
         if not checks:
             return
-        rounds = len(plan.rounds(checks, parallel=self.role.at_once(self._settings.parallel)))
+        from pytest_kvlatency.engine.consoles import MAX_OPEN
+
+        # No more pairs than consoles are measured at once, however many a round has.
+        rounds = len(plan.rounds(checks, parallel=self.role.at_once(self._settings.parallel) or MAX_OPEN))
         check_timeout(self._settings, checks, rounds=rounds)
         nanoseconds = timeout_for(self._settings, checks, rounds=rounds)
         if self._settings.timeout_ns is None:
