@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# Imported here once: pytester forgets after each run what the run has imported.
+import pytest_kvlatency.engine.assembly
+import pytest_kvlatency.kube.cluster
+import pytest_kvlatency.kube.configmap
+import pytest_kvlatency.pair
+import pytest_kvlatency.report.html
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+QUICK = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
 LAB = """
 guests: sim
 nodes: [worker1, worker2, worker3]
@@ -52,7 +60,21 @@ class Checkup:
         self.kubeconfig = kubeconfig
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        return self.pytester.runpytest_inprocess("--kv-kubeconfig", str(self.kubeconfig), *arguments)
+        return self.pytester.runpytest_inprocess(f"--kv-kubeconfig={self.kubeconfig}", *arguments)
+
+    def quick(self, *arguments: str) -> pytest.RunResult:
+        """A short sample, and the result in ``document``."""
+        return self.run(*QUICK, "--kv-json", "result.json", *arguments)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.pytester.path / "result.json").read_text("utf-8"))
+        return document
+
+    @property
+    def outcomes(self) -> list[tuple[str, str | None]]:
+        """How each attempt ended, and why."""
+        return [(one["outcome"], one["failureKind"]) for one in self.document["measurements"]]
 
 
 @pytest.fixture
