@@ -346,7 +346,7 @@ def main() -> int:
     load, processors = os.getloadavg()[0], os.cpu_count() or 1
     if load > IDLE_LOAD * processors:
         print(
-            f"This machine is not idle (load {load:.1f} on {processors} processors): its times are longer than an idle one's.\n"
+            f"This machine is not idle (load {load:.1f} on {processors} processors): its times are too long.\n"
         )
     try:
         runs = measure(("sim", "qemu") if given.guests == "both" else (given.guests,), given.runs)
