@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, TeardownError
+from pytest_kvlatency.report.escape import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Access:
         self._client: KubeClient | None = None
         self._lab: LabProcess | None = None
         self._opening = threading.Lock()
+        self._secrets: set[str] = set()
         self.lab_line = ""
         self.doing = "kvlatency: waiting for the cluster"
 
@@ -49,6 +51,13 @@ class Access:
                 )
             return self._client
 
+    def redactor(self) -> Redactor:
+        """What takes the cluster's credentials, as far as they were used, out of texts."""
+        client = self._client
+        if client is not None:
+            self._secrets |= client.secrets()
+        return Redactor(self._secrets)
+
     def close(self, *, keep_lab_records_in: Path | None = None) -> None:
         """Stop the lab, also one that is just starting; its record of requests is kept in a directory if one is given.
 
@@ -56,6 +65,7 @@ class Access:
         """
         with self._opening:
             if self._client is not None:
+                self._secrets |= self._client.secrets()
                 self._client.close()
                 self._client = None
             self._close_lab(keep_lab_records_in)
