@@ -17,8 +17,8 @@ class GuestProfile:
     """One kind of guest, by the ``name`` that ``--kv-guest`` takes.
 
     ``image`` is a container disk, by digest, for ``architectures``. ``password`` None: the user has none.
-    ``become_root`` stands before what needs root (``"sudo "``). ``user_data`` are keys of cloud-init's user data. ``login_seconds`` is how long booting
-    and logging in may take.
+    ``become_root`` stands before what needs root (``"sudo "``). ``user_data`` are keys of cloud-init's user data.
+    ``login_seconds`` is how long booting and logging in may take.
     """
 
     name: str

@@ -50,6 +50,7 @@ def run(tmp_path):
             cwd=tmp_path,
             env={**_environment(), "PYTHONPATH": str(ROOT)},
             capture_output=True,
+            check=False,
             text=True,
             timeout=170,
         )

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import kubernetes
 import pytest
 
+# Pytester takes back what a run imported: what is there before is imported once, not in each run.
+import pytest_kvlatency.engine.assembly
+import pytest_kvlatency.session  # noqa: F401
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
