@@ -78,5 +78,6 @@ class Checkup:
 
 
 @pytest.fixture
-def checkup(pytester: pytest.Pytester, kubeconfig: Path) -> Checkup:
+def checkup(pytester: pytest.Pytester, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Checkup:
+    monkeypatch.setenv("COLUMNS", "200")
     return Checkup(pytester, kubeconfig)
