@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Imported here once: pytester forgets after each run what the run has imported.
-import pytest_kvlatency.engine.assembly
-import pytest_kvlatency.kube.cluster
-import pytest_kvlatency.kube.configmap
-import pytest_kvlatency.pair
-import pytest_kvlatency.report.html
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# Imported here once: pytester forgets after each run what the run has imported.
+for heavy in ("engine.assembly", "kube.cluster", "kube.configmap", "pair", "report.html"):
+    importlib.import_module(f"pytest_kvlatency.{heavy}")
 
 QUICK = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
 LAB = """
