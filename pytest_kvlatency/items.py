@@ -15,7 +15,6 @@ from pytest_kvlatency.extending import judgements
 from pytest_kvlatency.failing import FailureRepr
 from pytest_kvlatency.latency import Latency
 from pytest_kvlatency.model import Failure, Limits
-from pytest_kvlatency.report import html
 from pytest_kvlatency.report.document import ItemResult
 from pytest_kvlatency.report.escape import printable, printable_lines
 from pytest_kvlatency.report.junit import item_properties
@@ -243,6 +242,8 @@ class Items:
         """Give pytest-html, where it writes a report, the numbers and pictures of this phase's row."""
         if not getattr(self._checkup.config.option, "htmlpath", None):
             return
+        from pytest_kvlatency.report import html
+
         entry = self._checkup.reporting.entry(attempt.result())
         report.kvlatency = html.slim(entry)  # type: ignore[attr-defined]
         if not attempt.is_in_html:

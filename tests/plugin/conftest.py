@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Imported here once: pytester forgets after each run what the run has imported.
-for heavy in ("engine.assembly", "kube.cluster", "kube.configmap", "pair", "report.html"):
-    importlib.import_module(f"pytest_kvlatency.{heavy}")
+HEAVY = ("engine.assembly", "kube.cluster", "kube.configmap", "pair", "report.html")
+for heavy in (*(f"pytest_kvlatency.{name}" for name in HEAVY), "hypothesis"):
+    importlib.import_module(heavy)
 
 QUICK = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
 LAB = """
