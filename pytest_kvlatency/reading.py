@@ -37,7 +37,7 @@ def value_of(option: Option, raw: object) -> Any:
     for item in items:
         try:
             parsed.append(_parse(option, item))
-        except Refused as error:  # noqa: PERF203 - all that is wrong is said at once
+        except Refused as error:
             refused += error.what
     if refused:
         raise Refused(*refused)
