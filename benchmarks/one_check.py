@@ -56,6 +56,7 @@ OWN_SECONDS = 2.5
 REQUESTS = 25
 MEMORY_MB = 120.0
 LAB_SECONDS = 60.0
+IDLE_LOAD = 0.3
 RUN_SECONDS = 300.0
 # Measured on a real API server with guests that are up in 3 s: a process of the existing checkup, for 5 s of pings.
 EXISTING_SECONDS = 20.3
@@ -342,6 +343,11 @@ def main() -> int:
     given = parser.parse_args()
     if given.runs < 1:
         parser.error(f"--runs {given.runs}: valid is 1 or more")
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load > IDLE_LOAD * processors:
+        print(
+            f"This machine is not idle (load {load:.1f} on {processors} processors): its times are too long.\n"
+        )
     try:
         runs = measure(("sim", "qemu") if given.guests == "both" else (given.guests,), given.runs)
     except BenchmarkError as error:
@@ -360,6 +366,8 @@ def main() -> int:
         figures = {
             "budgets": {"own_seconds": OWN_SECONDS, "requests": REQUESTS, "memory_mb": MEMORY_MB},
             "existing_checkup_seconds": EXISTING_SECONDS,
+            "load_before": load,
+            "processors": processors,
             "exceeded": exceeded,
             "runs": [{**asdict(run), "request_count": run.request_count} for run in runs],
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, TeardownError
+from pytest_kvlatency.report.escape import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ class Access:
         self._client: KubeClient | None = None
         self._lab: LabProcess | None = None
         self._opening = threading.Lock()
+        self._secrets: set[str] = set()
         self.lab_line = ""
         self.doing = "kvlatency: waiting for the cluster"
 
@@ -56,6 +58,13 @@ class Access:
         """How to reach the lab that runs; None without one."""
         return None if self._lab is None else self._lab.kubeconfig
 
+    def redactor(self) -> Redactor:
+        """What takes the cluster's credentials, as far as they were used, out of texts."""
+        client = self._client
+        if client is not None:
+            self._secrets |= client.secrets()
+        return Redactor(self._secrets)
+
     def close(self, *, keep_lab_records_in: Path | None = None) -> None:
         """Stop the lab, also one that is just starting; its record of requests is kept in a directory if one is given.
 
@@ -63,6 +72,7 @@ class Access:
         """
         with self._opening:
             if self._client is not None:
+                self._secrets |= self._client.secrets()
                 self._client.close()
                 self._client = None
             self._close_lab(keep_lab_records_in)

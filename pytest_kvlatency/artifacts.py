@@ -6,7 +6,10 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.report.escape import Redactor
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_kvlatency.kube.evidence import Evidence
@@ -20,8 +23,9 @@ class Artifacts:
     What cannot be written is in ``problems``: the run goes on, and says so at its end.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, redactor: Callable[[], Redactor] = Redactor) -> None:
         self.directory = directory
+        self._redactor = redactor
         self.problems: list[str] = []
         self._lock = threading.Lock()
 
@@ -36,11 +40,12 @@ class Artifacts:
             texts["pod.json"] = _json(evidence.pod)
             texts["events.json"] = _json(None if evidence.events is None else list(evidence.events))
             texts["boot.log"] = evidence.console_log or ""
+        redact = self._redactor()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in texts.items():
                 if text:
-                    (folder / name).write_text(text, encoding="utf-8", errors="replace")
+                    (folder / name).write_text(redact(text), encoding="utf-8", errors="replace")
         except OSError as error:
             with self._lock:
                 self.problems.append(f"artifacts of {vmi_name} could not be written to {folder}: {error}")

@@ -284,4 +284,4 @@ def _may_judge_files(config: pytest.Config) -> bool:
     """
     plugin = config.pluginmanager.get_plugin("lfplugin")
     failed_before = getattr(plugin, "lastfailed", None) or {}
-    return not getattr(plugin, "_skipped_files", 0) or any(own_ids(list(failed_before))[0])
+    return not getattr(plugin, "_skipped_files", 0) or bool(own_ids([str(one) for one in failed_before])[0])

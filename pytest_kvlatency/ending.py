@@ -29,13 +29,16 @@ REPORT_SECONDS = 60.0
 
 
 class Ending:
-    """Ends one run. Meanwhile a signal stops nothing, but the second SIGINT, which stops the wait for deletions."""
+    """Ends one run.
+
+    Meanwhile a signal stops nothing; but a SIGINT that is not the first signal stops the wait for deletions.
+    """
 
     def __init__(self, checkup: Checkup) -> None:
         self._checkup = checkup
         self._stop = Stop()
         self._waiter = Waiter(stop=self._stop, progress=checkup.progress)
-        self._interrupts = 0
+        self._count = 0
         self._signalled = ""
         self._is_finished = False
         self._is_interrupted = False
@@ -45,11 +48,11 @@ class Ending:
 
     def on_signal(self, name: str) -> None:
         """Count a signal, whenever it strikes."""
-        self._interrupts += name == "SIGINT"
+        self._count += 1
         if not self.is_going_on:
             return
         self._signalled = self._signalled or name
-        if name == "SIGINT" and self._interrupts > 1:
+        if name == "SIGINT" and self._count > 1:
             self._stop.set(f"interrupted by {name}")
 
     def clean_up(self) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.report.escape import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.report.terminal import Writer
 
@@ -29,9 +31,10 @@ class FailureRepr:
     pytest asks a report's ``longrepr`` for ``toterminal``, ``reprcrash`` and ``str`` only; its own class is private.
     """
 
-    def __init__(self, error: KvLatencyError, *, rerun: str) -> None:
-        self.reprcrash = CrashLine(message=printable(f"{type(error).__name__}: {error.failure_reason}"))
-        self.lines = tuple(explain(error, rerun=rerun))
+    def __init__(self, error: KvLatencyError, *, rerun: str, redact: Callable[[str], str] = str) -> None:
+        message = printable(redact(f"{type(error).__name__}: {error.failure_reason}"))
+        self.reprcrash = CrashLine(message=message)
+        self.lines = tuple(redact(line) for line in explain(error, rerun=rerun))
 
     def toterminal(self, tw: Writer) -> None:
         """Write the lines, the cause in red."""

@@ -15,8 +15,7 @@ from pytest_kvlatency.extending import judgements
 from pytest_kvlatency.failing import FailureRepr
 from pytest_kvlatency.latency import Latency
 from pytest_kvlatency.model import Failure, Limits
-from pytest_kvlatency.report import html
-from pytest_kvlatency.report.document import ItemResult, measurement_entry
+from pytest_kvlatency.report.document import ItemResult
 from pytest_kvlatency.report.escape import printable, printable_lines
 from pytest_kvlatency.report.junit import item_properties
 from pytest_kvlatency.report.terminal import ProgressState
@@ -205,9 +204,10 @@ class Items:
         try:
             yield
         except BaseException:
+            redact = self._checkup.access.redactor()
             verdict = to_exception((attempt.measurement or measurement).failures)
             if verdict is not None:
-                item.add_report_section("call", "kvlatency", printable(verdict.failure_reason))
+                item.add_report_section("call", "kvlatency", redact(printable(verdict.failure_reason)))
             raise
         # The body may have asked for it anew.
         verdict = to_exception((attempt.measurement or measurement).failures)
@@ -238,12 +238,14 @@ class Items:
         if attempt is None:
             return
         error = None if call.excinfo is None else call.excinfo.value
+        redact = self._checkup.access.redactor()
         if isinstance(error, KvLatencyError) and report.failed:
             if error is attempt.raised or report.when == "setup":
                 # pytest only asks for the methods of its own class; the class itself is private.
-                report.longrepr = FailureRepr(error, rerun=self._rerun_command(item))  # type: ignore[assignment]
+                words = FailureRepr(error, rerun=self._rerun_command(item), redact=redact)
+                report.longrepr = words  # type: ignore[assignment]
             elif error.transcript:
-                report.sections.append(("the guest's output", printable_lines(error.transcript)))
+                report.sections.append(("the guest's output", redact(printable_lines(error.transcript))))
         outcome = _outcome(report)
         if outcome is not None and attempt.outcome not in ("failed", "error"):
             attempt.outcome = outcome
@@ -257,7 +259,9 @@ class Items:
         """Give pytest-html, where it writes a report, the numbers and pictures of this phase's row."""
         if not getattr(self._checkup.config.option, "htmlpath", None):
             return
-        entry = measurement_entry(attempt.result())
+        from pytest_kvlatency.report import html
+
+        entry = self._checkup.reporting.entry(attempt.result())
         report.kvlatency = html.slim(entry)  # type: ignore[attr-defined]
         if not attempt.is_in_html:
             attempt.is_in_html = True
@@ -364,7 +368,7 @@ class Items:
         """Give the numbers to JUnit, instead of those of an earlier attempt."""
         names = item.stash.get(PROPERTIES_KEY, frozenset[str]())
         kept = [one for one in item.user_properties if one[0] not in names]
-        properties = item_properties(measurement_entry(attempt.result()))
+        properties = item_properties(self._checkup.reporting.entry(attempt.result()))
         item.user_properties[:] = [*kept, *properties]
         item.stash[PROPERTIES_KEY] = frozenset(name for name, _ in properties)
 

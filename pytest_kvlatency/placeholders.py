@@ -41,7 +41,9 @@ def widen(arguments: Sequence[str], directory: Path) -> tuple[list[str], list[Wa
         Wanted(
             path=(directory / path).resolve(),
             names=names,
-            ids=frozenset(match["id"] for match in parsed.values() if (match["path"], match["names"]) == (path, names)),
+            ids=frozenset(
+                match["id"] for match in parsed.values() if (match["path"], match["names"]) == (path, names)
+            ),
         )
         for path, names in sorted(tests)
         if f"{path}::{names}" not in arguments

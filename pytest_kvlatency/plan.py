@@ -115,7 +115,9 @@ def pairs(shape: Mesh | Ring | Star, nodes: Sequence[str]) -> tuple[NodePair, ..
     if isinstance(shape, Star):
         edges = [(shape.hub, other) for other in others]
     elif isinstance(shape, Ring):
-        edges = list(zip(others, [*others[1:], others[0]], strict=True))[: len(others) if len(others) > 2 else 1]
+        edges = list(zip(others, [*others[1:], others[0]], strict=True))[
+            : len(others) if len(others) > 2 else 1
+        ]
     else:
         edges = list(combinations(others, 2))
     return tuple(NodePair(source=source, target=target) for source, target in edges)

@@ -14,13 +14,14 @@ from pytest_kvlatency.report import json as json_report
 from pytest_kvlatency.report.document import RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_kvlatency.access import ConfigMapReport
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.cluster import ClusterFacts
     from pytest_kvlatency.report.document import ItemResult
+    from pytest_kvlatency.report.escape import Redactor
 
 NOTHING_SELECTED = Failure(kind="config", stage="config", reason="no check was selected")
 
@@ -28,7 +29,8 @@ NOTHING_SELECTED = Failure(kind="config", stage="config", reason="no check was s
 class Reporting:
     """Collects what went wrong outside of items, and writes the reports; one that fails hides no other."""
 
-    def __init__(self) -> None:
+    def __init__(self, redactor: Callable[[], Redactor]) -> None:
+        self._redactor = redactor
         self.started_at = datetime.now(timezone.utc)
         self.cluster_facts: ClusterFacts | None = None
         self.plan: Mapping[str, Any] | None = None
@@ -72,8 +74,12 @@ class Reporting:
             items=tuple(items),
             failures=failures,
         )
-        self._document = document_report.build(run)
+        self._document = self._redactor().mapping(document_report.build(run))
         return self._document
+
+    def entry(self, result: ItemResult) -> dict[str, Any]:
+        """The document's entry of one item, before the document is made."""
+        return self._redactor().mapping(document_report.measurement_entry(result))
 
     def write_json(self, path: Path | None) -> None:
         """Write the document to ``path``; what goes wrong is a failure of the run."""

@@ -85,8 +85,8 @@ class Checkup:
         self._plan: tuple[Check, ...] = ()
         self._ahead: tuple[Check, ...] = ()
         self._node_sets: dict[object, tuple[str, ...]] = {}
-        self.reporting = Reporting()
-        self.artifacts = Artifacts(self._settings.artifacts)
+        self.reporting = Reporting(self.access.redactor)
+        self.artifacts = Artifacts(self._settings.artifacts, self.access.redactor)
         self.collection_errors = 0
         self.ending = Ending(self)
         self.items = Items(self)
@@ -395,7 +395,7 @@ class Checkup:
 
     def summarize(self, terminal: TerminalReporter) -> None:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
-        document = self.reporting.document
+        document, redact = self.reporting.document, self.access.redactor()
         if document is not None and document["measurements"]:
             terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
             if self.access.lab_line:
@@ -403,7 +403,7 @@ class Checkup:
         for failure in dict.fromkeys(self.reporting.failures):
             if failure in self._said:
                 continue
-            terminal.write_line(f"kvlatency: {printable(failure.failure_reason)}", red=True)
+            terminal.write_line(f"kvlatency: {printable(redact(failure.failure_reason))}", red=True)
             for line in failure.hint.splitlines():
                 terminal.write_line(f"  {printable(line)}")
         kept = self.role.kept_lines

@@ -34,7 +34,7 @@ def isolated(given: Sequence[str]) -> list[str]:
 def as_given(arguments: Sequence[str]) -> list[str]:
     """What was typed after ``python -m pytest_kvlatency``: the inverse of ``isolated``."""
     end = len(arguments) - len(_QUIET)
-    for start in range(end + 1):
+    for start in range(end, -1, -1):
         given = list(arguments[start:end])
         if isolated(given) == list(arguments):
             return given

@@ -42,7 +42,10 @@ class OwnCheck(pytest.Collector):
     def collect(self) -> Iterable[pytest.Item]:
         """Give the items in the order of the plan."""
         for planned in self._planned:
-            yield OwnCheckItem.from_parent(self, name=f"{ITEM}[{planned.id}]", planned=planned)
+            # The id as text: pytest takes its parameter apart as it does when it reads ids from its cache (--lf).
+            yield OwnCheckItem.from_parent(
+                self, name=f"{ITEM}[{planned.id}]", nodeid=_nodeid(planned.id), planned=planned
+            )
 
 
 class OwnCheckItem(pytest.Item):

@@ -36,12 +36,30 @@ def start(shell: Shell, command: str, *, deadline: Deadline) -> Detached | None:
 
     Safe to repeat: a command that has been started is not started again.
     """
+    detached = _new(command)
+    status = shell.run(_start_script(detached), deadline=deadline).exit_status
+    if status == 0:
+        return detached
+    if status == _NOT_WRITABLE:
+        return None
+    raise GuestError(
+        f"the guest of VMI {shell.name} could not start {command!r} (exit status {status})",
+        transcript=shell.transcript_end,
+        stage="run",
+    )
+
+
+def _new(command: str) -> Detached:
     directory = f"/tmp/.kv-{secrets.token_hex(6)}"  # noqa: S108 - in the guest, which is ours
+    return Detached(command=command, directory=directory)
+
+
+def _start_script(detached: Detached) -> str:
     # mkdir is atomic: of two that were started around a lost console only one runs the command.
-    script = f"""
-d={directory}
+    return f"""
+d={detached.directory}
 if [ ! -f $d/cmd ]; then
-  mkdir -p $d 2>/dev/null && printf {framing.quote(command)} >$d/new && mv $d/new $d/cmd
+  mkdir -p $d 2>/dev/null && printf {framing.quote(detached.command)} >$d/new && mv $d/new $d/cmd
 fi 2>/dev/null
 if [ ! -f $d/cmd ]; then
   (exit {_NOT_WRITABLE})
@@ -52,21 +70,16 @@ elif [ ! -d $d/started ]; then
      (. $d/cmd) >$d/out 2>&1 </dev/null; echo $? >$d/rc.new; mv $d/rc.new $d/rc; : >$d/pipe
    }} >/dev/null 2>&1 </dev/null &)
 fi"""
-    status = shell.run(script, deadline=deadline).exit_status
-    if status == 0:
-        return Detached(command=command, directory=directory)
-    if status == _NOT_WRITABLE:
-        return None
-    raise GuestError(
-        f"the guest of VMI {shell.name} could not start {command!r} (exit status {status})",
-        transcript=shell.transcript_end,
-        stage="run",
-    )
 
 
 def collect(shell: Shell, detached: Detached, *, timeout_seconds: float, deadline: Deadline) -> CommandResult:
     """Wait until a detached command has ended; what it printed and its exit status. Safe to repeat."""
-    script = f"""
+    seconds = timeout_seconds + _COLLECT_EXTRA_SECONDS
+    return shell.run(_collect_script(detached), timeout_seconds=seconds, deadline=deadline)
+
+
+def _collect_script(detached: Detached) -> str:
+    return f"""
 d={detached.directory}
 if [ -f $d/cmd ]; then
   [ -f $d/rc ] || [ ! -p $d/pipe ] || read k <$d/pipe
@@ -76,7 +89,6 @@ if [ -f $d/cmd ]; then
 else
   (exit {_LOST})
 fi"""
-    return shell.run(script, timeout_seconds=timeout_seconds + _COLLECT_EXTRA_SECONDS, deadline=deadline)
 
 
 def run_detached(shell: Shell, command: str, *, timeout_seconds: float, deadline: Deadline) -> CommandResult:
@@ -84,10 +96,14 @@ def run_detached(shell: Shell, command: str, *, timeout_seconds: float, deadline
 
     Where the guest has no writable ``/tmp`` it runs in the foreground, and again when the console is lost.
     """
-    detached = start(shell, command, deadline=deadline)
-    if detached is None:
+    detached = _new(command)
+    # In one go: a second line typed meanwhile would take the guest's time from what is measured.
+    script = _start_script(detached) + _collect_script(detached)
+    seconds = timeout_seconds + _COLLECT_EXTRA_SECONDS
+    result = shell.run(script, timeout_seconds=seconds, deadline=deadline)
+    if result.exit_status == _LOST and not result.output:
         return shell.run(command, timeout_seconds=timeout_seconds, deadline=deadline)
-    return collect(shell, detached, timeout_seconds=timeout_seconds, deadline=deadline)
+    return result
 
 
 def write_watchdog(shell: Shell, seconds: float, *, deadline: Deadline) -> None:

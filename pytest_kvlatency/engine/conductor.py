@@ -77,7 +77,9 @@ class Conductor(Generic[Ticket]):
             self._waiting.popleft()
         return started
 
-    def _sift(self, tickets: Iterable[Ticket], claimed: set[object], started: list[Ticket]) -> Iterable[Ticket]:
+    def _sift(
+        self, tickets: Iterable[Ticket], claimed: set[object], started: list[Ticket]
+    ) -> Iterable[Ticket]:
         kept = []
         for ticket in tickets:
             needed = None if self._is_full() else self._needs(ticket)

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.errors import TeardownError
+from pytest_kvlatency.errors import KvLatencyError, TeardownError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +34,8 @@ class Leftovers:
         self._asked: set[VmiHandle] = set()
         self._asked_at: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, KvLatencyError] = {}
+        self._asking = 0
         self._given_up: set[VmiHandle] = set()
 
     @contextmanager
@@ -93,12 +94,15 @@ class Leftovers:
             self._asked.update(due)
             for handle in due:
                 self._asked_at.setdefault(handle.name, time.monotonic())
+            self._asking += 1
         failed = self._vmis.delete_all(due, deadline)
         with self._idle:
+            self._asking -= 1
+            self._idle.notify_all()
             for handle, error in failed.items():
                 # Another call tries again.
                 self._asked.discard(handle)
-                self._refused[handle.name] = f"VMI {handle} could not be deleted: {error.reason}"
+                self._refused[handle.name] = error
 
     def close(self, deadline: Deadline) -> None:
         """Create nothing more and ask for every deletion, also of what was just being created."""
@@ -116,19 +120,26 @@ class Leftovers:
         What an earlier call waited for in vain was said then: it is neither waited for nor named again.
         """
         with self._idle:
+            while self._asking and not deadline.expired() and not deadline.stop.is_set():
+                # What is being refused at this moment need not be waited for.
+                self._idle.wait(min(0.1, deadline.remaining()))
             asked = [one for one in self.outstanding if one in self._asked]
             waiting = [one for one in asked if one not in self._given_up]
-        reasons, hint = [], ""
+        reasons, hints = [], []
         try:
             self._vmis.wait_gone(waiting, deadline, on_gone=self._gone)
         except TeardownError as error:
             reasons.append(error.reason)
-            hint = error.hint
+            hints.append(error.hint)
         with self._idle:
             self._given_up.update(waiting)
-            reasons += [self._refused[one.name] for one in self.outstanding if one.name in self._refused]
+            for one in self.outstanding:
+                refused = self._refused.get(one.name)
+                if refused is not None:
+                    reasons.append(f"VMI {one} could not be deleted: {refused.reason}")
+                    hints.append(refused.hint)
         if reasons:
-            raise TeardownError("; ".join(reasons), hint=hint)
+            raise TeardownError("; ".join(reasons), hint="\n".join(dict.fromkeys(filter(None, hints))))
 
     def evidence(self, handle: VmiHandle, deadline: Deadline) -> Evidence:
         """What can be collected of a VMI; never raises for what cannot."""

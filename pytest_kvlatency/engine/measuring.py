@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
-from pytest_kvlatency.errors import ConnectivityError, ProvisionError
+from pytest_kvlatency.errors import ConnectivityError
 from pytest_kvlatency.guest import measure as in_guest
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
@@ -94,9 +95,9 @@ class Measurer:
         looks = [threads.submit(self._vmis.get_state, guest.handle, deadline) for guest in guests]
         for guest, look in zip(guests, looks, strict=True):
             state = look.result()
-            if state is None:
-                raise ProvisionError(f"VMI {guest.handle} is gone: somebody deleted it while it was measured")
-            if state.node and state.node != guest.node:
+            # What was lost after a guest had died is no loss of the network's.
+            check_alive(state, str(guest.handle), uid=guest.handle.uid)
+            if state is not None and state.node and state.node != guest.node:
                 notes.append(
                     f"VMI {guest.handle.name} moved from {guest.node} to {state.node} during the sample"
                 )

@@ -17,11 +17,13 @@ from pytest_kvlatency.console.opening import open_console
 from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
-from pytest_kvlatency.errors import GuestError, KvLatencyError, ProvisionError
-from pytest_kvlatency.guest.address import Taken, settle
+from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError
+from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.profiles import profile_named
+from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
 from pytest_kvlatency.kube.nad import NadFacts, read_nad
+from pytest_kvlatency.kube.nodes import node_facts
 from pytest_kvlatency.kube.vmi import MacRefused
 
 if TYPE_CHECKING:
@@ -193,15 +195,32 @@ class Provisioner:
     ) -> tuple[VmiHandle, str]:
         """Create the VMI, with another MAC when the first is refused; the handle and the MAC asked for."""
         refused = ""
+        architecture = self._architecture(key, profile, deadline)
         for _ in range(MAC_ATTEMPTS):
             mac = fresh_mac()
             request = self._request(key, profile, nad, wanted, mac, deadline)
+            request = replace(request, architecture=architecture)
             try:
                 with self._leftovers.creating(deadline):
                     return self._vmis.create(request, deadline, change=self._changer(check)), mac
             except MacRefused as error:
                 refused = error.reason
         raise ProvisionError(f"{refused} ({MAC_ATTEMPTS} random MACs were refused)")
+
+    def _architecture(self, key: VmiKey, profile: GuestProfile, deadline: Deadline) -> str | None:
+        """The named node's architecture, where that may be known. Raises ``ConfigError`` where no image is for it."""
+        if key.node is None:
+            return None
+        node = self._client.optional(f"{paths.CORE}/nodes/{key.node}", deadline=deadline)
+        found = None if node is None else node_facts(node).architecture
+        if found and key.guest.image is None and found not in profile.architectures:
+            raise ConfigError(
+                f"node {key.node} is {found}, and the image of guest profile {profile.name} is for "
+                f"{', '.join(profile.architectures)}",
+                hint=f"name an image for {found} with --kv-image, or other nodes with --kv-nodes",
+                stage="setup",
+            )
+        return found
 
     def _changer(self, check: Check) -> Callable[[dict[str, Any]], dict[str, Any]]:
         def change(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -263,10 +282,13 @@ class Provisioner:
     ) -> GuestAddress:
         """See the address in the guest; one that a stranger answers for is replaced by another."""
         notes: list[str] = []
+        grace = GRACE_SECONDS
         for _ in range(ADDRESS_ATTEMPTS):
             try:
-                address = settle(shell, mac, wanted, deadline=deadline)
+                address = settle(shell, mac, wanted, deadline=deadline, grace_seconds=grace)
             except Taken as error:
+                # Cloud-init knows nothing of the next one: it is configured over the console at once.
+                grace = 0.0
                 notes.append(f"{error.address} was in use by a stranger: another address was taken")
                 wanted = addresses.take()
             else:

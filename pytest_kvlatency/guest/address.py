@@ -69,6 +69,7 @@ def settle(
 ) -> GuestAddress:
     """Make sure that the guest has ``wanted`` on the interface with ``mac``, and nobody else has; None: by DHCP.
 
+    ``grace_seconds`` is how long cloud-init may still take to configure it; 0: it is not cloud-init's to do.
     Raises ``Taken``, after removing the address, when a stranger answers for it; ``GuestError`` when there is no such
     interface, no lease within 20 s, or the guest does not take the address.
     """
@@ -88,7 +89,8 @@ def settle(
                 f"the guest of VMI {shell.name} does not take the address {wanted} on {name}: {said.output}",
                 transcript=shell.transcript_end,
             )
-        notes.append(f"cloud-init did not configure {name}: it was configured over the console")
+        if grace_seconds:
+            notes.append(f"cloud-init did not configure {name}: it was configured over the console")
     if wanted.version == 4:
         is_taken, doubt = _is_answered(shell, view.link.name, str(wanted.ip), deadline)
         notes += [doubt] if doubt else []

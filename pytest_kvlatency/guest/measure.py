@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 WARM_UP_SECONDS: Final = 30.0
 #: Each waits a second of the guest's time: where that runs faster than ours, the warm-up ends sooner.
 WARM_UP_ATTEMPTS: Final = 30
+_UNANSWERED: Final = re.compile(r"1 packets transmitted, 0 (?:packets )?received, 100% packet loss")
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
@@ -79,7 +81,7 @@ def warm_up(
             replies += 1
             continue
         misses += 1
-        if time.monotonic() - asked_at < 0.5:
+        if time.monotonic() - asked_at < 0.5 and not _UNANSWERED.search(answered.output):
             # Ping gave up at once (no route yet, a neighbour that failed before): asking faster does not help.
             deadline.pause(pause, f"a reply of {address} to VMI {shell.name}")
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -126,4 +128,4 @@ def explain_silence(shell: Shell, interface: str, address: str, deadline: Deadli
 def _one_ping(address: str, dialect: ping.Dialect) -> str:
     flag = " -6" if ":" in address and dialect is not ping.Dialect.BUSYBOX_OLD else ""
     name = "ping6" if ":" in address and dialect is ping.Dialect.BUSYBOX_OLD else "ping"
-    return f"{name}{flag} -c 1 -W 1 {address} >/dev/null 2>&1"
+    return f"{name}{flag} -c 1 -W 1 {address} 2>&1"

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 class GuestProfile:
     """One kind of guest, by the ``name`` that ``--kv-guest`` takes.
 
-    ``image`` is a container disk, by digest. ``password`` None: the user has none. ``become_root`` stands before what
-    needs root (``"sudo "``). ``user_data`` are keys of cloud-init's user data. ``login_seconds`` is how long booting
-    and logging in may take.
+    ``image`` is a container disk, by digest, for ``architectures``. ``password`` None: the user has none.
+    ``become_root`` stands before what needs root (``"sudo "``). ``user_data`` are keys of cloud-init's user data.
+    ``login_seconds`` is how long booting and logging in may take.
     """
 
     name: str
     image: str
+    architectures: tuple[str, ...] = ("amd64",)
     memory: str = "128Mi"
     user: str = "root"
     password: str | None = None

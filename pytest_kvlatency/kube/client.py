@@ -51,6 +51,7 @@ class KubeClient:
         self._access = access
         self._lock = threading.Lock()
         self._transport = Transport(access.load())
+        self._secrets: set[str] = set()
         self._contacted = False
         self._denied: set[tuple[str, str, str, str | None]] = set()
         self.stop = stop
@@ -82,6 +83,10 @@ class KubeClient:
     def pod_namespace(self) -> str | None:
         """The namespace of the pod that this process runs in, or None outside one."""
         return config.pod_namespace()
+
+    def secrets(self) -> frozenset[str]:
+        """Return every credential used so far, for whoever takes them out of texts; and for nothing else."""
+        return frozenset(self._secrets | self._transport.secrets())
 
     def close(self) -> None:
         """Close idle connections."""
@@ -263,6 +268,7 @@ class KubeClient:
         """Read credentials anew: a token file was rotated, or a token expired before its time."""
         with self._lock:
             if self._transport is used:
+                self._secrets |= used.secrets()
                 self._transport = Transport(self._access.load())
 
     def _refusal(self, answer: Answer, wanted: paths.Target) -> KvLatencyError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urllib3
@@ -59,6 +61,7 @@ class Transport:
 
         self.configuration = configuration
         self._lock = threading.Lock()
+        self._sent: set[str] = set()
         self._api = ApiClient(configuration)
         self._pool = self._api.rest_client.pool_manager
         if not configuration.verify_ssl:
@@ -98,7 +101,26 @@ class Transport:
                     f"the credentials for {self.configuration.host} are gone: {error}"
                 ) from error
         value = settings.get("BearerToken", {}).get("value")
-        return {"Authorization": value.strip()} if value else {}
+        if not value:
+            return {}
+        self._sent.add(value.strip())
+        return {"Authorization": value.strip()}
+
+    def secrets(self) -> set[str]:
+        """Return the credentials that were sent so far, the password and the client's key, as they may be quoted."""
+        settings = self.configuration
+        found = {word for value in list(self._sent) for word in (value, value.partition(" ")[2])}
+        found |= {text for text in (settings.password, *(settings.proxy_headers or {}).values()) if text}
+        if settings.key_file:
+            try:
+                key = Path(settings.key_file).read_bytes()
+            except OSError:
+                return found
+            # Whole as kubeconfigs hold it, and line by line: JSON and terminals tear it apart.
+            found.add(base64.b64encode(key).decode())
+            lines = key.decode(errors="replace").splitlines()
+            found |= {line for line in lines if line and not line.startswith("-----")}
+        return found
 
     def exchange(
         self,

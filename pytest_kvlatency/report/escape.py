@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 REDACTED: Final = "[redacted]"
 #: A shorter "secret" would tear ordinary words apart.
@@ -56,6 +56,10 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """Return ``text`` with every secret replaced."""
         return text if self._pattern is None else self._pattern.sub(REDACTED, text)
+
+    def mapping(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """As ``data``, for a document."""
+        return {self(str(key)): self.data(item) for key, item in value.items()}
 
     def data(self, value: object) -> object:
         """Return plain data (of a document) with every secret replaced in every text, keys included."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Imported here once: pytester forgets after each run what the run has imported.
+HEAVY = ("engine.assembly", "kube.cluster", "kube.configmap", "pair", "report.html")
+for heavy in (*(f"pytest_kvlatency.{name}" for name in HEAVY), "hypothesis"):
+    importlib.import_module(heavy)
+
+QUICK = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
 LAB = """
 guests: sim
 nodes: [worker1, worker2, worker3]
@@ -52,9 +60,24 @@ class Checkup:
         self.kubeconfig = kubeconfig
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        return self.pytester.runpytest_inprocess("--kv-kubeconfig", str(self.kubeconfig), *arguments)
+        return self.pytester.runpytest_inprocess(f"--kv-kubeconfig={self.kubeconfig}", *arguments)
+
+    def quick(self, *arguments: str) -> pytest.RunResult:
+        """A short sample, and the result in ``document``."""
+        return self.run(*QUICK, "--kv-json", "result.json", *arguments)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.pytester.path / "result.json").read_text("utf-8"))
+        return document
+
+    @property
+    def outcomes(self) -> list[tuple[str, str | None]]:
+        """How each attempt ended, and why."""
+        return [(one["outcome"], one["failureKind"]) for one in self.document["measurements"]]
 
 
 @pytest.fixture
-def checkup(pytester: pytest.Pytester, kubeconfig: Path) -> Checkup:
+def checkup(pytester: pytest.Pytester, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Checkup:
+    monkeypatch.setenv("COLUMNS", "200")
     return Checkup(pytester, kubeconfig)

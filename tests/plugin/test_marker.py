@@ -158,9 +158,7 @@ def test_all_wrong_markers_are_said_at_once(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines_random(
-        ["ERROR *::test_one*", "ERROR *::test_two*", "ERROR *::test_three*"]
-    )
+    result.stdout.fnmatch_lines_random(["ERROR *::test_one*", "ERROR *::test_two*", "ERROR *::test_three*"])
     result.assert_outcomes(errors=3)
 
 

@@ -10,6 +10,10 @@ CASES = {
     "duration-typo": (["--kv-max-latency", "10xs"], ["*--kv-max-latency*10xs*10ms*command line*"]),
     "duration-no-unit": (["--kv-max-latency", "10"], ["*--kv-max-latency*'10'*unit*command line*"]),
     "duration-negative": (["--kv-max-latency=-5ms"], ["*--kv-max-latency*-5ms*negative*command line*"]),
+    "duration-negative-two-words": (
+        ["--kv-max-latency", "-5ms"],
+        ["ERROR: --kv-max-latency: '-5ms' must not be negative; valid is *command line*"],
+    ),
     "duration-empty": (["--kv-max-latency", ""], ["*--kv-max-latency*''*command line*"]),
     "nad-three-parts": (["--kv-nad", "a/b/c"], ["*--kv-nad*a/b/c*command line*"]),
     "nad-empty": (["--kv-nad", ""], ["*--kv-nad*''*command line*"]),
@@ -64,7 +68,7 @@ def test_all_wrong_options_are_said_at_once(pytester: pytest.Pytester) -> None:
         ["--kv-max-regression", "10"],
         ["--kv-sweep"],
     ],
-    ids=lambda arguments: "=".join(arguments),
+    ids="=".join,
 )
 def test_what_cannot_be_done_yet_is_refused(pytester: pytest.Pytester, arguments: list[str]) -> None:
     result = pytester.runpytest_inprocess(*NAD, *arguments)

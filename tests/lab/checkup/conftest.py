@@ -28,6 +28,7 @@ networks:
   checks/far-network: {latency: 6ms}
   checks/cut-network: {partition: true}
   checks/boot-network: {}
+  checks/pending-network: {}
   checks/crash-network: {}
   checks/failed-network: {}
   checks/deleted-network: {}
@@ -35,6 +36,7 @@ networks:
   secrets/hidden-network: {}
 faults:
   - {fault: slow-boot, after: 2h, network: checks/boot-network}
+  - {fault: sandbox-failed, network: checks/pending-network}
   - {fault: guest-crash, after: 1s, network: checks/crash-network}
   - {fault: vmi-failed, after: 1s, network: checks/failed-network}
   - {fault: vmi-deleted, after: 1s, network: checks/deleted-network}
@@ -185,7 +187,11 @@ def start(tmp_path):
     started = []
 
     def begin(cluster, *arguments, kubeconfig=None, json=True, foreign=True, **more):
-        where = ["--kv-kubeconfig", kubeconfig or cluster.kubeconfig, "--kv-namespace", NAMESPACE] if foreign else []
+        where = (
+            ["--kv-kubeconfig", kubeconfig or cluster.kubeconfig, "--kv-namespace", NAMESPACE]
+            if foreign
+            else []
+        )
         document = ["--kv-json", "out.json"] if json else []
         started.append(Checkup(tmp_path, [*where, *document, *arguments], **more))
         return started[-1]

@@ -55,8 +55,8 @@ class Checkup:
     def until(self, pattern):
         """Wait until the output matches."""
         with self._changed:
-            met = self._changed.wait_for(lambda: self._ended or re.search(pattern, self.output), TIMEOUT)
-            assert met and re.search(pattern, self.output), f"{pattern!r} never came:\n{self.output}"
+            self._changed.wait_for(lambda: self._ended or re.search(pattern, self.output), TIMEOUT)
+            assert re.search(pattern, self.output), f"{pattern!r} never came:\n{self.output}"
 
     def send(self, number):
         self._process.send_signal(number)

@@ -73,7 +73,13 @@ def test_all_keys_are_there_after_a_success(cluster, checkup, kubeconfig):
     wrote = [
         (line["resource"], line["verb"])
         for line in cluster.audit()[seen:]
-        if line["user"] != "lab" and line["verb"] in ("create", "update", "patch") and line["code"] < 300
+        if line["code"] < 300
+        and (line["resource"], line["verb"])
+        in (
+            ("configmaps", "update"),
+            ("configmaps", "patch"),
+            ("virtualmachineinstances", "create"),
+        )
     ]
     verb = "patch" if kubeconfig == cluster.kubeconfig else "update"
     assert wrote == [
@@ -111,7 +117,7 @@ def test_over_the_limit(cluster, checkup):
     )
     assert said, status["failureReason"]
     assert round(float(said[1]) * 1e6) == int(status["result.maxLatencyNanoSec"])
-    assert KEYS <= status.keys()
+    assert status.keys() >= KEYS
 
 
 def test_several_pairs_give_the_worst_and_a_list(cluster, checkup):
@@ -232,7 +238,8 @@ def test_E57_an_immutable_one(cluster, checkup):
     assert done.status == 1, done.output
     assert "is immutable" in done.output
     created = [
-        line for line in cluster.audit()[seen:]
+        line
+        for line in cluster.audit()[seen:]
         if line["resource"] == "virtualmachineinstances" and line["verb"] == "create"
     ]
     assert created == []
@@ -310,7 +317,9 @@ def test_a_wrong_marker(cluster, run, tmp_path):
 
 
 def test_own_tests_take_the_configmaps_parameters(cluster, run, tmp_path):
-    (tmp_path / "test_own.py").write_text("def test_it(kv_latency):\n    assert kv_latency.transmitted == 50\n")
+    (tmp_path / "test_own.py").write_text(
+        "def test_it(kv_latency):\n    assert kv_latency.transmitted == 50\n"
+    )
     name = cluster.make_configmap("far-network")
     done = run(cluster, "--kv-configmap", f"checks/{name}")
     assert done.status == 0, done.output
@@ -318,13 +327,15 @@ def test_own_tests_take_the_configmaps_parameters(cluster, run, tmp_path):
 
 
 def test_the_bodys_own_failure_fails_the_checkup(cluster, run, tmp_path):
-    (tmp_path / "test_own.py").write_text("def test_it(kv_latency):\n    assert kv_latency.avg_ms < 1, 'too slow'\n")
+    (tmp_path / "test_own.py").write_text(
+        "def test_it(kv_latency):\n    assert kv_latency.avg_ms < 1, 'too slow'\n"
+    )
     name = cluster.make_configmap("far-network")
     assert run(cluster, "--kv-configmap", f"checks/{name}").status == 1
     status = cluster.status(name)
     assert status["succeeded"] == "false"
     assert "too slow" in status["failureReason"]
-    assert KEYS <= status.keys()
+    assert status.keys() >= KEYS
 
 
 def test_E54_one_that_may_not_be_read(cluster, checkup, role):

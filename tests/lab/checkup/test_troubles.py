@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
 
 import pytest
@@ -69,20 +67,32 @@ def test_E50_no_node_fits(cluster, run):
 
 
 def test_E51_an_image_that_cannot_be_pulled(cluster_with, run):
-    done = run(cluster_with("{fault: image-pull, reason: ImagePullBackOff}"), "--kv-nad", "checks/blue-network")
+    done = run(
+        cluster_with("{fault: image-pull, reason: ImagePullBackOff}"), "--kv-nad", "checks/blue-network"
+    )
     entry = done.document["measurements"][0]
     assert entry["failureKind"] == "provision"
     assert "ImagePullBackOff" in entry["failureReason"]
 
 
 def test_E61_two_checkups_at_the_same_time(cluster, start):
-    arguments = ("--kv-nad", "checks/blue-network", "--kv-sample-duration", "60s", "--kv-nodes", "worker1:worker2")
+    arguments = (
+        "--kv-nad",
+        "checks/blue-network",
+        "--kv-sample-duration",
+        "60s",
+        "--kv-nodes",
+        "worker1:worker2",
+    )
     one, other = start(cluster, *arguments), start(cluster, *arguments, json=False)
     assert (one.end(), other.end()) == (0, 0), one.output + other.output
     assert cluster.vmis() == []
 
 
 def test_the_pod_owns_its_vmis(cluster, run, tmp_path):
+    pod = {"metadata": {"name": "the-pod"}, "spec": {"containers": [{"name": "checkup", "image": "x"}]}}
+    body = {"apiVersion": "v1", "kind": "Pod", **pod}
+    uid = cluster.request("POST", "/api/v1/namespaces/checks/pods", body)["metadata"]["uid"]
     (tmp_path / "namespace").write_text("checks")
     (tmp_path / "conftest.py").write_text(
         "from pathlib import Path\n"
@@ -95,12 +105,14 @@ def test_the_pod_owns_its_vmis(cluster, run, tmp_path):
         "    path = '/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances/' + kv_pair.source.vmi_name\n"
         "    vmi = kv_cluster.client.request('GET', path, deadline=Deadline(10))\n"
         "    assert vmi['metadata']['ownerReferences'] == [\n"
-        "        {'apiVersion': 'v1', 'kind': 'Pod', 'name': 'the-pod', 'uid': 'u-1'}]\n"
+        f"        {{'apiVersion': 'v1', 'kind': 'Pod', 'name': 'the-pod', 'uid': {uid!r}}}]\n"
     )
-    pods = "/api/v1/namespaces/checks/pods"
-    del pods
     done = run(
-        cluster, "--kv-nad", "checks/blue-network", *PAIRS, environment={"POD_UID": "u-1", "POD_NAME": "the-pod"}
+        cluster,
+        "--kv-nad",
+        "checks/blue-network",
+        *PAIRS,
+        environment={"POD_UID": uid, "POD_NAME": "the-pod"},
     )
     assert done.status == 0, done.output
 
@@ -116,9 +128,9 @@ def test_E11_a_credential_plugin_whose_tokens_expire(cluster, run, tmp_path):
         "import json, pathlib\n"
         "count = pathlib.Path(__file__).with_name('count')\n"
         "count.write_text(str(int(count.read_text() if count.exists() else '0') + 1))\n"
-        "status = {'token': %r, 'expirationTimestamp': '2020-01-01T00:00:00Z'}\n"
+        f"status = {{'token': {data_of(cluster, 'token')!r}, 'expirationTimestamp': '2020-01-01T00:00:00Z'}}\n"
         "kind = {'apiVersion': 'client.authentication.k8s.io/v1', 'kind': 'ExecCredential'}\n"
-        "print(json.dumps({**kind, 'status': status}))\n" % data_of(cluster, "token")
+        "print(json.dumps({**kind, 'status': status}))\n"
     )
     program = {
         "apiVersion": "client.authentication.k8s.io/v1",

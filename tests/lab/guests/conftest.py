@@ -10,8 +10,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import kubernetes
 import pytest
 
+# Pytester takes back what a run imported: what is there before is imported once, not in each run.
+import pytest_kvlatency.engine.assembly
+import pytest_kvlatency.session  # noqa: F401
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ class Run:
         return measurement
 
     def requested(self, verb: str, *, code: int | None = None) -> list[str]:
-        """The names of the VMIs that were asked for with ``verb``."""
+        """The requests with ``verb`` for VMIs, by the names in their paths (``create`` has none)."""
         return [
             one["name"]
             for one in self.requests
@@ -106,6 +110,19 @@ def check(pytester: pytest.Pytester, lab: LabProcess) -> Callable[..., Run]:
         return Labs(pytester).run(lab, *nads, *SHORT, *args)
 
     return run
+
+
+@pytest.fixture
+def leftovers(lab: LabProcess) -> Callable[[], list[str]]:
+    """Name the VMIs that the module's lab has now."""
+
+    def names() -> list[str]:
+        with kubernetes.config.new_client_from_config(str(lab.kubeconfig)) as client:
+            api = kubernetes.client.CustomObjectsApi(client)
+            listed = api.list_cluster_custom_object("kubevirt.io", "v1", "virtualmachineinstances")
+        return [item["metadata"]["name"] for item in listed["items"]]
+
+    return names
 
 
 @pytest.fixture

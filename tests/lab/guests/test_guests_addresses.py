@@ -1,0 +1,160 @@
+"""Addresses: assigned, leased, taken by strangers, and mended in the guest, from end to end."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+LAB = """
+guests: sim
+nodes: [worker1, worker2]
+seed: 2
+time_scale: 20
+boot: 100ms
+networks:
+  default/plain: {}
+  default/taken: {}
+  default/taken6: {}
+  default/all-taken: {}
+  default/ipam: {ipam: 192.168.10.0/24}
+  default/no-lease: {ipam: 192.168.11.0/24}
+  default/ovn: {config: {type: ovn-k8s-cni-overlay, topology: layer2, subnets: 10.200.0.0/16}, ipam: 10.200.0.0/16}
+  default/ovn-primary: {config: {type: ovn-k8s-cni-overlay, role: primary, subnets: 10.201.0.0/16}}
+  default/sriov: {type: sriov, ipam: 192.168.12.0/24}
+  default/sriov-list: {config: {plugins: [{type: tuning}, {type: sriov}]}}
+  default/macvlan: {type: macvlan}
+  default/no-agent: {}
+  default/no-cloud-init: {}
+  default/mac-changed: {}
+  default/noisy: {}
+faults:
+  - {fault: address-taken, network: default/taken, times: 1}
+  - {fault: address-taken, network: default/taken6, times: 1}
+  - {fault: address-taken, network: default/all-taken}
+  - {fault: no-dhcp, network: default/no-lease}
+  - {fault: no-agent, network: default/no-agent}
+  - {fault: no-cloud-init, network: default/no-cloud-init}
+  - {fault: mac-changed, network: default/mac-changed}
+  - {fault: kernel-noise, network: default/noisy, every: 1}
+"""
+BENCHMARKING = ip_network("198.18.0.0/15")
+
+
+def both(measurement):
+    return ip_address(measurement["sourceAddress"]), ip_address(measurement["targetAddress"])
+
+
+def notes(measurement):
+    return " ".join(measurement["notes"])
+
+
+def test_E20_addresses_are_two_of_one_block_and_neither_network_nor_broadcast(check):
+    run = check("plain")
+    run.result.assert_outcomes(passed=1)
+    source, target = both(run.only)
+    assert source != target
+    assert source in BENCHMARKING
+    assert target in BENCHMARKING
+    assert not {0, 255} & {int(source) % 256, int(target) % 256}
+
+
+def test_E20_an_address_that_a_stranger_answers_for_is_replaced(check):
+    run = check("taken")
+    run.result.assert_outcomes(passed=1)
+    assert "in use by a stranger: another address was taken" in notes(run.only)
+    source, target = both(run.only)
+    assert source != target
+
+
+def test_E20_strangers_on_every_address_are_a_cause(check):
+    run = check("all-taken")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "guest"
+    assert "were in use by somebody else" in run.only["failureReason"]
+    assert "--kv-subnet" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("network", "subnet"),
+    [
+        pytest.param("ipam", "192.168.10.0/24", id="E21-ipam-and-bridge"),
+        pytest.param("ovn", "10.200.0.0/16", id="E21-ovn-with-subnets"),
+    ],
+)
+def test_the_guest_asks_by_dhcp(check, network, subnet):
+    run = check(network)
+    run.result.assert_outcomes(passed=1)
+    assert all(one in ip_network(subnet) for one in both(run.only))
+    assert run.only["binding"] == "bridge"
+
+
+def test_E21_no_lease(check):
+    run = check("no-lease")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "guest"
+    assert "no lease after 20 s" in run.only["failureReason"]
+
+
+def test_E21_sriov_with_ipam_is_static(check):
+    run = check("sriov")
+    run.result.assert_outcomes(passed=1)
+    assert run.only["binding"] == "sriov"
+    assert all(one in BENCHMARKING for one in both(run.only))
+
+
+@pytest.mark.parametrize(
+    ("network", "args", "reason"),
+    [
+        pytest.param("ovn-primary", (), "role primary", id="E21-ovn-primary"),
+        pytest.param("ipam", ("--kv-subnet", "fd00::/64"), "IPv6", id="E21-ipv6-wanted-where-dhcp-rules"),
+        pytest.param("macvlan", (), "--kv-binding", id="E21-macvlan"),
+    ],
+)
+def test_a_network_that_cannot_be_served_costs_no_vmi(check, network, args, reason):
+    run = check(network, args=args)
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "config"
+    assert reason in run.stdout
+    assert run.requested("create") == []
+
+
+def test_E25_a_list_of_plugins_with_sriov(check):
+    run = check("sriov-list")
+    run.result.assert_outcomes(passed=1)
+    assert run.only["binding"] == "sriov"
+
+
+def test_E22_without_an_agent(check):
+    check("no-agent").result.assert_outcomes(passed=1)
+
+
+def test_E23_cloud_init_did_nothing(check):
+    run = check("no-cloud-init")
+    run.result.assert_outcomes(passed=1)
+    assert "configured over the console" in notes(run.only)
+
+
+def test_E23_the_mac_is_another_than_the_vmi_says(check):
+    run = check("mac-changed")
+    run.result.assert_outcomes(passed=1)
+    assert "no interface has the MAC" in notes(run.only)
+
+
+def test_E12_a_kernel_that_never_is_silent_while_addresses_are_looked_at(check):
+    run = check("noisy")
+    run.result.assert_outcomes(passed=1)
+    assert run.only["received"] == 10
+
+
+def test_E26_ipv6_waits_for_duplicate_address_detection(check):
+    run = check("plain", args=("--kv-subnet", "fd00:18::/64"))
+    run.result.assert_outcomes(passed=1)
+    assert all(one in ip_network("fd00:18::/64") for one in both(run.only))
+    assert run.only["received"] == 10
+
+
+def test_E26_an_ipv6_address_that_a_stranger_has_is_replaced(check):
+    run = check("taken6", args=("--kv-subnet", "fd00:18::/64"))
+    run.result.assert_outcomes(passed=1)
+    assert "in use by a stranger: another address was taken" in notes(run.only)

@@ -1,0 +1,149 @@
+"""Several networks and pairs in one run: which VMIs are made, shared, placed and let go."""
+
+from __future__ import annotations
+
+import pytest
+
+LAB = """
+guests: sim
+nodes: [worker1, worker2, worker3]
+seed: 4
+time_scale: 20
+boot: 100ms
+networks:
+  default/blue: {}
+  default/red: {}
+"""
+TWO_NODES = """
+guests: sim
+nodes: [worker1, worker2]
+time_scale: 20
+boot: 100ms
+networks:
+  default/blue: {}
+  default/red: {}
+faults:
+  - {fault: mac-collision, times: 1}
+"""
+
+
+def pairs(*names):
+    return tuple(word for name in names for word in ("--kv-nodes", name))
+
+
+def test_vmis_are_shared_by_every_pair_that_needs_them(check, leftovers):
+    run = check(
+        "blue", args=pairs("worker1:worker2", "worker1:worker3", "worker3:worker2", "worker2:worker1")
+    )
+    run.result.assert_outcomes(passed=4)
+    assert len(run.requested("create")) == 3
+    assert leftovers() == []
+
+
+def test_vmis_of_two_networks_are_not_shared(check, leftovers):
+    run = check("blue", "red", args=pairs("worker1:worker2", "worker1:worker3"))
+    run.result.assert_outcomes(passed=4)
+    assert len(run.requested("create")) == 6
+    assert leftovers() == []
+
+
+def test_vmis_that_nobody_needs_any_more_are_deleted_while_others_are_measured(check):
+    run = check("blue", "red", args=(*pairs("worker1:worker2"), "--kv-sample-duration", "20s"))
+    run.result.assert_outcomes(passed=2)
+    vmis = [one for one in run.requests if one["resource"] == "virtualmachineinstances"]
+    steps = [one["subresource"] or one["verb"] for one in vmis]
+    last_console = len(steps) - 1 - steps[::-1].index("console")
+    assert steps[:last_console].count("delete") >= 2
+
+
+def test_E65_a_pair_on_one_node_shares_its_first_guest(check):
+    run = check("blue", args=pairs("worker1:worker1", "worker1:worker2"))
+    run.result.assert_outcomes(passed=2)
+    assert len(run.requested("create")) == 3
+
+
+def test_E69_auto_on_two_networks_needs_no_more_than_two_nodes(check_in):
+    run = check_in(TWO_NODES, "--kv-nad", "default/blue", "--kv-nad", "default/red")
+    run.result.assert_outcomes(passed=2)
+    for one in run.measurements:
+        assert {one["sourceNode"], one["targetNode"]} == {"worker1", "worker2"}
+    # E71: the first MAC was refused, and another one taken.
+    assert len(run.requested("create", code=201)) == 4
+    assert len(run.requested("create")) == 5
+
+
+def test_E71_macs_that_are_always_refused_are_a_cause(check_in):
+    run = check_in(TWO_NODES.replace(", times: 1", ""), "--kv-nad", "default/blue")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "provision"
+    assert "random MACs were refused" in run.only["failureReason"]
+
+
+MIXED = """
+guests: sim
+nodes: [worker1, {name: worker2, arch: arm64}, worker3]
+time_scale: 20
+boot: 100ms
+"""
+
+
+def test_E70_a_node_of_another_architecture_than_the_profiles_image(check_in):
+    run = check_in(MIXED, "--kv-nad", "default/blue-network", "--kv-nodes", "worker1:worker2")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "config"
+    assert "worker2 is arm64" in run.only["failureReason"]
+    assert "--kv-image" in run.stdout
+
+
+def test_E70_an_image_of_ones_own_runs_on_any_node(check_in):
+    run = check_in(
+        MIXED,
+        "--kv-nad",
+        "default/blue-network",
+        "--kv-nodes",
+        "worker1:worker2",
+        "--kv-image",
+        "example/own",
+    )
+    run.result.assert_outcomes(passed=1)
+    assert run.only["targetNode"] == "worker2"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "args", "count"),
+    [
+        pytest.param("iputils", (), 10, id="E33-iputils"),
+        pytest.param("busybox", (), 10, id="E33-busybox"),
+        pytest.param("busybox-old", ("--kv-sample-duration", "4s"), 4, id="E34-busybox-without-an-interval"),
+    ],
+)
+def test_each_ping_is_read_alike(check_in, dialect, args, count):
+    run = check_in(
+        f"{{guests: sim, time_scale: 20, dialect: {dialect}}}", "--kv-nad", "default/blue-network", *args
+    )
+    run.result.assert_outcomes(passed=1)
+    assert run.only["transmitted"] == run.only["received"] == len(run.only["samplesNanoSec"]) == count
+    assert ("once a second" in " ".join(run.only["notes"])) == (dialect == "busybox-old")
+
+
+def test_fedora_with_its_password_and_sudo(check):
+    run = check("blue", args=("--kv-guest", "fedora"))
+    run.result.assert_outcomes(passed=1)
+    assert run.only["received"] == 10
+
+
+def test_E68_replies_in_flight_at_the_end_are_no_loss(check_in):
+    run = check_in(
+        "{guests: sim, time_scale: 20, networks: {default/slow: {latency: 400ms}}}",
+        "--kv-nad",
+        "default/slow",
+    )
+    run.result.assert_outcomes(passed=1)
+    assert run.only["received"] == run.only["transmitted"] == 10
+
+
+def test_E35_the_warm_up_is_reported_and_no_part_of_the_sample(check):
+    run = check("blue", args=("--kv-warmup", "3"))
+    run.result.assert_outcomes(passed=1)
+    assert run.only["warmupSeconds"] > 0
+    assert run.only["transmitted"] == 10

@@ -1,0 +1,197 @@
+"""How items end, and what a failure says: ERROR against FAILED, kinds and outcomes, causes, the way out, the rerun."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Checkup
+
+BLUE = ("--kv-nad", "default/blue-network")
+
+
+def rerun_command(result: pytest.RunResult) -> list[str]:
+    line = next(one for one in result.outlines if "to run just this pair again: " in one)
+    return shlex.split(line.partition("again: ")[2])
+
+
+def test_the_limit_is_enforced_when_the_body_passes(checkup: Checkup) -> None:
+    result = checkup.quick(*BLUE, "--kv-max-latency", "1us")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r'run: actual max latency "[\d.]+µs" is greater than desired "1µs"$',
+            r"the end of the guest's console:",
+            r"  \| 5 packets transmitted, 5 packets received, 0% packet loss",
+            r"to run just this pair again: pytest ",
+            r".*FAILED latency$",
+            r"FAILED kvlatency::check\[default/blue-network-auto\] - LimitExceeded",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*pytest_kvlatency*.py*")
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"), [("raise ValueError('mine')", "failed"), ("pytest.skip('mine')", "skipped")]
+)
+def test_an_exceeded_limit_is_added_to_the_report_of_a_body_that_ends_otherwise(
+    checkup: Checkup, body: str, outcome: str
+) -> None:
+    checkup.pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/blue-network", max_latency="1us")
+        def test_net():
+            {body}
+        """
+    )
+    checkup.pytester.makeconftest(
+        """
+        def pytest_runtest_logreport(report):
+            for title, text in report.sections:
+                print("SECTION", report.when, report.outcome, title, text)
+        """
+    )
+    result = checkup.quick("-s")
+    result.stdout.fnmatch_lines([f"*SECTION call {outcome} *kvlatency* run: actual max latency*"])
+    assert checkup.outcomes == [(outcome, "latency")]
+    if outcome == "failed":
+        result.stdout.fnmatch_lines(["E*ValueError: mine"])
+        assert "ValueError: mine" in checkup.document["failureReason"]
+
+
+def test_without_any_reply_the_body_is_not_run(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/cut-network")
+        def test_net(kv_latency):
+            raise RuntimeError("the body must not run")
+        """
+    )
+    result = checkup.quick()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "run: *failed due to connectivity issue: 5 packets transmitted, 0 packets received*",
+            "FAILED *- ConnectivityError*",
+        ]
+    )
+    assert checkup.outcomes == [("failed", "connectivity")]
+
+
+def test_lost_packets_fail_by_their_own_limit(checkup: Checkup) -> None:
+    arguments = ("--kv-nad", "default/lossy-network", "--kv-sample-duration", "20s", "--kv-warmup", "0")
+    checkup.run(*arguments, "--kv-json", "result.json").assert_outcomes(failed=1)
+    assert checkup.outcomes == [("failed", "loss")]
+    checkup.run(*arguments, "--kv-json", "result.json", "--kv-max-loss", "90").assert_outcomes(passed=1)
+
+
+def test_a_broken_set_up_is_an_error_with_the_way_out_and_no_traceback(checkup: Checkup) -> None:
+    result = checkup.quick("--kv-nad", "default/no-such-network")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of kvlatency::check*",
+            "config: NetworkAttachmentDefinition default/no-such-network does not exist",
+            "Namespace default has: *blue-network*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*pytest_kvlatency*.py*")
+    assert checkup.outcomes == [("error", "config")]
+
+
+def test_the_bodys_own_failures_are_assertions_with_the_bodys_own_traceback(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        r"""
+        import pytest
+
+        pytestmark = pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+
+        def test_assertion(kv_latency):
+            assert kv_latency.received == 6
+
+        def test_no_value(kv_latency):
+            kv_latency.p99_ms
+
+        def test_command(kv_pair):
+            kv_pair.source.run("printf 'it \\033[31msaid\\001<b>\n'; exit 3", check=True)
+
+        def test_fixture(no_such_fixture):
+            pass
+        """
+    )
+    result = checkup.quick()
+    result.assert_outcomes(failed=3, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            ">       kv_latency.p99_ms",
+            "E*NoValue: p99 needs 100 samples, got 5: --kv-sample-duration 10s",
+            ">       kv_pair.source.run(*",
+            "E*CommandError: command * ended with exit status 3",
+            "it *said*",
+        ]
+    )
+    assert "\x1b[31m" not in result.stdout.str()
+    result.stdout.no_fnmatch_line("*pytest_kvlatency/*.py:*")
+    assert checkup.outcomes == [
+        ("failed", "assertion"),
+        ("failed", "assertion"),
+        ("failed", "assertion"),
+        ("error", "assertion"),
+    ]
+
+
+def test_without_a_network_the_skip_names_the_test(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile("def test_net(kv_latency): pass")
+    result = checkup.quick("-rs")
+    result.stdout.fnmatch_lines(
+        ["SKIPPED [[]1] test_without_a_network_the_skip_names_the_test.py:1: *--kv-nad*"]
+    )
+
+
+def test_the_rerun_command_can_be_pasted(checkup: Checkup) -> None:
+    checkup.pytester.makeini("[pytest]\n")
+    below = checkup.pytester.mkdir("below")
+    (below / "test_it.py").write_text(
+        "import pytest\n@pytest.mark.kvlatency(nad='default/blue-network', nodes=['worker1:worker2', 'auto'])\n"
+        "def test_it(): pass\n",
+        encoding="utf-8",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(below)
+        result = checkup.quick("--kv-max-latency", "1us", "-k", "worker1", "test_it.py")
+        program, *arguments = rerun_command(result)
+        assert program == "pytest"
+        assert arguments[-1] == "test_it.py::test_it[default/blue-network-worker1:worker2]"
+        checkup.pytester.runpytest_inprocess(*arguments).assert_outcomes(failed=1)
+
+
+def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> None:
+    arguments = [f"--kv-kubeconfig={checkup.kubeconfig}", "--kv-nad", "default/no-such-network"]
+    result = checkup.pytester.run(sys.executable, "-m", "pytest_kvlatency", *arguments)
+    assert rerun_command(result) == [
+        *("python", "-m", "pytest_kvlatency", *arguments),
+        "kvlatency::check[default/no-such-network-auto]",
+    ]
+
+
+def test_the_header_says_what_is_not_a_default_and_from_where(checkup: Checkup) -> None:
+    checkup.pytester.makeini("[pytest]\nkv_max_latency = 10ms\n")
+    result = checkup.quick(*BLUE)
+    result.stdout.fnmatch_lines(
+        [
+            "kvlatency: --kv-nad = default/blue-network (command line)",
+            "kvlatency: kv_max_latency = 10ms (tox.ini)",
+        ]
+    )
+    lines = [line for line in result.outlines if re.match(r"kvlatency: \S+ = ", line)]
+    assert len(lines) == 6

@@ -1,0 +1,200 @@
+"""The fixtures and the extension points, against a lab."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Checkup
+
+BLUE = ("--kv-nad", "default/blue-network")
+
+
+def test_the_fixtures_give_what_they_promise(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import dataclasses
+        import pytest
+        from pytest_kvlatency.errors import CommandError, GuestError, NoValue
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2", max_avg="1s")
+        def test_all(kv_settings, kv_check, kv_cluster, kv_pair, kv_latency):
+            assert str(kv_check.nad) == "default/blue-network"
+            assert str(kv_check.pair) == "worker1:worker2"
+            assert kv_check.limits.max_avg_ns == 10**9
+            assert kv_check.ping.count == 5
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                kv_settings.namespace = "other"
+            assert kv_cluster.namespace == "default"
+            assert kv_cluster.server.startswith("https://")
+
+            assert kv_pair.nad == "default/blue-network"
+            assert (kv_pair.source.node, kv_pair.target.node) == ("worker1", "worker2")
+            assert kv_pair.source.vmi_name != kv_pair.target.vmi_name
+            said = kv_pair.source.run("ip -o addr", timeout="10s")
+            assert said.exit_status == 0
+            assert kv_pair.source.address in said.output
+            assert kv_pair.target.run("exit 4", timeout=10).exit_status == 4
+            with pytest.raises(CommandError) as caught:
+                kv_pair.source.run("echo no; exit 4", check=True)
+            assert (caught.value.command, caught.value.exit_status) == ("echo no; exit 4", 4)
+            assert caught.value.output.strip() == "no"
+            assert kv_pair.source.console.isalive()
+
+            assert kv_latency.min_ns <= kv_latency.p50_ns <= kv_latency.max_ns
+            assert kv_latency.avg_ms == kv_latency.avg_ns / 1e6
+            assert (kv_latency.transmitted, kv_latency.received, kv_latency.duplicates) == (5, 5, 0)
+            assert len(kv_latency.samples_ns) == 5
+            assert kv_latency.loss_percent == 0
+            assert (kv_latency.source_node, kv_latency.target_node) == ("worker1", "worker2")
+            assert kv_latency.get("p90_ns") is None
+            with pytest.raises(NoValue, match="p99 needs 100 samples, got 5: --kv-sample-duration 10s"):
+                kv_latency.p99_ns
+        """
+    )
+    checkup.quick().assert_outcomes(passed=1)
+
+
+def test_kv_ping_measures_again_without_limits_and_is_reported_apart(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+        from pytest_kvlatency.errors import ConfigError
+
+        @pytest.mark.kvlatency(nad="default/blue-network", max_p99="1ms", max_latency="10ms", sample_duration="10s")
+        def test_again(kv_ping):
+            assert kv_ping(packet_size=1000, sample_duration="300ms").transmitted == 3
+            with pytest.raises(ConfigError, match="^kv_ping: size is no ping parameter; valid are dont_fragment,"):
+                kv_ping(size=3)
+            with pytest.raises(ConfigError, match="interval: '3' has no unit.*from the call of kv_ping") as caught:
+                kv_ping(interval="3")
+            assert "kvlatency(" not in str(caught.value)
+        """
+    )
+    checkup.quick().assert_outcomes(passed=1)
+    (entry,) = checkup.document["measurements"]
+    assert entry["transmitted"] == 100
+    (extra,) = entry["extra"]
+    assert (extra["transmitted"], extra["ping"]["packetSizeBytes"], extra["limits"]) == (3, 1000, None)
+    assert extra["failureKind"] is None
+
+
+def test_kv_pair_without_the_marker_uses_the_options(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile("def test_pair(kv_pair): assert kv_pair.source.run('true').exit_status == 0")
+    checkup.quick(*BLUE).assert_outcomes(passed=1)
+    assert checkup.outcomes == [("passed", None)]
+
+
+def test_a_latency_that_the_body_asks_for_is_measured_then(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        def test_load(kv_pair, request):
+            kv_pair.source.run("sleep 0 &")
+            assert request.getfixturevalue("kv_latency") is not None
+        """
+    )
+    checkup.quick(*BLUE).assert_outcomes(passed=1)
+    (entry,) = checkup.document["measurements"]
+    assert entry["transmitted"] == 5
+    assert [one["transmitted"] for one in entry["extra"]] == [5]
+
+
+def test_a_fixture_may_be_overridden(checkup: Checkup) -> None:
+    checkup.pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def kv_latency(kv_latency):
+            assert kv_latency.received
+            return "mine"
+        """
+    )
+    checkup.pytester.makepyfile("def test_it(kv_latency): assert kv_latency == 'mine'")
+    checkup.quick(*BLUE).assert_outcomes(passed=1)
+    assert checkup.document["measurements"][0]["extra"] == []
+
+
+def test_hooks_change_settings_and_manifests_and_judge(checkup: Checkup) -> None:
+    checkup.pytester.makeconftest(
+        """
+        seen = []
+
+        def pytest_kvlatency_settings(config):
+            return {"max_latency": "10s"}
+
+        def pytest_kvlatency_vmi_manifest(manifest, check):
+            manifest["metadata"]["labels"]["colour"] = check.nad.name
+
+        def pytest_kvlatency_measurement(measurement, item):
+            seen.append(item.nodeid)
+            return "too good to be true" if item.name.startswith("test_judged") else None
+
+        def pytest_unconfigure():
+            print("SEEN", len(seen))
+        """
+    )
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+        from pytest_kvlatency.errors import RejectedMeasurementError
+
+        pytestmark = pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+
+        def test_changed(kv_check):
+            assert kv_check.limits.max_latency_ns == 10**10
+
+        def test_judged():
+            pass
+
+        @pytest.mark.xfail(raises=RejectedMeasurementError)
+        def test_judged_expectedly():
+            pass
+        """
+    )
+    result = checkup.quick("--kv-artifacts", "kept")
+    result.assert_outcomes(passed=1, failed=1, xfailed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*kvlatency: max_latency = 10s (hook *",
+            "run: too good to be true",
+            "FAILED *- RejectedMeasurementError*",
+        ]
+    )
+    assert checkup.outcomes == [("passed", None), ("failed", "assertion"), ("xfailed", "assertion")]
+    manifests = list(checkup.pytester.path.glob("kept/*/vmi.json"))
+    assert len(manifests) == 2
+    assert all('"colour": "blue-network"' in one.read_text("utf-8") for one in manifests)
+
+
+@pytest.mark.parametrize("hook", ["vmi_manifest(manifest, check)", "guest_profiles(config)"])
+def test_a_hook_that_raises_is_a_clear_error(checkup: Checkup, hook: str) -> None:
+    checkup.pytester.makeconftest(f"def pytest_kvlatency_{hook}:\n    raise KeyError('mine')\n")
+    result = checkup.quick(*BLUE)
+    result.assert_outcomes(errors=1)
+    name = hook.partition("(")[0]
+    result.stdout.fnmatch_lines(
+        [
+            f"config: the hook pytest_kvlatency_{name} raised KeyError: 'mine'",
+            "raised in *conftest.py, line 2",
+        ]
+    )
+    assert checkup.outcomes == [("error", "config")]
+
+
+def test_a_guest_profile_of_ones_own(checkup: Checkup) -> None:
+    checkup.pytester.makeconftest(
+        """
+        import dataclasses
+        from pytest_kvlatency.guest.profiles import ALPINE
+
+        def pytest_kvlatency_guest_profiles(config):
+            return [dataclasses.replace(ALPINE, name="mine", memory="256Mi")]
+        """
+    )
+    checkup.quick(*BLUE, "--kv-guest", "mine").assert_outcomes(passed=1)
+    result = checkup.quick(*BLUE, "--kv-guest", "yours")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["config: *yours*mine*"])

@@ -1,0 +1,207 @@
+"""JUnit and HTML as pytest writes them, what is kept, and the progress on a terminal and in a log."""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_kvlatency.progress import Progress
+
+if TYPE_CHECKING:
+    from conftest import Checkup
+
+BLUE = ("--kv-nad", "default/blue-network")
+UGLY = r"""
+    import pytest
+
+    @pytest.mark.kvlatency(nad="default/blue-network")
+    def test_ugly(kv_pair):
+        kv_pair.source.run("printf '<script>\\033[31m\\001\\377 ]]>&amp;'; exit 1", check=True)
+"""
+
+
+def junit(checkup: Checkup) -> ET.Element:
+    return ET.fromstring((checkup.pytester.path / "out.xml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("family", ["xunit1", "xunit2"])
+def test_junit_has_numbers_per_case_and_facts_per_suite(checkup: Checkup, family: str) -> None:
+    checkup.quick(*BLUE, "--junitxml", "out.xml", "-o", f"junit_family={family}")
+    tree = junit(checkup)
+    (case,) = tree.iter("testcase")
+    names = [one.get("name") for one in case.iter("property")]
+    assert len(names) == len(set(names))
+    values = {one.get("name"): one.get("value") for one in case.iter("property")}
+    assert (values["transmitted"], values["received"], values["lossPercent"]) == ("5", "5", "0")
+    assert "p99LatencyNanoSec" not in values
+    suite = tree.find("testsuite/properties")
+    assert suite is not None
+    facts = {one.get("name"): one.get("value") for one in suite}
+    assert str(facts["cluster.server"]).startswith("https://")
+    assert "simulated guests" in str(facts["cluster.lab.guests"])
+
+
+def test_junit_properties_stand_once_also_with_reruns(checkup: Checkup) -> None:
+    pytest.importorskip("pytest_rerunfailures")
+    checkup.quick(*BLUE, "--kv-max-latency", "1us", "--reruns", "1", "--junitxml", "out.xml")
+    for case in junit(checkup).iter("testcase"):
+        names = [one.get("name") for one in case.iter("property")]
+        assert names.count("transmitted") == 1
+        assert len(names) == len(set(names))
+
+
+def test_E67_guest_text_breaks_no_report(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(UGLY)
+    result = checkup.quick("--junitxml", "out.xml", "--html", "out.html", "--self-contained-html")
+    result.assert_outcomes(failed=1)
+    assert "\x1b[31m" not in result.stdout.str()
+    assert junit(checkup) is not None
+    page = (checkup.pytester.path / "out.html").read_text("utf-8")
+    assert "<script>\\x1b" not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;" in page or "&amp;lt;script&amp;gt;" in page
+
+
+def test_html_has_columns_pictures_and_nothing_from_elsewhere(checkup: Checkup) -> None:
+    checkup.quick(*BLUE, "--kv-max-latency", "1us", "--html", "out.html", "--self-contained-html")
+    page = (checkup.pytester.path / "out.html").read_text("utf-8")
+    for part in ("Max ms", "svg", "Console transcript", "worker"):
+        assert part in page
+    for outside in ('src="http', "@import", '<link rel="stylesheet" href'):
+        assert outside not in page
+
+
+@pytest.mark.parametrize(("when", "kept"), [("never", 0), ("failed", 2), ("always", 4)])
+def test_what_is_kept_stays_and_is_told(checkup: Checkup, when: str, kept: int) -> None:
+    arguments = (
+        *BLUE,
+        "--kv-nad",
+        "default/slow-network",
+        "--kv-max-latency",
+        "50ms",
+        "--kv-namespace",
+        "default",
+    )
+    result = checkup.quick(*arguments, "--kv-keep", when)
+    result.assert_outcomes(passed=1, failed=1)
+    lines = [one for one in result.outlines if one.startswith("kvlatency: kept VMI default/latency-check-")]
+    assert len(lines) == kept
+    assert all("virtctl console -n default latency-check-" in one for one in lines)
+    names = [one.split("virtctl console -n default ")[1].split()[0] for one in lines]
+    there = checkup.pytester.run(
+        sys.executable, "-c", LIST.format(kubeconfig=str(checkup.kubeconfig), names=names)
+    )
+    assert there.outlines[-1] == str(kept)
+
+
+LIST = """
+from pathlib import Path
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.kube.client import KubeClient
+client = KubeClient.connect(kubeconfig=Path({kubeconfig!r}), context=None, stop=Stop())
+from kubernetes import config, client as api
+config.load_kube_config({kubeconfig!r})
+custom = api.CustomObjectsApi()
+place = ("kubevirt.io", "v1", "default", "virtualmachineinstances")
+there = {{one["metadata"]["name"] for one in custom.list_namespaced_custom_object(*place)["items"]}}
+kept = [one for one in {names!r} if one in there]
+for one in kept:
+    custom.delete_namespaced_custom_object(*place, one)
+print(len(kept))
+"""
+
+
+def test_artifacts_of_a_failure(checkup: Checkup) -> None:
+    checkup.quick(*BLUE, "--kv-max-latency", "1us", "--kv-artifacts", "kept")
+    (entry,) = checkup.document["measurements"]
+    for vmi in (entry["sourceVmi"], entry["targetVmi"]):
+        folder = checkup.pytester.path / "kept" / vmi
+        assert {"vmi.json", "console.log"} <= {one.name for one in folder.iterdir()}
+    assert "packets transmitted" in (checkup.pytester.path / entry["transcriptFile"]).read_text("utf-8")
+
+
+def test_progress_is_one_line_that_is_rewritten_and_taken_away(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        "import pytest\n@pytest.mark.kvlatency\ndef test_a(): pass\ndef test_b(): pass\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        child = checkup.pytester.spawn_pytest(
+            f"--kv-kubeconfig={checkup.kubeconfig} --kv-nad default/blue-network --color=no",
+            expect_timeout=60,
+        )
+        text = child.read().decode()
+    assert "\r\x1b[2K" in text
+    assert "0/1 pair done" in text
+    screen = rendered(text)
+    assert not any("pair done" in line for line in screen)
+    assert any(
+        line.startswith("test_progress_is_one_line_that_is_rewritten_and_taken_away.py ..") for line in screen
+    )
+
+
+def rendered(text: str) -> list[str]:
+    """What a terminal shows in the end, for the few commands that are in use here."""
+    lines, row, column = [""], 0, 0
+    position = 0
+    while position < len(text):
+        for code in ("\x1b[2K", "\x1b[1A"):
+            if text.startswith(code, position):
+                if code == "\x1b[2K":
+                    lines[row] = ""
+                else:
+                    row -= 1
+                position += len(code)
+                break
+        else:
+            character = text[position]
+            if text.startswith("\x1b[", position):
+                end = text.index("G", position)
+                column, position = int(text[position + 2 : end]) - 1, end + 1
+                continue
+            if character == "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            elif character == "\r":
+                column = 0
+            else:
+                lines[row] = lines[row].ljust(column)[:column] + character + lines[row][column + 1 :]
+                column += 1
+            position += 1
+    return lines
+
+
+class Terminal:
+    """A terminal reporter that writes to no terminal."""
+
+    isatty = False
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def ensure_newline(self) -> None:
+        pass
+
+    def write_line(self, line: str) -> None:
+        self.lines.append(line)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("verbosity", [0, -1])
+def test_progress_in_a_log_is_few_lines_and_none_with_q(pytester: pytest.Pytester, verbosity: int) -> None:
+    terminal = Terminal()
+    config = pytester.parseconfig(*(["-q"] if verbosity else []))
+    config.pluginmanager.unregister(name="terminalreporter")
+    config.pluginmanager.register(terminal, "terminalreporter")
+    now = 0.0
+    progress = Progress(config, clock=lambda: now)
+    for step in range(13):
+        now = float(step)
+        progress.show(f"step {step}")
+    progress.clear()
+    assert terminal.lines == ([] if verbosity else ["step 5", "step 10"])

@@ -1,0 +1,103 @@
+"""The main job on real guests, in an empty directory, as somebody types it. Few runs, each with much to show."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.qemu
+
+ROOT = Path(__file__).parents[2]
+DELAYED = """
+guests: qemu
+nodes: [worker1, worker2]
+links:
+  - {between: [worker1, worker2], latency: 20ms}
+"""
+LOSSY = """
+guests: qemu
+networks:
+  default/blue-network: {loss: 10%}
+faults:
+  - {fault: console-drop, after: 9s, times: 2}
+"""
+IN_THE_GUEST = """
+import pytest
+
+@pytest.mark.kvlatency(nad="default/blue-network", sample_duration="1s", subnet="fd00:18::/64")
+def test_ipv6(kv_pair, kv_latency):
+    link = kv_pair.source.run("ip -o link show up | grep -c 'state UP\\\\|UNKNOWN'; uname -s", check=True)
+    assert link.output.endswith("Linux")
+    assert kv_pair.target.run("exit 3").exit_status == 3
+    assert kv_latency.received == 10
+    assert ":" in kv_pair.target.address
+    assert kv_pair.source.run(f"ping -6 -c 1 {kv_pair.target.address}").exit_status == 0
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run pytest in an empty directory; its exit status, the JSON document and what it printed."""
+
+    def run(*arguments, lab="qemu"):
+        command = [sys.executable, "-m", "pytest", f"--kv-lab={lab}", "--kv-json", "out.json", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**_environment(), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=170,
+        )
+        print(done.stdout, done.stderr)
+        return done.returncode, json.loads((tmp_path / "out.json").read_text(encoding="utf-8")), done.stdout
+
+    return run
+
+
+def _environment():
+    import os
+
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+
+def test_two_real_guests_and_a_link_that_delays_by_twice_its_latency(run, tmp_path):
+    status, document, out = run("--kv-nad", "default/blue-network")
+    assert status == 0, out
+    (plain,) = document["measurements"]
+    assert plain["received"] >= 45
+    assert len(plain["samplesNanoSec"]) == plain["received"]
+    assert "QEMU" in json.dumps(document["cluster"]["lab"])
+    assert {plain["sourceNode"], plain["targetNode"]} <= {"worker1", "worker2", "worker3"}
+
+    (tmp_path / "lab.yaml").write_text(DELAYED, encoding="utf-8")
+    status, document, out = run("--kv-nad", "default/blue-network", lab="lab.yaml")
+    assert status == 0, out
+    (delayed,) = document["measurements"]
+    moved = delayed["minLatencyNanoSec"] - plain["minLatencyNanoSec"]
+    assert moved == pytest.approx(40e6, abs=3e6)
+
+
+def test_E10_E31_frame_loss_is_measured_though_the_console_drops_in_the_sample(run, tmp_path):
+    (tmp_path / "lab.yaml").write_text(LOSSY, encoding="utf-8")
+    status, document, out = run(
+        "--kv-nad", "default/blue-network", "--kv-interval", "50ms", "--kv-sample-duration", "10s",
+        "--kv-max-loss", "100", lab="lab.yaml",
+    )  # fmt: skip
+    assert status == 0, out
+    (measurement,) = document["measurements"]
+    assert measurement["transmitted"] == 200
+    assert 10 < measurement["lossPercent"] < 28
+
+
+def test_E26_ipv6_and_commands_in_real_guests(run, tmp_path):
+    (tmp_path / "test_inside.py").write_text(IN_THE_GUEST, encoding="utf-8")
+    status, document, out = run("test_inside.py")
+    assert status == 0, out
+    (measurement,) = document["measurements"]
+    assert measurement["sourceAddress"].startswith("fd00:18::")
