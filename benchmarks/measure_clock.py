@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-_SPANS: dict[str, list[tuple[float, float]]] = {"measured": [], "brought_up": []}
+_SPANS: dict[str, list[tuple[str, float, float]]] = {"measured": [], "brought_up": []}
 
 
 def _noting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,7 +26,9 @@ def _noting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return call(*arguments, **more)
         finally:
-            _SPANS[name].append((began, time.monotonic()))
+            # The first argument is the check, or the guest's key.
+            subject = str(getattr(arguments[1], "id", arguments[1]))
+            _SPANS[name].append((subject, began, time.monotonic()))
 
     return noted
 

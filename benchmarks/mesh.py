@@ -149,20 +149,24 @@ def _process(nodes: int, kubeconfig: Path, directory: Path, sample: str, argumen
     if pairs != nodes * (nodes - 1) // 2:
         raise BenchmarkError(f"{pairs} pairs of {nodes} nodes have numbers")
     spans = json.loads(clock.read_text(encoding="utf-8"))
-    lengths = sorted(end - start for start, end in spans["measured"])
-    guests = spans["brought_up"]
+    lengths = sorted(end - start for _, start, end in spans["measured"])
     return Mesh(
         nodes=nodes,
         pairs=pairs,
         sample=parse_duration(sample) / 1e9,
         wall=wall,
-        bringing_up=max(end for _, end in guests) - min(start for start, _ in guests),
-        measuring=max(end for _, end in spans["measured"]) - min(start for start, _ in spans["measured"]),
+        bringing_up=_length(spans["brought_up"]),
+        measuring=_length(spans["measured"]),
         longest_pair=lengths[-1],
         median_pair=lengths[len(lengths) // 2],
         cpu=usage.ru_utime + usage.ru_stime,
         memory_mb=usage.ru_maxrss / 1024,
     )
+
+
+def _length(spans: Sequence[tuple[str, float, float]]) -> float:
+    """From the first start to the last end."""
+    return max(end for _, _, end in spans) - min(start for _, start, _ in spans)
 
 
 def base(*, sample: str = SAMPLE, time_scale: float = 1.0) -> Base:

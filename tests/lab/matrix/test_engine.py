@@ -1,0 +1,120 @@
+"""What is measured at the same time, and which guests live how long."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+BLUE = ("--kv-nad", "default/blue-network", "--kv-nodes", "mesh")
+TWO_NETWORKS = "networks: {default/blue-network: {latency: 200us}, default/red-network: {latency: 3ms}}\n"
+
+
+def overlapping(spans):
+    return [(one, other) for one, other in combinations(spans, 2) if one[1] < other[2] and other[1] < one[2]]
+
+
+def nodes_of(check):
+    return set(check.split("-network-")[1].split(":"))
+
+
+def test_a_mesh_is_measured_in_parallel_and_no_node_twice_at_a_time(grid):
+    done = grid(4, time_scale=1).run(*BLUE, "--kv-sample-duration", "1s")
+    assert done.status == 0, done.output
+    assert len(done.spans) == 6
+    assert done.at_once == 2
+    assert not [found for found in overlapping(done.spans) if nodes_of(found[0][0]) & nodes_of(found[1][0])]
+    assert len(done.requests(verb="create", resource="virtualmachineinstances")) == 4
+
+
+def test_two_networks_share_their_nodes(grid):
+    lab = grid(4, TWO_NETWORKS, time_scale=2)
+    done = lab.run(*BLUE, "--kv-nad", "default/red-network", "--kv-sample-duration", "1s")
+    assert done.status == 0, done.output
+    assert len(done.spans) == 12
+    together = overlapping(done.spans)
+    assert together
+    assert not [found for found in together if nodes_of(found[0][0]) & nodes_of(found[1][0])]
+    assert len(done.requests(verb="create", resource="virtualmachineinstances")) == 8
+    assert lab.vmis() == []
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_parallel_bounds_what_is_measured_at_once(grid, parallel):
+    done = grid(8, time_scale=4).run(*BLUE, "--kv-sample-duration", "1s", "--kv-parallel", parallel)
+    assert done.status == 0, done.output
+    assert len(done.spans) == 28
+    assert done.at_once == parallel
+    if parallel == 1:
+        began = [check for check, _, _ in sorted(done.spans, key=lambda span: span[1])]
+        wanted = combinations([f"worker{number}" for number in range(1, 9)], 2)
+        assert began == [f"default/blue-network-{source}:{target}" for source, target in wanted]
+
+
+def test_guests_that_nobody_needs_any_more_are_deleted_early(grid):
+    tests = """
+import time
+
+def test_pair(kv_latency, kv_cluster, request):
+    if "worker1:worker4" not in request.node.nodeid:
+        return
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        path = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+        items = kv_cluster.client.request("GET", path)["items"]
+        left = {one["status"]["nodeName"] for one in items if "deletionTimestamp" not in one["metadata"]}
+        if left == {"worker1", "worker4"}:
+            return
+        time.sleep(0.05)
+    raise AssertionError(left)
+"""
+    arguments = (
+        "--kv-nad",
+        "default/blue-network",
+        "--kv-nodes",
+        "star:worker1",
+        "--kv-sample-duration",
+        "1s",
+    )
+    done = grid(4).run(*arguments, "test_own.py", tests=tests, module="pytest")
+    assert done.status == 0, done.output
+
+
+def test_what_a_users_fixture_prepares_is_measured_then_and_the_others_ahead(grid):
+    tests = """
+import json
+import time
+
+import pytest
+
+BEGAN = {}
+
+@pytest.fixture
+def load(request):
+    BEGAN[request.node.callspec.id] = time.monotonic()
+    yield
+    with open("load.json", "w") as file:
+        json.dump(BEGAN, file)
+
+def test_loaded(load, kv_latency):
+    assert kv_latency.received
+
+def test_idle(kv_latency):
+    assert kv_latency.received
+"""
+    done = grid(4).run(*BLUE, "--kv-sample-duration", "1s", "test_own.py", tests=tests, module="pytest")
+    assert done.status == 0, done.output
+    import json
+
+    loads = json.loads((done.directory / "load.json").read_text())
+    assert len(loads) == 6
+    assert len(done.spans) == 12
+    for check, began in loads.items():
+        starts = sorted(start for name, start, _ in done.spans if name == check)
+        assert len(starts) == 2
+        assert starts[-1] > began
+    first_load = min(loads.values())
+    last_load = max(loads.values())
+    ahead = [start for check, start, _ in done.spans if start < last_load]
+    assert first_load
+    assert len(ahead) > 6

@@ -1,0 +1,68 @@
+"""What one broken node, guest or link costs: its own pairs, and nothing else."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+BLUE = ("--kv-nad", "default/blue-network", "--kv-nodes", "mesh")
+NODES = [f"worker{number}" for number in range(1, 9)]
+BROKEN = """
+networks: {default/blue-network: {latency: 200us}}
+links:
+  - {between: [worker1, worker2], partition: true}
+faults:
+  - {fault: guest-crash, node: worker3, after: 4s}
+"""
+
+
+def test_E64_each_trouble_costs_its_own_pairs_and_is_named(grid):
+    entries = [f"{{name: {one}, unschedulable: true}}" if one == "worker5" else one for one in NODES]
+    lab = grid(f"[{', '.join(entries)}]", BROKEN, time_scale=5)
+    done = lab.run(*BLUE, "--kv-node-set", ",".join(NODES), "--kv-sample-duration", "5s")
+    assert done.status == 1, done.output[-3000:]
+    pairs = done.pairs
+    assert set(pairs) == {f"{source}:{target}" for source, target in combinations(NODES, 2)}
+    for name, one in pairs.items():
+        source, target = name.split(":")
+        reasons = " ".join(failure["failureReason"] for failure in one["failures"])
+        if "worker5" in (source, target):
+            assert not one["received"]
+            assert "nschedulable" in reasons, (name, reasons)
+        elif "worker3" in (source, target):
+            assert one["received"] == 50 or reasons, name
+        elif name == "worker1:worker2":
+            assert one["transmitted"] == 50
+            assert one["received"] == 0
+            assert "50 packets transmitted, 0 packets received" in reasons
+            assert "not even ARP is answered" in reasons
+        else:
+            assert (one["received"], one["failures"]) == (50, []), name
+    crashed = [one for name, one in pairs.items() if "worker3" in name and "worker5" not in name]
+    broken = [one for one in crashed if one["failures"]]
+    assert 0 < len(broken) < len(crashed)
+    assert any("Failed" in failure["failureReason"] for one in broken for failure in one["failures"]), [
+        one["failures"] for one in broken
+    ]
+    assert lab.vmis() == []
+
+
+def stopped(lab, *arguments):
+    """A run that ends at a failure: it has stopped measuring and removed its guests."""
+    done = lab.run(*BLUE, "--kv-sample-duration", "1s", "--kv-max-latency", "1us", *arguments)
+    assert done.status == 1, done.output
+    assert lab.vmis() == []
+    created = done.requests(verb="create", resource="virtualmachineinstances")
+    assert len(done.requests(verb="delete", resource="virtualmachineinstances")) >= len(created)
+    return done
+
+
+def test_exitfirst_stops_measuring_and_cleans_up(grid):
+    done = stopped(grid(12, time_scale=1), "-x", "--kv-parallel", "1")
+    assert "stopping after 1 failures" in done.output
+    assert 1 <= len(done.spans) < 10
+
+
+def test_maxfail_stops_measuring_and_cleans_up(grid):
+    done = stopped(grid(12, time_scale=1), "--maxfail", "3", "--kv-parallel", "1")
+    assert "stopping after 3 failures" in done.output
+    assert 3 <= len(done.spans) < 12
