@@ -313,12 +313,6 @@ def test_an_unknown_name_from_a_hook_is_refused() -> None:
 @pytest.mark.parametrize(
     ("option", "raw", "said", "instead"),
     [
-        ("nodes", ["w1:w2", "mesh"], "'mesh'", "auto or SRC:DST"),
-        ("nodes", ["ring"], "'ring'", "auto or SRC:DST"),
-        ("nodes", ["star:w1"], "'star:w1'", "auto or SRC:DST"),
-        ("node_set", "w1,w2", "'w1,w2'", "to leave --kv-node-set out"),
-        ("parallel", "2", "'2'", "auto or 1"),
-        ("shard", "0/2", "'0/2'", "to leave --kv-shard out"),
         ("baseline", "old.json", "'old.json'", "to leave --kv-baseline out"),
         ("max_regression", "20%", "'20'", "to leave --kv-max-regression out"),
         ("sweep", True, "'true'", "to leave --kv-sweep out"),

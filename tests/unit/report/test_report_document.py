@@ -34,6 +34,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
             "kubevirtVersion": None,
             "lab": {"guests": "sim"},
         },
+        "plan": None,
         "measurements": [
             {
                 "nodeid": "test_x.py::test_y[default/blue-network-worker1:worker2]",
