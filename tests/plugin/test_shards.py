@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kvlatency.__main__ import main
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.kube.client import KubeClient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Checkup
@@ -152,3 +155,70 @@ def test_a_job_that_is_told_wrong(
     result.stderr.fnmatch_lines([text])
     # Whoever says it explicitly needs no environment.
     assert pytester.runpytest_inprocess(*MESH, *NODES, "--collect-only", "--kv-shard", "0/3").ret == 0
+
+
+PARAMETERS = {
+    "spec.timeout": "5m",
+    "spec.param.networkAttachmentDefinitionNamespace": "default",
+    "spec.param.networkAttachmentDefinitionName": "blue-network",
+    "spec.param.nodes": "mesh",
+    "spec.param.sampleDurationSeconds": "1",
+}
+
+
+class Maps:
+    """ConfigMaps of the lab."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._client = KubeClient.connect(kubeconfig=kubeconfig, context=None, stop=Stop())
+        self._path = "/api/v1/namespaces/default/configmaps"
+
+    def make(self, name: str, data: dict[str, str]) -> None:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        self._client.request("POST", self._path, body=body, deadline=Deadline(10))
+
+    def data(self, name: str) -> dict[str, str]:
+        found = self._client.request("GET", f"{self._path}/{name}", deadline=Deadline(10))
+        return dict(found.get("data") or {})
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@pytest.fixture
+def maps(kubeconfig: Path) -> Iterator[Maps]:
+    found = Maps(kubeconfig)
+    yield found
+    found.close()
+
+
+def test_a_shard_only_reads_the_configmap_and_reports_to_its_own(checkup: Checkup, maps: Maps) -> None:
+    maps.make("mesh", PARAMETERS)
+    maps.make("mesh-1", {})
+    assert checkup.run("--kv-configmap", "default/mesh", "--kv-shard", "1/3").ret == 0
+    assert maps.data("mesh") == PARAMETERS
+    own = maps.data("mesh-1")
+    assert own["status.succeeded"] == "true"
+    assert int(own["status.result.maxLatencyNanoSec"]) > 0
+    again = checkup.run("--kv-configmap", "default/mesh", "--kv-shard", "1/3")
+    assert again.ret == pytest.ExitCode.USAGE_ERROR
+    again.stderr.fnmatch_lines(["*ConfigMap default/mesh-1 is in use or used up*"])
+
+
+def test_a_shard_without_a_configmap_of_its_own(checkup: Checkup, maps: Maps) -> None:
+    maps.make("lonely", PARAMETERS)
+    result = checkup.run("--kv-configmap", "default/lonely", "--kv-shard", "2/3")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*ConfigMap default/lonely-2 does not exist, to which shard 2/3 reports*"])
+
+
+def test_wrong_parameters_are_told_to_the_shards_own_configmap(checkup: Checkup, maps: Maps) -> None:
+    maps.make("wrong", {**PARAMETERS, "spec.param.sampleDurationSeconds": "soon"})
+    maps.make("wrong-0", {})
+    assert (
+        checkup.run("--kv-configmap", "default/wrong", "--kv-shard", "0/3").ret == pytest.ExitCode.USAGE_ERROR
+    )
+    assert "status.succeeded" not in maps.data("wrong")
+    own = maps.data("wrong-0")
+    assert own["status.succeeded"] == "false"
+    assert own["status.failureReason"].startswith("config: spec.param.sampleDurationSeconds: 'soon'")
