@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.distribution.orphans import Orphans
 from pytest_kvlatency.distribution.role import Role
 from pytest_kvlatency.distribution.wire import Exchange
 from pytest_kvlatency.distribution.worker import INPUT, REMOTE
@@ -30,6 +29,7 @@ from pytest_kvlatency.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pytest_kvlatency.distribution.orphans import Orphans
     from pytest_kvlatency.kube.cluster import ClusterFacts
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.model import Check
@@ -369,6 +369,8 @@ class Controller(Role):
             if not left:
                 return None
             if self._orphans is None:
+                from pytest_kvlatency.distribution.orphans import Orphans  # noqa: PLC0415 - only when needed
+
                 self._orphans = Orphans(self.checkup.client())
             self._orphans.adopt(left)
             return self._orphans

@@ -60,8 +60,13 @@ class Worker(Role):
     # --- before and while items are collected
 
     def read_parameters(self) -> None:
-        """Take what the controller reads."""
-        self.checkup.add_layers(self._call("parameters"))
+        """Take what the controller reads; it has told the ConfigMap itself what is wrong."""
+        try:
+            layers = self._call("parameters")
+        except KvLatencyError as error:
+            self._tell("refuse", error.reason)
+            raise pytest.UsageError(error.reason) from None
+        self.checkup.add_layers(layers)
 
     def discover(self, settings: Settings) -> tuple[str, ...]:
         """Take what the controller finds: the same for every worker."""

@@ -1,0 +1,42 @@
+"""One lab of four nodes for all runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from xdistruns import LAB, Run
+
+from pytest_kvlatency.lab.process import LabProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
+    directory = tmp_path_factory.mktemp("lab")
+    spec = directory / "lab.yaml"
+    spec.write_text(LAB, encoding="utf-8")
+    process = LabProcess.start(str(spec), directory / "run", 60)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def run(lab: LabProcess, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(source: str, *arguments: str) -> Run:
+        lines = source.splitlines()
+        indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+        (tmp_path / "test_it.py").write_text("\n".join(line[indent:] for line in lines), encoding="utf-8")
+        runs.append(Run(lab, tmp_path, arguments))
+        return runs[-1]
+
+    yield start
+    for one in runs:
+        one.close()

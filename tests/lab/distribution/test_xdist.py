@@ -1,0 +1,236 @@
+"""Checks that pytest-xdist distributes: one run, whoever measures, and nothing left behind, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from xdistruns import MESH, passed
+
+PAIRS = [f"worker{one}:worker{other}" for one in range(1, 5) for other in range(one + 1, 5)]
+# Says which worker is in its body, and stays there until it is told to go on.
+HOLDING = """
+    import os, pathlib, time
+    import pytest
+
+    HERE = pathlib.Path(__file__).parent
+
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes=["worker1:worker2", "worker3:worker4"],
+                           sample_duration="500ms")
+    @pytest.mark.parametrize("turn", [1, 2])
+    def test_it(kv_latency, turn):
+        file = HERE / f"body-{os.environ['PYTEST_XDIST_WORKER']}"
+        file.write_text(str(os.getpid()))
+        until = time.monotonic() + 60
+        while not (HERE / "go").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+"""
+
+
+def test_the_controllers_reports_hold_what_the_workers_measured(run):
+    mine = run(MESH, "-n", "2")
+    assert mine.end() == 0, mine.output
+    assert passed(mine.output) == 6
+    document = mine.document
+    assert document["succeeded"] is True
+    assert sorted(one["nodes"] for one in document["measurements"]) == PAIRS
+    assert all(one["transmitted"] == one["received"] == 10 for one in document["measurements"])
+    assert all(one["timings"]["delete"] is not None for one in document["measurements"])
+    assert document["plan"]["pairs"] == 6
+    # Each worker has a part of the addresses of its own, and guests of its own.
+    addresses = {one["sourceVmi"]: one["sourceAddress"] for one in document["measurements"]}
+    assert len(set(addresses.values())) == len(addresses)
+    cases = mine.cases()
+    assert len(cases) == 6
+    assert all(properties["received"] == "10" for properties in cases.values())
+    assert mine.html.read_text().count("col-kvMax") >= 6
+    assert "worker1 → worker2" in mine.output
+    assert mine.vmis() == []
+
+
+def test_the_own_check_is_distributed_and_the_configmap_written_once(run):
+    mine = run(
+        "",
+        "-n",
+        "2",
+        "--kv-configmap",
+        "default/parameters",
+        "--kv-nodes",
+        "mesh",
+        "--dist",
+        "worksteal",
+    )
+    mine.end()
+    # Without the ConfigMap: a usage error of the controller's, and no worker is replaced.
+    assert mine.process.returncode == 4, mine.output
+    assert "parameters" in mine.output
+    assert "replacing crashed worker" not in mine.output
+    before = len(mine.requests())
+    mine.create_configmap(
+        "parameters",
+        {
+            "spec.timeout": "5m",
+            "spec.param.networkAttachmentDefinitionNamespace": "default",
+            "spec.param.networkAttachmentDefinitionName": "blue-network",
+            "spec.param.sampleDurationSeconds": "1",
+        },
+    )
+    mine = run("", "-n", "2", "--kv-configmap", "default/parameters", "--kv-nodes", "mesh")
+    assert mine.end() == 0, mine.output
+    assert sorted(mine.outcomes["passed"]) == PAIRS
+    data = mine.configmap("parameters")
+    assert data["status.succeeded"] == "true"
+    assert data["status.startTimestamp"] <= data["status.completionTimestamp"]
+    since = mine.requests()[before:]
+    verbs = [one["verb"] for one in since if one["resource"] == "configmaps" and one["code"] < 300]
+    assert [verb for verb in verbs if verb in ("patch", "update")] == ["patch", "patch"]
+    assert [one["verb"] for one in since if one["resource"] == "nodes"].count("list") == 1
+
+
+def test_groups_stay_together_and_a_limit_fails_the_run(run):
+    mine = run(
+        """
+        import pytest
+
+        @pytest.mark.xdist_group("red")
+        @pytest.mark.kvlatency(nad="default/red-network", nodes=["worker1:worker2", "worker2:worker3"],
+                               max_latency="10ms", sample_duration="1s")
+        def test_red():
+            pass
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="ring", sample_duration="1s")
+        def test_blue(kv_pair):
+            assert kv_pair.source.run("true").exit_status == 0
+        """,
+        "-n",
+        "2",
+        "--dist",
+        "loadgroup",
+    )
+    assert mine.end() == 1, mine.output
+    assert sorted(mine.outcomes["failed"]) == ["worker1:worker2", "worker2:worker3"]
+    assert len(mine.outcomes["passed"]) == 4
+    red = [one for one in mine.document["measurements"] if one["outcome"] == "failed"]
+    if all("@red" in one["nodeid"] for one in red):
+        # Not every pair of versions of pytest and xdist groups at all.
+        assert len({one["sourceVmi"] for one in red} | {one["targetVmi"] for one in red}) == 3
+    assert {one["failureKind"] for one in red} == {"latency"}
+    assert mine.vmis() == []
+
+
+def test_a_node_is_never_measured_by_two_workers_at_once(run):
+    mine = run(
+        """
+        import os, pathlib, time
+        import pytest
+
+        LOG = pathlib.Path(__file__).parent / "log"
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2", sample_duration="200ms")
+        @pytest.mark.parametrize("turn", range(4))
+        def test_it(kv_pair, turn):
+            with LOG.open("a") as log:
+                log.write("in\\n")
+                log.flush()
+                time.sleep(0.3)
+                log.write("out\\n")
+        """,
+        "-n",
+        "2",
+    )
+    assert mine.end() == 0, mine.output
+    assert (mine.directory / "log").read_text().split() == ["in", "out"] * 4
+
+
+@pytest.mark.parametrize("limits", [["--maxfail=1"], ["-x"]])
+def test_E66_stopping_at_the_first_failure_leaves_nothing_behind(run, limits):
+    mine = run(MESH.replace("blue", "red"), "-n", "2", "--kv-max-latency", "1ms", *limits)
+    assert mine.end() in (1, 2), mine.output
+    assert mine.outcomes["failed"]
+    assert sum(map(len, mine.outcomes.values())) == 6
+    assert mine.vmis() == []
+
+
+def test_what_a_killed_worker_left_is_removed_and_its_item_is_an_error(run):
+    mine = run(HOLDING, "-n", "2")
+    mine.wait_for(lambda: len(mine.pids("body")) == 2)
+    assert len(mine.vmis()) == 4
+    os.kill(mine.pids("body")["body-gw0"], signal.SIGKILL)
+    mine.wait_for(lambda: "replacing crashed worker" in mine.output)
+    (mine.directory / "go").touch()
+    assert mine.end() == 1, mine.output
+    outcomes = mine.outcomes
+    assert len(outcomes["error"]) == 1
+    assert len(outcomes["passed"]) == 3
+    (died,) = [one for one in mine.document["measurements"] if one["outcome"] == "error"]
+    assert "worker gw0 of pytest-xdist died" in died["failureReason"]
+    assert died["received"]
+    assert mine.vmis() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_controller_ends_the_workers_in_order(run, number):
+    mine = run(HOLDING, "-n", "2")
+    mine.wait_for(lambda: len(mine.pids("body")) == 2)
+    os.kill(mine.process.pid, number)
+    assert mine.end() == 2, mine.output
+    outcomes = mine.outcomes
+    assert len(outcomes["error"]) == 2
+    assert len(outcomes["notrun"]) == 2
+    assert mine.document["succeeded"] is False
+    assert f"interrupted by {number.name}" in mine.document["failureReason"]
+    assert "replacing crashed worker" not in mine.output
+    assert mine.vmis() == []
+    for pid in mine.pids("body").values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_ctrl_c_at_a_terminal_reaches_all_processes(run):
+    mine = run(HOLDING, "-n", "2")
+    mine.wait_for(lambda: len(mine.pids("body")) == 2)
+    os.killpg(mine.process.pid, signal.SIGINT)
+    assert mine.end() == 2, mine.output
+    assert len(mine.outcomes["error"]) == 2
+    assert mine.vmis() == []
+
+
+def test_workers_of_a_killed_controller_clean_up(run):
+    mine = run(HOLDING, "-n", "2")
+    mine.wait_for(lambda: len(mine.pids("body")) == 2)
+    mine.process.kill()
+    mine.process.wait()
+    mine.process.poll = lambda: None
+    mine.wait_for(lambda: not mine.vmis())
+
+
+def test_remote_workers_and_each_are_refused(run):
+    mine = run(MESH, "--tx", "2*popen", "--dist", "each")
+    assert mine.end() == 4, mine.output
+    assert "--dist each" in mine.output
+
+
+def test_a_wrong_marker_is_told_once(run):
+    mine = run(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/blue-network", max_latency="5")
+        def test_it():
+            pass
+        """,
+        "-n",
+        "2",
+    )
+    assert mine.end() in (1, 2), mine.output
+    assert mine.output.count("The marker is kvlatency(") == 1
+    assert mine.vmis() == []
+
+
+def test_n_0_is_one_process(run):
+    mine = run(MESH, "-n", "0")
+    assert mine.end() == 0, mine.output
+    assert passed(mine.output) == 6
+    vmis = {one[side] for one in mine.document["measurements"] for side in ("sourceVmi", "targetVmi")}
+    assert len(vmis) == 4

@@ -1,0 +1,134 @@
+"""Runs of pytest with workers against a lab, as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.kube.client import KubeClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_kvlatency.lab.process import LabProcess
+
+LAB = """
+guests: sim
+nodes: [worker1, worker2, worker3, worker4]
+networks:
+  default/blue-network: {latency: 100us}
+  default/red-network: {latency: 30ms}
+seed: 7
+boot: 100ms
+time_scale: 20
+"""
+ROOT = Path(__file__).resolve().parents[3]
+VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+WAIT_SECONDS = 90
+MESH = """
+    import pytest
+
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes="mesh", sample_duration="1s")
+    def test_mesh(kv_latency):
+        assert kv_latency.received
+"""
+
+
+class Run:
+    """One run of pytest against the lab, under way or over."""
+
+    def __init__(self, lab: LabProcess, directory: Path, arguments: tuple[str, ...]) -> None:
+        self._lab = lab
+        self.directory = directory
+        self._client = KubeClient.connect(kubeconfig=lab.kubeconfig)
+        self._json = directory / "out.json"
+        self._xml = directory / "out.xml"
+        self.html = directory / "out.html"
+        reports = ["--kv-json", self._json, "--junitxml", self._xml, "--html", self.html]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v"]
+        command += ["--kv-kubeconfig", lab.kubeconfig, *reports, *arguments]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        self._file = directory / "output"
+        with self._file.open("w") as output:
+            self.process = subprocess.Popen(
+                [str(one) for one in command],
+                cwd=directory,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._file.read_text(encoding="utf-8")
+
+    def end(self) -> int:
+        return self.process.wait(WAIT_SECONDS)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._client.close()
+
+    def wait_for(self, what: Callable[[], object]) -> None:
+        until = time.monotonic() + WAIT_SECONDS
+        while not what():
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < until, self.output
+            time.sleep(0.05)
+
+    def vmis(self) -> list[str]:
+        items = self._client.request("GET", VMIS, deadline=Deadline(30)).get("items") or []
+        return [one["metadata"]["name"] for one in items]
+
+    def configmap(self, name: str) -> dict[str, str]:
+        path = f"/api/v1/namespaces/default/configmaps/{name}"
+        return self._client.request("GET", path, deadline=Deadline(30))["data"]
+
+    def create_configmap(self, name: str, data: dict[str, str]) -> None:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        self._client.request(
+            "POST", "/api/v1/namespaces/default/configmaps", body=body, deadline=Deadline(30)
+        )
+
+    def requests(self) -> list[dict[str, object]]:
+        text = (self._lab.directory / "audit.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    @property
+    def document(self) -> dict[str, object]:
+        return json.loads(self._json.read_text(encoding="utf-8"))
+
+    @property
+    def outcomes(self) -> dict[str, list[str]]:
+        """The pairs by how they ended."""
+        found: dict[str, list[str]] = {}
+        for one in self.document["measurements"]:
+            found.setdefault(one["outcome"], []).append(one["nodes"])
+        return found
+
+    def cases(self) -> dict[str, dict[str, str]]:
+        """JUnit's cases with their properties."""
+        return {
+            case.attrib["name"]: {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")}
+            for case in ET.parse(self._xml).getroot().iter("testcase")
+        }
+
+    def pids(self, name: str) -> dict[str, int]:
+        """Which worker has which process, as the tests have noted in files."""
+        return {one.name: int(one.read_text()) for one in self.directory.glob(f"{name}-*") if one.read_text()}
+
+
+def passed(output: str) -> int:
+    found = re.search(r"(\d+) passed", output)
+    return int(found[1]) if found else 0

@@ -1,0 +1,96 @@
+"""Locks of nodes: exclusive, in one order, never waited for beyond the deadline, and freed by the kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.distribution.nodelocks import NodeLocks
+from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
+
+
+def test_different_nodes_do_not_wait_for_each_other(tmp_path):
+    locks = NodeLocks(tmp_path)
+    with locks.hold(["a", "b"], Deadline(5)), locks.hold(["c", "d"], Deadline(5)):
+        pass
+
+
+def test_a_pair_on_one_node_takes_it_once(tmp_path):
+    with NodeLocks(tmp_path).hold(["a", "a"], Deadline(5)):
+        pass
+
+
+def test_a_node_that_stays_busy_is_named(tmp_path):
+    locks = NodeLocks(tmp_path)
+    with (
+        locks.hold(["a", "b"], Deadline(5)),
+        pytest.raises(CheckupTimeoutError, match="node b, where another worker"),
+        locks.hold(["b", "c"], Deadline(0.05)),
+    ):
+        pass
+    with locks.hold(["b", "c"], Deadline(5)):
+        pass
+
+
+def test_a_stop_ends_the_wait(tmp_path):
+    locks, stop = NodeLocks(tmp_path), Stop()
+    stop.set("interrupted by SIGTERM")
+    with (
+        locks.hold(["a"], Deadline(5)),
+        pytest.raises(InterruptedRunError, match="SIGTERM"),
+        locks.hold(["a"], Deadline(5, stop=stop)),
+    ):
+        pass
+
+
+def test_parallel_bounds_the_holders(tmp_path):
+    locks = NodeLocks(tmp_path, parallel=2)
+    with (
+        locks.hold(["a"], Deadline(5)),
+        locks.hold(["b"], Deadline(5)),
+        pytest.raises(CheckupTimeoutError, match="--kv-parallel"),
+        locks.hold(["c"], Deadline(0.05)),
+    ):
+        pass
+
+
+def test_crossing_pairs_end(tmp_path):
+    locks = NodeLocks(tmp_path)
+    pairs = [("a", "b"), ("b", "c"), ("c", "a"), ("b", "a")]
+    done = []
+
+    def work(pair):
+        for _ in range(20):
+            with locks.hold(pair, Deadline(30)):
+                pass
+        done.append(pair)
+
+    threads = [threading.Thread(target=work, args=(pair,)) for pair in pairs]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(done) == sorted(pairs)
+
+
+def test_a_killed_process_lets_go(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from pytest_kvlatency.deadline import Deadline; "
+        "from pytest_kvlatency.distribution.nodelocks import NodeLocks\n"
+        f"with NodeLocks(Path({str(tmp_path)!r})).hold(['a'], Deadline(5)):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(CheckupTimeoutError), NodeLocks(tmp_path).hold(["a"], Deadline(0.05)):
+            pass
+        process.kill()
+        process.wait()
+    with NodeLocks(tmp_path).hold(["a"], Deadline(5)):
+        pass

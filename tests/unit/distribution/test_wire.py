@@ -1,0 +1,87 @@
+"""Workers' calls: answered, raised again, and heard to end."""
+
+from __future__ import annotations
+
+import threading
+from multiprocessing import AuthenticationError
+
+import pytest
+
+from pytest_kvlatency.distribution.wire import Exchange, Link
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, PermissionDeniedError
+from pytest_kvlatency.model import NadRef
+
+KEY = b"k" * 32
+
+
+class Controller:
+    def __init__(self, directory):
+        self.gone = threading.Event()
+        self.left = []
+        self.exchange = Exchange(directory, KEY, answer=self._answer, hung_up=self._hung_up)
+
+    def _answer(self, worker, name, arguments):
+        if name == "permission":
+            raise PermissionDeniedError("no", hint="ask", transcript="t", stage="run")
+        if name == "usage":
+            raise pytest.UsageError("wrong option")
+        if name == "bug":
+            raise ZeroDivisionError("oh")
+        return worker, name, arguments
+
+    def _hung_up(self, worker):
+        self.left.append(worker)
+        self.gone.set()
+
+
+@pytest.fixture
+def controller(tmp_path):
+    controller = Controller(tmp_path)
+    yield controller
+    controller.exchange.close()
+
+
+@pytest.fixture
+def link(controller):
+    link = Link(controller.exchange.address, KEY)
+    link.call("gw0")
+    yield link
+    link.close()
+
+
+def test_a_call_is_answered(link):
+    assert link.call("x", 1, NadRef(namespace="a", name="b")) == (
+        "gw0",
+        "x",
+        (1, NadRef(namespace="a", name="b")),
+    )
+
+
+def test_errors_keep_their_type_and_words(link):
+    with pytest.raises(PermissionDeniedError) as caught:
+        link.call("permission")
+    error = caught.value
+    assert (error.reason, error.hint, error.transcript, error.stage) == ("no", "ask", "t", "run")
+    with pytest.raises(ConfigError, match="wrong option"):
+        link.call("usage")
+    with pytest.raises(KvLatencyError, match="ZeroDivisionError: oh"):
+        link.call("bug")
+    assert link.call("x")
+
+
+def test_the_end_of_a_worker_is_heard(controller, link):
+    link.close()
+    assert controller.gone.wait(10)
+    assert controller.left == ["gw0"]
+
+
+def test_whoever_does_not_know_the_key_is_not_heard(controller, link):
+    with pytest.raises(AuthenticationError):
+        Link(controller.exchange.address, b"other")
+    assert link.call("x")
+
+
+def test_without_a_controller_the_run_is_interrupted(controller, link):
+    link._connection.close()
+    with pytest.raises(InterruptedRunError, match="controller"):
+        link.call("x")
