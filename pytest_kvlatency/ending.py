@@ -96,6 +96,9 @@ class Ending:
     def _account(self, session: pytest.Session) -> None:
         """Say why the run ended before its time, if it did."""
         checkup = self._checkup
+        if not checkup.is_concerned:
+            checkup.stop.set("the run is over")
+            return
         self._is_interrupted = checkup.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
         reason = checkup.stop.reason or checkup.role.stop_reason or "the run was interrupted"
         failure = None

@@ -58,12 +58,6 @@ def test_all_wrong_options_are_said_at_once(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--kv-nodes", "mesh"],
-        ["--kv-nodes", "ring"],
-        ["--kv-nodes", "star:worker1"],
-        ["--kv-node-set", "worker1,worker2"],
-        ["--kv-parallel", "2"],
-        ["--kv-shard", "0/2"],
         ["--kv-baseline", "old.json"],
         ["--kv-max-regression", "10"],
         ["--kv-sweep"],

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import AUTO, Check, GuestSpec, NadRef, NodePair, PingParameters
-from pytest_kvlatency.parsers import Mesh
-from pytest_kvlatency.plan import checks, ping_parameters, rounds, vmi_keys
+from pytest_kvlatency.plan import checks, needs_nodes, rounds, vmi_keys
 from pytest_kvlatency.settings import Layer, Settings, resolve
 
 
@@ -13,7 +13,13 @@ def settings(**values: object) -> Settings:
 
 
 def ids(**values: object) -> list[str]:
-    return [check.id for check in checks(settings(**values), namespace="own")]
+    return [check.id for check in checks(settings(**values), namespace="own", nodes=None)]
+
+
+def over(nodes: list[str], shape: str) -> list[str]:
+    found = checks(settings(nad=["a/b"], nodes=[shape]), namespace="own", nodes=nodes)
+    assert {one.placeholder for one in found} == {f"a/b-{shape}"}
+    return [one.id.removeprefix("a/b-") for one in found]
 
 
 def test_every_network_with_every_pair_in_the_order_given() -> None:
@@ -39,23 +45,44 @@ def test_equal_pairs_are_checked_once() -> None:
 
 
 def test_while_the_namespace_is_not_known_the_id_goes_without() -> None:
-    assert [check.id for check in checks(settings(nad=["blue"]), namespace="")] == ["blue-auto"]
+    assert [check.id for check in checks(settings(nad=["blue"]), namespace="", nodes=None)] == ["blue-auto"]
 
 
 def test_a_check_carries_limits_ping_and_guest() -> None:
     given = settings(nad=["a/b"], max_latency="10ms", interval="1s", guest="fedora", subnet="192.0.2.0/24")
-    (check,) = checks(given, namespace="own")
+    (planned,) = checks(given, namespace="own", nodes=None)
+    check = planned.check
+    assert check is not None
     assert check.limits.max_latency_ns == 10_000_000
-    assert check.ping == PingParameters(interval_ns=1_000_000_000) == ping_parameters(given)
+    assert check.ping == PingParameters(interval_ns=1_000_000_000)
     assert check.guest == GuestSpec(profile="fedora", subnet="192.0.2.0/24")
 
 
-def test_a_shape_needs_its_nodes_first() -> None:
-    shaped = object.__new__(Settings)
-    given = settings(nad=["a/b"])
-    shaped.__dict__.update(given.__dict__, nodes=(Mesh(),))
-    with pytest.raises(ValueError, match="mesh needs a node set"):
-        checks(shaped, namespace="own")
+def test_a_shape_whose_nodes_are_not_known_is_one_placeholder() -> None:
+    (planned,) = checks(settings(nad=["a/b"], nodes=["mesh"]), namespace="own", nodes=None)
+    assert (planned.id, planned.placeholder, planned.check) == ("a/b-mesh", "a/b-mesh", None)
+
+
+def test_shapes_over_a_node_set() -> None:
+    assert over(["w1", "w2", "w3"], "mesh") == ["w1:w2", "w1:w3", "w2:w3"]
+    assert over(["w1", "w2", "w3"], "ring") == ["w1:w2", "w2:w3", "w3:w1"]
+    assert over(["w1", "w2"], "ring") == ["w1:w2"]
+    assert over(["w1", "w2", "w3"], "star:w2") == ["w2:w1", "w2:w3"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape"), [([], "mesh"), (["w1"], "mesh"), (["w1"], "ring"), (["w1"], "star:w1")]
+)
+def test_too_few_nodes_for_a_shape_are_refused(nodes: list[str], shape: str) -> None:
+    with pytest.raises(ConfigError, match=f"--kv-nodes {shape} needs at least two nodes"):
+        over(nodes, shape)
+
+
+def test_only_shapes_over_nodes_that_nobody_named_need_the_cluster() -> None:
+    assert needs_nodes(settings(nad=["a/b"], nodes=["mesh"]))
+    assert needs_nodes(settings(nad=["a/b"], nodes=["ring"], node_set="zone=a"))
+    assert not needs_nodes(settings(nad=["a/b"], nodes=["mesh"], node_set="w1,w2"))
+    assert not needs_nodes(settings(nad=["a/b"], nodes=["w1:w2", "auto"]))
 
 
 BLUE = NadRef(namespace="default", name="blue")

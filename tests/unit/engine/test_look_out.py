@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -32,11 +34,14 @@ class World:
         self.expected = len(vmis)
         self.at = {}
         self.waiting = lambda: 0
+        self.all_wait = threading.Event()
 
     def monotonic(self):
         return self.now
 
     def get_state(self, handle, deadline):
+        # Nobody's end is seen before all have joined: else time would stand still for want of the others.
+        assert self.all_wait.wait(30)
         self.looks.append((self.now, handle.name))
         return self.vmis[handle.name](self.now)
 
@@ -106,6 +111,14 @@ def wait_for_all(world, *, watch=None, seconds=300.0, stop=None):
     world.waiting = lambda: len(look_out._waiting)
     deadline = Deadline(seconds, stop=stop)
     phases = {name: [] for name in world.vmis}
+
+    def announce():
+        until = time.monotonic() + 10
+        while len(look_out._waiting) < len(world.vmis) and time.monotonic() < until:
+            time.sleep(0.001)
+        world.all_wait.set()
+
+    threading.Thread(target=announce, daemon=True).start()
 
     def one(name):
         try:
