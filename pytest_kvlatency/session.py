@@ -111,6 +111,11 @@ class Checkup:
         return self._settings
 
     @property
+    def is_concerned(self) -> bool:
+        """Whether this pytest run has to do with kvlatency at all: of others the plugin says nothing."""
+        return bool(self.items.total or self.collecting.is_wanted or self.asked_on_the_command_line)
+
+    @property
     def may_contact(self) -> bool:
         """Whether this pytest run may talk to a cluster at all: not to list tests or to plan their set-up."""
         option = self.config.option
@@ -343,12 +348,12 @@ class Checkup:
 
     # --- measuring
 
-    def measure(self, check: Check) -> Attempt:
-        """Measure a check and wait for it.
+    def measure(self, check: Check, *, anew: bool) -> Attempt:
+        """Measure a check and wait for it; ``anew`` takes nothing that was measured ahead.
 
         Raises ``KvLatencyError`` when the cluster cannot be opened, and on a stop.
         """
-        return self._wait(self.begin().measure(check), check)
+        return self._wait(self.begin().measure(check, anew=anew), check)
 
     def measure_again(self, check: Check, ping: PingParameters) -> Attempt:
         """Measure a pair that the caller owns with other ping parameters."""
