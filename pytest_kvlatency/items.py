@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_kvlatency import rerun
-from pytest_kvlatency.collecting import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item
+from pytest_kvlatency.collecting import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item, may_be_measured_ahead
 from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError
 from pytest_kvlatency.extending import judgements
 from pytest_kvlatency.failing import FailureRepr
@@ -342,7 +342,7 @@ class Items:
             if attempt.owns_pair:
                 tried = self._checkup.measure_again(check, check.ping)
             else:
-                tried = self._checkup.measure(check)
+                tried = self._checkup.measure(check, anew=not may_be_measured_ahead(item))
         except KvLatencyError as error:
             self._fail(attempt, error)
         measured = attempt.measurement = tried.measurement

@@ -20,18 +20,25 @@ class Conductor(Generic[Ticket]):
     """Decides which tickets may start. Not thread-safe: its owner holds a lock.
 
     ``needs`` gives what a ticket occupies, or None while that is not known or not ready. ``parallel`` bounds how many
-    run at once; None is no bound.
+    run at once; None is no bound. ``is_late`` says whether a running ticket takes so long that nobody should keep a
+    node free for the one after it.
     """
 
     def __init__(
-        self, *, needs: Callable[[Ticket], frozenset[object] | None], parallel: int | None = None
+        self,
+        *,
+        needs: Callable[[Ticket], frozenset[object] | None],
+        parallel: int | None = None,
+        is_late: Callable[[Ticket], bool] = lambda _: False,
     ) -> None:
+        self._is_late = is_late
         self._needs = needs
         self._parallel = parallel
         self._urgent: deque[Ticket] = deque()
         self._waiting: deque[deque[Ticket]] = deque()
         self._running: dict[Ticket, frozenset[object]] = {}
         self._busy: set[object] = set()
+        self._held_up: frozenset[object] = frozenset()
 
     def plan(self, rounds: Iterable[Iterable[Ticket]]) -> None:
         """Take tickets to be run ahead, in the order of their rounds."""
@@ -61,13 +68,16 @@ class Conductor(Generic[Ticket]):
         """Start and return every ticket that can start now.
 
         A ticket that is ready but finds a node busy keeps all its nodes from later ones: else a later pair would slip
-        in, and the rounds would fall apart.
+        in, and the rounds would fall apart. Unless it waits for a late one: that holds up its own nodes only.
 
         ``nodes`` are those where guests are up: once none of them is free nothing later is looked at, so that a large
         matrix does not go through all its tickets each time one has ended. Empty: every ticket is looked at.
         """
         started: list[Ticket] = []
         claimed: set[object] = set()
+        self._held_up = frozenset().union(
+            *(held for one, held in self._running.items() if self._is_late(one))
+        )
         self._urgent = deque(self._sift(self._urgent, claimed, started))
         for place, one in enumerate(self._waiting):
             if self._is_full() or (nodes and nodes <= claimed | self._busy):
@@ -86,7 +96,8 @@ class Conductor(Generic[Ticket]):
             if needed is None:
                 kept.append(ticket)
             elif needed & (self._busy | claimed):
-                claimed |= needed
+                if not needed & self._held_up:
+                    claimed |= needed
                 kept.append(ticket)
             else:
                 self._busy |= needed

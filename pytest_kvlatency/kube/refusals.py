@@ -43,8 +43,11 @@ def _denial(wanted: Target, message: str, *, server: str, origin: str) -> Permis
                 hint=f"No credentials were sent: check the user in {origin}.",
             )
         who = f"{user} "
+    other_way = (
+        "; name them with --kv-node-set" if (wanted.verb, wanted.resource) == ("list", "nodes") else ""
+    )
     return PermissionDeniedError(
-        f"{who}may not {wanted}".strip(),
+        f"{who}may not {wanted}{other_way}".strip(),
         hint=f"Bind it a role with this rule:\n{wanted.rule}",
     )
 

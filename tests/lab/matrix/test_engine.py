@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 
 import pytest
@@ -45,15 +46,13 @@ def test_parallel_bounds_what_is_measured_at_once(grid, parallel):
     assert done.status == 0, done.output
     assert len(done.spans) == 28
     assert done.at_once == parallel
-    if parallel == 1:
-        began = [check for check, _, _ in sorted(done.spans, key=lambda span: span[1])]
-        wanted = combinations([f"worker{number}" for number in range(1, 9)], 2)
-        assert began == [f"default/blue-network-{source}:{target}" for source, target in wanted]
 
 
 def test_guests_that_nobody_needs_any_more_are_deleted_early(grid):
     tests = """
 import time
+
+from pytest_kvlatency.deadline import Deadline
 
 def test_pair(kv_latency, kv_cluster, request):
     if "worker1:worker4" not in request.node.nodeid:
@@ -61,7 +60,7 @@ def test_pair(kv_latency, kv_cluster, request):
     until = time.monotonic() + 30
     while time.monotonic() < until:
         path = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
-        items = kv_cluster.client.request("GET", path)["items"]
+        items = kv_cluster.client.request("GET", path, deadline=Deadline(20))["items"]
         left = {one["status"]["nodeName"] for one in items if "deletionTimestamp" not in one["metadata"]}
         if left == {"worker1", "worker4"}:
             return
@@ -104,8 +103,6 @@ def test_idle(kv_latency):
 """
     done = grid(4).run(*BLUE, "--kv-sample-duration", "1s", "test_own.py", tests=tests, module="pytest")
     assert done.status == 0, done.output
-    import json
-
     loads = json.loads((done.directory / "load.json").read_text())
     assert len(loads) == 6
     assert len(done.spans) == 12
@@ -113,8 +110,6 @@ def test_idle(kv_latency):
         starts = sorted(start for name, start, _ in done.spans if name == check)
         assert len(starts) == 2
         assert starts[-1] > began
-    first_load = min(loads.values())
     last_load = max(loads.values())
     ahead = [start for check, start, _ in done.spans if start < last_load]
-    assert first_load
     assert len(ahead) > 6

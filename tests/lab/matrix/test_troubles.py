@@ -24,7 +24,7 @@ def test_E64_each_trouble_costs_its_own_pairs_and_is_named(grid):
     assert set(pairs) == {f"{source}:{target}" for source, target in combinations(NODES, 2)}
     for name, one in pairs.items():
         source, target = name.split(":")
-        reasons = " ".join(failure["failureReason"] for failure in one["failures"])
+        reasons = one["failureReason"] or ""
         if "worker5" in (source, target):
             assert not one["received"]
             assert "nschedulable" in reasons, (name, reasons)
@@ -36,13 +36,13 @@ def test_E64_each_trouble_costs_its_own_pairs_and_is_named(grid):
             assert "50 packets transmitted, 0 packets received" in reasons
             assert "not even ARP is answered" in reasons
         else:
-            assert (one["received"], one["failures"]) == (50, []), name
+            assert (one["received"], reasons) == (50, ""), name
     crashed = [one for name, one in pairs.items() if "worker3" in name and "worker5" not in name]
-    broken = [one for one in crashed if one["failures"]]
+    broken = [one for one in crashed if one["failureReason"]]
     assert 0 < len(broken) < len(crashed)
-    assert any("Failed" in failure["failureReason"] for one in broken for failure in one["failures"]), [
-        one["failures"] for one in broken
-    ]
+    reasons = [one["failureReason"] for one in broken]
+    assert all("latency-check-" in reason or "packets received" in reason for reason in reasons), reasons
+    assert any("Failed" in reason for reason in reasons), reasons
     assert lab.vmis() == []
 
 
@@ -56,13 +56,18 @@ def stopped(lab, *arguments):
     return done
 
 
+def measured(done):
+    """Those that came to their sample."""
+    return [check for check, start, end in done.spans if end - start > 0.5]
+
+
 def test_exitfirst_stops_measuring_and_cleans_up(grid):
     done = stopped(grid(12, time_scale=1), "-x", "--kv-parallel", "1")
     assert "stopping after 1 failures" in done.output
-    assert 1 <= len(done.spans) < 10
+    assert 1 <= len(measured(done)) < 10
 
 
 def test_maxfail_stops_measuring_and_cleans_up(grid):
     done = stopped(grid(12, time_scale=1), "--maxfail", "3", "--kv-parallel", "1")
     assert "stopping after 3 failures" in done.output
-    assert 3 <= len(done.spans) < 12
+    assert 3 <= len(measured(done)) < 12
