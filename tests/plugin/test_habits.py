@@ -296,24 +296,6 @@ def test_runs_without_kvlatency_items_are_left_alone(pytester: pytest.Pytester) 
     result.stdout.no_fnmatch_line("*kvlatency:*")
 
 
-@pytest.mark.parametrize("options", [(*BLUE,), ("--kv-json", "out.json"), ("--kv-lab=sim",)], ids=" ".join)
-def test_xdist_and_options_are_a_usage_error(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
-    pytest.importorskip("xdist")
-    pytester.makepyfile("def test_plain(): pass")
-    result = pytester.runpytest_inprocess("-n", "1", *options)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {options[0].partition('=')[0]}: *pytest-xdist*leave out -n*"])
-
-
-def test_xdist_and_the_marker_say_so_in_each_item(pytester: pytest.Pytester) -> None:
-    pytest.importorskip("xdist")
-    pytester.makepyfile("def test_plain(): pass", test_marked=MARKED)
-    result = pytester.runpytest_subprocess("-n", "1", "-k", "plain or (blue and worker2)")
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["config: kvlatency checks cannot be distributed by pytest-xdist*"])
-    result.stdout.no_fnmatch_line("*INTERNALERROR*")
-
-
 def test_xdist_without_kvlatency_items_is_left_alone(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     pytester.makepyfile("def test_plain(): pass")
