@@ -395,7 +395,9 @@ class Items:
         raise error
 
     def _rerun_command(self, item: pytest.Item) -> str:
-        return rerun.command(self._checkup.config, item.nodeid, self._checkup.settings_as_given)
+        return rerun.command(
+            self._checkup.config, self._checkup.role.selectable(item), self._checkup.settings_as_given
+        )
 
     def _transcript_file(self, attempt: Attempted) -> str | None:
         source = None if attempt.measurement is None else attempt.measurement.source

@@ -43,6 +43,7 @@ CONTACT_SECONDS: Final = 60.0
 CLEANUP_SECONDS: Final = 60.0
 #: So long have workers that were stopped to ask for their VMIs' deletion and to hand over their results.
 STOPPING_SECONDS: Final = 8.0
+LONGEST_PLACE: Final = 64
 EACH: Final = "--dist each would measure every pair in every worker: choose another --dist, or leave -n out"
 
 
@@ -111,7 +112,9 @@ class Controller(Role):
                 raise pytest.UsageError(f"{node.gateway.spec}: {REMOTE}")
             return
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="kvlatency-xdist-"))
+            # A socket's path has little more than a hundred characters, wherever TMPDIR is.
+            place = None if len(tempfile.gettempdir()) < LONGEST_PLACE else "/tmp"  # noqa: S108
+            self._directory = Path(tempfile.mkdtemp(prefix="kvlatency-xdist-", dir=place))
         if self._exchange is None:
             self._exchange = Exchange(self._directory, self._key, answer=self._answer, hung_up=self._hung_up)
         count = int(node.workerinput["workercount"])
@@ -130,6 +133,10 @@ class Controller(Role):
     def collected(self) -> None:
         """A worker has collected its items. Raises ``pytest.UsageError`` for what it found wrong."""
         if self._refusal:
+            if not self.checkup.reporting.failures:
+                reason = self._refusal.partition("\n")[0]
+                failure = Failure(kind="config", stage="config", reason=reason)
+                self.checkup.reporting.failures.append(failure)
             raise pytest.UsageError(self._refusal)
         if not self.checks or self._is_announced:
             return

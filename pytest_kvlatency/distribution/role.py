@@ -103,6 +103,10 @@ class Role:
         """Run a phase of a test inside."""
         return nullcontext()
 
+    def selectable(self, item: pytest.Item) -> str:
+        """The node id that selects an item on a command line."""
+        return item.nodeid
+
     def attempted(self, attempt: Attempted, *, is_over: bool) -> None:
         """Know how far an item is."""
 

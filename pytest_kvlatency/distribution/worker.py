@@ -165,6 +165,11 @@ class Worker(Role):
         finally:
             self._is_in_phase = False
 
+    def selectable(self, item: pytest.Item) -> str:
+        """Without the group that ``--dist loadgroup`` puts behind it."""
+        is_grouped = self.checkup.config.option.loadgroup and item.get_closest_marker("xdist_group")
+        return item.nodeid.rpartition("@")[0] or item.nodeid if is_grouped else item.nodeid
+
     def attempted(self, attempt: Attempted, *, is_over: bool) -> None:
         """Tell how far an item is."""
         self._tell("attempted", attempt.result(), is_over)

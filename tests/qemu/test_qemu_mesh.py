@@ -41,7 +41,7 @@ def test_a_mesh_of_four_nodes_shows_exactly_the_slow_link(tmp_path):
     assert done.returncode == 0, done.stdout
     document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     found = {
-        f"{one['source']['node']}:{one['target']['node']}": one["minLatencyNanoSec"]
+        one["nodeid"].partition("-network-")[2].rstrip("]"): one["minLatencyNanoSec"]
         for one in document["measurements"]
     }
     assert len(found) == 6

@@ -63,7 +63,7 @@ class Run:
                 cwd=directory,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(directory)},
                 start_new_session=True,
             )
 

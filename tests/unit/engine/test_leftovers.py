@@ -1,0 +1,120 @@
+"""What was created goes, whenever the end comes; the VMIs themselves are a record of what was asked."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine.leftovers import Leftovers
+from pytest_kvlatency.errors import ProvisionError, TeardownError
+from pytest_kvlatency.kube.state import VmiHandle
+
+ONE, TWO, THREE = (VmiHandle(namespace="default", name=f"vmi-{word}", uid=word) for word in ("a", "b", "c"))
+
+
+class Vmis:
+    """VMIs that go when they are asked to, unless they are stuck or the request is refused."""
+
+    def __init__(self, *handles):
+        self.there = list(handles)
+        self.asked = []
+        self.stuck = set()
+        self.refused = set()
+
+    def outstanding(self):
+        return list(self.there)
+
+    def forget(self, handle):
+        self.there.remove(handle)
+
+    def delete_all(self, handles, deadline):
+        self.asked += handles
+        return {one: ProvisionError("403") for one in handles if one in self.refused}
+
+    def wait_gone(self, handles, deadline, *, on_gone):
+        left = [one for one in handles if one in self.stuck]
+        for one in handles:
+            if one not in left and one in self.there:
+                self.there.remove(one)
+                on_gone(one)
+        if left:
+            raise TeardownError(f"{', '.join(map(str, left))} not gone")
+
+
+@pytest.fixture
+def vmis():
+    return Vmis(ONE, TWO, THREE)
+
+
+@pytest.fixture
+def leftovers(vmis):
+    return Leftovers(vmis)
+
+
+def test_each_is_asked_to_go_once_and_its_going_is_timed(vmis, leftovers):
+    leftovers.delete([ONE], Deadline(5))
+    leftovers.delete([ONE, TWO], Deadline(5))
+    leftovers.close(Deadline(5))
+    assert vmis.asked == [ONE, TWO, THREE]
+    assert leftovers.delete_seconds(ONE.name) is None
+    leftovers.wait_gone(Deadline(5))
+    assert leftovers.is_clean
+    assert leftovers.delete_seconds(ONE.name) >= 0
+
+
+def test_what_is_kept_is_neither_deleted_nor_outstanding(vmis, leftovers):
+    leftovers.keep([TWO])
+    leftovers.delete([ONE, TWO, THREE], Deadline(5))
+    leftovers.wait_gone(Deadline(5))
+    assert vmis.asked == [ONE, THREE]
+    assert leftovers.kept == (TWO,)
+    assert leftovers.is_clean
+
+
+def test_one_that_stays_is_named_once(vmis, leftovers):
+    vmis.stuck = {TWO}
+    leftovers.close(Deadline(5))
+    with pytest.raises(TeardownError, match="vmi-b not gone"):
+        leftovers.wait_gone(Deadline(5))
+    leftovers.wait_gone(Deadline(5))
+    assert leftovers.outstanding == (TWO,)
+    assert not leftovers.is_clean
+
+
+def test_one_whose_deletion_was_refused_is_asked_for_again_and_named(vmis, leftovers):
+    vmis.refused = {ONE}
+    leftovers.delete([ONE], Deadline(5))
+    leftovers.delete([ONE], Deadline(5))
+    assert vmis.asked == [ONE, ONE]
+    with pytest.raises(TeardownError, match="vmi-a could not be deleted: 403"):
+        leftovers.wait_gone(Deadline(5))
+
+
+def test_nothing_is_created_once_it_is_closed(leftovers):
+    leftovers.close(Deadline(5))
+    with pytest.raises(TeardownError, match="clean-up has begun"), leftovers.creating(Deadline(5)):
+        pass
+
+
+def test_what_was_just_being_created_is_deleted_too(vmis, leftovers):
+    vmis.there = []
+    began, go_on = threading.Event(), threading.Event()
+
+    def create():
+        with leftovers.creating(Deadline(20)):
+            began.set()
+            go_on.wait(20)
+            vmis.there.append(ONE)
+
+    creating = threading.Thread(target=create)
+    creating.start()
+    assert began.wait(20)
+    assert not leftovers.is_clean
+    closing = threading.Thread(target=leftovers.close, args=(Deadline(20),))
+    closing.start()
+    go_on.set()
+    creating.join(20)
+    closing.join(20)
+    assert vmis.asked == [ONE]
