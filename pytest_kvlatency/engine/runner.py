@@ -243,7 +243,10 @@ class Engine:
         self._leftovers.wait_gone(deadline)
 
     def delete_all(self, deadline: Deadline) -> None:
-        """Ask for every deletion at once, also of what is being created; nothing is created afterwards."""
+        """Ask for every deletion at once, also of what is being created; nothing is begun afterwards."""
+        with self._lock:
+            self._is_over = True
+            self._conductor.forget()
         self._leftovers.close(deadline)
 
     def wait_gone(self, deadline: Deadline) -> None:
