@@ -50,7 +50,7 @@ def test_a_limit_never_outlives_its_deadline_and_names_the_longer_time_when_that
     clock.now += 4.0
     assert limit.remaining() == 1.0
     clock.now += 1.0
-    with pytest.raises(CheckupTimeoutError, match="^timed out after 5s waiting for a guest$"):
+    with pytest.raises(CheckupTimeoutError, match=r"^timed out after 5s waiting for a guest$"):
         limit.check("a guest")
 
 
@@ -59,5 +59,5 @@ def test_a_stop_ends_every_wait_of_every_limit_and_keeps_its_first_reason() -> N
     limit = Deadline(60.0, stop=stop).limit(30.0)
     stop.set("interrupted by SIGTERM")
     stop.set("interrupted by SIGINT")
-    with pytest.raises(InterruptedRunError, match="^interrupted by SIGTERM while waiting for a guest$"):
+    with pytest.raises(InterruptedRunError, match=r"^interrupted by SIGTERM while waiting for a guest$"):
         limit.pause(30.0, "a guest")
