@@ -28,7 +28,7 @@ class Progress:
     def __init__(self, config: pytest.Config, *, clock: Callable[[], float] = time.monotonic) -> None:
         # Looked up when needed: while plugins are configured, the terminal's own is not there yet.
         self._plugins = config.pluginmanager
-        self._quiet = config.get_verbosity() < 0
+        self._quiet = getattr(config.option, "verbose", 0) < 0
         self._clock = clock
         self._last = ""
         self._is_shown = False

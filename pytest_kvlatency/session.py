@@ -259,7 +259,7 @@ class Checkup:
     def header(self) -> list[str]:
         """Each value that is not a default, and where it came from; empty without kvlatency items."""
         option = self.config.option
-        is_quiet = option.collectonly and option.verbose < 0
+        is_quiet = option.collectonly and getattr(option, "verbose", 0) < 0
         if is_quiet or self._share is None or not (self.items.total or self._share.is_empty):
             # A quiet list of tests is for programs.
             return []
