@@ -42,6 +42,8 @@ class _Problem:
 CHECK_KEY: pytest.StashKey[Check] = pytest.StashKey()
 PLANNED_KEY = pytest.StashKey["PlannedCheck"]()
 PROBLEM_KEY = pytest.StashKey[str]()
+#: Of an item that runs all the same (in another worker, or with ``--continue-on-collection-errors``).
+SAID_BEFORE = "its kvlatency marker is wrong: see the collection error"
 
 
 class Collecting:
@@ -127,12 +129,13 @@ class Collecting:
                 continue
             kv_items.append(item)
             if any(problem.nodeid == item.nodeid for problem in self._problems):
+                item.stash[PROBLEM_KEY] = SAID_BEFORE
                 continue
             try:
                 self._settle(item)
             except SettingsError as error:
                 self._refuse(item.nodeid, error)
-                item.stash[PROBLEM_KEY] = str(error)
+                item.stash[PROBLEM_KEY] = SAID_BEFORE
         return kv_items
 
     def _settle(self, item: pytest.Item) -> None:
