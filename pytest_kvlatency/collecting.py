@@ -40,7 +40,6 @@ class _Problem:
 
 
 CHECK_KEY: pytest.StashKey[Check] = pytest.StashKey()
-PLANNED_KEY = pytest.StashKey["PlannedCheck"]()
 PROBLEM_KEY = pytest.StashKey[str]()
 #: Of an item that runs all the same (in another worker, or with ``--continue-on-collection-errors``).
 SAID_BEFORE = "its kvlatency marker is wrong: see the collection error"

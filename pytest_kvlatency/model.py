@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.errors import FailureKind, Stage
 
-Side = Literal["source", "target"]
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "notrun"]
 
 
