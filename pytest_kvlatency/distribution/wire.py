@@ -7,6 +7,7 @@ each connection proves that it knows the run's key.
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from multiprocessing.connection import Client, Listener
 from typing import TYPE_CHECKING, Any, Final
@@ -74,9 +75,11 @@ class Exchange:
         if self._closed.is_set():
             return
         self._closed.set()
-        with contextlib.suppress(*LOST):
-            # Nothing else wakes a thread that accepts.
-            Client(self.address, "AF_UNIX", authkey=self._key).close()
+        # Nothing else wakes a thread that accepts. It may have seen the flag and be gone already: so this only knocks,
+        # and waits for nobody to open.
+        with contextlib.suppress(*LOST), socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(0)
+            knocking.connect(self.address)
         self._listener.close()
 
     def _accept(self) -> None:

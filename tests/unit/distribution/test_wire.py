@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from multiprocessing import AuthenticationError
 
@@ -85,3 +86,19 @@ def test_without_a_controller_the_run_is_interrupted(controller, link):
     link._connection.close()
     with pytest.raises(InterruptedRunError, match="controller"):
         link.call("x")
+
+
+def test_closing_waits_for_nobody_even_when_the_accepting_thread_has_left(controller, link):
+    # The flag is set between two connections: the thread sees it and leaves, and nobody accepts any more.
+    accepting = [one for one in threading.enumerate() if one.name == "kvlatency-exchange"][-1]
+    controller.exchange._closed.set()
+    knock = socket.socket(socket.AF_UNIX)
+    knock.connect(controller.exchange.address)
+    knock.close()
+    accepting.join(10)
+    assert not accepting.is_alive()
+    controller.exchange._closed.clear()
+    closing = threading.Thread(target=controller.exchange.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
