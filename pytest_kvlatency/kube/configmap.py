@@ -101,9 +101,20 @@ class ConfigMaps:
     def _patch(
         self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
     ) -> ConfigMapData:
-        # The uid makes it a conflict if the ConfigMap was made anew meanwhile.
+        # The uid makes it a conflict if the ConfigMap was made anew meanwhile. A server that keeps meeting changes of
+        # others while it applies the patch says conflict too: look which it was.
         body = {"metadata": {"uid": last.uid}, "data": dict(changes)}
-        return _data(last.ref, self._client.request("PATCH", _path(last.ref), body=body, deadline=deadline))
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return _data(
+                    last.ref, self._client.request("PATCH", _path(last.ref), body=body, deadline=deadline)
+                )
+            except KubeApiError as error:
+                if error.status != 409:
+                    raise
+            pause = self._await_others(last.ref, pause, deadline)
+            self._read_again(last, deadline)
 
     def _update(
         self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
@@ -122,13 +133,23 @@ class ConfigMaps:
             except KubeApiError as error:
                 if error.status != 409:
                     raise
-            deadline.pause(pause, f"ConfigMap {last.ref}, which others keep changing")
-            pause = min(_LONGEST_PAUSE, pause * 2)
-            current = self.read(last.ref, deadline)
-            if current.uid != last.uid:
-                raise _replaced(last.ref)
-            if current.immutable:
-                raise ConfigMapImmutableError(f"ConfigMap {last.ref} was made immutable meanwhile")
+            pause = self._await_others(last.ref, pause, deadline)
+            current = self._read_again(last, deadline)
+
+    @staticmethod
+    def _await_others(ref: ConfigMapRef, pause: float, deadline: Deadline) -> float:
+        """Let those who were faster finish; the next pause."""
+        deadline.pause(pause, f"ConfigMap {ref}, which others keep changing")
+        return min(_LONGEST_PAUSE, pause * 2)
+
+    def _read_again(self, last: ConfigMapData, deadline: Deadline) -> ConfigMapData:
+        """Read it after a conflict. Raises ``ConfigMapError`` when it is another one now, or immutable."""
+        current = self.read(last.ref, deadline)
+        if current.uid != last.uid:
+            raise _replaced(last.ref)
+        if current.immutable:
+            raise ConfigMapImmutableError(f"ConfigMap {last.ref} was made immutable meanwhile")
+        return current
 
 
 def _path(ref: ConfigMapRef) -> str:
@@ -155,8 +176,6 @@ def _replaced(ref: ConfigMapRef) -> ConfigMapMissingError:
 def _typed(ref: ConfigMapRef, error: KubeApiError) -> ConfigMapError:
     if error.status == 404:
         return ConfigMapMissingError(f"ConfigMap {ref} was deleted while the checkup ran")
-    if error.status == 409:
-        return _replaced(ref)
     if error.status == 413 or "Too long" in error.message or "must have at most" in error.message:
         return ConfigMapTooLargeError(f"ConfigMap {ref} would be too large with the result: {error.message}")
     if "immutable" in error.message:

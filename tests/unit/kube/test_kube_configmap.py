@@ -63,7 +63,6 @@ def test_E57_without_patch_an_update_reads_again_on_a_conflict(server, maps, dea
     ("answer", "error"),
     [
         (status_object(404, "NotFound", "x", name="checkup"), ConfigMapMissingError),
-        (status_object(409, "Conflict", "Precondition failed: UID"), ConfigMapMissingError),
         (status_object(413, "RequestEntityTooLarge", "x"), ConfigMapTooLargeError),
         (
             status_object(422, "Invalid", "[]: Too long: must have at most 1048576 bytes"),
@@ -81,6 +80,22 @@ def test_E57_what_cannot_be_written_is_typed(server, maps, deadline, answer, err
     with pytest.raises(error) as caught:
         maps.write_status(maps.read(REF, deadline), {"status.succeeded": "true"}, deadline)
     assert isinstance(caught.value, ConfigError)
+
+
+def test_E57_a_patch_that_meets_the_changes_of_others_is_tried_again(server, maps, deadline):
+    conflict = status_object(409, "Conflict", "the object has been modified")
+    server.answer(f"GET {PATH}", configmap())
+    server.answer(f"PATCH {PATH}", conflict, conflict, configmap("3"))
+    maps.write_status(maps.read(REF, deadline), {"status.succeeded": "true"}, deadline)
+    assert len(server.asked("PATCH")) == 3
+
+
+def test_E57_a_patch_does_not_reach_one_made_anew(server, maps, deadline):
+    server.answer(f"GET {PATH}", configmap(), configmap("9", uid="other"))
+    server.answer(f"PATCH {PATH}", status_object(409, "Conflict", "Precondition failed: UID"))
+    with pytest.raises(ConfigMapMissingError, match="made anew"):
+        maps.write_status(maps.read(REF, deadline), {"status.succeeded": "true"}, deadline)
+    assert len(server.asked("PATCH")) == 1
 
 
 def test_E57_one_made_anew_is_not_written_to(server, maps, deadline):
