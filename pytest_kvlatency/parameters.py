@@ -90,9 +90,6 @@ class _Reader:
             name, value = key.removeprefix(PREFIX), self._data[key].strip()
             if name in _OLD:
                 if value:
-                    self.warnings.append(
-                        f"{key} of {self.detail} is deprecated: use {PREFIX}{_OLD[name]}, which wins where both stand"
-                    )
                     old[_OLD[name]] = value
                     self._spelled.setdefault(_OLD[name], key)
             elif name not in _VALID:
@@ -100,7 +97,21 @@ class _Reader:
             elif value:
                 given[name] = value
                 self._spelled[name] = key
+        self.warnings += [
+            self._deprecation(name, old[present], PREFIX + present, given.get(present))
+            for name, present in sorted(_OLD.items())
+            if present in old
+        ]
         return {**old, **given}
+
+    def _deprecation(self, name: str, value: str, present: str, winner: str | None) -> str:
+        """What to say of an older key that stands there, beside the present one or alone."""
+        start = f"{PREFIX}{name} of {self.detail} is deprecated"
+        if winner is None:
+            return f"{start}: use {present}, which wins where both stand"
+        if winner == value:
+            return f"{start}: {present} says the same, and is the one that is read"
+        return f"{start}: its value {value!r} is not used, {present} wins with {winner!r}"
 
     def _nodes(self, given: dict[str, str]) -> None:
         source, target = given.pop(SOURCE_NODE, ""), given.pop(TARGET_NODE, "")

@@ -97,7 +97,12 @@ def test_the_new_name_wins_unless_it_is_empty() -> None:
     old = "max_desired_latency_milliseconds"
     layer, warnings = configmap_layer(param(maxDesiredLatencyMilliseconds="20", **{old: "10"}), "default/x")
     assert resolve([layer]).max_latency_ns == 20_000_000
-    assert len(warnings) == 1
+    deprecated = "spec.param.max_desired_latency_milliseconds of ConfigMap default/x is deprecated: "
+    present = "spec.param.maxDesiredLatencyMilliseconds"
+    assert warnings == [f"{deprecated}its value '10' is not used, {present} wins with '20'"]
+    layer, warnings = configmap_layer(param(maxDesiredLatencyMilliseconds="10", **{old: "10"}), "default/x")
+    assert resolve([layer]).max_latency_ns == 10_000_000
+    assert warnings == [f"{deprecated}{present} says the same, and is the one that is read"]
     layer, _ = configmap_layer(param(maxDesiredLatencyMilliseconds="", **{old: "10"}), "default/x")
     assert resolve([layer]).max_latency_ns == 10_000_000
 
