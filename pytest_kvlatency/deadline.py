@@ -113,6 +113,11 @@ class Deadline:
             )
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether it is over because the one that it lies within is."""
+        return self._parent is not None and self._parent.expired()
+
+    @property
     def whole_seconds(self) -> float:
         """The budget that ran out: the parent's when that is over, else this one's."""
         if self._parent is not None and self._parent.expired():

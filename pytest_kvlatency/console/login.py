@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.console import framing
-from pytest_kvlatency.errors import CheckupTimeoutError, GuestError
+from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, KvLatencyError
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Login:
     def run(self, limit: Deadline, *, known_session: bool) -> None:
         """Return when a shell answers. ``known_session``: a shell was here before, so ^C can only hit its command.
 
-        Raises ``GuestError`` when ``limit`` is over or the login is refused, ``ConnectionLost``, or
-        ``InterruptedRunError``.
+        Raises ``GuestError`` when ``limit`` is over or the login is refused, ``CheckupTimeoutError`` when it is over
+        because the whole checkup's time is, and the guest was on its way; ``ConnectionLost``, ``InterruptedRunError``.
         """
         self._refusals = 0
         self._is_answering = False
@@ -114,8 +114,8 @@ class Login:
     def _listen(self, limit: Deadline, seconds: float) -> str:
         try:
             limit.check(f"the login on VMI {self._name}")
-        except CheckupTimeoutError:
-            raise self._silent_or_stuck(limit) from None
+        except CheckupTimeoutError as error:
+            raise self._late(limit, error) from None
         text = self._spawn.receive(min(seconds, limit.remaining()))
         if text:
             self._heard_at = time.monotonic()
@@ -176,16 +176,31 @@ class Login:
                 transcript=transcript_end(self._spawn),
             )
 
-    def _silent_or_stuck(self, limit: Deadline) -> GuestError:
+    def _late(self, limit: Deadline, error: CheckupTimeoutError) -> KvLatencyError:
+        """The cause of a login that took too long.
+
+        The guest's, when it printed nothing at all, or had all the time that a login gets. Otherwise the checkup's
+        time was too short to tell.
+        """
         waited = format_duration(round(limit.whole_seconds * 1e9))
         text = transcript_end(self._spawn)
         if not text.strip():
-            reason = f"the guest of VMI {self._name} printed nothing on its console within {waited}"
-            hint = "the image may not boot, or has no console on ttyS0"
-        else:
-            reason = f"no login on the console of VMI {self._name} within {waited}"
-            hint = "the end of its console output says how far it came"
-        return GuestError(reason, hint=hint, transcript=text)
+            return GuestError(
+                f"the guest of VMI {self._name} printed nothing on its console within {waited}",
+                hint="the image may not boot, or has no console on ttyS0",
+            )
+        if limit.is_cut_short:
+            return CheckupTimeoutError(
+                f"{error.reason}: its guest was still booting, or offered no login",
+                hint="the end of its console output says how far it came; a slow guest needs more time: "
+                "--kv-timeout, or spec.timeout of the ConfigMap",
+                transcript=text,
+            )
+        return GuestError(
+            f"no login on the console of VMI {self._name} within {waited}",
+            hint="the end of its console output says how far it came",
+            transcript=text,
+        )
 
 
 def transcript_end(spawn: ConsoleSpawn) -> str:

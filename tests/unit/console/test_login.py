@@ -7,7 +7,7 @@ from pytest_kvlatency.console import framing
 from pytest_kvlatency.console.login import Login, LoginProfile
 from pytest_kvlatency.console.spawn import ConsoleSpawn
 from pytest_kvlatency.deadline import Deadline, Stop
-from pytest_kvlatency.errors import GuestError, InterruptedRunError
+from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, InterruptedRunError
 
 ALPINE_BOOT = (
     b"\r\n   OpenRC 0.48 is starting up Linux 6.1.64-0-virt (x86_64)\r\n\r\n * Mounting /proc ... [ ok ]\r\n"
@@ -175,6 +175,29 @@ def test_E15_a_guest_that_never_offers_a_login_is_a_cause_with_the_transcript():
     with pytest.raises(GuestError, match="no login on the console") as caught:
         log_in(lambda line: b"", b"Kernel panic - not syncing\r\n", seconds=0.3, echo=False)
     assert "Kernel panic" in caught.value.transcript
+
+
+def end_of_the_checkup(banner):
+    """Log in while the time of the whole checkup, rather than that of the login, runs out."""
+    spawn = ConsoleSpawn("default/guest")
+    spawn.attach(ScriptedTransport(banner, lambda line: b"", echo=False))
+    Login(spawn, LoginProfile(), "default/guest").run(Deadline(0.3).limit(240), known_session=False)
+
+
+def test_E15_a_guest_that_still_boots_when_the_checkups_time_is_over_is_no_broken_guest():
+    with pytest.raises(CheckupTimeoutError) as caught:
+        end_of_the_checkup(b"[    0.512] Run /init as init process\r\n")
+    assert caught.value.reason == (
+        "timed out after 300ms waiting for the login on VMI default/guest: "
+        "its guest was still booting, or offered no login"
+    )
+    assert "spec.timeout" in caught.value.hint
+    assert "Run /init" in caught.value.transcript
+
+
+def test_E15_a_silent_guest_is_the_cause_whichever_time_is_over():
+    with pytest.raises(GuestError, match=r"printed nothing on its console within 300ms"):
+        end_of_the_checkup(b"")
 
 
 def test_E59_a_stop_ends_the_login():
