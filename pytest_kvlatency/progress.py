@@ -6,6 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.units import format_duration
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Between two lines in a log: a short run says nothing, a long one enough to follow it.
 LOG_SECONDS: Final = 5.0
+#: After so long a log is told again what is still waited for: a silent one looks like a run that hangs.
+REPEAT_SECONDS: Final = 60.0
 _ERASE: Final = "\r\x1b[2K"
 
 
@@ -21,7 +25,8 @@ class Progress:
     """Writes to pytest's terminal reporter, outside of its capture, from the main thread only.
 
     On a terminal there is one line, rewritten while the run waits and erased afterwards; the dots that pytest has
-    written stand as before. Elsewhere a line is written when the text has changed, every ``LOG_SECONDS`` at most.
+    written stand as before. Elsewhere a line is written when the text has changed, every ``LOG_SECONDS`` at most, and
+    every ``REPEAT_SECONDS`` when it has not.
     With ``-q``, or without a terminal reporter, nothing is written.
     """
 
@@ -34,18 +39,20 @@ class Progress:
         self._is_shown = False
         self._column = 0
         self._logged_at: float | None = None
+        self._began_at = 0.0
 
     def show(self, text: str) -> None:
         """Show ``text`` unless it stands there already."""
         reporter = self._reporter
-        if reporter is None or self._quiet or text == self._last:
+        if reporter is None or self._quiet:
             return
         if _can_rewrite(reporter):
+            if text != self._last:
+                self._last = text
+                self._unhindered(lambda: self._rewrite(reporter, text))
+        elif line := self._due(text):
             self._last = text
-            self._unhindered(lambda: self._rewrite(reporter, text))
-        elif self._is_due():
-            self._last = text
-            self._unhindered(lambda: _log(reporter, text))
+            self._unhindered(lambda: _log(reporter, line))
 
     def clear(self) -> None:
         """Take the line away again, where it can be."""
@@ -60,16 +67,20 @@ class Progress:
         reporter: TerminalReporter | None = self._plugins.get_plugin("terminalreporter")
         return reporter
 
-    def _is_due(self) -> bool:
+    def _due(self, text: str) -> str:
+        """The line that a log is due; empty when none is."""
         now = self._clock()
         if self._logged_at is None:
             # The first wait starts the clock.
             self._logged_at = now
-            return False
-        if now - self._logged_at < LOG_SECONDS:
-            return False
+        is_new = text != self._last
+        if now - self._logged_at < (LOG_SECONDS if is_new else REPEAT_SECONDS):
+            return ""
         self._logged_at = now
-        return True
+        if is_new:
+            self._began_at = now
+            return text
+        return f"{text} (still, after {format_duration(round(now - self._began_at) * 1_000_000_000)})"
 
     def _unhindered(self, write: Callable[[], None]) -> None:
         capture = self._plugins.get_plugin("capturemanager")

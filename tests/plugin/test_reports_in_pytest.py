@@ -205,3 +205,24 @@ def test_progress_in_a_log_is_few_lines_and_none_with_q(pytester: pytest.Pyteste
         progress.show(f"step {step}")
     progress.clear()
     assert terminal.lines == ([] if verbosity else ["step 5", "step 10"])
+
+
+def test_a_log_is_told_again_what_a_long_wait_is_for(pytester: pytest.Pytester) -> None:
+    terminal = Terminal()
+    config = pytester.parseconfig()
+    config.pluginmanager.unregister(name="terminalreporter")
+    config.pluginmanager.register(terminal, "terminalreporter")
+    now = 0.0
+    progress = Progress(config, clock=lambda: now)
+    for second in range(190):
+        now = float(second)
+        progress.show("booting")
+    now += 1
+    progress.show("pinging")
+    assert terminal.lines == [
+        "booting",
+        "booting (still, after 1m0s)",
+        "booting (still, after 2m0s)",
+        "booting (still, after 3m0s)",
+        "pinging",
+    ]
