@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
+from pytest_kvlatency.kube.errors import ConfigMapTooLargeError
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report import configmap as configmap_report
 from pytest_kvlatency.report import document as document_report
@@ -38,6 +39,8 @@ class Reporting:
         self.failures: list[Failure] = []
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
+        #: What was written to the ConfigMap, in words; empty when nothing was.
+        self.told = ""
 
     @property
     def document(self) -> dict[str, Any] | None:
@@ -105,11 +108,35 @@ class Reporting:
         try:
             configmap.write(changes, deadline)
             self._written = content
+            self.told = (
+                f'status.succeeded "{changes["status.succeeded"]}" is written to ConfigMap {configmap.ref}'
+            )
         except KvLatencyError as error:
             if not is_last:
                 return
             text = f"the result could not be written to ConfigMap {configmap.ref}: {error.reason}"
-            self.add_failure(TeardownError(text, hint=error.hint))
+            trouble = TeardownError(text, hint=error.hint)
+            self.add_failure(trouble)
+            if isinstance(error, ConfigMapTooLargeError):
+                self._write_less(
+                    configmap, configmap_report.smaller_changes(changes, trouble.failure_reason), deadline
+                )
+
+    def _write_less(
+        self, configmap: ConfigMapReport, smaller: Iterable[Mapping[str, str | None]], deadline: Deadline
+    ) -> None:
+        """Write the first that fits, if one does; that the result could not be written is said already."""
+        for changes in smaller:
+            try:
+                configmap.write(changes, deadline)
+            except ConfigMapTooLargeError:
+                continue
+            except KvLatencyError:
+                return
+            self.told = (
+                f'status.succeeded "false", and what else had room, is written to ConfigMap {configmap.ref}'
+            )
+            return
 
 
 def failure_of(error: KvLatencyError) -> Failure:

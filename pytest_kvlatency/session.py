@@ -411,6 +411,8 @@ class Checkup:
             terminal.write_line(f"kvlatency: {printable(redact(failure.failure_reason))}", red=True)
             for line in failure.hint.splitlines():
                 terminal.write_line(f"  {printable(line)}")
+        if self.reporting.told:
+            terminal.write_line(f"kvlatency: {self.reporting.told}")
         kept = self.role.kept_lines
         for line in kept:
             terminal.write_line(line)

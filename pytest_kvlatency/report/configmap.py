@@ -15,7 +15,8 @@ START_KEY: Final = "status.startTimestamp"
 COMPLETION_KEY: Final = "status.completionTimestamp"
 RESULT_PREFIX: Final = "status.result."
 MEASUREMENTS_KEY: Final = "status.result.measurements"
-_END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", "status.failureReason")
+_REASON_KEY: Final = "status.failureReason"
+_END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", _REASON_KEY)
 #: Keys of the worst pair, and where the document has them; integers.
 _NUMBERS: Final = {
     "status.result.minLatencyNanoSec": "minLatencyNanoSec",
@@ -53,6 +54,8 @@ _LISTED: Final = (
 #: An object of Kubernetes holds about 1 MiB; the list takes at most half of it, and all reasons far less.
 LIST_BYTES: Final = 512 * 1024
 REASON_CHARACTERS: Final = 16 * 1024
+#: Of a reason where there is hardly any room.
+_LEAST_CHARACTERS: Final = 1024
 _SEVERITY: Final = {"connectivity": 4, "loss": 3, "latency": 2}
 
 
@@ -72,7 +75,7 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
         START_KEY: document["startTimestamp"],
         COMPLETION_KEY: document["completionTimestamp"],
         "status.succeeded": "true" if document["succeeded"] else "false",
-        "status.failureReason": _shortened(document["failureReason"] or ""),
+        _REASON_KEY: _shortened(document["failureReason"] or ""),
     }
     worst = worst_of(entries) or {}
     for key, name in _NUMBERS.items():
@@ -85,6 +88,20 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     changes["status.result.targetNode"] = worst.get("targetNode")
     changes[MEASUREMENTS_KEY] = _list(entries) if len(entries) > 1 else None
     return changes
+
+
+def smaller_changes(changes: Mapping[str, str | None], trouble: str) -> list[dict[str, str | None]]:
+    """What to write in the place of an end that does not fit: without the list, then the outcome alone.
+
+    The checkup has failed then, and ``trouble`` says why; whoever waits for the status still gets one.
+    """
+    reason = "; ".join(filter(None, [changes.get(_REASON_KEY), trouble]))
+    if len(reason) > _LEAST_CHARACTERS:
+        reason = trouble
+    failed = {**changes, "status.succeeded": "false", _REASON_KEY: reason}
+    least = {key: None if key.startswith(RESULT_PREFIX) else value for key, value in failed.items()}
+    without_list = {**failed, MEASUREMENTS_KEY: None}
+    return [least] if changes.get(MEASUREMENTS_KEY) is None else [without_list, least]
 
 
 def worst_of(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -6,8 +6,16 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.configmap import LIST_BYTES, final_changes, start_changes, worst_of
+from pytest_kvlatency.report.configmap import (
+    LIST_BYTES,
+    final_changes,
+    smaller_changes,
+    start_changes,
+    worst_of,
+)
 from pytest_kvlatency.report.document import build
 
 if TYPE_CHECKING:
@@ -135,3 +143,32 @@ def test_E66_an_earlier_attempt_is_not_the_result(make: Make) -> None:
     assert changes["status.result.packetsReceived"] == "2"
     assert changes["status.result.measurements"] is None
     assert worst_of([]) is None
+
+
+TROUBLE = "teardown: the result could not be written"
+
+
+def test_E57_what_does_not_fit_is_written_without_the_list_and_then_without_numbers(make: Make) -> None:
+    whole = final_changes(build(make.run(make.item(), make.item(make.measurement(target="worker3")))))
+    without_list, least = smaller_changes(whole, TROUBLE)
+    assert without_list["status.result.measurements"] is None
+    assert without_list["status.result.maxLatencyNanoSec"] == whole["status.result.maxLatencyNanoSec"]
+    for changes in (without_list, least):
+        assert changes.keys() == whole.keys()
+        assert (changes["status.succeeded"], changes["status.failureReason"]) == ("false", TROUBLE)
+    kept = {key for key, value in least.items() if value is not None}
+    assert kept == {
+        "status.startTimestamp",
+        "status.completionTimestamp",
+        "status.succeeded",
+        "status.failureReason",
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"), [("run: short", f"run: short; {TROUBLE}"), ("x" * 1024, TROUBLE)]
+)
+def test_E57_a_reason_that_hardly_fits_gives_way(make: Make, reason: str, kept: str) -> None:
+    changes = {**final_changes(build(make.run(make.item()))), "status.failureReason": reason}
+    (least,) = smaller_changes(changes, TROUBLE)
+    assert least["status.failureReason"] == kept
