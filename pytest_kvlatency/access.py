@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, TeardownError
+from pytest_kvlatency.parsers import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.report.escape import Redactor
 
 if TYPE_CHECKING:
@@ -126,13 +127,19 @@ def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigM
     if text != "env":
         namespace, _, name = text.partition("/")
         return ConfigMapRef(namespace=namespace, name=name)
-    for variable in ("CONFIGMAP_NAMESPACE", "CONFIGMAP_NAME"):
-        if not environ.get(variable):
+    hint = "--kv-configmap=env reads CONFIGMAP_NAMESPACE and CONFIGMAP_NAME; or give --kv-configmap NS/NAME"
+    names = {
+        variable: environ.get(variable, "").strip() for variable in ("CONFIGMAP_NAMESPACE", "CONFIGMAP_NAME")
+    }
+    for variable, name in names.items():
+        if not name:
+            raise ConfigError(f"{variable} environment variable is missing", hint=hint)
+        if not (is_label if variable == "CONFIGMAP_NAMESPACE" else is_subdomain)(name):
             raise ConfigError(
-                f"{variable} environment variable is missing",
-                hint="--kv-configmap=env reads CONFIGMAP_NAMESPACE and CONFIGMAP_NAME; or give --kv-configmap NS/NAME",
+                f"{variable} environment variable is wrong: {name!r} is no name; valid are {NAME_HELP}",
+                hint=hint,
             )
-    return ConfigMapRef(namespace=environ["CONFIGMAP_NAMESPACE"], name=environ["CONFIGMAP_NAME"])
+    return ConfigMapRef(namespace=names["CONFIGMAP_NAMESPACE"], name=names["CONFIGMAP_NAME"])
 
 
 class ConfigMapReport:
