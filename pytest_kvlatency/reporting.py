@@ -39,6 +39,8 @@ class Reporting:
         self.failures: list[Failure] = []
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
+        #: What the last document says went wrong outside of items.
+        self.of_the_run: tuple[Failure, ...] = ()
         #: What was written to the ConfigMap, in words; empty when nothing was.
         self.told = ""
 
@@ -77,6 +79,7 @@ class Reporting:
             items=tuple(items),
             failures=failures,
         )
+        self.of_the_run = failures
         self._document = self._redactor().mapping(document_report.build(run))
         return self._document
 
@@ -133,9 +136,12 @@ class Reporting:
                 continue
             except KvLatencyError:
                 return
+            reason = changes[configmap_report.REASON_KEY]
             self.told = (
-                f'status.succeeded "false", and what else had room, is written to ConfigMap {configmap.ref}'
+                f'status.succeeded "false" is written to ConfigMap {configmap.ref}, and what else had room'
             )
+            if reason == configmap_report.NO_ROOM:
+                self.told += f": {reason}"
             return
 
 

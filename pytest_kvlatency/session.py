@@ -405,7 +405,7 @@ class Checkup:
             terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
             if self.access.lab_line:
                 terminal.write_line(printable(self.access.lab_line))
-        for failure in dict.fromkeys(self.reporting.failures):
+        for failure in dict.fromkeys((*self.reporting.of_the_run, *self.reporting.failures)):
             if failure in self._said:
                 continue
             terminal.write_line(f"kvlatency: {printable(redact(failure.failure_reason))}", red=True)

@@ -15,8 +15,8 @@ START_KEY: Final = "status.startTimestamp"
 COMPLETION_KEY: Final = "status.completionTimestamp"
 RESULT_PREFIX: Final = "status.result."
 MEASUREMENTS_KEY: Final = "status.result.measurements"
-_REASON_KEY: Final = "status.failureReason"
-_END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", _REASON_KEY)
+REASON_KEY: Final = "status.failureReason"
+_END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", REASON_KEY)
 #: Keys of the worst pair, and where the document has them; integers.
 _NUMBERS: Final = {
     "status.result.minLatencyNanoSec": "minLatencyNanoSec",
@@ -54,8 +54,9 @@ _LISTED: Final = (
 #: An object of Kubernetes holds about 1 MiB; the list takes at most half of it, and all reasons far less.
 LIST_BYTES: Final = 512 * 1024
 REASON_CHARACTERS: Final = 16 * 1024
-#: Of a reason where there is hardly any room.
+#: Of a reason where there is hardly any room, and the whole of it where there is still less.
 _LEAST_CHARACTERS: Final = 1024
+NO_ROOM: Final = "teardown: no room for the result"
 _SEVERITY: Final = {"connectivity": 4, "loss": 3, "latency": 2}
 
 
@@ -75,7 +76,7 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
         START_KEY: document["startTimestamp"],
         COMPLETION_KEY: document["completionTimestamp"],
         "status.succeeded": "true" if document["succeeded"] else "false",
-        _REASON_KEY: _shortened(document["failureReason"] or ""),
+        REASON_KEY: _shortened(document["failureReason"] or ""),
     }
     worst = worst_of(entries) or {}
     for key, name in _NUMBERS.items():
@@ -91,17 +92,18 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def smaller_changes(changes: Mapping[str, str | None], trouble: str) -> list[dict[str, str | None]]:
-    """What to write in the place of an end that does not fit: without the list, then the outcome alone.
+    """What to write in the place of an end that does not fit: without the list, the outcome alone, hardly a reason.
 
     The checkup has failed then, and ``trouble`` says why; whoever waits for the status still gets one.
     """
-    reason = "; ".join(filter(None, [changes.get(_REASON_KEY), trouble]))
+    reason = "; ".join(filter(None, [changes.get(REASON_KEY), trouble]))
     if len(reason) > _LEAST_CHARACTERS:
         reason = trouble
-    failed = {**changes, "status.succeeded": "false", _REASON_KEY: reason}
-    least = {key: None if key.startswith(RESULT_PREFIX) else value for key, value in failed.items()}
-    without_list = {**failed, MEASUREMENTS_KEY: None}
-    return [least] if changes.get(MEASUREMENTS_KEY) is None else [without_list, least]
+    failed = {**changes, "status.succeeded": "false", REASON_KEY: reason}
+    outcome = {key: None if key.startswith(RESULT_PREFIX) else value for key, value in failed.items()}
+    least = {**outcome, REASON_KEY: NO_ROOM}
+    without_list = [] if changes.get(MEASUREMENTS_KEY) is None else [{**failed, MEASUREMENTS_KEY: None}]
+    return [*without_list, outcome, least]
 
 
 def worst_of(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
