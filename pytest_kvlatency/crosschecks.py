@@ -60,8 +60,14 @@ def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int) -> str
     """Word what an explicit timeout cannot hold."""
     timeout = format_duration(settings.timeout_ns or 0)
     if rounds == 1:
-        what = f"a sample of {format_duration(needed_ns)} (--kv-sample-duration)"
+        what = f"a sample of {format_duration(needed_ns)} ({_name(settings, 'sample_duration')})"
     else:
         what = f"{rounds} rounds of samples, {format_duration(needed_ns)} in all"
     valid = "valid is a longer one, or none for 5m and what the plan needs"
-    return f"--kv-timeout {timeout} cannot hold {what}; {valid}"
+    return f"{_name(settings, 'timeout')} {timeout} cannot hold {what}; {valid}"
+
+
+def _name(settings: Settings, option: str) -> str:
+    """An option as its user knows it: by its key where a ConfigMap gave it, else by its flag."""
+    source = settings.sources[option]
+    return source.name if source.kind == "ConfigMap" else "--kv-" + option.replace("_", "-")

@@ -160,6 +160,8 @@ class _Reader:
             self._refuse(key, f"{value!r} is no {kind} of {unit}, without unit; valid is one such as 10")
         elif float(value) == 0 and option.removable:
             self._refuse(key, f"{value!r} is not greater than 0; leave it out, or empty, for no limit")
+        elif float(value) == 0:
+            self._refuse(key, f"{value!r} is not greater than 0; valid is a number of {unit} such as 10")
         else:
             return value + option.unit
         return None
