@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
+from pytest_kvlatency.check import only
 from pytest_kvlatency.errors import FailureKind
 from pytest_kvlatency.lab.process import LabProcess
 from pytest_kvlatency.lab.specfile import load
@@ -154,7 +155,12 @@ def test_both_commands_make_the_environment_in_the_same_way() -> None:
 def test_pytest_commands_pass(block: Block, checkup: Checkup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(checkup.kubeconfig))
     for program, *arguments in _commands(block.text):
-        assert program == "pytest"
+        if program == "python":
+            module, name, *given = arguments
+            assert (module, name) == ("-m", "pytest_kvlatency")
+            arguments = only.isolated(given)  # noqa: PLW2901 - what that command gives to pytest
+        else:
+            assert program == "pytest"
         if "conftest_example" in arguments:
             shutil.copytree(ROOT / "conftest_example", checkup.pytester.path / "conftest_example")
         result = checkup.pytester.runpytest_inprocess(*arguments)
