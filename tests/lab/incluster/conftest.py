@@ -19,6 +19,7 @@ guests: sim
 nodes: [worker1, worker2, worker3]
 networks:
   default/blue-network: {latency: 200us, jitter: 20us}
+  default/cut-network: {partition: true}
 seed: 7
 boot: 100ms
 time_scale: 20

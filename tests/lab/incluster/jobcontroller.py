@@ -202,6 +202,7 @@ class JobController:
         words = [*container.get("command", ENTRYPOINT), *container.get("args", ())]
         words = [_mapped(_expanded(one, environment), mounts) for one in words]
         assert words[0] == "python"
+        home.mkdir(parents=True, exist_ok=True)
         account = home / "account"
         if pod["spec"].get("automountServiceAccountToken", True):
             self._write_account(pod, account)
@@ -214,7 +215,7 @@ class JobController:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "TMPDIR": str(mounts["/tmp"]),
+            "TMPDIR": str(mounts.get("/tmp", home)),
         }
         process = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", _ENTER, "sh", str(account), sys.executable, *words[1:]],

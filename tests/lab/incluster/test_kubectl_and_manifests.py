@@ -21,7 +21,7 @@ MORE = {
         ("list", "k8s.cni.cncf.io", "network-attachment-definitions"),
     ],
     "optional/speed": [("watch", "kubevirt.io", "virtualmachineinstances"), ("patch", "", "configmaps")],
-    "optional/nodes": [("list", "", "nodes")],
+    "optional/nodes": [("get", "", "nodes"), ("list", "", "nodes")],
 }
 NEVER = [
     ("list", "", "secrets"),
