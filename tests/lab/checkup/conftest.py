@@ -216,4 +216,4 @@ def run(start):
 @pytest.fixture(scope="session")
 def role():
     """The rules of the Role that is shipped."""
-    return yaml.safe_load((ROOT / "manifests" / "role.yaml").read_text())["rules"]
+    return yaml.safe_load((ROOT / "manifests" / "permissions" / "role.yaml").read_text())["rules"]

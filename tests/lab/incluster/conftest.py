@@ -1,0 +1,70 @@
+"""Jobs in a cluster: the manifests, kubectl, and a lab in which Jobs run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import jobcontroller
+import pytest
+
+from pytest_kvlatency.lab.process import LabProcess
+
+ROOT = Path(__file__).parents[3]
+MANIFESTS = ROOT / "manifests"
+LAB = """
+guests: sim
+nodes: [worker1, worker2, worker3]
+networks:
+  default/blue-network: {latency: 200us, jitter: 20us}
+  default/cut-network: {partition: true}
+seed: 7
+boot: 100ms
+time_scale: 20
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """One lab for a module's tests."""
+    directory = tmp_path_factory.mktemp("lab")
+    (directory / "lab.yaml").write_text(LAB, encoding="utf-8")
+    process = LabProcess.start(str(directory / "lab.yaml"), directory / "run", 60)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def kubectl(lab, tmp_path):
+    """kubectl against the lab, as its administrator."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH")
+
+    def run(*arguments, check=True, program="kubectl", stdin=None):
+        done = subprocess.run(
+            [program, f"--kubeconfig={lab.kubeconfig}", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture
+def jobs(lab, tmp_path):
+    """Every Job of the lab is run."""
+    if not jobcontroller.can_run_containers():
+        pytest.skip("mounts of its own are not permitted to a process here")
+    controller = jobcontroller.JobController(lab, tmp_path / "jobs")
+    yield controller
+    controller.close()
+    assert controller.problems == []

@@ -1,0 +1,170 @@
+"""kubectl with the manifests: what it builds of them, that they apply and go, and what the account may do then."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import MANIFESTS
+from test_manifests import ACCOUNT, CONTRACT, IMAGE, kustomizations
+
+FOLDERS = [one.relative_to(MANIFESTS).as_posix() for one in kustomizations()]
+KINDS = "serviceaccount,role,rolebinding,configmap,job,pod,pvc,net-attach-def"
+MORE = {
+    "optional/diagnosis": [
+        ("list", "", "events"),
+        ("list", "", "pods"),
+        ("get", "", "pods/log"),
+        ("list", "k8s.cni.cncf.io", "network-attachment-definitions"),
+    ],
+    "optional/speed": [("watch", "kubevirt.io", "virtualmachineinstances"), ("patch", "", "configmaps")],
+    "optional/nodes": [("get", "", "nodes"), ("list", "", "nodes")],
+}
+NEVER = [
+    ("list", "", "secrets"),
+    ("get", "", "secrets"),
+    ("list", "", "configmaps"),
+    ("create", "", "configmaps"),
+    ("delete", "", "configmaps"),
+    ("create", "", "pods"),
+    ("create", "", "pods/exec"),
+    ("list", "kubevirt.io", "virtualmachineinstances"),
+    ("update", "kubevirt.io", "virtualmachineinstances"),
+    ("get", "subresources.kubevirt.io", "virtualmachineinstances/vnc"),
+    ("create", "k8s.cni.cncf.io", "network-attachment-definitions"),
+    ("create", "rbac.authorization.k8s.io", "rolebindings"),
+]
+
+
+def programs():
+    """The kubectl on PATH, and others that lie beside it, such as ``kubectl.1.27``: the oldest and the newest."""
+    found = shutil.which("kubectl")
+    if found is None:
+        return ["kubectl"]
+    beside = sorted(map(str, Path(found).resolve().parent.glob("kubectl.1.[0-9][0-9]")))
+    return ["kubectl", *dict.fromkeys(beside[:1] + beside[-1:])]
+
+
+@pytest.mark.parametrize("program", programs(), ids=lambda one: Path(one).name)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_kubectl_builds_them_without_a_warning(kubectl, folder, program):
+    done = kubectl("kustomize", MANIFESTS / folder, program=program)
+    assert done.stderr == ""
+    built = list(yaml.safe_load_all(done.stdout))
+    listed = yaml.safe_load((MANIFESTS / folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    for one in built:
+        if one["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding"):
+            assert one["metadata"]["namespace"] == listed["namespace"]
+        for subject in one.get("subjects", ()):
+            assert subject["namespace"] == listed["namespace"]
+    images = {
+        container["image"]
+        for one in built
+        for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ())
+    }
+    if images:
+        (image,) = listed["images"]
+        assert images == {f"{image.get('newName', IMAGE)}:{image['newTag']}"}
+
+
+def test_the_example_changes_what_it_says(kubectl):
+    text = kubectl("kustomize", MANIFESTS / "overlays" / "example").stdout
+    built = {one["kind"]: one for one in yaml.safe_load_all(text)}
+    pod = built["Job"]["spec"]["template"]["spec"]
+    claim = {"claimName": built["PersistentVolumeClaim"]["metadata"]["name"]}
+    assert {"name": "reports", "persistentVolumeClaim": claim} in pod["volumes"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert built["ConfigMap"]["data"]["spec.param.sourceNode"] == "worker1"
+    assert built["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    assert pod["containers"][0]["env"][0]["name"] == "CONFIGMAP_NAMESPACE"
+
+
+@pytest.mark.parametrize("program", programs(), ids=lambda one: Path(one).name)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_they_apply_and_nothing_is_left_of_them(kubectl, folder, program):
+    def there():
+        named = (
+            kubectl("get", KINDS, "-A", "-o", "name").stdout
+            + kubectl("get", "clusterroles", "-o", "name").stdout
+        )
+        return sorted(one for one in named.splitlines() if one != "serviceaccount/default")
+
+    before = there()
+    created = kubectl("apply", "-k", MANIFESTS / folder, program=program).stdout.splitlines()
+    assert created
+    assert all(line.endswith(" created") for line in created), created
+    again = kubectl("apply", "-k", MANIFESTS / folder, program=program).stdout.splitlines()
+    assert all(line.endswith(" unchanged") for line in again), again
+    kubectl("delete", "-k", MANIFESTS / folder, program=program)
+    assert there() == before
+
+
+@pytest.fixture
+def may(kubectl):
+    """Ask whether the account may do something; as kubectl itself cannot, of KubeVirt's subresources too."""
+
+    def ask(verb, group, resource):
+        name, _, subresource = resource.partition("/")
+        wanted = {
+            "namespace": "default",
+            "verb": verb,
+            "group": group,
+            "resource": name,
+            "subresource": subresource,
+        }
+        if name == "nodes":
+            wanted["namespace"] = ""
+        user = f"system:serviceaccount:default:{ACCOUNT}"
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": wanted},
+        }
+        told = json.loads(kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)).stdout)
+        allowed = told["status"]["allowed"]
+        if group != "subresources.kubevirt.io":
+            more = [f"--subresource={subresource}"] if subresource else []
+            words = [verb, f"{name}.{group}" if group else name, "-n", "default", f"--as={user}", *more]
+            said = kubectl("auth", "can-i", *words, check=False).stdout.strip()
+            assert said == ("yes" if allowed else "no")
+        return allowed
+
+    return ask
+
+
+def test_E54_the_account_may_do_what_a_checkup_needs_and_nothing_else(kubectl, may):
+    kubectl("apply", "-k", MANIFESTS / "permissions")
+    for groups, resources, verbs in CONTRACT:
+        for verb in verbs:
+            assert may(verb, *groups, *resources)
+    for one in [*NEVER, *(asked for more in MORE.values() for asked in more)]:
+        assert not may(*one), one
+    kubectl("delete", "-k", MANIFESTS / "permissions")
+
+
+@pytest.mark.parametrize("folder", MORE)
+def test_E54_what_is_optional_grants_what_it_says_and_nothing_else(kubectl, may, folder):
+    kubectl("apply", "-k", MANIFESTS / folder)
+    for other, more in MORE.items():
+        for one in more:
+            assert may(*one) is (other == folder), one
+    for one in NEVER:
+        assert not may(*one), one
+    kubectl("delete", "-k", MANIFESTS / folder)
+
+
+@pytest.mark.parametrize("condition", ["complete", "failed"])
+def test_kubectl_waits_for_either_end_of_the_job(kubectl, condition):
+    kubectl("apply", "-k", MANIFESTS / "base")
+    status = {"conditions": [{"type": condition.capitalize(), "status": "True"}]}
+    patch = json.dumps({"status": status})
+    kubectl("patch", "job", "latency-checkup", "--subresource=status", "--type=merge", "-p", patch)
+    waited = kubectl("wait", f"--for=condition={condition}", "job/latency-checkup", "--timeout=10s")
+    assert waited.stdout == "job.batch/latency-checkup condition met\n"
+    other = "failed" if condition == "complete" else "complete"
+    late = kubectl("wait", f"--for=condition={other}", "job/latency-checkup", "--timeout=1s", check=False)
+    assert "timed out waiting" in late.stderr
+    kubectl("delete", "-k", MANIFESTS / "base")

@@ -1,0 +1,178 @@
+"""What comes of the manifests' Jobs: success, failure, deletion while they run, a rerun as the web console does it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from conftest import MANIFESTS
+from test_manifests import ACCOUNT, container_of, document
+
+STATUS = ["startTimestamp", "completionTimestamp", "succeeded", "failureReason"]
+NUMBERS = ["minLatencyNanoSec", "avgLatencyNanoSec", "maxLatencyNanoSec", "measurementDurationSec"]
+
+
+@pytest.fixture
+def cluster(kubectl, jobs):
+    """The permissions are granted, and the ConfigMap is there; all is removed at the end."""
+    kubectl("apply", "-k", MANIFESTS / "permissions")
+    kubectl("apply", "-f", MANIFESTS / "base" / "configmap.yaml")
+    yield kubectl
+    kubectl("delete", "jobs", "--all")
+    kubectl("delete", "-k", MANIFESTS / "base", "--ignore-not-found")
+    kubectl("wait", "--for=delete", "pods", "--all", "--timeout=60s", check=False)
+
+
+def read(kubectl, kind, name):
+    return json.loads(kubectl("get", kind, name, "-o", "json").stdout)
+
+
+def set_parameters(kubectl, **parameters):
+    data = {f"spec.param.{name}": value for name, value in parameters.items()}
+    kubectl("patch", "configmap", "latency-checkup", "--type=merge", "-p", json.dumps({"data": data}))
+
+
+def running_vmis(kubectl):
+    found = json.loads(kubectl("get", "vmi", "-o", "json").stdout)["items"]
+    return [one for one in found if one.get("status", {}).get("phase") == "Running"]
+
+
+def end_of(kubectl, name="latency-checkup", condition="complete"):
+    kubectl("wait", f"--for=condition={condition}", f"job/{name}", "--timeout=100s")
+
+
+def refused(lab, since):
+    """What the account was refused meanwhile, as ``verb resource``."""
+    lines = (lab.directory / "audit.jsonl").read_text().splitlines()[since:]
+    found = [json.loads(line) for line in lines]
+    user = f"system:serviceaccount:default:{ACCOUNT}"
+    return {f"{one['verb']} {one['resource']}" for one in found if one["user"] == user and one["code"] == 403}
+
+
+def requests(lab):
+    return len((lab.directory / "audit.jsonl").read_text().splitlines())
+
+
+def test_a_network_that_fails_fails_the_job_and_the_log_tells_why(cluster, jobs):
+    set_parameters(cluster, networkAttachmentDefinitionName="cut-network")
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    end_of(cluster, condition="failed")
+    data = read(cluster, "configmap", "latency-checkup")["data"]
+    reason = "run: failed to run check: failed due to connectivity issue: 50 packets transmitted, 0 packets received"
+    assert data["status.succeeded"] == "false"
+    assert data["status.failureReason"].startswith(reason)
+    (log,) = jobs.logs.values()
+    assert reason in log
+    assert "default/cut-network" in log
+    # It is no terminal: nothing coloured, no line drawn anew.
+    assert "\x1b" not in log
+    assert "\r" not in log
+
+
+def test_E72_a_job_that_is_deleted_while_it_runs_leaves_its_status_and_no_vmi(cluster, jobs):
+    # The lab's time runs 20 times as fast; this is a minute.
+    set_parameters(cluster, sampleDurationSeconds="1200")
+    cluster("patch", "configmap", "latency-checkup", "--type=merge", "-p", '{"data":{"spec.timeout":"1h"}}')
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    until = time.monotonic() + 60
+    while len(vmis := running_vmis(cluster)) < 2:
+        assert time.monotonic() < until, jobs.logs
+        time.sleep(0.1)
+    (pod,) = json.loads(cluster("get", "pods", "-l", "job-name=latency-checkup", "-o", "json").stdout)[
+        "items"
+    ]
+    owner = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": pod["metadata"]["name"],
+        "uid": pod["metadata"]["uid"],
+    }
+    assert all(one["metadata"]["ownerReferences"] == [owner] for one in vmis)
+    cluster("delete", "job", "latency-checkup")
+    ended = "--for=jsonpath={.data.status\\.completionTimestamp}"
+    cluster("wait", "configmap/latency-checkup", ended, "--timeout=30s")
+    data = read(cluster, "configmap", "latency-checkup")["data"]
+    assert data["status.succeeded"] == "false"
+    assert "SIGTERM" in data["status.failureReason"]
+    for one in vmis:
+        cluster("wait", f"vmi/{one['metadata']['name']}", "--for=delete", "--timeout=30s")
+
+
+def test_the_web_consoles_rerun(cluster):
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    end_of(cluster)
+    first = read(cluster, "configmap", "latency-checkup")["data"]
+    keys = [f"status.{one}" for one in STATUS] + [f"status.result.{one}" for one in NUMBERS]
+    patch = json.dumps([{"op": "remove", "path": f"/data/{one}"} for one in keys])
+    cluster("patch", "configmap", "latency-checkup", "--type=json", "-p", patch)
+    uid = {"fieldRef": {"fieldPath": "metadata.uid"}}
+    container = {
+        "name": "latency-checkup-7",
+        "image": container_of("base/job.yaml")["image"],
+        "env": [
+            {"name": "CONFIGMAP_NAMESPACE", "value": "default"},
+            {"name": "CONFIGMAP_NAME", "value": "latency-checkup"},
+            {"name": "POD_UID", "valueFrom": uid},
+        ],
+    }
+    pod = {"containers": [container], "restartPolicy": "Never", "serviceAccountName": ACCOUNT}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "latency-checkup-7", "labels": document("base/job.yaml")["metadata"]["labels"]},
+        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+    }
+    cluster("create", "-f", "-", stdin=json.dumps(job))
+    end_of(cluster, "latency-checkup-7")
+    second = read(cluster, "configmap", "latency-checkup")["data"]
+    assert set(second) == set(first)
+    assert second["status.succeeded"] == "true"
+
+
+def test_E54_with_speed_nothing_is_refused(lab, cluster):
+    since = requests(lab)
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    end_of(cluster)
+    assert refused(lab, since) == {"watch virtualmachineinstances", "patch configmaps"}
+    cluster("delete", "job", "latency-checkup")
+    cluster("delete", "-f", MANIFESTS / "base" / "configmap.yaml")
+    cluster("apply", "-k", MANIFESTS / "optional" / "speed")
+    cluster("apply", "-f", MANIFESTS / "base" / "configmap.yaml")
+    since = requests(lab)
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    end_of(cluster)
+    assert refused(lab, since) == set()
+    cluster("delete", "-k", MANIFESTS / "optional" / "speed")
+
+
+def test_E54_a_mesh_finds_its_nodes_only_with_the_cluster_role(cluster):
+    set_parameters(cluster, nodes="mesh")
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    end_of(cluster, condition="failed")
+    reason = read(cluster, "configmap", "latency-checkup")["data"]["status.failureReason"]
+    assert "may not list nodes" in reason
+    cluster("delete", "job", "latency-checkup")
+    cluster("delete", "-f", MANIFESTS / "base" / "configmap.yaml")
+    cluster("apply", "-k", MANIFESTS / "optional" / "nodes")
+    cluster("apply", "-f", MANIFESTS / "base" / "configmap.yaml")
+    set_parameters(cluster, nodes="mesh")
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    end_of(cluster)
+    data = read(cluster, "configmap", "latency-checkup")["data"]
+    assert len(json.loads(data["status.result.measurements"])) == 3
+    cluster("delete", "-k", MANIFESTS / "optional" / "nodes")
+
+
+def test_E54_with_diagnosis_the_reason_says_which_networks_there_are(lab, cluster, jobs):
+    set_parameters(cluster, networkAttachmentDefinitionName="blu-network")
+    since = requests(lab)
+    cluster("apply", "-k", MANIFESTS / "optional" / "diagnosis")
+    cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
+    end_of(cluster, condition="failed")
+    reason = read(cluster, "configmap", "latency-checkup")["data"]["status.failureReason"]
+    assert "does not exist" in reason
+    (log,) = jobs.logs.values()
+    assert "blue-network, cut-network" in log
+    assert "list network-attachment-definitions" not in refused(lab, since)
+    cluster("delete", "-k", MANIFESTS / "optional" / "diagnosis")
