@@ -96,7 +96,9 @@ class Console:
     async def run(self, command):
         self.guest.write(f"{command}; echo en''d=$?\n".encode())
         match = await self.expect(r"(?s)en''d=\$\?\r\n(.*?)end=(\d+)\r\n")
-        return match[1].replace("\r", ""), int(match[2])
+        # A kernel that emulation slows down still has things to say after the login.
+        output = re.sub(r"(?m)^\[ *\d+\.\d+\] .*\n", "", match[1].replace("\r", ""))
+        return output, int(match[2])
 
 
 @contextlib.asynccontextmanager
