@@ -67,6 +67,8 @@ _BARE: Final = ("-c", os.devnull, "--noconftest", *(f"-pno:{name}" for name in (
 )))  # fmt: skip
 _FOREIGN: Final = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 _HTML_PLUGINS: Final = ("-ppytest_metadata.plugin", "-ppytest_html.plugin")
+#: How a run that collects nothing ends: by what was reported to have failed.
+_WHOLE: Final = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 # pytest-html says how long its own run took.
 _TOOK: Final = re.compile(r'(<p class="run-count">\d+ tests? took )[^<]*(</p>)')
 
@@ -125,7 +127,10 @@ def _replay(
             replay = Replay(document)
             with _without_plugins():
                 status = pytest.main([*_BARE, "--rootdir", directory, *options, str(made)], plugins=[replay])
-            if replay.problem or not made.is_file():
+            if status == pytest.ExitCode.INTERRUPTED:
+                # pytest has written half of the report, and takes the interrupt for its own.
+                raise KeyboardInterrupt
+            if status not in _WHOLE or not made.is_file():
                 why = replay.problem or f"pytest ended with exit status {int(status)}"
                 raise files.ReportError(f"cannot make the {name} report of {target}: {why}")
             finish(made)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_kvlatency import replaying
 from pytest_kvlatency.__main__ import main
 from pytest_kvlatency.merging import MergeError, merge
 from pytest_kvlatency.model import Check, Failure, Measurement, NadRef, NodePair, PingResult
 from pytest_kvlatency.report.document import ItemResult, RunResult, build, plan_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_kvlatency.model import Outcome
@@ -260,6 +262,27 @@ def test_a_document_that_no_report_can_be_made_of_is_told_without_a_traceback(
     assert "Traceback" not in error
     assert (tmp_path / "all.xml").read_text() == "old"
     assert (tmp_path / "a.json").exists()
+
+
+def test_whoever_interrupts_gets_no_half_report(tmp_path: Path) -> None:
+    class Interrupted(list[Any]):
+        """Measurements in the middle of which somebody presses Ctrl-C."""
+
+        passes = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.passes += 1
+            yield from super().__iter__()
+            if self.passes > 1:
+                raise KeyboardInterrupt
+
+    whole = merge(documents(), version="2")
+    broken = {**whole, "measurements": Interrupted(whole["measurements"])}
+    with pytest.raises(KeyboardInterrupt):
+        replaying.write_junit(broken, tmp_path / "all.xml")
+    assert not (tmp_path / "all.xml").exists()
+    replaying.write_junit(whole, tmp_path / "all.xml")
+    assert (tmp_path / "all.xml").exists()
 
 
 def test_the_surroundings_have_no_say(
