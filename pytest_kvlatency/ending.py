@@ -6,12 +6,11 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.junitxml import xml_key
 
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, TeardownError
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.junit import suite_properties
+from pytest_kvlatency.report.junit import describe_suite
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
@@ -173,10 +172,7 @@ class Ending:
             checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))
         seconds = STATUS_SECONDS if self._is_interrupted or self._signalled else REPORT_SECONDS
         document = self._write_status(Deadline(seconds, stop=self._stop), is_last=True)
-        junit = session.config.stash.get(xml_key, None)
-        if junit is not None:
-            for name, value in suite_properties(document["cluster"]):
-                junit.add_global_property(name, value)
+        describe_suite(session.config, document["cluster"])
 
     def _write_status(self, deadline: Deadline, *, is_last: bool) -> dict[str, Any]:
         """Write the reports that others may wait for; the ConfigMap first, and JSON with what became of that."""

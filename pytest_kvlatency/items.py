@@ -262,10 +262,8 @@ class Items:
         from pytest_kvlatency.report import html
 
         entry = self._checkup.reporting.entry(attempt.result())
-        report.kvlatency = html.slim(entry)  # type: ignore[attr-defined]
-        if not attempt.is_in_html:
-            attempt.is_in_html = True
-            report.extras = [*getattr(report, "extras", []), *html.extras(entry)]  # type: ignore[attr-defined]
+        html.show(report, entry, with_details=not attempt.is_in_html)
+        attempt.is_in_html = True
 
     # --- what fixtures ask for
 

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import pytest
 from _pytest._io import TerminalWriter
 
+from pytest_kvlatency import replaying
 from pytest_kvlatency.merging import MergeError, merge
 from pytest_kvlatency.report import json as json_report
 from pytest_kvlatency.report import terminal
 from pytest_kvlatency.report.escape import printable
+from pytest_kvlatency.report.files import ReportError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
 
-_DESCRIPTION: Final = """Make one document of those that the shards of a plan wrote with --kv-json, and show it.
-The exit status is 0 when every shard succeeded, 1 when one did not, and 4 when the documents are not those of all
-shards of one plan: then nothing is written."""
+_DESCRIPTION: Final = """Make one document of those that the shards of a plan wrote with --kv-json, show it, and
+write it and its reports. The exit status is 0 when every shard succeeded, 1 when one did not or a report cannot be
+written, and 4 when the documents are not those of all shards of one plan: then nothing is written."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,7 +43,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the document of the whole plan to this file"
     )
+    parser.add_argument(
+        "--junitxml", "--junit-xml", type=Path, metavar="OUT", help="write the JUnit file of the whole plan"
+    )
+    parser.add_argument("--html", type=Path, metavar="OUT", help="write the HTML report of the whole plan")
+    parser.add_argument(
+        "--self-contained-html", action="store_true", help="with everything in one file, which opens offline"
+    )
     given = parser.parse_args(arguments)
+    if given.self_contained_html and given.html is None:
+        parser.error("--self-contained-html says how --html OUT is written, which is missing")
     documents: list[tuple[str, object]] = []
     problems: list[str] = []
     for path in given.files:
@@ -61,10 +73,21 @@ def main(arguments: Sequence[str]) -> int:
         writer.line(printable(merged["failureReason"]), red=True)
     plan = merged["plan"]
     writer.line(f"kvlatency: {len(documents)} shards, {plan['pairs']} pairs (plan {plan['digest'][:12]})")
-    if given.json is not None:
+    status = pytest.ExitCode.OK if merged["succeeded"] else pytest.ExitCode.TESTS_FAILED
+    for write in _reports(merged, given):
         try:
-            json_report.write(merged, given.json)
-        except json_report.ReportError as error:
-            sys.stderr.write(f"{parser.prog}: error: {error.reason}\n")
-            return int(pytest.ExitCode.TESTS_FAILED)
-    return int(pytest.ExitCode.OK if merged["succeeded"] else pytest.ExitCode.TESTS_FAILED)
+            write()
+        except ReportError as error:
+            sys.stderr.write(f"{parser.prog}: error: {printable(error.reason)}\n")
+            status = pytest.ExitCode.TESTS_FAILED
+    return int(status)
+
+
+def _reports(merged: Mapping[str, Any], given: argparse.Namespace) -> Iterator[Callable[[], None]]:
+    """What to call for each report that is wanted."""
+    if given.json is not None:
+        yield lambda: json_report.write(merged, given.json)
+    if given.junitxml is not None:
+        yield lambda: replaying.write_junit(merged, given.junitxml)
+    if given.html is not None:
+        yield lambda: replaying.write_html(merged, given.html, is_self_contained=given.self_contained_html)

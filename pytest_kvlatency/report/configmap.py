@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report.document import timestamp
+from pytest_kvlatency.report.document import SAMPLE_NUMBERS, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,18 +38,7 @@ _LISTED: Final = (
     "outcome",
     "failureKind",
     "failureReason",
-    "transmitted",
-    "received",
-    "duplicates",
-    "lossPercent",
-    "minLatencyNanoSec",
-    "avgLatencyNanoSec",
-    "maxLatencyNanoSec",
-    "p50LatencyNanoSec",
-    "p90LatencyNanoSec",
-    "p99LatencyNanoSec",
-    "stddevLatencyNanoSec",
-    "measurementDurationSec",
+    *SAMPLE_NUMBERS,
 )
 #: An object of Kubernetes holds about 1 MiB; the list takes at most half of it, and all reasons far less.
 LIST_BYTES: Final = 512 * 1024

@@ -18,10 +18,27 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check, Failure, GuestFacts, Limits, Measurement, Outcome
 
 SCHEMA: Final = "kvlatency/v1"
+#: How it gives moments, which are in UTC.
+TIMESTAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 #: Characters of a transcript that are kept: a ping's beginning, and rather more of its end.
 TRANSCRIPT_HEAD: Final = 4_000
 TRANSCRIPT_TAIL: Final = 12_000
 _NAMED_CHECKS: Final = 3
+#: The names of what a sample gives as numbers, in the order in which reports show them.
+SAMPLE_NUMBERS: Final = (
+    "transmitted",
+    "received",
+    "duplicates",
+    "lossPercent",
+    "minLatencyNanoSec",
+    "avgLatencyNanoSec",
+    "maxLatencyNanoSec",
+    "p50LatencyNanoSec",
+    "p90LatencyNanoSec",
+    "p99LatencyNanoSec",
+    "stddevLatencyNanoSec",
+    "measurementDurationSec",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +122,7 @@ def plan_facts(
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, whole seconds: ``2024-05-01T12:00:00Z``."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(timezone.utc).strftime(TIMESTAMP)
 
 
 def build(run: RunResult) -> dict[str, Any]:

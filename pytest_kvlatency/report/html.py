@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-#: Where the document's entry of an item lies on its reports: ``report.kvlatency = slim(entry)``.
+#: Where the document's entry of an item lies on its reports: see ``show``.
 ATTRIBUTE: Final = "kvlatency"
 _COLUMNS: Final = (
     ("kvLoss", "Loss %", "lossPercent"),
@@ -54,6 +54,9 @@ def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> N
     if not cells:
         return
     entry: Mapping[str, Any] | None = getattr(report, ATTRIBUTE, None)
+    if entry is not None:
+        # pytest-html writes ids as they are.
+        cells[:] = [cell.replace(entry["nodeid"], for_html(entry["nodeid"])) for cell in cells]
     place = _before_links(cells)
     cells[place:] = [*_row_cells(entry), *cells[place:]]
 
@@ -63,6 +66,13 @@ def summary(postfix: list[str], document: Mapping[str, Any]) -> None:
     section = heatmap.section(document["measurements"])
     if section:
         postfix.append(section)
+
+
+def show(report: pytest.TestReport, entry: Mapping[str, Any], *, with_details: bool) -> None:
+    """Give a report, whose row is to come, its item's numbers, and what its fold shows."""
+    report.kvlatency = slim(entry)  # type: ignore[attr-defined]
+    if with_details:
+        report.extras = [*getattr(report, "extras", []), *extras(entry)]  # type: ignore[attr-defined]
 
 
 def slim(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from _pytest.junitxml import xml_key
+
+from pytest_kvlatency.report.document import SAMPLE_NUMBERS
 from pytest_kvlatency.report.escape import for_xml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NUMBERS: Final = (
-    "transmitted",
-    "received",
-    "duplicates",
-    "lossPercent",
-    "minLatencyNanoSec",
-    "avgLatencyNanoSec",
-    "maxLatencyNanoSec",
-    "p50LatencyNanoSec",
-    "p90LatencyNanoSec",
-    "p99LatencyNanoSec",
-    "stddevLatencyNanoSec",
-    "measurementDurationSec",
-    "warmupSeconds",
-)
+    import pytest
+
+NUMBERS: Final = (*SAMPLE_NUMBERS, "warmupSeconds")
 
 
 def item_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -34,6 +25,15 @@ def item_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
 def suite_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """The suite's properties from the document's ``cluster``; what is unknown is left out."""
     return _flat("cluster", cluster or {})
+
+
+def describe_suite(config: pytest.Config, cluster: Mapping[str, Any] | None) -> None:
+    """Give the suite its properties, where pytest writes a JUnit file."""
+    # The public way to it is a fixture, which only a test could ask for.
+    junit = config.stash.get(xml_key, None)
+    if junit is not None:
+        for name, value in suite_properties(cluster):
+            junit.add_global_property(name, value)
 
 
 def _flat(prefix: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:

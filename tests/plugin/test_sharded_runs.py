@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,6 +63,62 @@ def test_three_shards_merged_are_the_whole_plan(checkup: Checkup) -> None:
     assert measured(merged) == measured(whole)
     assert merged["plan"] == whole["plan"]
     assert merged["cluster"] == whole["cluster"]
+
+
+def cases(path: Path) -> dict[tuple[str | None, str | None], list[str | None]]:
+    """JUnit's cases by name, with the names of their properties; and the suite's."""
+    tree = ET.parse(path)
+    found = {
+        (case.get("classname"), case.get("name")): [one.get("name") for one in case.iter("property")]
+        for case in tree.iter("testcase")
+    }
+    return {**found, ("suite", None): [one.get("name") for one in tree.iterfind("*/properties/property")]}
+
+
+def told(path: Path) -> list[tuple[str, str | None]]:
+    return sorted((one.tag, one.get("message")) for case in ET.parse(path).iter("testcase") for one in case)
+
+
+def columns(path: Path) -> list[list[str]]:
+    """The heads of the HTML report's columns, and of its rows which of them are filled."""
+    text = path.read_text("utf-8")
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', text)
+    rows = sorted(
+        (
+            name,
+            [bool(re.sub("<style>.*?</style>|<[^>]*>", "", cell).strip()) for cell in one["resultsTableRow"]],
+        )
+        for name, found in json.loads(html.unescape(blob))["tests"].items()
+        for one in found
+    )
+    return [
+        re.findall('<th class="kv-col[^>]*>(?:<style>.*?</style>)?([^<]*)', text),
+        [str(row) for row in rows],
+    ]
+
+
+def test_the_reports_of_merged_shards_are_those_of_a_single_run(checkup: Checkup) -> None:
+    directory = checkup.pytester.path
+    whole = ("--junitxml", "whole.xml", "--html", "whole.html", "--self-contained-html")
+    two = ("--kv-nad", "default/cut-network", "--kv-nad", "default/no-such-network")
+    quick = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
+    assert checkup.run(*MESH, *two, *quick, *whole).ret == 1
+    for index in range(3):
+        reports = ("--kv-json", f"{index}.json", "--junitxml", f"{index}.xml", "--html", f"{index}.html")
+        checkup.run(*MESH, *two, *quick, "--kv-shard", f"{index}/3", *reports)
+    merged = ("--json", "all.json", "--junitxml", "all.xml", "--html", "all.html", "--self-contained-html")
+    assert main(["merge", "0.json", "1.json", "2.json", *merged]) == 1
+    assert len(read(directory / "all.json")["measurements"]) == 9
+    assert cases(directory / "all.xml") == cases(directory / "whole.xml")
+    assert len(cases(directory / "all.xml")) == 9 + 1
+    assert told(directory / "all.xml") == told(directory / "whole.xml")
+    assert [tag for tag, _ in told(directory / "all.xml")].count("failure") == 3
+    assert [tag for tag, _ in told(directory / "all.xml")].count("error") == 3
+    assert columns(directory / "all.html") == columns(directory / "whole.html")
+    page = (directory / "all.html").read_text("utf-8")
+    assert page.count('<table class="kv-heat">') == 3
+    assert "9 tests took" not in page
+    assert "6 tests took" in page, "pytest-html counts no errors"
 
 
 def test_an_empty_shard_passes_and_writes_its_document(checkup: Checkup) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import xml.etree.ElementTree as ET
 from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_kvlatency import replaying
 from pytest_kvlatency.__main__ import main
 from pytest_kvlatency.merging import MergeError, merge
-from pytest_kvlatency.model import Check, Failure, NadRef, NodePair
+from pytest_kvlatency.model import Check, Failure, Measurement, NadRef, NodePair, PingResult
 from pytest_kvlatency.report.document import ItemResult, RunResult, build, plan_facts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from pytest_kvlatency.model import Outcome
 
 START = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 PAIRS = [("w1", "w2"), ("w1", "w10"), ("w2", "w10")]
@@ -214,3 +221,262 @@ def test_a_document_that_cannot_be_written_fails(tmp_path: Path) -> None:
         files.append(str(tmp_path / name))
         (tmp_path / name).write_text(json.dumps(one), encoding="utf-8")
     assert main(["merge", *files, "--json", str(tmp_path / "0.json" / "all.json")]) == 1
+
+
+# --- the reports
+
+
+def test_several_reports_are_written_and_one_that_cannot_be_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = saved(tmp_path, documents())
+    (tmp_path / "file").touch()
+    out = {name: tmp_path / "out" / name for name in ("all.json", "all.xml", "all.html")}
+    nowhere = tmp_path / "file" / "folder" / "report"
+    outputs = {"--json": out["all.json"], "--junitxml": out["all.xml"], "--html": out["all.html"]}
+    names = {"--json": "JSON", "--junitxml": "JUnit", "--html": "HTML"}
+    for spoilt in outputs:
+        given = [str(word) for option, path in outputs.items() for word in (option, path)]
+        given[given.index(spoilt) + 1] = str(nowhere)
+        assert main(["merge", *files, *given]) == 1
+        said = f"error: cannot write the {names[spoilt]} report to {nowhere}: Not a directory"
+        assert capsys.readouterr().err == f"python -m pytest_kvlatency merge: {said}\n"
+        for option, path in outputs.items():
+            assert path.exists() == (option != spoilt)
+            path.unlink(missing_ok=True)
+
+
+def test_a_document_that_no_report_can_be_made_of_is_told_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = document(2)
+    odd["measurements"][0]["outcome"] = "odd"
+    files = saved(tmp_path, [*documents()[:2], ("2.json", odd)])
+    (tmp_path / "all.xml").write_text("old")
+    assert (
+        main(["merge", *files, "--junitxml", str(tmp_path / "all.xml"), "--json", str(tmp_path / "a.json")])
+        == 1
+    )
+    error = capsys.readouterr().err
+    assert f"cannot make the JUnit report of {tmp_path / 'all.xml'}: KeyError: 'odd'" in error
+    assert "Traceback" not in error
+    assert (tmp_path / "all.xml").read_text() == "old"
+    assert (tmp_path / "a.json").exists()
+
+
+def test_whoever_interrupts_gets_no_half_report(tmp_path: Path) -> None:
+    class Interrupted(list[Any]):
+        """Measurements in the middle of which somebody presses Ctrl-C."""
+
+        passes = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.passes += 1
+            yield from super().__iter__()
+            if self.passes > 1:
+                raise KeyboardInterrupt
+
+    whole = merge(documents(), version="2")
+    broken = {**whole, "measurements": Interrupted(whole["measurements"])}
+    with pytest.raises(KeyboardInterrupt):
+        replaying.write_junit(broken, tmp_path / "all.xml")
+    assert not (tmp_path / "all.xml").exists()
+    replaying.write_junit(whole, tmp_path / "all.xml")
+    assert (tmp_path / "all.xml").exists()
+
+
+def test_the_surroundings_have_no_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = saved(tmp_path, documents())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError\n")
+    (tmp_path / "test_it.py").write_text("raise RuntimeError\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--neither-this")
+    monkeypatch.setenv("PYTEST_PLUGINS", "no_such_plugin")
+    assert main(["merge", *files, "--junitxml", "all.xml", "--html", "all.html"]) == 0
+    assert len(list(ET.parse("all.xml").iter("testcase"))) == 3
+    told = capfd.readouterr()
+    assert told.err == ""
+    assert told.out.endswith("(plan dddddddddddd)\n")
+    assert not (tmp_path / ".pytest_cache").exists()
+
+
+def test_self_contained_html_needs_html(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["merge", "0.json", "--self-contained-html"])
+    assert caught.value.code == 4
+    assert "--self-contained-html says how --html OUT is written, which is missing" in capsys.readouterr().err
+
+
+def saved(directory: Path, given: list[tuple[str, object]]) -> list[str]:
+    for name, one in given:
+        (directory / name).write_text(json.dumps(one), encoding="utf-8")
+    return [str(directory / name) for name, _ in given]
+
+
+UGLY = "<script>alert('x')</script>\x1b[31m]]>&"
+
+
+def attempt(
+    name: str,
+    outcome: Outcome,
+    *failures: Failure,
+    attempt: int = 1,
+    samples: tuple[int, ...] = (1_000_000, 2_000_000),
+) -> ItemResult:
+    check = Check(nad=NadRef(namespace="default", name="blue"), pair=NodePair(source=name, target="w0"))
+    result = PingResult(
+        transmitted=2, received=len(samples), samples_ns=samples, duration_seconds=1.5, transcript=UGLY
+    )
+    return ItemResult(
+        nodeid=f"tests/test_net.py::TestBlue::test_it[{check.id}]",
+        outcome=outcome,
+        check=check,
+        measurement=Measurement(check=check, result=result) if samples else None,
+        failures=failures,
+        attempt=attempt,
+    )
+
+
+SLOW = Failure(kind="latency", stage="run", reason="too slow")
+OUTCOMES = (
+    attempt("passed", "passed"),
+    attempt("failed", "failed", SLOW),
+    attempt("body", "failed", Failure(kind="assertion", stage="run", reason=f"AssertionError: {UGLY}")),
+    attempt(
+        "error", "error", Failure(kind="guest", stage="setup", reason="no login", transcript=UGLY), samples=()
+    ),
+    attempt("left", "error", Failure(kind="teardown", stage="teardown", reason="stuck")),
+    attempt("skipped", "skipped", samples=()),
+    attempt("xfailed", "xfailed", SLOW),
+    attempt("xpassed", "xpassed"),
+    attempt("notrun", "notrun", samples=()),
+    attempt("again", "failed", SLOW),
+    attempt("again", "passed", attempt=2),
+)
+
+
+@pytest.fixture
+def merged(tmp_path: Path) -> list[str]:
+    """The only shard's document, with every outcome there is."""
+    plan = plan_facts(digest="d" * 64, shard="0/1", pairs=10, shard_pairs=10, nads=["default/blue"])
+    cluster = {
+        "server": f"https://{UGLY}",
+        "kubernetesVersion": "v1.31.0",
+        "kubevirtVersion": None,
+        "lab": None,
+    }
+    whole = build(
+        RunResult(
+            version="1",
+            start=START,
+            completion=START + timedelta(minutes=90),
+            cluster=cluster,
+            plan=plan,
+            items=OUTCOMES,
+        )
+    )
+    return saved(tmp_path, [("0.json", whole)])
+
+
+def test_junit_tells_of_each_item_how_it_ended(merged: list[str], tmp_path: Path) -> None:
+    assert main(["merge", *merged, "--junitxml", str(tmp_path / "all.xml")]) == 1
+    root = ET.parse(tmp_path / "all.xml").getroot()
+    assert root.tag == "testsuites"
+    (suite,) = root
+    counts = {name: suite.get(name) for name in ("failures", "errors", "skipped")}
+    assert counts == {"failures": "2", "errors": "2", "skipped": "3"}
+    # Of a test that passed, and an error of its teardown, older pytests make two tests.
+    assert suite.get("tests") in ("10", "11")
+    assert len(list(suite.iter("testcase"))) == 10
+    assert (suite.get("timestamp"), suite.get("time")) == ("2024-05-01T12:00:00+00:00", "5400.000")
+    facts = {one.get("name"): one.get("value") for one in suite.iterfind("properties/property")}
+    assert facts["cluster.kubernetesVersion"] == "v1.31.0"
+    cases = {
+        str(case.get("name")).partition("blue-")[2].partition(":")[0]: case for case in suite.iter("testcase")
+    }
+    assert {case.get("classname") for case in cases.values()} == {"tests.test_net.TestBlue"}
+    assert cases["passed"].get("name") == "test_it[default/blue-passed:w0]"
+
+    def told(name: str) -> list[tuple[str, str | None, str | None]]:
+        return [(one.tag, one.get("message"), one.text) for one in cases[name] if one.tag != "properties"]
+
+    assert told("passed") == told("xpassed") == told("again") == []
+    ((tag, message, text),) = told("failed")
+    assert (tag, message) == ("failure", "LimitExceeded: run: too slow")
+    assert text is not None
+    assert text.startswith(
+        "run: too slow\n\nthe end of the guest's console:\n  | <script>alert('x')</script>\\x1b[31m"
+    )
+    assert told("body") == [("failure", *["AssertionError: <script>alert('x')</script>\\x1b[31m]]>&"] * 2)]
+    ((tag, message, text),) = told("error")
+    assert (tag, message) == ("error", 'failed on setup with "GuestError: setup: no login"')
+    ((tag, message, text),) = told("left")
+    assert (tag, message) == ("error", 'failed on teardown with "TeardownError: teardown: stuck"')
+    assert [told(name)[0][:2] for name in ("skipped", "xfailed", "notrun")] == [
+        ("skipped", "skipped"),
+        ("skipped", "run: too slow"),
+        ("skipped", "not run: the run of its shard ended before"),
+    ]
+    properties = {one.get("name"): one.get("value") for one in cases["again"].iter("property")}
+    assert (properties["received"], properties["maxLatencyNanoSec"]) == ("2", "2000000")
+    assert [one.get("name") for one in cases["again"].iter("property")].count("received") == 1
+    assert not list(cases["error"].iter("property"))
+
+
+def page_of(path: Path) -> tuple[str, dict[str, Any]]:
+    text = path.read_text(encoding="utf-8")
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', text)
+    return text, json.loads(html.unescape(blob))
+
+
+@pytest.mark.parametrize("is_self_contained", [True, False])
+def test_html_has_columns_pictures_matrix_and_every_attempt(
+    merged: list[str], tmp_path: Path, is_self_contained: bool
+) -> None:
+    path = tmp_path / "reports" / "all.html"
+    options = ["--self-contained-html"] if is_self_contained else []
+    assert main(["merge", *merged, "--html", str(path), *options]) == 1
+    text, data = page_of(path)
+    assert (path.parent / "assets" / "style.css").exists() == (not is_self_contained)
+    assert ('href="assets/style.css"' in text) == (not is_self_contained)
+    for part in (
+        "Max ms",
+        "<svg",
+        "Console transcript",
+        '<section id="kv-matrix">',
+        "7 tests took 1:30:00.",
+    ):
+        assert part in text or part in str(data)
+    results = {name: [one["result"] for one in attempts] for name, attempts in data["tests"].items()}
+    assert sorted(result for found in results.values() for result in found) == [
+        "Error", "Error", "Failed", "Failed", "Passed", "Passed", "Passed", "Rerun",
+        "Skipped", "Skipped", "XFailed", "XPassed",
+    ]  # fmt: skip
+    assert "<script>alert" not in text
+    assert "<script>alert" not in str(data)
+    assert "\x1b" not in str(data)
+    assert data["environment"]["startTimestamp"] == "2024-05-01T12:00:00Z"
+    assert "Platform" not in data["environment"]
+    anchors = re.findall(r'id="(kv-[0-9a-f]+-\d+)"', str(data["tests"]))
+    linked = set(re.findall(r'href="#(kv-[0-9a-f]+-\d+)"', text))
+    assert linked
+    assert linked <= set(anchors)
+
+
+def test_html_escapes_the_ids_of_tests(tmp_path: Path) -> None:
+    odd = document(2)
+    odd["measurements"][0]["nodeid"] = "test_x.py::test[<b onclick=x>]"
+    files = saved(tmp_path, [*documents()[:2], ("2.json", odd)])
+    assert main(["merge", *files, "--html", str(tmp_path / "all.html")]) == 0
+    _, data = page_of(tmp_path / "all.html")
+    (row,) = [
+        "".join(one["resultsTableRow"])
+        for name, found in data["tests"].items()
+        for one in found
+        if "<b" in name
+    ]
+    assert "<b" not in row
+    assert "&lt;b onclick=x&gt;" in row

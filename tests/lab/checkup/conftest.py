@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import time
-from pathlib import Path
 
 import pytest
-import yaml
+from administrator import Administrator
 from running import Checkup
 
-from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.lab.process import LabProcess
 
-ROOT = Path(__file__).parents[3]
 NAMESPACE = "checks"
 CONFIGMAPS = paths.namespaced(paths.CORE, NAMESPACE, "configmaps")
-RBAC = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
 LAB = """
 guests: sim
 nodes: [worker1, worker2, worker3]
@@ -47,26 +40,11 @@ time_scale: 20
 """
 
 
-class Cluster:
-    """A lab as its administrator sees it."""
+class Cluster(Administrator):
+    """A lab as its administrator sees it, with the ConfigMaps of checkups."""
 
     def __init__(self, lab, directory):
-        self._lab = lab
-        self._directory = directory
-        self._count = itertools.count()
-        self.kubeconfig = lab.kubeconfig
-        self.admin = KubeClient.connect(kubeconfig=lab.kubeconfig)
-
-    def request(self, method, path, body=None, **more):
-        return self.admin.request(method, path, body=body, deadline=Deadline(20), **more)
-
-    def vmis(self):
-        """Names of the VMIs that nobody has asked to go."""
-        items = self.request("GET", paths.vmi(NAMESPACE)).get("items", [])
-        return [one["metadata"]["name"] for one in items if "deletionTimestamp" not in one["metadata"]]
-
-    def objects(self):
-        return self.request("GET", paths.vmi(NAMESPACE)).get("items", [])
+        super().__init__(lab, directory, NAMESPACE)
 
     def until_vmis(self, condition):
         """Wait until the VMIs' objects meet the condition."""
@@ -82,15 +60,6 @@ class Cluster:
         while not condition(status := self.status(name)):
             assert time.monotonic() < until, status
             time.sleep(0.02)
-
-    def audit(self):
-        lines = (self._lab.directory / "audit.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-    def unused(self, word):
-        return f"{word}-{next(self._count)}"
-
-    # --- ConfigMaps
 
     def make_configmap(self, network="blue-network", data=None, **more):
         """Make a checkup's ConfigMap; a value of None leaves a key out. Return its name."""
@@ -114,36 +83,6 @@ class Cluster:
         """The ConfigMap's status keys, without their prefix."""
         data = self.configmap(name).get("data") or {}
         return {key.removeprefix("status."): data[key] for key in data if key.startswith("status.")}
-
-    # --- permissions
-
-    def account(self, rules):
-        """Make a ServiceAccount with a Role of these rules; return a kubeconfig of its token."""
-        name = self.unused("account")
-        core = paths.namespaced(paths.CORE, NAMESPACE, "serviceaccounts")
-        meta = {"metadata": {"name": name}}
-        self.request("POST", core, {"apiVersion": "v1", "kind": "ServiceAccount", **meta})
-        group = {"apiVersion": "rbac.authorization.k8s.io/v1", **meta}
-        self.request("POST", f"{RBAC}/roles", {**group, "kind": "Role", "rules": rules})
-        binding = {
-            "kind": "RoleBinding",
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
-        }
-        self.request("POST", f"{RBAC}/rolebindings", {**group, **binding})
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = self.request("POST", f"{core}/{name}/token", request)["status"]["token"]
-        return self.kubeconfig_of({"token": token})
-
-    def kubeconfig_of(self, user, **cluster):
-        """Write a kubeconfig for another user; ``cluster`` changes what it says of the server."""
-        config = yaml.safe_load(self.kubeconfig.read_text())
-        config["users"][0]["user"] = user
-        config["clusters"][0]["cluster"].update(cluster)
-        config["contexts"][0]["context"]["namespace"] = NAMESPACE
-        path = self._directory / f"{self.unused('user')}.kubeconfig"
-        path.write_text(yaml.safe_dump(config))
-        return path
 
 
 def clusters(tmp_path_factory):
@@ -211,9 +150,3 @@ def run(start):
         return checkup
 
     return whole
-
-
-@pytest.fixture(scope="session")
-def role():
-    """The rules of the Role that is shipped."""
-    return yaml.safe_load((ROOT / "manifests" / "permissions" / "role.yaml").read_text())["rules"]

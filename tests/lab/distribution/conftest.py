@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from administrator import Administrator
 from xdistruns import LAB, Run
 
 from pytest_kvlatency.lab.process import LabProcess
@@ -24,6 +25,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
         yield process
     finally:
         process.stop()
+
+
+@pytest.fixture
+def administrator(lab: LabProcess, tmp_path: Path) -> Administrator:
+    return Administrator(lab, tmp_path, "default")
 
 
 @pytest.fixture

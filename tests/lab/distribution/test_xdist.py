@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import signal
+import xml.etree.ElementTree as ET
 
 import pytest
 from xdistruns import MESH, passed
+
+from pytest_kvlatency.__main__ import main
 
 PAIRS = [f"worker{one}:worker{other}" for one in range(1, 5) for other in range(one + 1, 5)]
 # Says which worker is in its body, and stays there until it is told to go on.
@@ -226,6 +232,89 @@ def test_a_wrong_marker_is_told_once(run):
     assert mine.end() in (1, 2), mine.output
     assert mine.output.count("The marker is kvlatency(") == 1
     assert mine.vmis() == []
+
+
+NAMED = """
+    import pytest
+
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes="mesh", node_set="worker1,worker2,worker3",
+                           sample_duration="1s")
+    def test_mesh(kv_latency):
+        assert kv_latency.received
+"""
+
+
+def test_E54_the_role_suffices_for_workers(run, administrator, role):
+    before = len(run_of(administrator))
+    mine = run(NAMED, "-n", "2", "--kv-kubeconfig", str(administrator.account(role)))
+    assert mine.end() == 0, mine.output
+    assert passed(mine.output) == 3
+    assert mine.document["succeeded"] is True
+    assert mine.vmis() == []
+    asked = run_of(administrator)[before:]
+    assert {one["verb"] for one in asked if one["resource"] == "virtualmachineinstances"} >= {
+        "create",
+        "delete",
+    }
+    assert any(one["subresource"] == "console" for one in asked)
+
+
+def run_of(administrator):
+    """The requests of ServiceAccounts."""
+    return [one for one in administrator.audit() if ":serviceaccount:default:" in str(one["user"])]
+
+
+@pytest.mark.parametrize("dist", ["loadfile", "loadscope"])
+def test_a_file_or_a_class_stays_in_one_worker(run, dist):
+    scopes = """
+    import os
+    import pytest
+
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes="mesh", node_set="worker1,worker2,worker3",
+                           sample_duration="500ms")
+    class TestFirst:
+        def test_it(self, kv_latency):
+            print("in", type(self).__name__, os.environ["PYTEST_XDIST_WORKER"])
+
+    @pytest.mark.kvlatency(nad="default/red-network", nodes="worker3:worker4", sample_duration="500ms")
+    class TestSecond(TestFirst):
+        pass
+    """
+    mine = run(scopes, "-n", "2", "--dist", dist, "-rP")
+    assert mine.end() == 0, mine.output
+    pairs = [(one["nad"], one["nodes"]) for one in mine.document["measurements"]]
+    assert len(pairs) == len(set(pairs)) == passed(mine.output)
+    where = {}
+    for line in re.findall(r"^in (\w+ gw\d)$", mine.output, re.MULTILINE):
+        name, worker = line.split()
+        where.setdefault(name if dist == "loadscope" else "file", set()).add(worker)
+    assert where
+    assert all(len(workers) == 1 for workers in where.values()), where
+    assert mine.vmis() == []
+
+
+def test_shards_that_are_distributed_are_the_whole_plan(run, tmp_path):
+    names = []
+    for index in range(2):
+        mine = run(MESH, "-n", "2", "--kv-shard", f"{index}/2")
+        assert mine.end() == 0, mine.output
+        assert passed(mine.output) == 3
+        assert mine.document["plan"]["shard"] == f"{index}/2"
+        assert mine.document["plan"]["shardPairs"] == 3
+        assert mine.vmis() == []
+        names.append(str(tmp_path / f"{index}.json"))
+        shutil.copy(tmp_path / "out.json", names[-1])
+    whole = [str(tmp_path / "all.json"), str(tmp_path / "all.xml")]
+    assert main(["merge", *names, "--json", whole[0], "--junitxml", whole[1]]) == 0
+    document = json.loads((tmp_path / "all.json").read_text())
+    assert sorted(one["nodes"] for one in document["measurements"]) == PAIRS
+    merged, last = (
+        {(case.get("classname"), case.get("name")) for case in ET.parse(path).iter("testcase")}
+        for path in (whole[1], tmp_path / "out.xml")
+    )
+    assert len(merged) == 6
+    assert len(last) == 3
+    assert last < merged
 
 
 def test_n_0_is_one_process(run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 LAB = """
@@ -20,6 +22,8 @@ networks:
   default/always-evicted: {}
   default/idle: {}
   default/shred: {}
+  default/code-400: {}
+  default/code-404: {}
   default/code-500: {}
   default/code-503: {}
   default/code-409: {}
@@ -38,6 +42,8 @@ faults:
   - {fault: console-evict, network: default/always-evicted, after: 50ms}
   - {fault: console-idle, network: default/idle, after: 200ms}
   - {fault: console-shred, network: default/shred}
+  - {fault: console-error, network: default/code-400, code: 400, times: 3}
+  - {fault: console-error, network: default/code-404, code: 404}
   - {fault: console-error, network: default/code-500, code: 500, times: 3}
   - {fault: console-error, network: default/code-503, code: 503, times: 3}
   - {fault: console-error, network: default/code-409, code: 409}
@@ -58,6 +64,7 @@ faults:
         pytest.param("busy-shell", id="E04-in-a-command-that-does-not"),
         pytest.param("no-user-data", id="E05-no-user-data-makes-cloud-init-wait"),
         pytest.param("shred", id="E13-a-byte-a-frame"),
+        pytest.param("code-400", id="E14-400-is-waited-for"),
         pytest.param("code-500", id="E14-500-is-waited-for"),
         pytest.param("code-503", id="E14-503-is-waited-for"),
         pytest.param("late-eof", id="E14-an-upgrade-and-then-the-end"),
@@ -108,6 +115,17 @@ def test_E14_a_failed_vmi_is_a_cause_at_once(check):
     run.result.assert_outcomes(errors=1)
     assert run.only["failureKind"] == "provision"
     assert "409" in run.only["failureReason"]
+
+
+def test_E14_a_vmi_that_the_console_does_not_know_is_a_cause_at_once(check, leftovers):
+    run = check("code-404")
+    run.result.assert_outcomes(errors=1)
+    assert run.only["failureKind"] == "provision"
+    assert re.search(
+        r"VMI default/latency-check-\S+ is gone: its console answers 404", run.only["failureReason"]
+    )
+    assert max(run.consoles().values()) == 1
+    assert leftovers() == []
 
 
 def test_E15_a_silent_guest_is_a_cause_within_the_timeout(check):

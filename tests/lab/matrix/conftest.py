@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -12,16 +11,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
+from administrator import Administrator
 
-from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.lab.process import LabProcess
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "default"
-RBAC = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
 ADMINISTRATOR = "kubernetes-admin"
 TIMEOUT = 180
 
@@ -62,50 +57,15 @@ class Run:
         return [one for one in self.audit if all(one[key] == value for key, value in wanted.items())]
 
 
-class Grid:
+class Grid(Administrator):
     """A lab, and runs against it."""
 
     def __init__(self, lab, directory):
-        self._lab = lab
-        self._directory = directory
-        self._count = itertools.count()
-        self.kubeconfig = lab.kubeconfig
-        self.admin = KubeClient.connect(kubeconfig=lab.kubeconfig)
-
-    def request(self, method, path, body=None, **more):
-        return self.admin.request(method, path, body=body, deadline=Deadline(20), **more)
-
-    def vmis(self):
-        """Names of the VMIs that nobody has asked to go."""
-        items = self.request("GET", paths.vmi(NAMESPACE)).get("items", [])
-        return [one["metadata"]["name"] for one in items if "deletionTimestamp" not in one["metadata"]]
-
-    def account(self, rules):
-        """Make a ServiceAccount with a Role of these rules; return a kubeconfig of its token."""
-        name = f"account-{next(self._count)}"
-        core = paths.namespaced(paths.CORE, NAMESPACE, "serviceaccounts")
-        meta = {"metadata": {"name": name}}
-        self.request("POST", core, {"apiVersion": "v1", "kind": "ServiceAccount", **meta})
-        group = {"apiVersion": "rbac.authorization.k8s.io/v1", **meta}
-        self.request("POST", f"{RBAC}/roles", {**group, "kind": "Role", "rules": rules})
-        binding = {
-            "kind": "RoleBinding",
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
-        }
-        self.request("POST", f"{RBAC}/rolebindings", {**group, **binding})
-        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = self.request("POST", f"{core}/{name}/token", asked)["status"]["token"]
-        config = yaml.safe_load(self.kubeconfig.read_text())
-        config["users"][0]["user"] = {"token": token}
-        config["contexts"][0]["context"]["namespace"] = NAMESPACE
-        path = self._directory / f"{name}.kubeconfig"
-        path.write_text(yaml.safe_dump(config))
-        return path
+        super().__init__(lab, directory, NAMESPACE)
 
     def run(self, *arguments, kubeconfig=None, tests="", module="pytest_kvlatency"):
         """Run to the end, as its user starts it; ``tests`` is a test module's text."""
-        directory = self._directory / f"run-{next(self._count)}"
+        directory = self.directory / self.unused("run")
         directory.mkdir()
         if tests:
             (directory / "test_own.py").write_text(tests, encoding="utf-8")
@@ -114,7 +74,7 @@ class Grid:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         inherited["KVLATENCY_MEASURE_CLOCK"] = str(directory / "clock.json")
         inherited["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "benchmarks")))
-        seen = len(self._record())
+        seen = len(self.audit())
         done = subprocess.run(
             [sys.executable, "-m", module, *map(str, given)],
             cwd=directory,
@@ -126,12 +86,8 @@ class Grid:
             check=False,
         )
         ours = (ADMINISTRATOR, f"system:serviceaccount:{NAMESPACE}:")
-        audit = [one for one in self._record()[seen:] if str(one["user"]).startswith(ours)]
+        audit = [one for one in self.audit()[seen:] if str(one["user"]).startswith(ours)]
         return Run(directory, done.returncode, done.stdout, audit)
-
-    def _record(self):
-        lines = (self._lab.directory / "audit.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
 
 
 @pytest.fixture
@@ -152,12 +108,6 @@ def grid(tmp_path):
     yield start
     for lab in started:
         lab.stop()
-
-
-@pytest.fixture(scope="session")
-def role():
-    """The rules of the Role that is shipped."""
-    return yaml.safe_load((ROOT / "manifests" / "permissions" / "role.yaml").read_text())["rules"]
 
 
 @pytest.fixture

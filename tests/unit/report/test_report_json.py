@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_kvlatency.report.document import build
-from pytest_kvlatency.report.json import ReportError, dumps, write
+from pytest_kvlatency.report.files import ReportError
+from pytest_kvlatency.report.json import dumps, write
 
 if TYPE_CHECKING:
     from pathlib import Path
