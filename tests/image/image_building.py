@@ -1,0 +1,78 @@
+"""Builds the image as anybody would, and says what is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_setup import ROOT, base, buildah, wheels
+
+TAG = "localhost/pytest-kvlatency:tests"
+PIP_CONF = "[global]\nno-index = true\nfind-links = /wheels\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A built image: its id, the directory that holds its files, and its configuration."""
+
+    id: str
+    tree: Path
+    config: dict
+
+    @property
+    def environment(self):
+        return dict(one.split("=", 1) for one in self.config.get("Env") or [])
+
+    @property
+    def labels(self):
+        return self.config.get("Labels") or {}
+
+
+def build(*, version, revision):
+    """Build the Containerfile; return the image's id.
+
+    Nothing of this machine's registries goes into it: pip finds the wheels in a directory that is mounted while it
+    is built, and there is no network at all.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        conf, iid = Path(name) / "pip.conf", Path(name) / "iid"
+        conf.write_text(PIP_CONF, encoding="utf-8")
+        buildah(
+            "build",
+            *("--isolation", "chroot", "--layers=false", "--iidfile", iid, "--tag", TAG),
+            *("--build-arg", f"BASE={base()['name']}"),
+            *("--build-arg", f"VERSION={version}", "--build-arg", f"REVISION={revision}"),
+            *("--volume", f"{wheels()}:/wheels:ro", "--volume", f"{conf}:/etc/pip.conf:ro"),
+            ROOT,
+            prefix=["unshare", "--net"],
+        )
+        return iid.read_text(encoding="utf-8").strip()
+
+
+@contextlib.contextmanager
+def built(*, version="0.0.test", revision="0123abcd"):
+    """Build the image, and give it with its files in a directory; nothing of it stays."""
+    image_id = build(version=version, revision=revision)
+    container = buildah("from", image_id)
+    try:
+        tree = Path(buildah("mount", container))
+        config = json.loads(buildah("inspect", "--type", "image", image_id))["OCIv1"]["config"]
+        yield Image(id=image_id, tree=tree, config=config)
+    finally:
+        buildah("rm", container)
+        # The tag moves on with each build; what it left behind is of no use to anybody.
+        buildah("rmi", "--prune")
+
+
+def layer_sizes(name, *, compressed=False):
+    """Bytes of each layer, the base's first, as a registry would be sent them, or as they lie unpacked."""
+    with tempfile.TemporaryDirectory() as directory:
+        how = [] if compressed else ["--disable-compression"]
+        buildah("push", "-q", *(how or ["--disable-compression=false"]), name, f"oci:{directory}:it")
+        blobs = Path(directory) / "blobs" / "sha256"
+        index = json.loads((Path(directory) / "index.json").read_text(encoding="utf-8"))
+        manifest = blobs / index["manifests"][0]["digest"].removeprefix("sha256:")
+        return [one["size"] for one in json.loads(manifest.read_text(encoding="utf-8"))["layers"]]
