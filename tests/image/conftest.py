@@ -197,7 +197,7 @@ def cluster(image, tmp_path_factory):
     lab = LabProcess.start(str(spec), directory / "run", 60)
     made = Cluster(lab, directory, image)
     try:
-        manifests = ROOT / "manifests"
+        manifests = ROOT / "manifests" / "permissions"
         objects = [
             yaml.safe_load((manifests / f"{name}.yaml").read_text())
             for name in ("serviceaccount", "role", "rolebinding")
