@@ -75,10 +75,11 @@ def sizes(image: Any) -> Sizes:
     """Weigh the image. What is not its base's is its own."""
     building, setup = _tests("image_building"), _tests("image_setup")
     bases = len(building.layer_sizes(setup.base()["name"]))
-    plain, packed = (building.layer_sizes(image.id, compressed=compressed) for compressed in (False, True))
+    packed = building.layer_sizes(image.id)
+    own = building.bytes_in(image.tree / "opt" / "checkup")
     return Sizes(
-        base=sum(plain[:bases]),
-        own=sum(plain[bases:]),
+        base=building.bytes_in(image.tree) - own,
+        own=own,
         base_compressed=sum(packed[:bases]),
         own_compressed=sum(packed[bases:]),
     )
@@ -96,7 +97,10 @@ class Bench:
             raise BenchmarkError(f"the lab does not start: {error}") from error
         self._image = _tests("image_building").TAG
         self._kubelet = _tests("kubelet").Kubelet(self._lab.kubeconfig, directory, {self._image: image})
-        core, rbac = f"/api/v1/namespaces/{NAMESPACE}", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+        core, rbac = (
+            f"/api/v1/namespaces/{NAMESPACE}",
+            f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}",
+        )
         for path, name in (
             (f"{core}/serviceaccounts", "serviceaccount"),
             (f"{rbac}/roles", "role"),
@@ -204,10 +208,17 @@ def main() -> int:
     print(f"base    {weight.base / 1e6:6.0f} MB unpacked, {weight.base_compressed / 1e6:4.0f} MB to pull")
     print(f"own     {weight.own / 1e6:6.0f} MB unpacked, {weight.own_compressed / 1e6:4.0f} MB to pull")
     median = statistics.median(one.first_request for one in warm)
-    print(f"start   {median:6.2f} s to the first API request (median of {len(warm)}; the first run {cold.first_request:.2f} s)")
-    print(f"end     {statistics.median(one.end - one.last_request for one in warm):6.2f} s after the last one")
+    print(
+        f"start   {median:6.2f} s to the first API request "
+        f"(median of {len(warm)}; the first run {cold.first_request:.2f} s)"
+    )
+    print(
+        f"end     {statistics.median(one.end - one.last_request for one in warm):6.2f} s after the last one"
+    )
     if load > IDLE_LOAD * processors:
-        print(f"This machine was not idle (load {load:.1f} on {processors} processors): its times are too long.")
+        print(
+            f"This machine was not idle (load {load:.1f} on {processors} processors): its times are too long."
+        )
     if given.json is not None:
         figures = {"sizes": asdict(weight), "starts": [asdict(one) for one in starts], "load_before": load}
         given.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

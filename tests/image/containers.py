@@ -85,7 +85,8 @@ class Network:
         try:
             if libc.unshare(_CLONE_NEWNET):
                 number = ctypes.get_errno()
-                raise OSError(number, f"no network namespace: {os.strerror(number)}")
+                self._ready["error"] = OSError(number, f"no network namespace: {os.strerror(number)}")
+                return
             self._ready["namespace"] = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             listener = socket.socket()
             name, flags = struct.unpack(
@@ -268,7 +269,8 @@ class Container:
         """Its first process as the node sees it: in the container that is process 1."""
         until = time.monotonic() + TIMEOUT
         while not (self._pid_file.is_file() and (text := self._pid_file.read_text())):
-            assert time.monotonic() < until and self._process.poll() is None, self.output
+            assert time.monotonic() < until, self.output
+            assert self._process.poll() is None, self.output
             time.sleep(0.005)
         return int(text)
 

@@ -67,12 +67,18 @@ def built(*, version="0.0.test", revision="0123abcd"):
         buildah("rmi", "--prune")
 
 
-def layer_sizes(name, *, compressed=False):
-    """Bytes of each layer, the base's first, as a registry would be sent them, or as they lie unpacked."""
+def layer_sizes(name):
+    """Bytes of each layer, the base's first, compressed as a registry hands them out."""
     with tempfile.TemporaryDirectory() as directory:
-        how = [] if compressed else ["--disable-compression"]
-        buildah("push", "-q", *(how or ["--disable-compression=false"]), name, f"oci:{directory}:it")
+        buildah("push", "-q", name, f"oci:{directory}:it")
         blobs = Path(directory) / "blobs" / "sha256"
         index = json.loads((Path(directory) / "index.json").read_text(encoding="utf-8"))
         manifest = blobs / index["manifests"][0]["digest"].removeprefix("sha256:")
         return [one["size"] for one in json.loads(manifest.read_text(encoding="utf-8"))["layers"]]
+
+
+def bytes_in(tree):
+    """Bytes of the files below a directory; links count as what they are."""
+    return sum(
+        path.lstat().st_size for path in Path(tree).rglob("*") if not path.is_dir() or path.is_symlink()
+    )

@@ -10,14 +10,16 @@ WHY = "buildah is not there"
 
 
 @pytest.mark.parametrize(
-    ("required", "outcome"),
+    ("required", "unsupported", "outcome"),
     [
-        pytest.param("1", {"errors": 1, "passed": 1}, id="required-in-ci"),
-        pytest.param("", {"skipped": 1, "passed": 1}, id="optional-elsewhere"),
+        pytest.param("1", None, {"errors": 1, "passed": 1}, id="required-in-ci"),
+        pytest.param("1", "not root", {"skipped": 1, "passed": 1}, id="impossible-here"),
+        pytest.param("", None, {"skipped": 1, "passed": 1}, id="optional-elsewhere"),
     ],
 )
-def test_tests_of_the_image_without_what_they_need(pytester, monkeypatch, required, outcome):
+def test_tests_of_the_image_without_what_they_need(pytester, monkeypatch, required, unsupported, outcome):
     monkeypatch.setattr("image_setup.unusable", lambda: WHY)
+    monkeypatch.setattr("image_setup.unsupported", lambda: unsupported)
     monkeypatch.setenv("KVLATENCY_REQUIRE_IMAGE", required)
     pytester.makeini("[pytest]\nmarkers = image: the image")
     pytester.makeconftest((Path(__file__).parent / "conftest.py").read_text(encoding="utf-8"))

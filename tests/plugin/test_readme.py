@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from conftest import Checkup
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "conftest_example" / "README.md", *(ROOT / "docs").glob("*.md")])
 _NOW = datetime(2024, 5, 1, tzinfo=timezone.utc)

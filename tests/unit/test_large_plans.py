@@ -17,6 +17,8 @@ from pytest_kvlatency.plan import guest_count, rounds
 from pytest_kvlatency.settings import ROUND_NS
 from pytest_kvlatency.shards import cut
 
+pytestmark = pytest.mark.once
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "large-meshes.md"
 NAD = NadRef(namespace="default", name="blue")
 NODES = [f"worker{number}" for number in range(1000)]
