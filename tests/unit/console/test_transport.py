@@ -59,6 +59,7 @@ class Server:
 
     def __init__(self, certificate):
         self.seen = []
+        self.transports = []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -83,6 +84,7 @@ class Server:
         return [site._server.sockets[0].getsockname()[1] for site in (plain, secure)]
 
     async def _console(self, request):
+        self.transports.append(request.transport)
         peer = request.transport.get_extra_info("peercert")
         self.seen.append({"headers": dict(request.headers), "peer": peer})
         do = request.headers.get("X-Do", "echo")
@@ -122,8 +124,12 @@ class Server:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        # Transports close in the loop's next turns.
-        for _ in range(10):
+        for transport in self.transports:
+            transport.abort()
+        # Transports close in the loop's next turns; in the end it watches nothing but what wakes it.
+        until = self.loop.time() + 10
+        while len(self.loop._selector.get_map()) > 1:
+            assert self.loop.time() < until
             await asyncio.sleep(0.01)
 
     def stop(self):
