@@ -230,7 +230,7 @@ def test_a_wrong_marker_is_told_once(run):
         "2",
     )
     assert mine.end() in (1, 2), mine.output
-    assert mine.output.count("The marker is kvlatency(") == 1
+    assert mine.output.count("The marker is kvlatency(") == 1, mine.output
     assert mine.vmis() == []
 
 
