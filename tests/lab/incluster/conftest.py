@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import jobcontroller
 import pytest
 
 from pytest_kvlatency.lab.process import LabProcess
 
-ROOT = Path(__file__).parents[3]
-MANIFESTS = ROOT / "manifests"
 LAB = """
 guests: sim
 nodes: [worker1, worker2, worker3]

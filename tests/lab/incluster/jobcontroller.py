@@ -31,6 +31,7 @@ from pytest_kvlatency.lab.kubevirt.bootstrap import now
 #: The image's entry point: arguments of a container follow it, a container's command takes its place.
 ENTRYPOINT = ["python", "-m", "pytest_kvlatency", "--kv-configmap=env"]
 ROOT = Path(__file__).parents[3]
+MANIFESTS = ROOT / "manifests"
 INDEX = "batch.kubernetes.io/job-completion-index"
 # A mount namespace of its own gives each process a /run, where /var/run leads.
 _ENTER = (

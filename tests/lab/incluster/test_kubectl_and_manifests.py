@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import MANIFESTS
+from jobcontroller import MANIFESTS
 from test_manifests import ACCOUNT, CONTRACT, IMAGE, kustomizations
 
 FOLDERS = [one.relative_to(MANIFESTS).as_posix() for one in kustomizations()]

@@ -7,8 +7,7 @@ import re
 
 import pytest
 import yaml
-from conftest import MANIFESTS, ROOT
-from jobcontroller import ENTRYPOINT
+from jobcontroller import ENTRYPOINT, MANIFESTS, ROOT
 from podsecurity import violations
 
 from pytest_kvlatency import ending

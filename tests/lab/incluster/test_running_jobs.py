@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from conftest import MANIFESTS
+from jobcontroller import MANIFESTS
 from test_manifests import ACCOUNT, container_of, document
 
 STATUS = ["startTimestamp", "completionTimestamp", "succeeded", "failureReason"]
