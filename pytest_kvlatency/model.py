@@ -212,6 +212,11 @@ class Measurement:
     notes: tuple[str, ...] = ()
 
     @property
+    def has_lost(self) -> bool:
+        """Whether a packet of the sample was lost."""
+        return self.result is not None and self.result.received < self.result.transmitted
+
+    @property
     def succeeded(self) -> bool:
         """The network's verdict."""
         return self.result is not None and not self.failures

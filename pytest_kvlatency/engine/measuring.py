@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
-from pytest_kvlatency.errors import ConnectivityError
+from pytest_kvlatency.errors import CheckupTimeoutError, ConnectivityError, GuestError
 from pytest_kvlatency.guest import measure as in_guest
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check
 
+#: A console that was closed meanwhile is opened and logged into again within it.
+CONFIRM_SECONDS = 15.0
 SLOW_PING = "the guest's ping has no -i: it was measured once a second (BusyBox before 1.30)"
 
 
@@ -44,7 +46,7 @@ class Measurer:
         """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``.
 
         ``look_again`` are the guests whose nodes are read again afterwards: in a matrix not after each of its pairs,
-        which would make requests grow with the square of the nodes.
+        which would make requests grow with the square of the nodes. After a loss both are looked at.
         """
         watch = Stopwatch()
         shell, address = source.shell, target.address.address
@@ -58,7 +60,9 @@ class Measurer:
         say(f"pinging {address}, {effective(check.ping, dialect).count} times")
         result, silence = self._sample(check, source, address, dialect, deadline)
         seconds = watch.lap()
-        moved = self._look_again(look_again, deadline)
+        moved = self._look_again(
+            (source, target) if result.received < result.transmitted else look_again, deadline
+        )
         measurement = Measurement(
             check=check,
             binding=source.nad.binding,
@@ -71,6 +75,26 @@ class Measurer:
             notes=(*moved, *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
         )
         return judged(measurement, check)
+
+    @staticmethod
+    def confirm(target: ReadyGuest, deadline: Deadline) -> None:
+        """After a loss: see that the target's guest lives, for one that hangs answers no ping on any network.
+
+        Its phase tells later, or never. Raises ``KvLatencyError`` when it does not answer on its console either.
+        """
+        try:
+            target.shell.run("true", deadline=deadline.limit(CONFIRM_SECONDS))
+        except (GuestError, CheckupTimeoutError) as error:
+            if deadline.expired():
+                # Too late to tell: what was measured stands.
+                return
+            raise GuestError(
+                f"packets to VMI {target.handle} were lost, and its guest does not answer on its console either: "
+                f"{error.reason}",
+                hint=error.hint,
+                transcript=error.transcript or target.shell.transcript_end,
+                stage="run",
+            ) from error
 
     def _sample(
         self, check: Check, source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline

@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Deadline
@@ -141,7 +142,7 @@ class Engine:
 
     def measure_owned(self, check: Check, ping: PingParameters) -> Future[Attempt]:
         """Measure with these ping parameters, for a caller that owns the pair already."""
-        return self._threads.submit(self._measure, replace(check, ping=ping))
+        return self._threads.submit(partial(self._measure, replace(check, ping=ping), is_owned=True))
 
     def take_again(self, check: Check) -> None:
         """Count one user more than planned (a rerun): it is measured anew, and so are guests that did not come up."""
@@ -366,7 +367,7 @@ class Engine:
                 return _failed(ticket.check, error)
         return self._measure(ticket.check)
 
-    def _measure(self, check: Check) -> Attempt:
+    def _measure(self, check: Check, *, is_owned: bool = False) -> Attempt:
         try:
             source, target = self._pair(check)
         except KvLatencyError as error:
@@ -377,6 +378,11 @@ class Engine:
                     measured = self._measurer.measure(
                         check, source, target, self._deadline, say, look_again=self._last_used(check)
                     )
+                if measured.has_lost and not is_owned:
+                    # An owner's console is not to be disturbed. Only now: nobody holds two consoles at a time.
+                    say("seeing that the target lives")
+                    with self._consoles.using(target.shell, self._deadline):
+                        self._measurer.confirm(target, self._deadline)
             except KvLatencyError as error:
                 return _failed(check, error, source, target)
         return Attempt(measurement=measured)

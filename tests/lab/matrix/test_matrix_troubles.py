@@ -41,8 +41,9 @@ def test_E64_each_trouble_costs_its_own_pairs_and_is_named(grid):
     broken = [one for one in crashed if one["failureReason"]]
     assert 0 < len(broken) < len(crashed)
     reasons = [one["failureReason"] for one in broken]
-    assert all("latency-check-" in reason or "packets received" in reason for reason in reasons), reasons
-    assert any("Failed" in reason for reason in reasons), reasons
+    # What was lost after the guest had died is no loss of the network's.
+    assert {one["failureKind"] for one in broken} <= {"provision", "guest"}, reasons
+    assert all("failed" in reason for reason in reasons), reasons
     assert lab.vmis() == []
 
 
