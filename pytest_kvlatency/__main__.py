@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sys
 
-import pytest
-
 from pytest_kvlatency.check import only
+from pytest_kvlatency.signals import end_as_first_process
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the own check; the exit status is pytest's. Whatever lies in the working directory is left alone."""
+    end_as_first_process()
+    import pytest  # noqa: PLC0415 - takes its time, in which the process may be told to end
+
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["merge"]:
         from pytest_kvlatency import merge_command  # noqa: PLC0415 - pytest's own run needs none of it

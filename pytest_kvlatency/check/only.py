@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     import pytest
 
 NAME = __name__
-# Python has imported the package to get here, so pytest can rewrite none of it; it holds no assertions.
-_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+# The package holds no assertions. pytest would compile each of its modules anew all the same, in every run where it
+# may not keep what came of it, as in an image; and would warn of those that Python has imported to get here.
+_AS_COMPILED = "--assert=plain"
 
 
 def is_active(config: pytest.Config) -> bool:
@@ -25,17 +26,16 @@ def isolated(given: Sequence[str]) -> list[str]:
 
     No conftest file, no ini file (unless ``given`` names one by ``-c``), no test module.
     """
-    arguments = ["-p", NAME, "--noconftest", "--rootdir", os.curdir]
+    arguments = ["-p", NAME, _AS_COMPILED, "--noconftest", "--rootdir", os.curdir]
     if not any(one == "-c" or one.startswith(("-c=", "--config-file")) for one in given):
         arguments += ["-c", os.devnull]
-    return [*arguments, *given, *_QUIET]
+    return [*arguments, *given]
 
 
 def as_given(arguments: Sequence[str]) -> list[str]:
     """What was typed after ``python -m pytest_kvlatency``: the inverse of ``isolated``."""
-    end = len(arguments) - len(_QUIET)
-    for start in range(end, -1, -1):
-        given = list(arguments[start:end])
+    for start in range(len(arguments), -1, -1):
+        given = list(arguments[start:])
         if isolated(given) == list(arguments):
             return given
     return list(arguments)

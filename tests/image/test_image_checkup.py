@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -91,6 +92,53 @@ def test_the_pod_owns_its_vmis_and_sigterm_leaves_a_status_and_no_vmi(cluster):
     assert cluster.vmis() == []
 
 
+@pytest.fixture
+def with_plugin(cluster):
+    """Start a Job whose checkup loads a plugin of this text besides, from a directory that is mounted."""
+
+    def start(name, text, *arguments):
+        plugin = f"plugin-of-{name}"
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": plugin},
+            "data": {"more.py": text},
+        }
+        cluster.create("checks", body)
+        mounts = {"/tests": {"configMap": {"name": plugin}}}
+        return cluster.start_job(
+            name, args=["-p", "more", *arguments], variables={"PYTHONPATH": "/tests"}, mounts=mounts
+        )
+
+    return start
+
+
+def test_E59_sigterm_during_the_sample(cluster, with_plugin):
+    name = cluster.make_configmap()
+    talkative = "from pytest_kvlatency import progress\nprogress.LOG_SECONDS = 0\n"
+    job = with_plugin(name, talkative, "--kv-sample-duration=20m", "--kv-timeout=40m")
+    job.container.until("pinging .* times")
+    status, seconds = job.pod.stop()
+    assert (status, seconds < job.pod.grace_seconds) == (2, True), job.container.output
+    assert "Failed" in conditions(job)
+    written = cluster.status(name)
+    assert "interrupted by SIGTERM" in written["failureReason"]
+    assert "completionTimestamp" in written
+    assert cluster.vmis() == []
+
+
+def test_E59_sigterm_while_it_still_starts(cluster, with_plugin):
+    """The kernel drops signals to process 1 that it has no handler for, so it needs one from its first moment."""
+    name = cluster.make_configmap()
+    job = with_plugin(name, "import time\nprint('still starting', flush=True)\ntime.sleep(600)\n")
+    job.container.until("still starting")
+    status, seconds = job.pod.stop()
+    assert (status, seconds < job.pod.grace_seconds) == (143, True), job.container.output
+    assert "kvlatency: ended by SIGTERM" in job.container.output
+    assert "Failed" in conditions(job)
+    assert not cluster.status(name)
+
+
 def test_with_nothing_but_its_name_missing_it_says_so(cluster):
     name = cluster.make_configmap()
     job = cluster.start_job(name, variables={"CONFIGMAP_NAME": None})
@@ -152,6 +200,7 @@ def test_both_guests(kv_pair, kv_latency):
     assert cluster.status(name)["succeeded"] == "true"
 
 
+PLACES = ("/", "/reports", "/tests", "/opt/checkup")
 CONFINED = """
 import os, pathlib, socket
 print("who", os.getuid(), os.getgid(), os.getpid())
@@ -182,11 +231,42 @@ def test_the_tests_containers_are_confined_as_they_claim(cluster):
     log = job.container.output.splitlines()
     assert "who 1000660000 0 1" in log
     assert [line for line in log if line.startswith("writable")] == ["writable /tmp"]
+    refused = {line for line in log if line.startswith("read-only")}
+    # Not merely "Permission denied", which a user like this one meets everywhere.
+    assert refused == {f"read-only {path} Read-only file system" for path in PLACES}
     assert len([line for line in log if line.startswith("unreachable")]) == 3
     assert "reached the API server" in log
     assert not [line for line in log if line.startswith("reached (")]
     assert "CapEff:\\t0000000000000000" in log[-1]
     assert "NoNewPrivs:\\t1" in log[-1]
+
+
+def test_without_the_restriction_the_root_of_the_same_container_can_be_written_to(cluster):
+    """The counter-check: it is the restriction that keeps the other containers from it, not how they are run."""
+    job = cluster.start_job(
+        cluster.make_configmap(),
+        command=["python", "-c", CONFINED],
+        mounts=TMP,
+        runAsUser=0,
+        runAsNonRoot=False,
+        readOnlyRootFilesystem=False,
+    )
+    assert "Complete" in conditions(job), job.container.output
+    log = job.container.output.splitlines()
+    # The root directory itself is nobody's to write to: its mode is 0555.
+    assert {f"writable {path}" for path in PLACES[1:]} <= set(log), log
+
+
+def test_no_children_of_a_checkup_are_left_to_process_1(cluster):
+    """Python as process 1 reaps only what it started itself; so a checkup starts nothing."""
+    name = cluster.make_configmap("boot-network")
+    job = cluster.start_job(name)
+    cluster.until_vmis(lambda vmis: len(vmis) == 2)
+    pid = job.container.pid
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    assert "".join((one / "children").read_text() for one in tasks) == ""
+    job.pod.stop()
+    assert "Failed" in conditions(job)
 
 
 def test_the_image_says_what_it_is(image):

@@ -1,0 +1,22 @@
+"""Signals outside of a run: who heeds SIGTERM before a checkup does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from pytest_kvlatency.signals import end_as_first_process
+
+
+def test_a_process_that_is_not_the_first_keeps_its_handler():
+    before = signal.getsignal(signal.SIGTERM)
+    end_as_first_process()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_read_before_the_first_handler_is_little():
+    """Until ``main`` runs a first process loses its signals; so neither pytest nor a client is imported before."""
+    code = "import sys, pytest_kvlatency.__main__; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not {"pytest", "_pytest", "kubernetes", "urllib3", "yaml"} & set(loaded.split())
