@@ -115,12 +115,12 @@ class Reporting:
                 f'status.succeeded "{changes["status.succeeded"]}" is written to ConfigMap {configmap.ref}'
             )
         except KvLatencyError as error:
-            if not is_last:
-                return
             text = f"the result could not be written to ConfigMap {configmap.ref}: {error.reason}"
             trouble = TeardownError(text, hint=error.hint)
-            self.add_failure(trouble)
+            if is_last:
+                self.add_failure(trouble)
             if isinstance(error, ConfigMapTooLargeError):
+                # At once, too, where the run was stopped: whoever stopped it may not wait for another try.
                 self._write_less(
                     configmap, configmap_report.smaller_changes(changes, trouble.failure_reason), deadline
                 )

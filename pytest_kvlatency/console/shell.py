@@ -86,6 +86,11 @@ class Shell:
         return transcript_end(self._spawn)
 
     @property
+    def is_open(self) -> bool:
+        """Whether its console is connected."""
+        return self._spawn.isalive()
+
+    @property
     def console(self) -> ConsoleSpawn:
         """The pexpect spawn, open and logged in. What is typed there is cleaned up before the next ``run``."""
         if not (self._is_ready and self._spawn.isalive()):

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
-from pytest_kvlatency.errors import CheckupTimeoutError, ConnectivityError, GuestError
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    ConfigError,
+    ConnectivityError,
+    GuestError,
+    InterruptedRunError,
+    PermissionDeniedError,
+)
 from pytest_kvlatency.guest import measure as in_guest
+from pytest_kvlatency.kube.errors import KubeApiError
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
 from pytest_kvlatency.threads import Threads
@@ -19,12 +27,17 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check
 
 #: A console that was closed meanwhile is opened and logged into again within it.
 CONFIRM_SECONDS = 15.0
 SLOW_PING = "the guest's ping has no -i: it was measured once a second (BusyBox before 1.30)"
+
+
+#: Says nothing of the guest.
+UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
 
 
 class Measurer:
@@ -77,24 +90,28 @@ class Measurer:
         return judged(measurement, check)
 
     @staticmethod
-    def confirm(target: ReadyGuest, deadline: Deadline) -> None:
+    def confirm(target: ReadyGuest, deadline: Deadline) -> str:
         """After a loss: see that the target's guest lives, for one that hangs answers no ping on any network.
 
-        Its phase tells later, or never. Raises ``KvLatencyError`` when it does not answer on its console either.
+        Its phase tells later, or never. Return a note when it could not be told: then what was measured stands. Raises
+        ``GuestError`` for a guest that is silent on an open console, ``ProvisionError`` when its VMI has ended.
         """
         try:
             target.shell.run("true", deadline=deadline.limit(CONFIRM_SECONDS))
+        except UNTOLD as error:
+            return _untold(target, error)
         except (GuestError, CheckupTimeoutError) as error:
-            if deadline.expired():
-                # Too late to tell: what was measured stands.
-                return
+            if deadline.expired() or not target.shell.is_open:
+                # Too late, or a console that cannot be had: neither says anything of the guest.
+                return _untold(target, error)
             raise GuestError(
                 f"packets to VMI {target.handle} were lost, and its guest does not answer on its console either: "
                 f"{error.reason}",
-                hint=error.hint,
+                hint="look at the guest: virtctl console, and the events of its VMI",
                 transcript=error.transcript or target.shell.transcript_end,
                 stage="run",
             ) from error
+        return ""
 
     def _sample(
         self, check: Check, source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline
@@ -116,9 +133,15 @@ class Measurer:
         if not guests:
             return notes
         threads = Threads(len(guests), "kvlatency-look")
-        looks = [threads.submit(self._vmis.get_state, guest.handle, deadline) for guest in guests]
+        limit = deadline.limit(CONFIRM_SECONDS)
+        looks = [threads.submit(self._vmis.get_state, guest.handle, limit) for guest in guests]
         for guest, look in zip(guests, looks, strict=True):
-            state = look.result()
+            try:
+                state = look.result()
+            except (CheckupTimeoutError, *UNTOLD) as error:
+                # The sample is made: what the API server does now does not change it.
+                notes.append(f"where VMI {guest.handle.name} is now could not be read: {error.reason}")
+                continue
             # What was lost after a guest had died is no loss of the network's.
             check_alive(state, str(guest.handle), uid=guest.handle.uid)
             if state is not None and state.node and state.node != guest.node:
@@ -127,6 +150,10 @@ class Measurer:
                 )
                 guest.node = state.node
         return notes
+
+
+def _untold(target: ReadyGuest, error: KvLatencyError) -> str:
+    return f"whether the guest of VMI {target.handle} lives could not be told: {error.reason}"
 
 
 def judged(measurement: Measurement, check: Check) -> Measurement:

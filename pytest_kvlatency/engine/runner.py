@@ -15,7 +15,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.guests import setup_timings
 from pytest_kvlatency.engine.measuring import judged
-from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import vmi_keys
 from pytest_kvlatency.threads import Threads
@@ -379,13 +379,23 @@ class Engine:
                         check, source, target, self._deadline, say, look_again=self._last_used(check)
                     )
                 if measured.has_lost and not is_owned:
-                    # An owner's console is not to be disturbed. Only now: nobody holds two consoles at a time.
                     say("seeing that the target lives")
-                    with self._consoles.using(target.shell, self._deadline):
-                        self._measurer.confirm(target, self._deadline)
+                    measured = self._confirmed(measured, target)
             except KvLatencyError as error:
                 return _failed(check, error, source, target)
         return Attempt(measurement=measured)
+
+    def _confirmed(self, measured: Measurement, target: ReadyGuest) -> Measurement:
+        """A measurement with losses whose target lives. Raises ``KvLatencyError`` when the guest was the cause.
+
+        An owner's console is not to be disturbed. The source's is given back: nobody holds two at a time.
+        """
+        try:
+            with self._consoles.using(target.shell, self._deadline):
+                note = self._measurer.confirm(target, self._deadline)
+        except (CheckupTimeoutError, InterruptedRunError) as error:
+            note = f"whether the guest of VMI {target.handle} lives could not be told: {error.reason}"
+        return replace(measured, notes=(*measured.notes, note)) if note else measured
 
     def _last_used(self, check: Check) -> list[ReadyGuest]:
         """The check's guests that nothing planned needs after it."""

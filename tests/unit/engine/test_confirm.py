@@ -1,0 +1,80 @@
+"""What a loss is blamed on: a guest that is silent on an open console, never a console that cannot be had."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_kvlatency.console.outcomes import ConnectionLost
+from pytest_kvlatency.console.shell import LoginProfile, Shell
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine import measuring
+from pytest_kvlatency.engine.measuring import Measurer
+from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, ProvisionError
+from pytest_kvlatency.kube.errors import ApiUnavailableError
+
+
+class Silent:
+    """A console that is open, and says one word only."""
+
+    def __init__(self):
+        self._said = [b"Booting\r\n"]
+
+    def read(self, seconds):
+        return self._said.pop() if self._said else b""
+
+    def write(self, data):
+        pass
+
+    def close(self):
+        pass
+
+
+def target(connect, monkeypatch, seconds=1.0):
+    monkeypatch.setattr(measuring, "CONFIRM_SECONDS", seconds)
+    shell = Shell(connect, LoginProfile(), name="ns/target")
+    return SimpleNamespace(shell=shell, handle="ns/target")
+
+
+def refusing(error):
+    def connect(deadline):
+        raise error
+
+    return connect
+
+
+def test_E55_a_guest_that_is_silent_on_an_open_console_is_the_cause(monkeypatch):
+    guest = target(lambda deadline: Silent(), monkeypatch)
+    with pytest.raises(
+        GuestError, match="were lost, and its guest does not answer on its console either"
+    ) as caught:
+        Measurer.confirm(guest, Deadline(60))
+    assert caught.value.kind == "guest"
+    assert "--kv-timeout" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CheckupTimeoutError("timed out waiting for the console (last answer: 503)"),
+        ApiUnavailableError("no answer", status=503, api_reason="", message=""),
+        GuestError("the console was lost 4 times while its guest runs"),
+        ConnectionLost("gone"),
+    ],
+)
+def test_a_console_that_cannot_be_had_changes_no_measurement(monkeypatch, error):
+    guest = target(refusing(error), monkeypatch)
+    note = Measurer.confirm(guest, Deadline(60))
+    assert note.startswith("whether the guest of VMI ns/target lives could not be told: ")
+
+
+def test_nor_does_the_end_of_the_checkups_time(monkeypatch):
+    guest = target(lambda deadline: Silent(), monkeypatch, seconds=30.0)
+    assert "could not be told" in Measurer.confirm(guest, Deadline(0.3))
+
+
+def test_a_vmi_that_has_ended_is_the_cause(monkeypatch):
+    guest = target(refusing(ProvisionError("VMI ns/target failed (phase Failed)")), monkeypatch)
+    with pytest.raises(ProvisionError, match="phase Failed"):
+        Measurer.confirm(guest, Deadline(60))
