@@ -57,6 +57,7 @@ class Login:
         self._seen = ""
         self._refusals = 0
         self._is_answering = False
+        self._has_interrupted = False
         self._heard_at = self._typed_at = time.monotonic()
         self._pause = _FIRST_PAUSE
 
@@ -72,7 +73,7 @@ class Login:
         interrupt_after = _FIRST_PAUSE if known_session else _INTERRUPT_SECONDS
         quiet_since, last_answer = time.monotonic(), ""
         if known_session:
-            self._type("\x03")
+            self._interrupt()
         self._type("\n")
         while True:
             self._listen(limit, SLICE_SECONDS)
@@ -90,9 +91,9 @@ class Login:
                     self._refuse("it asks for a password, and the profile has none")
             elif kind == "shell":
                 self.has_seen_shell = True
-                if self._answers(limit):
+                if self._obeys(limit):
                     return
-                self._type("\x03\n")
+                self._interrupt("\n")
             elif self._is_idle(self._pause) or (
                 self._is_idle(_FIRST_PAUSE) and time.monotonic() - quiet_since >= interrupt_after
             ):
@@ -101,12 +102,12 @@ class Login:
                 if time.monotonic() - quiet_since >= interrupt_after:
                     # Enter brought nothing new for long: a command of an earlier session is likely running. During
                     # a boot ^C hits nobody, for what boots has no controlling terminal.
-                    self._type("\x03")
+                    self._interrupt()
                     interrupt_after = _INTERRUPT_SECONDS
                     quiet_since = time.monotonic()
-                    if self._answers(limit):
+                    if self._obeys(limit):
                         return
-                elif self._is_answering and self._pause > _FIRST_PAUSE and self._answers(limit):
+                elif self._is_answering and self._pause > _FIRST_PAUSE and self._obeys(limit):
                     return
                 self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
                 self._type("\n")
@@ -139,8 +140,16 @@ class Login:
             return "password"
         return "shell" if _PROMPT.search(line) else ""
 
+    def _obeys(self, limit: Deadline) -> bool:
+        """Whether a shell answers, and goes on answering.
+
+        bash that is interrupted between the fork and the exec of a command prompts again, answers one line, and then
+        waits for that command, which missed the interrupt.
+        """
+        return self._answers(limit) and (not self._has_interrupted or self._answers(limit))
+
     def _answers(self, limit: Deadline) -> bool:
-        """Whether a shell obeys. False as soon as a login prompt shows, or when nothing came for a moment."""
+        """Whether a shell answers. False as soon as a login prompt shows, or when nothing came for a moment."""
         token = framing.new_token()
         self._type(framing.probe_line(token) + "\n")
         until = time.monotonic() + _ANSWER_SECONDS
@@ -151,6 +160,10 @@ class Login:
             if self._last_line() in {"login", "password"}:
                 return False
         return False
+
+    def _interrupt(self, then: str = "") -> None:
+        self._has_interrupted = True
+        self._type("\x03" + then)
 
     def _type(self, text: str) -> None:
         self._spawn.type_in(text)

@@ -132,6 +132,34 @@ def test_E04_a_running_command_of_an_earlier_session_is_interrupted(make_guest, 
     assert shell.run("echo free", deadline=Deadline(30)).output == "free"
 
 
+def test_E04_a_shell_that_answers_once_and_then_waits_for_the_command_is_interrupted_again():
+    class HalfInterrupted(ScriptedTransport):
+        """bash, interrupted while it was starting a command that missed the interrupt."""
+
+        interrupts = 0
+
+        def write(self, data):
+            self.interrupts += data.count(b"\x03")
+            super().write(data)
+
+    guest = Guest()
+    guest.state = "shell"
+    heard = []
+
+    def answer(line):
+        if transport.interrupts < 2 and any("printf" in earlier for earlier in heard):
+            return b""
+        heard.append(line)
+        return guest(line)
+
+    transport = HalfInterrupted(b"", answer)
+    spawn = ConsoleSpawn("default/guest")
+    spawn.attach(transport)
+    Login(spawn, LoginProfile(), "default/guest").run(Deadline(10.0), known_session=True)
+    assert transport.interrupts == 2
+    assert sum("printf" in line for line in heard) == 3
+
+
 def test_E04_an_unfinished_line_and_quote_are_given_up(make_guest, make_shell):
     guest = make_guest()
     guest.connect().write(b"echo 'unfinished\nand more")
