@@ -124,6 +124,10 @@ class Shell:
             whole, lambda one: self._run_once(command, timeout_seconds, one), is_rerunnable=rerunnable
         )
 
+    def doubt(self) -> None:
+        """Have the session prove itself before its next use: its guest may have rebooted under an open console."""
+        self._used_at = -math.inf
+
     def suspend(self) -> None:
         """Close the console of an idle guest; the next command opens it again."""
         self._spawn.detach()

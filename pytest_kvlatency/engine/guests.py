@@ -33,6 +33,8 @@ class ReadyGuest:
     create_seconds: float
     running_seconds: float
     login_seconds: float
+    #: Empty where the guest does not tell.
+    boot_id: str = ""
     dialect: Dialect | None = None
     notes: list[str] = field(default_factory=list)
 

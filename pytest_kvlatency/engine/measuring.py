@@ -16,6 +16,7 @@ from pytest_kvlatency.errors import (
     PermissionDeniedError,
 )
 from pytest_kvlatency.guest import measure as in_guest
+from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.kube.errors import KubeApiError
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 #: A console that was closed meanwhile is opened and logged into again within it.
 CONFIRM_SECONDS = 15.0
 SLOW_PING = "the guest's ping has no -i: it was measured once a second (BusyBox before 1.30)"
-
-
+_LOOK_AT_THE_GUEST = "look at the guest: virtctl console, and the events of its VMI"
 #: Says nothing of the guest.
 UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
 
@@ -91,26 +91,35 @@ class Measurer:
 
     @staticmethod
     def confirm(target: ReadyGuest, deadline: Deadline) -> str:
-        """After a loss: see that the target's guest lives, for one that hangs answers no ping on any network.
+        """After a loss: see that the target's guest lived, for one that hangs or boots answers no ping on any network.
 
         Its phase tells later, or never. Return a note when it could not be told: then what was measured stands. Raises
-        ``GuestError`` for a guest that is silent on an open console, ``ProvisionError`` when its VMI has ended.
+        ``GuestError`` for a guest that is silent on an open console, or has booted since it was set up, and
+        ``ProvisionError`` when its VMI has ended.
         """
         try:
-            target.shell.run("true", deadline=deadline.limit(CONFIRM_SECONDS))
+            target.shell.doubt()
+            boot_id = read_boot_id(target.shell, deadline.limit(CONFIRM_SECONDS))
         except UNTOLD as error:
-            return _untold(target, error)
+            return untold(target, error)
         except (GuestError, CheckupTimeoutError) as error:
             if deadline.expired() or not target.shell.is_open:
                 # Too late, or a console that cannot be had: neither says anything of the guest.
-                return _untold(target, error)
+                return untold(target, error)
             raise GuestError(
                 f"packets to VMI {target.handle} were lost, and its guest does not answer on its console either: "
                 f"{error.reason}",
-                hint="look at the guest: virtctl console, and the events of its VMI",
+                hint=_LOOK_AT_THE_GUEST,
                 transcript=error.transcript or target.shell.transcript_end,
                 stage="run",
             ) from error
+        if boot_id and target.boot_id and boot_id != target.boot_id:
+            raise GuestError(
+                f"packets to VMI {target.handle} were lost, and its guest has rebooted since it was set up",
+                hint=_LOOK_AT_THE_GUEST,
+                transcript=target.shell.transcript_end,
+                stage="run",
+            )
         return ""
 
     def _sample(
@@ -152,7 +161,8 @@ class Measurer:
         return notes
 
 
-def _untold(target: ReadyGuest, error: KvLatencyError) -> str:
+def untold(target: ReadyGuest, error: KvLatencyError) -> str:
+    """The note on a target of which nobody can tell whether it lived."""
     return f"whether the guest of VMI {target.handle} lives could not be told: {error.reason}"
 
 

@@ -19,6 +19,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
+from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.guest.profiles import profile_named
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
@@ -124,6 +125,7 @@ class Provisioner:
                 say("booting and logging in")
                 shell.login(deadline)
                 write_watchdog(shell, self._watchdog_seconds(deadline), deadline=deadline)
+                boot_id = read_boot_id(shell, deadline)
                 login_seconds = watch.lap()
                 say("settling its address")
                 address = self._settle(shell, state.mac or mac, wanted, addresses, deadline)
@@ -142,6 +144,7 @@ class Provisioner:
             create_seconds=create_seconds,
             running_seconds=running_seconds,
             login_seconds=login_seconds,
+            boot_id=boot_id,
             notes=list(nad.warnings),
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.guests import setup_timings
-from pytest_kvlatency.engine.measuring import judged
+from pytest_kvlatency.engine.measuring import judged, untold
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import vmi_keys
@@ -394,7 +394,7 @@ class Engine:
             with self._consoles.using(target.shell, self._deadline):
                 note = self._measurer.confirm(target, self._deadline)
         except (CheckupTimeoutError, InterruptedRunError) as error:
-            note = f"whether the guest of VMI {target.handle} lives could not be told: {error.reason}"
+            note = untold(target, error)
         return replace(measured, notes=(*measured.notes, note)) if note else measured
 
     def _last_used(self, check: Check) -> list[ReadyGuest]:

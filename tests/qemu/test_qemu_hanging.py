@@ -1,4 +1,4 @@
-"""A real guest that hangs in the middle of the sample, while its VMI goes on being Running."""
+"""A real guest that hangs, or reboots, in the middle of the sample, while its VMI goes on being Running."""
 
 from __future__ import annotations
 
@@ -27,26 +27,59 @@ def processes_of(vmi):
             yield int(entry.parent.name)
 
 
-def test_E55_a_guest_that_hangs_is_no_loss_of_the_networks(tmp_path):
+# The target counts the ICMP messages that reach it, and goes down in the middle of the sample.
+REBOOTING = """
+RUN = "while :; do set -- $(grep ^Icmp: /proc/net/snmp | tail -1); [ $2 -lt 20 ] || reboot -f; sleep 0.1; done &"
+
+def pytest_kvlatency_vmi_manifest(manifest):
+    if "target" in manifest["metadata"]["name"]:
+        (volume,) = [one for one in manifest["spec"]["volumes"] if "cloudInitNoCloud" in one]
+        volume["cloudInitNoCloud"]["userData"] = "#cloud-config\\nruncmd:\\n  - '" + RUN + "'\\n"
+"""
+
+
+def start(folder, *arguments):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    arguments = ["--kv-lab=qemu", "--kv-nad", "default/blue-network", "--kv-sample-duration", "12s"]
-    output = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments, "--kv-json", "out.json"],
-        cwd=tmp_path,
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "pytest", "--kv-lab=qemu", "--kv-nad", "default/blue-network"),
+            *("--kv-json", "out.json", *arguments),
+        ],
+        cwd=folder,
         env={**inherited, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as run:
+    )
+
+
+def only_measurement(folder):
+    (measurement,) = json.loads((folder / "out.json").read_text(encoding="utf-8"))["measurements"]
+    return measurement
+
+
+def test_E55_a_guest_that_hangs_is_no_loss_of_the_networks(tmp_path):
+    output = []
+    with start(tmp_path, "--kv-sample-duration", "12s") as run:
         for line in run.stdout:
             output.append(line)
             if "pinging" in line:
                 (pid,) = processes_of("latency-check-target")
                 os.kill(pid, signal.SIGSTOP)
     assert run.returncode == 1, output
-    (measurement,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["measurements"]
+    measurement = only_measurement(tmp_path)
     assert (measurement["outcome"], measurement["failureKind"]) == ("error", "guest"), output
     assert "were lost, and its guest does not answer on its console either" in measurement["failureReason"]
     assert measurement["targetVmi"] in measurement["failureReason"]
     assert not list(processes_of("latency-check-target"))
+
+
+def test_E55_a_guest_that_reboots_is_no_loss_of_the_networks(tmp_path):
+    (tmp_path / "conftest.py").write_text(REBOOTING, encoding="utf-8")
+    with start(tmp_path, "--kv-sample-duration", "10s") as run:
+        output, _ = run.communicate()
+    assert run.returncode == 1, output
+    measurement = only_measurement(tmp_path)
+    assert (measurement["outcome"], measurement["failureKind"]) == ("error", "guest"), output
+    assert "were lost, and its guest has rebooted since it was set up" in measurement["failureReason"]
+    assert measurement["targetVmi"] in measurement["failureReason"]

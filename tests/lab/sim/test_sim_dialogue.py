@@ -304,10 +304,13 @@ def test_reboot_comes_up_again(lab):
         async with lab() as it:
             console = await it.guest(node="worker1", address="198.18.0.1/24")
             await console.login()
+            boot_id, status = await console.run("cat /proc/sys/kernel/random/boot_id")
+            assert status == 0
             console.type("reboot\r")
             await console.expect("Linux version")
             await console.login()
             assert "198.18.0.1" in (await console.run("ip -o addr"))[0]
+            assert (await console.run("cat /proc/sys/kernel/random/boot_id"))[0] != boot_id
 
     go(scenario())
 

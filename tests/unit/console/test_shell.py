@@ -118,6 +118,18 @@ def test_the_console_is_a_pexpect_spawn_and_the_session_survives_its_use(shell):
     assert console.isalive()
 
 
+def test_E55_a_session_in_doubt_is_logged_into_again_when_its_guest_went_down_under_it(
+    make_guest, make_shell
+):
+    # What is typed between two shells is lost, as in a guest that boots.
+    guest = make_guest("dash -i; read lost")
+    shell = make_shell(guest.connect)
+    assert shell.run("first=1; echo on").output == "on"
+    os.write(guest.master, b"exit\n")
+    shell.doubt()
+    assert shell.run('echo "on$first"', timeout_seconds=20).output == "on"
+
+
 def test_E09_a_suspended_session_is_opened_again_unnoticed(shell):
     shell.run("kept=1")
     shell.suspend()

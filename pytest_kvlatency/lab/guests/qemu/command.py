@@ -54,7 +54,7 @@ def arguments(machine: Machine) -> list[str]:
     result = [
         # A name may hold letters that are options to QEMU: a comma is escaped by doubling it.
         *("-name", f"guest={machine.name.replace(',', ',,')}"),
-        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-nodefaults", "-no-user-config", "-display", "none"),
         *(
             "-M",
             "q35",

@@ -51,6 +51,8 @@ def _file(path: str, machine: Machine) -> str | None:
         )
     if path == "/etc/alpine-release" and not machine.fedora:
         return "3.18.4"
+    if path == "/proc/sys/kernel/random/boot_id":
+        return machine.boot_id
     if path == "/proc/uptime":
         return f"{machine.clock.now():.2f} {machine.clock.now():.2f}"
     if path.startswith(_SYS_CLASS_NET):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -27,6 +28,7 @@ class Machine:
     faults: Sequence[FaultSpec]
     power: Callable[[str], None]
     boot_log: list[str] = field(default_factory=list)
+    boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
     def busybox(self) -> bool:
