@@ -56,10 +56,10 @@ class Progress:
 
     def clear(self) -> None:
         """Take the line away again, where it can be."""
+        self._last = ""
         reporter = self._reporter
         if reporter is None or not self._is_shown:
             return
-        self._last = ""
         self._unhindered(lambda: self._erase(reporter))
 
     @property

@@ -226,3 +226,8 @@ def test_a_log_is_told_again_what_a_long_wait_is_for(pytester: pytest.Pytester) 
         "booting (still, after 3m0s)",
         "pinging",
     ]
+    # A wait that has just begun is no old one, though it reads the same.
+    progress.clear()
+    now += 60
+    progress.show("pinging")
+    assert terminal.lines[-2:] == ["pinging", "pinging"]
