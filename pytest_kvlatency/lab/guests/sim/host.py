@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_kvlatency.lab.guests.sim.calls import CallServer
+    from pytest_kvlatency.lab.guests.sim.guard import Guard
     from pytest_kvlatency.lab.guests.sim.network import Networks
     from pytest_kvlatency.lab.guests.sim.programs import Shell
     from pytest_kvlatency.lab.guests.sim.reaper import Reaper
@@ -27,3 +28,4 @@ class Host:
     networks: Networks
     calls: CallServer
     reaper: Reaper
+    guard: Guard

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.guests.sim.calls import CallServer
 from pytest_kvlatency.lab.guests.sim.confine import can_confine
+from pytest_kvlatency.lab.guests.sim.guard import Guard
 from pytest_kvlatency.lab.guests.sim.guest import SimGuest
 from pytest_kvlatency.lab.guests.sim.host import Host
 from pytest_kvlatency.lab.guests.sim.network import Networks
 from pytest_kvlatency.lab.guests.sim.programs import find_shell, install
-from pytest_kvlatency.lab.guests.sim.reaper import Reaper, kill_all
+from pytest_kvlatency.lab.guests.sim.reaper import Reaper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,7 @@ class SimHypervisor:
             networks=self._networks,
             calls=CallServer(asyncio.get_running_loop(), fifo),
             reaper=Reaper(),
+            guard=Guard(shell.path, self._directory),
         )
 
     def create(self, request: GuestRequest) -> SimGuest:
@@ -104,5 +106,5 @@ class SimHypervisor:
         guests, self._guests = self._guests, []
         await asyncio.gather(*(guest.kill() for guest in guests))
         host.calls.close()
-        kill_all({str(self._directory)})
+        host.guard.close()
         shutil.rmtree(self._directory, ignore_errors=True)
