@@ -16,6 +16,11 @@ NAME = __name__
 _AS_COMPILED = "--assert=plain"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Have usage messages say what was typed."""
+    parser.prog = "python -m pytest_kvlatency"
+
+
 def is_active(config: pytest.Config) -> bool:
     """Whether this run is ``python -m pytest_kvlatency``."""
     return bool(config.pluginmanager.hasplugin(NAME))

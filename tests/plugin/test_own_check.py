@@ -91,3 +91,11 @@ def test_the_module_refuses_paths(pytester: pytest.Pytester) -> None:
     result = pytester.run(sys.executable, "-m", "pytest_kvlatency", *NAD, "test_the_module_refuses_paths.py")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*runs its own check and nothing else*"])
+
+
+def test_the_module_s_usage_says_what_was_typed(pytester: pytest.Pytester) -> None:
+    result = pytester.run(sys.executable, "-m", "pytest_kvlatency", "--kv-nothing-like-this")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        ["*python -m pytest_kvlatency: error: unrecognized arguments: --kv-nothing-like-this"]
+    )
