@@ -97,7 +97,7 @@ class Collecting:
             planned = self._checkup.plan_for(settings)
         except KvLatencyError as error:
             raise pytest.UsageError(full_text(error)) from None
-        if not settings.nad and not self._checkup.is_unread:
+        if not settings.nad and not self._checkup.inputs.is_unread:
             if self._own_only or self._own_ids:
                 raise pytest.UsageError(NO_NAD)
             return
@@ -197,7 +197,7 @@ class Collecting:
             return True
         if self._path_given or session.testsfailed or self._problems:
             return False
-        if not self._checkup.asked_on_the_command_line:
+        if not self._checkup.inputs.asked_on_the_command_line:
             return False
         return not any(is_kv_item(item) for item in items) and _may_judge_files(self._config)
 

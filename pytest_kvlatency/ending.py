@@ -85,7 +85,7 @@ class Ending:
             else:
                 self._report(session)
             try:
-                checkup.access.close(keep_lab_records_in=checkup.settings_as_given.artifacts)
+                checkup.access.close(keep_lab_records_in=checkup.inputs.given.artifacts)
             except KvLatencyError as error:
                 checkup.reporting.add_failure(error)
             self._set_exit_status(session)
@@ -178,9 +178,9 @@ class Ending:
         """Write the reports that others may wait for; the ConfigMap first, and JSON with what became of that."""
         reporting, checkup = self._checkup.reporting, self._checkup
         reporting.make_document(checkup.items.results())
-        reporting.write_configmap(checkup.configmap, deadline, is_last=is_last)
+        reporting.write_configmap(checkup.inputs.configmap, deadline, is_last=is_last)
         document = reporting.make_document(checkup.items.results())
-        reporting.write_json(checkup.settings_as_given.json)
+        reporting.write_json(checkup.inputs.given.json)
         return document
 
     def _set_exit_status(self, session: pytest.Session) -> None:

@@ -375,7 +375,7 @@ class Items:
         if engine is None or attempt.check is None or not attempt.is_counted:
             return
         attempt.is_counted = False
-        keep = self._checkup.settings_as_given.keep
+        keep = self._checkup.inputs.given.keep
         if attempt.outcome in ("failed", "error"):
             engine.save_evidence(attempt.check)
             attempt.transcript_file = self._transcript_file(attempt)
@@ -394,7 +394,7 @@ class Items:
 
     def _rerun_command(self, item: pytest.Item) -> str:
         return rerun.command(
-            self._checkup.config, self._checkup.role.selectable(item), self._checkup.settings_as_given
+            self._checkup.config, self._checkup.role.selectable(item), self._checkup.inputs.given
         )
 
     def _transcript_file(self, attempt: Attempted) -> str | None:

@@ -8,7 +8,8 @@ import pytest
 
 from pytest_kvlatency import hookspecs, marker, options
 from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
-from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of, refuse_early
+from pytest_kvlatency.inputs import refuse_early
+from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -44,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Add the own check before anything is deselected."""
     checkup = checkup_of(session.config)
-    with checkup.role.refusing(), checkup.noting_refusals():
+    with checkup.role.refusing(), checkup.inputs.noting_refusals():
         checkup.collecting.add_own_check(session, items)
 
 
@@ -52,7 +53,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Take what survived selection as the plan."""
     checkup = checkup_of(session.config)
-    with checkup.role.refusing(), checkup.noting_refusals():
+    with checkup.role.refusing(), checkup.inputs.noting_refusals():
         checkup.take_plan(session)
 
 

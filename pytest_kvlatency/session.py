@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_kvlatency import distribution, extending, options, plan, sharding
-from pytest_kvlatency.access import Access, ConfigMapReport, configmap_ref
+from pytest_kvlatency import distribution, extending, plan, sharding
+from pytest_kvlatency.access import Access
 from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.cluster import Cluster
 from pytest_kvlatency.collecting import CHECK_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
-from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.inputs import Inputs, usage_text
 from pytest_kvlatency.items import Items, is_planned
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.reporting import Reporting
-from pytest_kvlatency.settings import (
-    SettingsError,
-    check_timeout,
-    refuse_negative_values,
-    resolve,
-    timeout_for,
-)
+from pytest_kvlatency.settings import SettingsError, check_timeout, timeout_for
 from pytest_kvlatency.signals import SignalGuard
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from _pytest.terminal import TerminalReporter
@@ -71,13 +63,10 @@ class Checkup:
         self.waiter = Waiter(stop=self.stop, progress=self.progress)
         self.signals = SignalGuard(self._on_signal)
         self.deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
-        self._layers = options.layers(config)
-        self._settings = resolve(self._layers, complete=False)
         self.access = Access(stop=self.stop)
+        self.reporting = Reporting(self.access.redactor)
+        self.inputs = Inputs(config, reporting=self.reporting, stop=self.stop)
         self._session: pytest.Session | None = None
-        self._configmap: ConfigMapReport | None = None
-        self._configmap_is_read = self._settings.configmap is None
-        self._refusal: pytest.UsageError | None = None
         self._engine: Engine | None = None
         self._broken: KvLatencyError | None = None
         self._said: list[Failure] = []
@@ -85,8 +74,7 @@ class Checkup:
         self._plan: tuple[Check, ...] = ()
         self._ahead: tuple[Check, ...] = ()
         self._node_sets: dict[object, tuple[str, ...]] = {}
-        self.reporting = Reporting(self.access.redactor)
-        self.artifacts = Artifacts(self._settings.artifacts, self.access.redactor)
+        self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         self.collection_errors = 0
         self.ending = Ending(self)
         self.items = Items(self)
@@ -98,7 +86,7 @@ class Checkup:
         """Read the options. Raises ``pytest.UsageError`` for wrong ones, without a traceback."""
         try:
             checkup = cls(config)
-            checkup.check_lab()
+            checkup.inputs.check_lab()
         except KvLatencyError as error:
             raise pytest.UsageError(usage_text(error)) from None
         return checkup
@@ -106,14 +94,9 @@ class Checkup:
     # --- settings and plan
 
     @property
-    def settings_as_given(self) -> Settings:
-        """The settings without what only the ConfigMap knows."""
-        return self._settings
-
-    @property
     def is_concerned(self) -> bool:
         """Whether this pytest run has to do with kvlatency at all: of others the plugin says nothing."""
-        return bool(self.items.total or self.collecting.is_wanted or self.asked_on_the_command_line)
+        return bool(self.items.total or self.collecting.is_wanted or self.inputs.asked_on_the_command_line)
 
     @property
     def may_contact(self) -> bool:
@@ -131,29 +114,16 @@ class Checkup:
         """What of the plan is this run's, once it is known."""
         return self._share
 
-    @property
-    def is_unread(self) -> bool:
-        """Whether there is a ConfigMap of parameters that has not been read."""
-        return not self._configmap_is_read
-
-    @property
-    def asked_on_the_command_line(self) -> bool:
-        """Whether ``--kv-nad`` or ``--kv-configmap`` stands on the command line, not only in an ini file."""
-        given = [*map(str, self.config.invocation_params.args), *os.environ.get("PYTEST_ADDOPTS", "").split()]
-        return any(one.split("=", 1)[0] in ("--kv-nad", "--kv-configmap") for one in given)
-
     def settings(self, *over: Layer) -> Settings:
         """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
-        if self._refusal is not None:
-            raise self._refusal
-        if not self._configmap_is_read and self.may_contact:
+        if self.inputs.is_unread and self.may_contact:
             self.signals.install()
             self.role.read_parameters()
-        return resolve([*over, *self._layers])
+        return self.inputs.resolved(*over)
 
     def plan_for(self, settings: Settings) -> list[plan.PlannedCheck]:
         """Give the checks of one test function, or a placeholder where the cluster would have to be asked first."""
-        if self.is_unread and not settings.nad:
+        if self.inputs.is_unread and not settings.nad:
             name = f"configmap-{settings.configmap}"
             return [plan.PlannedCheck(id=name, placeholder=name, check=None)]
         nodes = self._node_set(settings)
@@ -198,12 +168,12 @@ class Checkup:
         self.collection_errors = session.testsfailed
         items = self._shared_out(session, self.collecting.settle(session))
         try:
-            if self.asked_on_the_command_line or self.collecting.is_wanted:
+            if self.inputs.asked_on_the_command_line or self.collecting.is_wanted:
                 # Also where nothing is left to run: whoever waits for the ConfigMap's status is told.
                 self.settings()
             elif not items:
                 # Nobody's marker completes the options: what they contradict each other in is wrong.
-                resolve(self._layers, complete=self._configmap_is_read)
+                self.inputs.check()
             running = [item for item in items if CHECK_KEY in item.stash and is_planned(item)]
             self._plan = tuple(item.stash[CHECK_KEY] for item in running)
             self._ahead = tuple(item.stash[CHECK_KEY] for item in running if may_be_measured_ahead(item))
@@ -237,7 +207,7 @@ class Checkup:
 
     def _shared_out(self, session: pytest.Session, items: list[pytest.Item]) -> list[pytest.Item]:
         """Leave this process its share of the kvlatency items, and enter that in the document."""
-        self._share, left = sharding.take(session, items, self._settings.shard)
+        self._share, left = sharding.take(session, items, self.inputs.given.shard)
         self.reporting.plan = self._share.facts
         self.reporting.is_empty_shard = self._share.is_empty
         return left
@@ -249,10 +219,10 @@ class Checkup:
         from pytest_kvlatency.engine.consoles import MAX_OPEN
 
         # No more pairs than consoles are measured at once, however many a round has.
-        rounds = len(plan.rounds(checks, parallel=self.role.at_once(self._settings.parallel) or MAX_OPEN))
-        check_timeout(self._settings, checks, rounds=rounds)
-        nanoseconds = timeout_for(self._settings, checks, rounds=rounds)
-        if self._settings.timeout_ns is None:
+        rounds = len(plan.rounds(checks, parallel=self.role.at_once(self.inputs.given.parallel) or MAX_OPEN))
+        check_timeout(self.inputs.given, checks, rounds=rounds)
+        nanoseconds = timeout_for(self.inputs.given, checks, rounds=rounds)
+        if self.inputs.given.timeout_ns is None:
             nanoseconds += self.role.allowance_ns(checks)
         self.deadline = Deadline(nanoseconds / 1e9, stop=self.stop, paused=True)
 
@@ -264,7 +234,7 @@ class Checkup:
             # A quiet list of tests is for programs.
             return []
         changed = [
-            f"kvlatency: {name} = {value} ({source})" for name, value, source in self._settings.changed()
+            f"kvlatency: {name} = {value} ({source})" for name, value, source in self.inputs.given.changed()
         ]
         return changed + self._share.header()
 
@@ -272,12 +242,12 @@ class Checkup:
 
     def client(self) -> KubeClient:
         """The cluster's client; starts the lab if one is asked for. Raises ``KvLatencyError``."""
-        return self.access.client(self.role.connection(self._settings))
+        return self.access.client(self.role.connection(self.inputs.given))
 
     @property
     def namespace(self) -> str:
         """Where the VMIs are created."""
-        return self._settings.namespace or self.client().namespace
+        return self.inputs.given.namespace or self.client().namespace
 
     def cluster(self) -> Cluster:
         """What ``kv_cluster`` gives. Raises ``KvLatencyError``."""
@@ -322,7 +292,7 @@ class Checkup:
         engine = assemble(
             client=client,
             namespace=self.namespace,
-            settings=self._settings,
+            settings=self.inputs.given,
             checks=checks,
             deadline=self.deadline,
             profiles=extending.guest_profiles(self.config),
@@ -335,7 +305,7 @@ class Checkup:
             occupy=self.role.occupy,
         )
         ahead = tuple(self.located(check) for check in self.role.ahead(self._ahead))
-        engine.start(plan.rounds(ahead, parallel=self._settings.parallel))
+        engine.start(plan.rounds(ahead, parallel=self.inputs.given.parallel))
         return engine
 
     def open_cluster(self, deadline: Deadline) -> None:
@@ -343,8 +313,10 @@ class Checkup:
         from pytest_kvlatency.kube.cluster import describe
 
         self.reporting.cluster_facts = describe(self.client(), deadline)
-        if self._configmap is not None:
-            self._configmap.write(self.reporting.start_changes(self._configmap.existing_keys), deadline)
+        if self.inputs.configmap is not None:
+            self.inputs.configmap.write(
+                self.reporting.start_changes(self.inputs.configmap.existing_keys), deadline
+            )
 
     # --- measuring
 
@@ -389,14 +361,9 @@ class Checkup:
         self.ending.finish(session)
 
     @property
-    def configmap(self) -> ConfigMapReport | None:
-        """The ConfigMap that is this run's to write; None without one."""
-        return self._configmap
-
-    @property
     def is_reported_elsewhere(self) -> bool:
         """Whether somebody waits for a report even of a run without items."""
-        return self._configmap is not None or self._settings.json is not None
+        return self.inputs.configmap is not None or self.inputs.given.json is not None
 
     def summarize(self, terminal: TerminalReporter) -> None:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
@@ -416,7 +383,7 @@ class Checkup:
         kept = self.role.kept_lines
         for line in kept:
             terminal.write_line(line)
-        if kept and self._settings.lab is not None:
+        if kept and self.inputs.given.lab is not None:
             terminal.write_line(LAB_IS_OVER)
 
     def close(self) -> None:
@@ -433,87 +400,6 @@ class Checkup:
         if self.ending.is_going_on or self.waiter.is_waiting:
             return
         self.role.interrupt(name, self.stop.reason)
-
-    # --- the ConfigMap's parameters, the lab's specification and the hooks
-
-    def parameter_layers(self) -> list[Layer]:
-        """What the ConfigMap says. Raises ``pytest.UsageError``."""
-        if self.is_unread:
-            self.read_configmap()
-        return [layer for layer in self._layers if layer.kind == "ConfigMap"]
-
-    def add_layers(self, layers: Sequence[Layer]) -> None:
-        """Take what another process read from the ConfigMap. Raises ``SettingsError``."""
-        self._configmap_is_read = True
-        self._layers = [*self._layers, *layers]
-        self._settings = resolve(self._layers)
-
-    def read_configmap(self) -> None:
-        """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
-        from pytest_kvlatency.parameters import configmap_layer
-
-        self._configmap_is_read = True
-        deadline = Deadline(CONTACT_SECONDS, stop=self.stop)
-        try:
-            ref = configmap_ref(str(self._settings.configmap))
-            self._configmap = ConfigMapReport(self.client(), ref, shard=self._settings.shard)
-            data = self._configmap.read(deadline)
-            layer, warnings = configmap_layer(data, str(ref))
-            self._layers = [*self._layers, layer]
-            self._settings = resolve(self._layers)
-        except KvLatencyError as error:
-            self._refuse(error, deadline)
-        for text in warnings:
-            try:
-                self.config.issue_config_time_warning(pytest.PytestWarning(text), stacklevel=2)
-            except pytest.PytestWarning as warning:
-                self._refuse(ConfigError(str(warning), hint="Warnings are errors here (-W error)."), deadline)
-
-    def _refuse(self, error: KvLatencyError, deadline: Deadline) -> NoReturn:
-        """End the run before anything was created, and say why wherever it can be said."""
-        self.reporting.add_failure(error)
-        self.reporting.make_document(())
-        self.reporting.write_configmap(self._configmap, deadline)
-        self.reporting.write_json(self._settings.json)
-        self._refusal = pytest.UsageError(usage_text(error))
-        raise self._refusal from None
-
-    @contextmanager
-    def noting_refusals(self) -> Iterator[None]:
-        """Keep the usage error that is raised inside for the reports of the run."""
-        try:
-            yield
-        except pytest.UsageError as error:
-            if error is not self._refusal:
-                reason = str(error).partition("\n")[0]
-                self.reporting.failures.append(Failure(kind="config", stage="config", reason=reason))
-            raise
-
-    def check_lab(self) -> None:
-        """Raise ``ConfigError`` when ``--kv-lab`` names no lab."""
-        spec = self._settings.lab
-        if spec is None:
-            return
-        from pytest_kvlatency.lab.specfile import LabSpecError, parse_spec
-
-        try:
-            parse_spec(spec)
-        except LabSpecError as error:
-            raise ConfigError(f"--kv-lab: {error}") from error
-
-
-def refuse_early(config: pytest.Config) -> None:
-    """Judge what pytest's parser would misread. Raises ``pytest.UsageError``."""
-    given = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
-    try:
-        refuse_negative_values(given)
-    except SettingsError as error:
-        raise pytest.UsageError(usage_text(error)) from None
-
-
-def usage_text(error: KvLatencyError) -> str:
-    """A wrong option or parameter as pytest's one error message."""
-    return "\n".join([error.reason, *error.hint.splitlines()])
 
 
 def checkup_of(config: pytest.Config) -> Checkup:

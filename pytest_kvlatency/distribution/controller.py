@@ -108,7 +108,7 @@ class Controller(Role):
     def configure_node(self, node: Any) -> None:
         """Give a worker that is about to start the way to this process. Raises ``pytest.UsageError``."""
         if not node.gateway.spec.popen:
-            if self.checkup.settings_as_given.nad:
+            if self.checkup.inputs.given.nad:
                 raise pytest.UsageError(f"{node.gateway.spec}: {REMOTE}")
             return
         if self._directory is None:
@@ -204,13 +204,19 @@ class Controller(Role):
 
     def _parameters(self, worker: str) -> list[Layer]:
         del worker
-        return list(self._only_once("parameters", self.checkup.parameter_layers))
+        return list(self._only_once("parameters", self._read_parameters))
+
+    def _read_parameters(self) -> list[Layer]:
+        inputs = self.checkup.inputs
+        if inputs.is_unread:
+            inputs.read_configmap(self.checkup.client)
+        return inputs.configmap_layers()
 
     def _discover(
         self, worker: str, node_set: NodeSet | None, tolerations: tuple[Toleration, ...]
     ) -> tuple[str, ...]:
         del worker
-        settings = replace(self.checkup.settings_as_given, node_set=node_set, tolerations=tuple(tolerations))
+        settings = replace(self.checkup.inputs.given, node_set=node_set, tolerations=tuple(tolerations))
         found: tuple[str, ...] = self._only_once(
             ("discover", node_set, tolerations), lambda: self.checkup.discover(settings)
         )

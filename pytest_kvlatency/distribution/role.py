@@ -58,7 +58,7 @@ class Role:
 
     def read_parameters(self) -> None:
         """Have the ConfigMap's parameters among the settings. Raises ``pytest.UsageError``."""
-        self.checkup.read_configmap()
+        self.checkup.inputs.read_configmap(self.checkup.client)
 
     def discover(self, settings: Settings) -> tuple[str, ...]:
         """The nodes of a node set that the cluster must be asked for. Raises ``KvLatencyError``."""

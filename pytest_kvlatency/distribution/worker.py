@@ -66,7 +66,7 @@ class Worker(Role):
         except KvLatencyError as error:
             self._tell("refuse", error.reason)
             raise pytest.UsageError(error.reason) from None
-        self.checkup.add_layers(layers)
+        self.checkup.inputs.add(layers)
 
     def discover(self, settings: Settings) -> tuple[str, ...]:
         """Take what the controller finds: the same for every worker."""
@@ -153,7 +153,7 @@ class Worker(Role):
             from pytest_kvlatency.distribution.nodelocks import NodeLocks  # noqa: PLC0415 - POSIX only
 
             directory = Path(self._input["directory"])
-            self._locks = NodeLocks(directory, parallel=self.checkup.settings_as_given.parallel)
+            self._locks = NodeLocks(directory, parallel=self.checkup.inputs.given.parallel)
         return self._locks.hold
 
     @contextmanager

@@ -1,0 +1,140 @@
+"""What the run was told: its options, and the ConfigMap of parameters once that has been read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from pytest_kvlatency import options
+from pytest_kvlatency.access import ConfigMapReport, configmap_ref
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import ConfigError, KvLatencyError
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.settings import SettingsError, refuse_negative_values, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pytest_kvlatency.deadline import Stop
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.reporting import Reporting
+    from pytest_kvlatency.settings import Layer, Settings
+
+READ_SECONDS = 60.0
+
+
+class Inputs:
+    """The layers of settings. ``given``: the settings without any marker, and without what only the ConfigMap knows.
+
+    ``configmap`` is the ConfigMap that is this run's to write; None without one, and until it has been read.
+    """
+
+    def __init__(self, config: pytest.Config, *, reporting: Reporting, stop: Stop) -> None:
+        """Read the options. Raises ``SettingsError``."""
+        self._config = config
+        self._reporting = reporting
+        self._stop = stop
+        self._layers = options.layers(config)
+        self._refusal: pytest.UsageError | None = None
+        self.given = resolve(self._layers, complete=False)
+        self.is_unread = self.given.configmap is not None
+        self.configmap: ConfigMapReport | None = None
+
+    @property
+    def asked_on_the_command_line(self) -> bool:
+        """Whether ``--kv-nad`` or ``--kv-configmap`` stands on the command line, not only in an ini file."""
+        return any(one.split("=", 1)[0] in ("--kv-nad", "--kv-configmap") for one in _given(self._config))
+
+    def resolved(self, *over: Layer) -> Settings:
+        """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
+        if self._refusal is not None:
+            raise self._refusal
+        return resolve([*over, *self._layers])
+
+    def check(self) -> None:
+        """Raise ``SettingsError`` for what contradicts itself without any marker."""
+        resolve(self._layers, complete=not self.is_unread)
+
+    def check_lab(self) -> None:
+        """Raise ``ConfigError`` when ``--kv-lab`` names no lab."""
+        spec = self.given.lab
+        if spec is None:
+            return
+        from pytest_kvlatency.lab.specfile import LabSpecError, parse_spec
+
+        try:
+            parse_spec(spec)
+        except LabSpecError as error:
+            raise ConfigError(f"--kv-lab: {error}") from error
+
+    def configmap_layers(self) -> list[Layer]:
+        """What the ConfigMap said, once it has been read."""
+        return [layer for layer in self._layers if layer.kind == "ConfigMap"]
+
+    def add(self, layers: Sequence[Layer]) -> None:
+        """Take what another process read from the ConfigMap. Raises ``SettingsError``."""
+        self.is_unread = False
+        self._layers = [*self._layers, *layers]
+        self.given = resolve(self._layers)
+
+    def read_configmap(self, client: Callable[[], KubeClient]) -> None:
+        """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
+        from pytest_kvlatency.parameters import configmap_layer
+
+        self.is_unread = False
+        deadline = Deadline(READ_SECONDS, stop=self._stop)
+        try:
+            ref = configmap_ref(str(self.given.configmap))
+            self.configmap = ConfigMapReport(client(), ref, shard=self.given.shard)
+            data = self.configmap.read(deadline)
+            layer, warnings = configmap_layer(data, str(ref))
+            self.add([layer])
+        except KvLatencyError as error:
+            self._refuse(error, deadline)
+        for text in warnings:
+            try:
+                self._config.issue_config_time_warning(pytest.PytestWarning(text), stacklevel=2)
+            except pytest.PytestWarning as warning:
+                self._refuse(ConfigError(str(warning), hint="Warnings are errors here (-W error)."), deadline)
+
+    def _refuse(self, error: KvLatencyError, deadline: Deadline) -> NoReturn:
+        """End the run before anything was created, and say why wherever it can be said."""
+        self._reporting.add_failure(error)
+        self._reporting.make_document(())
+        self._reporting.write_configmap(self.configmap, deadline)
+        self._reporting.write_json(self.given.json)
+        self._refusal = pytest.UsageError(usage_text(error))
+        raise self._refusal from None
+
+    @contextmanager
+    def noting_refusals(self) -> Iterator[None]:
+        """Keep the usage error that is raised inside for the reports of the run."""
+        try:
+            yield
+        except pytest.UsageError as error:
+            if error is not self._refusal:
+                reason = str(error).partition("\n")[0]
+                self._reporting.failures.append(Failure(kind="config", stage="config", reason=reason))
+            raise
+
+
+def refuse_early(config: pytest.Config) -> None:
+    """Judge what pytest's parser would misread. Raises ``pytest.UsageError``."""
+    try:
+        refuse_negative_values(_given(config))
+    except SettingsError as error:
+        raise pytest.UsageError(usage_text(error)) from None
+
+
+def usage_text(error: KvLatencyError) -> str:
+    """A wrong option or parameter as pytest's one error message."""
+    return "\n".join([error.reason, *error.hint.splitlines()])
+
+
+def _given(config: pytest.Config) -> list[str]:
+    """What was typed, the environment's part of it first."""
+    return [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
