@@ -9,12 +9,13 @@ def _owner(kind, name, uid, api="v1", **more):
     return {"ownerReferences": [{"apiVersion": api, "kind": kind, "name": name, "uid": uid, **more}]}
 
 
-def _until(lab, path, kind, name):
-    """Wait until the watch of ``path`` says so."""
+def _until_ending(lab, path, name):
+    """Wait until its deletion has begun. A watch from nowhere begins with what there is."""
     for event in lab.admin.events(f"{path}?watch=1&timeoutSeconds=8"):
-        if event["type"] == kind and event["object"]["metadata"]["name"] == name:
-            return event["object"]
-    raise AssertionError(f"no {kind} of {name}")
+        metadata = event["object"]["metadata"]
+        if metadata["name"] == name and metadata.get("deletionTimestamp"):
+            return
+    raise AssertionError(f"nobody deletes {name}")
 
 
 def _until_gone(lab, path, name):
@@ -66,9 +67,7 @@ def test_foreground_deletion_waits_for_what_blocks(lab, ns):
     reference = _owner("VirtualMachineInstance", "owner", uid, "kubevirt.io/v1", blockOwnerDeletion=True)
     lab.admin("POST", cms(ns), config_map("held", metadata={**reference, "finalizers": ["a/b"]}))
     lab.admin("DELETE", f"{vmis(ns)}/owner", {"propagationPolicy": "Foreground"})
-    _until(lab, cms(ns), "MODIFIED", "held") if not lab.admin("GET", f"{cms(ns)}/held").body["metadata"].get(
-        "deletionTimestamp"
-    ) else None
+    _until_ending(lab, cms(ns), "held")
     assert lab.admin("GET", f"{vmis(ns)}/owner").body["metadata"]["finalizers"] == ["foregroundDeletion"]
     lab.admin("PATCH", f"{cms(ns)}/held", {"metadata": {"finalizers": None}}, MERGE)
     _until_gone(lab, vmis(ns), "owner")
@@ -91,9 +90,7 @@ def test_a_namespace_takes_its_content_with_it(lab):
     refused = lab.admin("POST", cms("ending"), config_map())
     assert refused.code == 403
     assert "because it is being terminated" in refused.body["message"]
-    for event in lab.admin.events(f"{vmis('ending')}?watch=1&timeoutSeconds=8"):
-        if event["object"]["metadata"].get("deletionTimestamp"):
-            break
+    _until_ending(lab, vmis("ending"), "v")
     lab.admin("PATCH", f"{vmis('ending')}/v", {"metadata": {"finalizers": None}}, MERGE)
     _until_gone(lab, "/api/v1/namespaces", "ending")
 
