@@ -66,6 +66,7 @@ def _environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
+@pytest.mark.steady
 def test_two_real_guests_and_a_link_that_delays_by_twice_its_latency(run, tmp_path):
     status, document, out = run("--kv-nad", "default/blue-network")
     assert status == 0, out

@@ -166,6 +166,7 @@ def test_two_guests_reach_each_other_and_power_off(tmp_path):
     asyncio.run(scenario())
 
 
+@pytest.mark.steady
 def test_a_link_of_20_ms_moves_the_rtt_by_40_ms(tmp_path):
     async def scenario():
         async with hypervisor(tmp_path, LinkQuality(latency_ns=20_000_000)) as made:

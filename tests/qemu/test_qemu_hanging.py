@@ -16,15 +16,28 @@ pytestmark = pytest.mark.qemu
 ROOT = Path(__file__).parents[2]
 
 
-def processes_of(vmi):
-    """The process ids of a VMI's QEMU."""
+def processes_of(vmi, ancestor):
+    """The process ids of a VMI's QEMU, among what ``ancestor`` has started."""
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = entry.read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(word.startswith(b"guest=") and vmi.encode() in word for word in words):
-            yield int(entry.parent.name)
+        pid = int(entry.parent.name)
+        if any(word.startswith(b"guest=") and vmi.encode() in word for word in words) and descends(
+            pid, ancestor
+        ):
+            yield pid
+
+
+def descends(pid, ancestor):
+    while pid not in {0, 1, ancestor}:
+        try:
+            # The name in parentheses may hold anything; the state and the parent follow it (proc(5)).
+            pid = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return pid == ancestor
 
 
 # The target counts the ICMP messages that reach it, and goes down in the middle of the sample.
@@ -59,19 +72,19 @@ def only_measurement(folder):
 
 
 def test_E55_a_guest_that_hangs_is_no_loss_of_the_networks(tmp_path):
-    output = []
+    output, hung = [], None
     with start(tmp_path, "--kv-sample-duration", "12s") as run:
         for line in run.stdout:
             output.append(line)
             if "pinging" in line:
-                (pid,) = processes_of("latency-check-target")
-                os.kill(pid, signal.SIGSTOP)
+                (hung,) = processes_of("latency-check-target", run.pid)
+                os.kill(hung, signal.SIGSTOP)
     assert run.returncode == 1, output
     measurement = only_measurement(tmp_path)
     assert (measurement["outcome"], measurement["failureKind"]) == ("error", "guest"), output
     assert "were lost, and its guest does not answer on its console either" in measurement["failureReason"]
     assert measurement["targetVmi"] in measurement["failureReason"]
-    assert not list(processes_of("latency-check-target"))
+    assert not Path(f"/proc/{hung}").exists()
 
 
 def test_E55_a_guest_that_reboots_is_no_loss_of_the_networks(tmp_path):
