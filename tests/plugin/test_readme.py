@@ -317,3 +317,18 @@ def test_links_lead_somewhere_and_options_exist(page: Path) -> None:
             assert (page.parent / target).exists(), target
     flags = {option.flag for option in OPTIONS}
     assert set(re.findall(r"--kv-[a-z0-9-]*[a-z0-9]", text)) <= flags
+
+
+def test_the_modules_that_how_it_works_names_exist() -> None:
+    text = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    named = {name for cell in table for name in re.findall(r"`([a-z_/]+)`", cell)}
+    named |= set(re.findall(r"`((?:engine|report|check|guest|kube|console|lab)/[a-z_]*)`", text))
+    assert len(named) > 30
+    missing = [
+        name
+        for name in named
+        if not (ROOT / "pytest_kvlatency" / name).is_dir()
+        and not (ROOT / "pytest_kvlatency" / f"{name}.py").is_file()
+    ]
+    assert missing == []
