@@ -322,7 +322,7 @@ class Items:
             ping = self._checkup.collecting.settings_of(item, kv_ping=parameters).ping
         except SettingsError as error:
             raise ConfigError("; ".join(error.messages)) from None
-        tried = self._checkup.measure_again(replace(check, limits=NO_LIMITS), ping)
+        tried = self._checkup.measure_owned(replace(check, limits=NO_LIMITS), ping, confirm=False)
         attempt.extra.append(tried.measurement)
         if tried.error is not None:
             self._fail(attempt, tried.error)
@@ -338,7 +338,7 @@ class Items:
         self._count(attempt, check)
         try:
             if attempt.owns_pair:
-                tried = self._checkup.measure_again(check, check.ping)
+                tried = self._checkup.measure_owned(check, check.ping, confirm=True)
             else:
                 tried = self._checkup.measure(check, anew=not may_be_measured_ahead(item))
         except KvLatencyError as error:

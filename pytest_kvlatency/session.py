@@ -327,9 +327,9 @@ class Checkup:
         """
         return self._wait(self.begin().measure(check, anew=anew), check)
 
-    def measure_again(self, check: Check, ping: PingParameters) -> Attempt:
-        """Measure a pair that the caller owns with other ping parameters."""
-        return self._wait(self.begin().measure_owned(check, ping), check)
+    def measure_owned(self, check: Check, ping: PingParameters, *, confirm: bool) -> Attempt:
+        """Measure a pair that the caller owns; ``confirm`` has the target asked after a loss."""
+        return self._wait(self.begin().measure_owned(check, ping, confirm=confirm), check)
 
     def own_pair(self, check: Check) -> Pair:
         """Own both guests until ``engine.disown``. Raises ``KvLatencyError``."""

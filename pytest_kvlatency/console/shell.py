@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -50,7 +51,7 @@ class CommandResult:
 
 
 class Shell:
-    """The session of one guest, used by one thread at a time.
+    """The session of one guest. Threads use it one after the other.
 
     ``connect`` opens its console (a new connection each time) and raises causes; ``probe`` looks at the VMI after a
     connection was lost. ``name`` is ``NAMESPACE/NAME`` of the VMI, for messages.
@@ -74,6 +75,7 @@ class Shell:
         self._is_ready = False
         self._used_at = time.monotonic()
         self._typed = False
+        self._use = threading.Lock()
 
     @property
     def transcript(self) -> str:
@@ -89,6 +91,11 @@ class Shell:
     def is_open(self) -> bool:
         """Whether its console is connected."""
         return self._spawn.isalive()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a command runs now, or something was typed on its console since the last one."""
+        return self._use.locked() or self._spawn.is_dirty
 
     @property
     def console(self) -> ConsoleSpawn:
@@ -138,7 +145,17 @@ class Shell:
     def _attempt(
         self, deadline: Deadline, action: Callable[[Deadline], CommandResult], *, is_rerunnable: bool
     ) -> CommandResult:
-        """Do ``action``, again after a lost connection, within bounds."""
+        """Do ``action``, again after a lost connection, within bounds; when nobody else uses the session."""
+        while not self._use.acquire(timeout=SLICE_SECONDS):
+            deadline.check(f"another command on VMI {self.name}")
+        try:
+            return self._attempt_alone(deadline, action, is_rerunnable=is_rerunnable)
+        finally:
+            self._use.release()
+
+    def _attempt_alone(
+        self, deadline: Deadline, action: Callable[[Deadline], CommandResult], *, is_rerunnable: bool
+    ) -> CommandResult:
         losses, barren, pause = 0, 0, _FIRST_PAUSE
         while True:
             self._typed = False

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.guests import ReadyGuest
-    from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check
 
@@ -93,19 +92,22 @@ class Measurer:
     def confirm(target: ReadyGuest, deadline: Deadline) -> str:
         """After a loss: see that the target's guest lived, for one that hangs or boots answers no ping on any network.
 
-        Its phase tells later, or never. Return a note when it could not be told: then what was measured stands. Raises
+        Its phase tells later, or never. Return a note when it could not be told, or its owner uses its console: then
+        what was measured stands. Raises
         ``GuestError`` for a guest that is silent on an open console, or has booted since it was set up, and
         ``ProvisionError`` when its VMI has ended.
         """
+        if target.shell.is_in_use:
+            return untold(target, "the test uses its console")
         try:
             target.shell.doubt()
             boot_id = read_boot_id(target.shell, deadline.limit(CONFIRM_SECONDS))
         except UNTOLD as error:
-            return untold(target, error)
+            return untold(target, error.reason)
         except (GuestError, CheckupTimeoutError) as error:
-            if deadline.expired() or not target.shell.is_open:
+            if deadline.expired() or not target.shell.is_open or target.shell.is_in_use:
                 # Too late, or a console that cannot be had: neither says anything of the guest.
-                return untold(target, error)
+                return untold(target, error.reason)
             raise GuestError(
                 f"packets to VMI {target.handle} were lost, and its guest does not answer on its console either: "
                 f"{error.reason}",
@@ -161,9 +163,9 @@ class Measurer:
         return notes
 
 
-def untold(target: ReadyGuest, error: KvLatencyError) -> str:
+def untold(target: ReadyGuest, why: str) -> str:
     """The note on a target of which nobody can tell whether it lived."""
-    return f"whether the guest of VMI {target.handle} lives could not be told: {error.reason}"
+    return f"whether the guest of VMI {target.handle} lives could not be told: {why}"
 
 
 def judged(measurement: Measurement, check: Check) -> Measurement:

@@ -140,9 +140,12 @@ class Engine:
         self._ask(ticket)
         return ticket.measured
 
-    def measure_owned(self, check: Check, ping: PingParameters) -> Future[Attempt]:
-        """Measure with these ping parameters, for a caller that owns the pair already."""
-        return self._threads.submit(partial(self._measure, replace(check, ping=ping), is_owned=True))
+    def measure_owned(self, check: Check, ping: PingParameters, *, confirm: bool) -> Future[Attempt]:
+        """Measure with these ping parameters, for a caller that owns the pair already.
+
+        ``confirm`` has the target asked after a loss; else the loss is what the caller wants to see.
+        """
+        return self._threads.submit(partial(self._measure, replace(check, ping=ping), confirm=confirm))
 
     def take_again(self, check: Check) -> None:
         """Count one user more than planned (a rerun): it is measured anew, and so are guests that did not come up."""
@@ -367,7 +370,7 @@ class Engine:
                 return _failed(ticket.check, error)
         return self._measure(ticket.check)
 
-    def _measure(self, check: Check, *, is_owned: bool = False) -> Attempt:
+    def _measure(self, check: Check, *, confirm: bool = True) -> Attempt:
         try:
             source, target = self._pair(check)
         except KvLatencyError as error:
@@ -378,7 +381,7 @@ class Engine:
                     measured = self._measurer.measure(
                         check, source, target, self._deadline, say, look_again=self._last_used(check)
                     )
-                if measured.has_lost and not is_owned:
+                if measured.has_lost and confirm:
                     say("seeing that the target lives")
                     measured = self._confirmed(measured, target)
             except KvLatencyError as error:
@@ -388,13 +391,13 @@ class Engine:
     def _confirmed(self, measured: Measurement, target: ReadyGuest) -> Measurement:
         """A measurement with losses whose target lives. Raises ``KvLatencyError`` when the guest was the cause.
 
-        An owner's console is not to be disturbed. The source's is given back: nobody holds two at a time.
+        The source's console is given back: nobody holds two at a time.
         """
         try:
             with self._consoles.using(target.shell, self._deadline):
                 note = self._measurer.confirm(target, self._deadline)
         except (CheckupTimeoutError, InterruptedRunError) as error:
-            note = untold(target, error)
+            note = untold(target, error.reason)
         return replace(measured, notes=(*measured.notes, note)) if note else measured
 
     def _last_used(self, check: Check) -> list[ReadyGuest]:

@@ -8,6 +8,7 @@ import pytest
 from pytest_kvlatency.console import detached
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, InterruptedRunError
+from pytest_kvlatency.threads import Threads
 
 COMMANDS = {
     "echo hi": ("hi", 0),
@@ -128,6 +129,31 @@ def test_E55_a_session_in_doubt_is_logged_into_again_when_its_guest_went_down_un
     os.write(guest.master, b"exit\n")
     shell.doubt()
     assert shell.run('echo "on$first"', timeout_seconds=20).output == "on"
+
+
+def test_commands_of_two_threads_run_one_after_the_other(shell):
+    assert not shell.is_in_use
+    threads = Threads(2, "test")
+    results = [threads.submit(shell.run, f"sleep 0.2; echo {number}") for number in range(2)]
+    assert [one.result(timeout=20).output for one in results] == ["0", "1"]
+    assert not shell.is_in_use
+    shell.console.send("half a line")
+    assert shell.is_in_use
+    assert shell.run("echo on").output == "on"
+    assert not shell.is_in_use
+
+
+def test_a_command_waits_for_anothers_end_no_longer_than_it_may(make_guest, make_shell):
+    shell = make_shell(make_guest().connect)
+    shell.run("true")
+    stop = Stop()
+    long = Threads(1, "test").submit(lambda: shell.run("sleep 60", stop=stop))
+    while not shell.is_in_use:
+        assert not long.done()
+    with pytest.raises(CheckupTimeoutError, match="another command on VMI default/guest"):
+        shell.run("true", deadline=Deadline(0.3))
+    stop.set("SIGTERM")
+    assert isinstance(long.exception(timeout=20), InterruptedRunError)
 
 
 def test_E09_a_suspended_session_is_opened_again_unnoticed(shell):

@@ -69,6 +69,13 @@ def test_a_console_that_cannot_be_had_changes_no_measurement(monkeypatch, error)
     assert note.startswith("whether the guest of VMI ns/target lives could not be told: ")
 
 
+def test_nor_does_a_console_that_the_test_uses(monkeypatch):
+    guest = target(lambda deadline: Silent(), monkeypatch)
+    guest.shell._spawn.attach(Silent())
+    guest.shell._spawn.send("tcpdump")
+    assert Measurer.confirm(guest, Deadline(60)).endswith("could not be told: the test uses its console")
+
+
 def test_nor_does_the_end_of_the_checkups_time(monkeypatch):
     guest = target(lambda deadline: Silent(), monkeypatch, seconds=30.0)
     assert "could not be told" in Measurer.confirm(guest, Deadline(0.3))
