@@ -32,6 +32,13 @@ def guest_profiles(config: pytest.Config) -> dict[str, GuestProfile]:
     return {one.name: one for one in found}
 
 
+def guest_names(config: pytest.Config) -> set[str]:
+    """Every name that ``--kv-guest`` takes. Raises ``ConfigError``."""
+    from pytest_kvlatency.guest.profiles import BUILT_IN  # noqa: PLC0415 - it brings the console along
+
+    return {*BUILT_IN, *guest_profiles(config)}
+
+
 def change_manifest(config: pytest.Config, manifest: dict[str, Any], check: Check) -> None:
     """Let others change a VMI's manifest; called in the engine's threads. Raises ``ConfigError``."""
     try:

@@ -34,7 +34,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 NAME_HELP: Final = "lower-case letters, digits, '-' and '.'"
 NAD_HELP: Final = "NAME or NAMESPACE/NAME"
-NODES_HELP: Final = "auto or SRC:DST"
+NODES_HELP: Final = "auto, SRC:DST, mesh, ring or star:HUB"
 TOLERATION_HELP: Final = (
     "KEY[=VALUE][:EFFECT], such as dedicated=tests:NoSchedule; "
     "an EFFECT is NoSchedule, PreferNoSchedule or NoExecute"
@@ -205,6 +205,8 @@ def nodes(text: str) -> NodesSpec:
         said = (
             "is empty"
             if not value
+            else "names no hub"
+            if value in {"star", "star:"}
             else "names one node only"
             if is_subdomain(value.strip(":"))
             else "is no node pair"

@@ -22,7 +22,7 @@ from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.reporting import Reporting
-from pytest_kvlatency.settings import SettingsError, check_timeout, timeout_for
+from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for
 from pytest_kvlatency.signals import SignalGuard
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
@@ -119,7 +119,9 @@ class Checkup:
         if self.inputs.is_unread and self.may_contact:
             self.signals.install()
             self.role.read_parameters()
-        return self.inputs.resolved(*over)
+        settings = self.inputs.resolved(*over)
+        check_guest(settings, lambda: extending.guest_names(self.config))
+        return settings
 
     def plan_for(self, settings: Settings) -> list[plan.PlannedCheck]:
         """Give the checks of one test function, or a placeholder where the cluster would have to be asked first."""
@@ -165,7 +167,6 @@ class Checkup:
     def take_plan(self, session: pytest.Session) -> None:
         """Take what survived selection as the plan. Raises ``pytest.UsageError``."""
         self._session = session
-        self.collection_errors = session.testsfailed
         items = self._shared_out(session, self.collecting.settle(session))
         try:
             if self.inputs.asked_on_the_command_line or self.collecting.is_wanted:
@@ -181,6 +182,7 @@ class Checkup:
         except SettingsError as error:
             raise pytest.UsageError(usage_text(error)) from None
         wrong = self.collecting.report_problems(session)
+        self.collection_errors = session.testsfailed
         self._said += [Failure(kind="config", stage="config", reason=one.splitlines()[0]) for one in wrong]
         self.reporting.failures += self._said
         if not wrong or self.config.option.continue_on_collection_errors:

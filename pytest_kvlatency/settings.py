@@ -21,7 +21,7 @@ from pytest_kvlatency.reading import Refused, value_of
 from pytest_kvlatency.sources import PRECEDENCE, Layer, Problem, Source, SourceKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_kvlatency.model import Check
@@ -34,6 +34,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Source",
+    "check_guest",
     "check_timeout",
     "configmap_layer",
     "refuse_negative_values",
@@ -285,6 +286,19 @@ def check_timeout(settings: Settings, checks: Sequence[Check], *, rounds: int) -
     source = settings.sources["timeout"]
     found = crosschecks.timeout_too_short(settings, rounds=rounds, needed_ns=needed)
     raise SettingsError([Problem(text=f"{found}{_tail((source,))}", sources=(source,))])
+
+
+def check_guest(settings: Settings, profiles: Callable[[], Iterable[str]]) -> None:
+    """Raise ``SettingsError`` when the guest is none of the ``profiles``, which are asked for only when in doubt."""
+    source = settings.sources["guest"]
+    if source.kind == "default":
+        return
+    known = set(profiles())
+    if settings.guest not in known:
+        valid = ", ".join(sorted(known))
+        text = f"is no guest profile; valid is {valid} (a hook, pytest_kvlatency_guest_profiles, can register more)"
+        problems = [_problem(source, settings.guest, text)]
+        raise MarkerError(problems) if source.kind == "marker" else SettingsError(problems)
 
 
 def _problem(source: Source, value: object, text: str) -> Problem:

@@ -196,5 +196,25 @@ def test_a_guest_profile_of_ones_own(checkup: Checkup) -> None:
     )
     checkup.quick(*BLUE, "--kv-guest", "mine").assert_outcomes(passed=1)
     result = checkup.quick(*BLUE, "--kv-guest", "yours")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["config: *yours*mine*"])
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: --kv-guest: 'yours' is no guest profile; valid is alpine, fedora, mine (*) (from the command line)"
+        ]
+    )
+
+
+def test_an_unknown_guest_in_a_marker_is_a_collection_error(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/blue-network", guest="yours")
+        def test_it(kv_latency): ...
+        """
+    )
+    result = checkup.quick()
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["guest: 'yours' is no guest profile; valid is alpine, fedora (a hook*"])
+    # What ends the run is the marker: nobody interrupted it.
+    result.stdout.no_fnmatch_line("*was interrupted*")

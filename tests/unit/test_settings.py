@@ -253,6 +253,17 @@ def test_bad_values_are_refused_and_say_what_is_valid(option: str, values: list[
 
 
 @pytest.mark.parametrize(
+    ("value", "wrong"),
+    [("w1", "names one node only"), ("star", "names no hub"), ("star:", "names no hub"), ("", "is empty")],
+)
+def test_wrong_nodes_say_every_way_to_choose_them(value: str, wrong: str) -> None:
+    (text,) = messages(layer("command line", nodes=[value]))
+    assert text == (
+        f"--kv-nodes: {value!r} {wrong}; valid is auto, SRC:DST, mesh, ring or star:HUB (from the command line)"
+    )
+
+
+@pytest.mark.parametrize(
     ("value", "valid"),
     [("10.0.0.1/24", "10.0.0.0/24"), ("fd00::1/64", "fd00::/64"), ("10.0.0.0/31", "at most /30")],
 )
