@@ -121,12 +121,17 @@ class RejectedMeasurementError(CheckFailedError):
 
 
 class CommandError(GuestError):
-    """A command in the guest ended with a non-zero status, and ``check=True`` was given."""
+    """A command in the guest ended with a non-zero status, and ``check=True`` was given.
+
+    Its text has the last line of the output; ``output`` is the whole.
+    """
 
     stage: Stage = "run"
 
     def __init__(self, *, command: str, exit_status: int, output: str) -> None:
-        super().__init__(f"command {command!r} ended with exit status {exit_status}", transcript=output)
+        last = output.rstrip().rpartition("\n")[2].strip()[:200]
+        said = f": {last}" if last else ""
+        super().__init__(f"command {command!r} ended with exit status {exit_status}{said}", transcript=output)
         self.command = command
         self.exit_status = exit_status
         self.output = output

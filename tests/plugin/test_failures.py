@@ -136,7 +136,7 @@ def test_the_bodys_own_failures_are_assertions_with_the_bodys_own_traceback(chec
             ">       kv_latency.p99_ms",
             "E*NoValue: p99 needs 100 samples, got 5: --kv-sample-duration 10s",
             ">       kv_pair.source.run(*",
-            "E*CommandError: command * ended with exit status 3",
+            "E*CommandError: command * ended with exit status 3: it *said*<b>",
             "it *said*",
         ]
     )
