@@ -282,6 +282,13 @@ class KubeClient:
                 f"the API server {self.server} cannot be trusted: {told}",
                 hint=f"The certificate authority comes from {self.origin}: check certificate-authority there.",
             ) from error
+        if "Tunnel connection failed: 407" in told:
+            proxy = urlsplit(str(self._transport.proxy))
+            raise ConfigError(
+                f"the proxy {proxy.hostname}:{proxy.port} lets nobody through to the API server {self.server}: {told}",
+                hint=f"The proxy comes from proxy-url in {self.origin}, or from HTTPS_PROXY: check its user and "
+                "password there.",
+            ) from error
         if isinstance(error, (urllib3.exceptions.LocationParseError, urllib3.exceptions.URLSchemeUnknown)):
             raise ConfigError(
                 f"the API server's address {self.server!r} is not a URL (from {self.origin})"

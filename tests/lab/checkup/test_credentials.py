@@ -95,7 +95,10 @@ def test_E11_a_proxy_that_refuses_is_named(cluster, run):
     assert done.status == 1
     (entry,) = done.document["measurements"]
     assert entry["failureKind"] == "config"
+    assert "lets nobody through to the API server" in entry["failureReason"]
     assert "407 Proxy Authentication Required" in entry["failureReason"]
+    # Once for each of the two requests that are made at the same time: waiting gives nobody a password.
+    assert len(proxy.seen) <= 2
 
 
 def test_E11_a_path_prefix_and_an_authority_of_its_own(cluster, run, requests, tmp_path):
