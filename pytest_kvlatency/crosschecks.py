@@ -63,7 +63,10 @@ def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int) -> str
         what = f"a sample of {format_duration(needed_ns)} ({_name(settings, 'sample_duration')})"
     else:
         what = f"{rounds} rounds of samples, {format_duration(needed_ns)} in all"
-    valid = "valid is a longer one, or none for 5m and what the plan needs"
+    valid = "valid is a longer one"
+    if settings.sources["timeout"].kind != "ConfigMap":
+        # There it is required.
+        valid += ", or none for 5m and what the plan needs"
     return f"{_name(settings, 'timeout')} {timeout} cannot hold {what}; {valid}"
 
 
