@@ -157,7 +157,10 @@ class KubeClient:
                 # A webhook that errs on the object answers 500 too, and would do so again.
                 is_lasting = answer.status not in RETRIED or "denied the request" in words(answer)
                 if is_lasting and not _may_be_a_middlemans(answer, ok_missing=ok_missing):
-                    raise self._refusal(answer, wanted)
+                    refused = self._refusal(answer, wanted)
+                    if isinstance(refused, KubeApiError):
+                        refused.was_repeated = attempt > 0
+                    raise refused
                 problem = f"{answer.status} {words(answer)}".rstrip()
             if not self._contacted and time.monotonic() - began >= FIRST_CONTACT:
                 raise ConfigError(
