@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import GuestError
@@ -101,6 +102,25 @@ def settle(
         shell.run(f"{root}ip addr del {wanted} dev {view.link.name}", deadline=deadline)
         raise Taken(str(wanted.ip))
     return _result(view, str(wanted.ip), notes)
+
+
+def loss_of(settled: GuestAddress, shell: Shell, deadline: Deadline) -> str:
+    """What the guest has lost since its address was settled, in words; empty when nothing, or it cannot be told.
+
+    Something in the guest may take the address away: NetworkManager does from an interface whose DHCP had no answer.
+    """
+    lost = ""
+    # Twice: a message of the kernel may have torn the one line that matters.
+    for _ in range(2):
+        output = shell.run(_LOOK, deadline=deadline).output
+        links, addresses = iproute.links(output), iproute.addresses(output)
+        if any(link.name == settled.interface and not link.is_up for link in links):
+            lost = f"{settled.interface} is down"
+        elif addresses and not any(one.value.ip == ip_address(settled.address) for one in addresses):
+            lost = f"{settled.interface} has lost the address {settled.address}"
+        else:
+            return ""
+    return lost
 
 
 def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
