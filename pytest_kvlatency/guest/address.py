@@ -26,6 +26,8 @@ _ASK_AFTER_SECONDS: Final = 5.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
 _LOOK: Final = "ip -o link; ip -o addr"
+#: Whoever prints on the console meanwhile may tear the one line that matters.
+_LOOKS: Final = 2
 _PROBE_SECONDS: Final = 0.5
 #: Nobody answered: arping's own end, and ``timeout``'s of coreutils and of BusyBox.
 _CUT_OFF: Final = frozenset({0, 124, 143})
@@ -110,8 +112,7 @@ def loss_of(settled: GuestAddress, shell: Shell, deadline: Deadline) -> str:
     Something in the guest may take the address away: NetworkManager does from an interface whose DHCP had no answer.
     """
     lost = ""
-    # Twice: a message of the kernel may have torn the one line that matters.
-    for _ in range(2):
+    for _ in range(_LOOKS):
         output = shell.run(_LOOK, deadline=deadline).output
         links, addresses = iproute.links(output), iproute.addresses(output)
         if any(link.name == settled.interface and not link.is_up for link in links):
@@ -125,8 +126,11 @@ def loss_of(settled: GuestAddress, shell: Shell, deadline: Deadline) -> str:
 
 def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
     """Look at the interface with ``mac``, or, where that was changed, at the only one it can be (E23)."""
-    output = shell.run(_LOOK, deadline=deadline).output
-    cards = [link for link in iproute.links(output) if not link.is_loopback and link.mac]
+    for _ in range(_LOOKS):
+        output = shell.run(_LOOK, deadline=deadline).output
+        cards = [link for link in iproute.links(output) if not link.is_loopback and link.mac]
+        if cards:
+            break
     chosen = [link for link in cards if link.mac == mac.lower()]
     notes: tuple[str, ...] = ()
     if not chosen and len(cards) == 1:

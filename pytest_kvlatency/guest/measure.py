@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
 from pytest_kvlatency.console.detached import run_detached
-from pytest_kvlatency.errors import ConfigError, KvLatencyError
+from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
 from pytest_kvlatency.guest import iproute
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class Warmth:
 
 def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
     """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
-    return ping.detect(shell.run(ping.PROBE, deadline=deadline).output)
+    said = shell.run(ping.PROBE, deadline=deadline).output
+    try:
+        return ping.detect(said)
+    except GuestError:
+        # Whoever prints on the console meanwhile may have torn the word that tells.
+        return ping.detect(shell.run(ping.PROBE, deadline=deadline).output)
 
 
 def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int]) -> None:

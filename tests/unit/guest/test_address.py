@@ -35,6 +35,12 @@ def test_what_cloud_init_configured_is_seen_and_taken():
     )
 
 
+def test_E12_an_interface_whose_line_was_torn_is_looked_for_again():
+    guest = FakeShell(mac="02:00:00:00:00", addresses=["198.18.0.7/24"])
+    guest.later = {2: lambda one: setattr(one, "mac", MAC)}
+    assert settled(guest).notes == ()
+
+
 def test_E23_cloud_init_may_take_its_time():
     shell = FakeShell(later={3: lambda guest: guest.addresses.append("198.18.0.7/24")})
     assert settled(shell).notes == ()

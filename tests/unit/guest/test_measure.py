@@ -36,6 +36,12 @@ def test_E33_E34_the_dialect_is_asked_for(output, dialect):
     assert measure.detect_dialect(shell, Deadline(5)) is dialect
 
 
+def test_E12_a_dialect_that_was_torn_is_asked_for_again():
+    answers = iter(["ping from ipu<14>cloud-init: done\ntils 20221126", "ping from iputils 20221126"])
+    shell = FakeShell(answers={"ping -V": lambda command: said(next(answers))})
+    assert measure.detect_dialect(shell, Deadline(5)) is Dialect.IPUTILS
+
+
 def test_E38_no_ping_is_a_cause():
     shell = FakeShell(answers={"ping -V": said("sh: ping: not found", 127)})
     with pytest.raises(GuestError, match="has no ping"):
