@@ -27,7 +27,7 @@ _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
 _LOOK: Final = "ip -o link; ip -o addr"
 #: Whoever prints on the console meanwhile may tear the one line that matters.
-_LOOKS: Final = 2
+_LOOKS: Final = 4
 _PROBE_SECONDS: Final = 0.5
 #: Nobody answered: arping's own end, and ``timeout``'s of coreutils and of BusyBox.
 _CUT_OFF: Final = frozenset({0, 124, 143})
