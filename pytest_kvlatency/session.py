@@ -100,9 +100,9 @@ class Checkup:
 
     @property
     def may_contact(self) -> bool:
-        """Whether this pytest run may talk to a cluster at all: not to list tests or to plan their set-up."""
-        option = self.config.option
-        return not (option.collectonly or getattr(option, "setupplan", False))
+        """Whether this pytest run may talk to a cluster at all: not to list tests or fixtures, or to plan a set-up."""
+        listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+        return not any(getattr(self.config.option, name, False) for name in listing)
 
     @property
     def session(self) -> pytest.Session | None:
