@@ -125,11 +125,16 @@ class Checkup:
 
     def plan_for(self, settings: Settings) -> list[plan.PlannedCheck]:
         """Give the checks of one test function, or a placeholder where the cluster would have to be asked first."""
-        if self.inputs.is_unread and not settings.nad:
-            name = f"configmap-{settings.configmap}"
-            return [plan.PlannedCheck(id=name, placeholder=name, check=None)]
+        by_configmap = f"configmap-{settings.configmap}"
+        source = settings.sources["nad"].kind
+        if self.inputs.is_unread and source not in ("marker", "command line"):
+            # Whatever weaker sources say: it always names networks of its own.
+            return [plan.PlannedCheck(id=by_configmap, placeholders=(by_configmap,), check=None)]
         nodes = self._node_set(settings)
-        return list(plan.checks(settings, namespace=settings.namespace or "", nodes=nodes))
+        planned = plan.checks(settings, namespace=settings.namespace or "", nodes=nodes)
+        if source != "ConfigMap":
+            return list(planned)
+        return [replace(one, placeholders=(*one.placeholders, by_configmap)) for one in planned]
 
     def _node_set(self, settings: Settings) -> tuple[str, ...] | None:
         """The nodes of shapes: those that are named, else those of the cluster; None while it may not be asked.
