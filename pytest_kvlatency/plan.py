@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
@@ -140,7 +141,12 @@ def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:
 
 def guest_count(checks: Sequence[Check]) -> int:
     """How many VMIs the checks need."""
-    return len({key for check in checks for key in vmi_keys(check)})
+    return sum(guests_by_subnet(checks).values())
+
+
+def guests_by_subnet(checks: Sequence[Check]) -> Counter[str | None]:
+    """How many VMIs the checks need in each subnet that they name; None for those that name none."""
+    return Counter(key.guest.subnet for key in {key for check in checks for key in vmi_keys(check)})
 
 
 def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Check, ...], ...]:
