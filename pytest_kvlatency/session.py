@@ -14,7 +14,7 @@ from pytest_kvlatency.cluster import Cluster
 from pytest_kvlatency.collecting import CHECK_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
-from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.inputs import Inputs, usage_text
 from pytest_kvlatency.items import Items, is_planned
 from pytest_kvlatency.model import Failure
@@ -22,7 +22,7 @@ from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.reporting import Reporting
-from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for
+from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for, with_sources
 from pytest_kvlatency.signals import SignalGuard
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
@@ -131,7 +131,10 @@ class Checkup:
             # Whatever weaker sources say: it always names networks of its own.
             return [plan.PlannedCheck(id=by_configmap, placeholders=(by_configmap,), check=None)]
         nodes = self._node_set(settings)
-        planned = plan.checks(settings, namespace=settings.namespace or "", nodes=nodes)
+        try:
+            planned = plan.checks(settings, namespace=settings.namespace or "", nodes=nodes)
+        except ConfigError as error:
+            raise with_sources(settings, ("nodes", "node_set"), error) from error
         if source != "ConfigMap":
             return list(planned)
         return [replace(one, placeholders=(*one.placeholders, by_configmap)) for one in planned]

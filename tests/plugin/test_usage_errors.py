@@ -25,6 +25,13 @@ CASES = {
         ["*--kv-timeout*3s*5s*--kv-sample-duration*"],
     ),
     "E36-p99-too-few": (["--kv-max-p99", "5ms"], ["*--kv-max-p99*100 samples*--kv-sample-duration 10s*"]),
+    "a-mesh-of-one": (
+        ["--kv-nodes", "mesh", "--kv-node-set", "w1"],
+        [
+            "ERROR: --kv-nodes mesh needs at least two nodes; the node set has 1: w1 (from the command line)",
+            "name nodes with --kv-node-set, or tolerate *",
+        ],
+    ),
     "lab-and-kubeconfig": (["--kv-lab", "--kv-kubeconfig", "x"], ["*--kv-lab*--kv-kubeconfig*"]),
     "lab-swallows-a-path": (
         ["--kv-lab", "tests/test_x.py"],
