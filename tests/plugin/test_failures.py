@@ -109,6 +109,11 @@ def test_a_broken_set_up_is_an_error_with_the_way_out_and_no_traceback(checkup: 
     assert checkup.outcomes == [("error", "config")]
 
 
+def test_a_failure_in_one_line_is_its_cause(checkup: Checkup) -> None:
+    result = checkup.quick("--kv-nad", "default/blue-network", "--kv-max-latency", "1us", "--tb=line")
+    result.stdout.fnmatch_lines(['LimitExceeded: run: actual max latency "*" is greater than desired "1µs"'])
+
+
 def test_a_cluster_that_cannot_be_reached_is_an_error_without_a_traceback_also_without_any_check(
     pytester: pytest.Pytester,
 ) -> None:
