@@ -171,6 +171,35 @@ def test_the_bodys_own_failures_are_assertions_with_the_bodys_own_traceback(chec
     ]
 
 
+def test_a_users_fixture_that_fails_is_told_with_the_stage_in_which_it_failed(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+
+        @pytest.fixture
+        def before():
+            raise RuntimeError("no load")
+
+        @pytest.fixture
+        def after():
+            yield
+            raise RuntimeError("load stays")
+
+        def test_before(before): ...
+
+        def test_after(after): ...
+        """
+    )
+    checkup.quick().assert_outcomes(passed=1, errors=2)
+    assert [one["failureReason"] for one in checkup.document["measurements"]] == [
+        "setup: RuntimeError: no load",
+        "teardown: RuntimeError: load stays",
+    ]
+    assert checkup.outcomes == [("error", "assertion")] * 2
+
+
 def test_without_a_network_the_skip_names_the_test(checkup: Checkup) -> None:
     checkup.pytester.makepyfile("def test_net(kv_latency): pass")
     result = checkup.quick("-rs")
