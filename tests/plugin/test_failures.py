@@ -234,6 +234,11 @@ def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> N
     ]
 
 
+def test_the_rerun_command_gives_no_option_the_id_for_its_value(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--kv-nad", "default/no-such-network", "--kv-lab")
+    assert rerun_command(result)[-2:] == ["--kv-lab=auto", "kvlatency::check[default/no-such-network-auto]"]
+
+
 def test_the_header_says_what_is_not_a_default_and_from_where(checkup: Checkup) -> None:
     checkup.pytester.makeini("[pytest]\nkv_max_latency = 10ms\n")
     result = checkup.quick(*BLUE)
