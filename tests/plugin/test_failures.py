@@ -109,6 +109,22 @@ def test_a_broken_set_up_is_an_error_with_the_way_out_and_no_traceback(checkup: 
     assert checkup.outcomes == [("error", "config")]
 
 
+def test_a_cluster_that_cannot_be_reached_is_an_error_without_a_traceback_also_without_any_check(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("def test_versions(kv_cluster): pass")
+    result = pytester.runpytest_inprocess("--kv-kubeconfig", "/nowhere/kubeconfig")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_versions*",
+            "config: the kubeconfig '/nowhere/kubeconfig' (--kv-kubeconfig) does not exist",
+            "Name an existing kubeconfig with --kv-kubeconfig.",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*pytest_kvlatency*.py*")
+
+
 def test_the_bodys_own_failures_are_assertions_with_the_bodys_own_traceback(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(
         r"""

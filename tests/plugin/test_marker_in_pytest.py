@@ -111,6 +111,10 @@ WRONG = {
     "unknown-keyword": ('nad="default/x", max_latenzy="1ms"', "*max_latenzy*"),
     "positional": ('"default/x"', "*positional*"),
     "nad-number": ("nad=3", "*nad*3*"),
+    "mesh-of-one": (
+        'nad="default/x", nodes="mesh", node_set="w1"',
+        "*the node set has 1: w1 (from the kvlatency marker of *::test_net)",
+    ),
     "wrong-duration": ('nad="default/x", max_latency="10xs"', "*max_latency*10xs*"),
 }
 
