@@ -36,6 +36,12 @@ def test_E33_E34_the_dialect_is_asked_for(output, dialect):
     assert measure.detect_dialect(shell, Deadline(5)) is dialect
 
 
+def test_E12_a_dialect_that_was_torn_is_asked_for_again():
+    answers = iter(["ping from ipu<14>cloud-init: done\ntils 20221126", "ping from iputils 20221126"])
+    shell = FakeShell(answers={"ping -V": lambda command: said(next(answers))})
+    assert measure.detect_dialect(shell, Deadline(5)) is Dialect.IPUTILS
+
+
 def test_E38_no_ping_is_a_cause():
     shell = FakeShell(answers={"ping -V": said("sh: ping: not found", 127)})
     with pytest.raises(GuestError, match="has no ping"):
@@ -97,6 +103,34 @@ def test_E10_the_sample_runs_in_the_guest_s_background():
     result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20))
     assert (result.transmitted, result.samples_ns) == (2, (250_000, 350_000))
     assert "mkfifo" in shell.commands[0]
+
+
+SAID_WITHIN = {
+    "a reply": SAMPLE.replace("time=0.350", "tiCloud-init v. 23.4 finished at Thu, 01 Jan 1970\nme=0.350"),
+    "the summary": SAMPLE.replace(
+        "2 packets received", "2 packCloud-init v. 23.4 finished\nets received"
+    ).replace("seq=1 ttl", "seq=1 <14>cloud-init: ttl"),
+}
+
+
+@pytest.mark.parametrize("within", SAID_WITHIN)
+def test_E12_what_somebody_says_within_the_sample_costs_none_of_it(within):
+    answers = iter([SAID_WITHIN[within], SAMPLE])
+    shell = FakeShell(answers={r"read k <": lambda command: said(next(answers))})
+    parameters = PingParameters(sample_duration_ns=200_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20))
+    assert (result.samples_ns, result.warnings) == ((250_000, 350_000), ())
+    first, second = shell.commands
+    assert "mkfifo" in first
+    assert "mkfifo" not in second
+
+
+def test_E12_a_console_that_is_never_quiet_leaves_what_can_be_read():
+    shell = FakeShell(answers={r"read k <": said(SAID_WITHIN["a reply"])})
+    parameters = PingParameters(sample_duration_ns=200_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20))
+    assert (result.received, result.samples_ns) == (2, (250_000,))
+    assert len(shell.commands) == 3
 
 
 @pytest.mark.parametrize(
