@@ -212,9 +212,14 @@ def full_text(error: KvLatencyError) -> str:
 
 
 def is_kv_item(item: pytest.Item) -> bool:
-    """Whether the item uses the marker or one of the fixtures that stand for a check."""
+    """Whether the item uses the marker or one of the fixtures that stand for a check.
+
+    A doctest does not: its module's marker is meant for the tests.
+    """
     if isinstance(item, OwnCheckItem):
         return True
+    if isinstance(item, pytest.DoctestItem):
+        return False
     return item.get_closest_marker(MARKER) is not None or _has(item, FIXTURES)
 
 

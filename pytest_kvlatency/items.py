@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_kvlatency.engine.runner import Engine
+    from pytest_kvlatency.errors import Stage
     from pytest_kvlatency.model import Check, Measurement, Outcome
     from pytest_kvlatency.pair import Pair
     from pytest_kvlatency.session import Checkup
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 STATE_KEY = pytest.StashKey["Attempted"]()
 NO_LIMITS = Limits(max_loss_percent=None)
 PING_OPTIONS = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
+#: The stage of what goes wrong in each of pytest's phases.
+STAGES: Mapping[str | None, Stage] = {"setup": "setup", "call": "run", "teardown": "teardown"}
 PROPERTIES_KEY = pytest.StashKey["frozenset[str]"]()
 
 
@@ -443,4 +446,4 @@ def _failure(error: BaseException | None, report: pytest.TestReport) -> Failure:
     words = (report.longreprtext if error is None else str(error)).strip().splitlines()
     name = [] if error is None else [type(error).__name__]
     said = ": ".join([*name, *words[:1]])
-    return Failure(kind="assertion", stage="run" if report.when == "call" else "setup", reason=said)
+    return Failure(kind="assertion", stage=STAGES[report.when], reason=said)

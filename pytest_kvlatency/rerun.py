@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.check import only
 from pytest_kvlatency.check.own import NODEID
-from pytest_kvlatency.options import BY_NAME
+from pytest_kvlatency.options import BY_NAME, OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,15 @@ def command(config: pytest.Config, nodeid: str, settings: Settings) -> str:
     if only.is_active(config):
         program, given = ["python", "-m", "pytest_kvlatency"], only.as_given(given)
     kept = list(_without_configmap(_without_paths(config, given)))
-    return shlex.join([*program, *kept, *_from_configmap(settings), _argument(config, nodeid)])
+    options = _closed([*kept, *_from_configmap(settings)])
+    return shlex.join([*program, *options, _argument(config, nodeid)])
+
+
+def _closed(options: Sequence[str]) -> list[str]:
+    """Give a last option that may go without a value its usual one: it would take the id that follows."""
+    *before, last = options or [""]
+    usual = {option.flag: option.optional_value for option in OPTIONS if option.optional_value is not None}
+    return [*before, f"{last}={usual[last]}"] if last in usual else list(options)
 
 
 def _argument(config: pytest.Config, nodeid: str) -> str:
