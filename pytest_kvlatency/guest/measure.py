@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
 from pytest_kvlatency.console.detached import run_detached
-from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, KvLatencyError
 from pytest_kvlatency.guest import iproute
 
 if TYPE_CHECKING:
@@ -130,13 +130,19 @@ def _reads_whole(output: str, count: int) -> bool:
 
 
 def explain_silence(shell: Shell, interface: str, address: str, deadline: Deadline) -> str:
-    """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28)."""
+    """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28).
+
+    The sample is made: a console or a checkup whose time is over changes nothing of it.
+    """
     is_ipv6 = ":" in address
     what = "neighbour discovery" if is_ipv6 else "ARP"
-    table = shell.run(f"ip neigh show dev {interface}", deadline=deadline).output
-    answers = iproute.neighbour_answers(table, address)
-    if answers is None and not is_ipv6:
-        answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
+    try:
+        table = shell.run(f"ip neigh show dev {interface}", deadline=deadline).output
+        answers = iproute.neighbour_answers(table, address)
+        if answers is None and not is_ipv6:
+            answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
+    except (GuestError, CheckupTimeoutError):
+        answers = None
     if answers is None:
         return f"whether {what} is answered could not be told"
     if answers:

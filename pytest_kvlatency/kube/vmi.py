@@ -76,7 +76,8 @@ class Vmis:
             self._journal.gone(handle)
 
     def adopt(self, handle: VmiHandle) -> None:
-        """Take a VMI on record that another process created."""
+        """Take a VMI on record that another process created, or was just creating when it ended."""
+        self._tried_at[handle.token] = time.monotonic()
         self._record(handle)
 
     def create(

@@ -3,7 +3,7 @@ from guestfakes import FakeShell
 
 from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import ConfigError, GuestError
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
 from pytest_kvlatency.guest import measure
 from pytest_kvlatency.model import PingParameters
 from pytest_kvlatency.ping import Dialect
@@ -147,3 +147,14 @@ def test_E12_a_console_that_is_never_quiet_leaves_what_can_be_read():
 def test_E28_silence_is_explained_by_the_neighbour_table(neighbours, arp, address, words):
     shell = FakeShell(answers={"ip neigh": said(neighbours), "cat /proc/net/arp": said(arp)})
     assert words in measure.explain_silence(shell, "eth0", address, Deadline(5))
+
+
+@pytest.mark.parametrize(
+    "error", [GuestError("the console was lost 4 times"), CheckupTimeoutError("timed out after 5m")]
+)
+def test_E30_a_silence_that_can_no_longer_be_explained_is_one_all_the_same(error):
+    def fail(command):
+        raise error
+
+    words = measure.explain_silence(FakeShell(answers={"ip neigh": fail}), "eth0", ADDRESS, Deadline(5))
+    assert words == "whether ARP is answered could not be told"

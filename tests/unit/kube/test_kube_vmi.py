@@ -141,6 +141,17 @@ def test_E59_what_comes_into_being_after_its_creator_gave_up_is_deleted_too(serv
     assert vmis.outstanding() == []
 
 
+def test_E59_so_is_what_a_process_was_creating_when_it_was_killed(server, vmis):
+    missing = status_object(404, "NotFound", "x", name="vmi-a")
+    here = vmi(token="t")
+    server.answer(f"GET {VMIS}/vmi-a", missing, here, here, missing)
+    server.answer(f"DELETE {VMIS}/vmi-a", {})
+    unknown = VmiHandle(namespace="checks", name="vmi-a", token="t")
+    vmis.adopt(unknown)
+    vmis.wait_gone([unknown], Deadline(20))
+    assert len(server.asked("DELETE")) == 1
+
+
 def test_E59_what_never_comes_is_not_waited_for_long(server, vmis, monkeypatch):
     monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 0.5)
     server.answer(f"POST {VMIS}", (504, {}))
