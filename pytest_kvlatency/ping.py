@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import GuestError
 from pytest_kvlatency.model import PingResult
-from pytest_kvlatency.ping_errors import PingUnreadable, find_error
+from pytest_kvlatency.ping_errors import PingUnreadable, count_unsent, find_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.model import PingParameters
 
 __all__ = [
@@ -191,6 +192,8 @@ def parse(output: str, *, expected_count: int | None = None, duration_seconds: f
                 transcript=output,
             ) from error
         raise error
+    if error is not None and summary is not None:
+        _blame_the_guest(error, summary, output)
     warnings = [f"ping said: {error.reason}"] if error is not None else []
     if summary is None:
         summary = _reconstruct(replies, expected_count, output)
@@ -228,6 +231,18 @@ def parse(output: str, *, expected_count: int | None = None, duration_seconds: f
         warnings=tuple(warnings),
         transcript=output,
     )
+
+
+def _blame_the_guest(error: KvLatencyError, summary: _Summary, output: str) -> None:
+    """Raise ``GuestError`` when all that is missing never left the guest: that is no loss of the network's."""
+    missing = summary.transmitted - summary.received
+    if 0 < missing <= count_unsent(output):
+        raise GuestError(
+            f"{missing} of {summary.transmitted} requests never left the guest: {error.reason}",
+            hint=error.hint,
+            transcript=output,
+            stage="run",
+        ) from error
 
 
 def _lines(text: str) -> list[str]:

@@ -109,3 +109,8 @@ def find_error(output: str) -> KvLatencyError | None:
                     f"{complaint.reason} ({said})", hint=complaint.hint, transcript=output, stage="run"
                 )
     return None
+
+
+def count_unsent(output: str) -> int:
+    """How many requests never left the guest: iputils says so of each, and counts it as transmitted."""
+    return sum(isinstance(find_error(line), GuestError) for line in output.splitlines())

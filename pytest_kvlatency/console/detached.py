@@ -14,6 +14,8 @@ from pytest_kvlatency.console import framing
 from pytest_kvlatency.errors import GuestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_kvlatency.console.shell import CommandResult, Shell
     from pytest_kvlatency.deadline import Deadline
 
@@ -21,6 +23,7 @@ _NOT_WRITABLE: Final = 73
 _LOST: Final = 74
 _WATCHDOG: Final = "/tmp/.kv-watchdog"  # noqa: S108 - in the guest, which is ours
 _COLLECT_EXTRA_SECONDS: Final = 10.0
+_READINGS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +94,19 @@ else
 fi"""
 
 
-def run_detached(shell: Shell, command: str, *, timeout_seconds: float, deadline: Deadline) -> CommandResult:
+def run_detached(
+    shell: Shell,
+    command: str,
+    *,
+    timeout_seconds: float,
+    deadline: Deadline,
+    is_whole: Callable[[str], bool] = lambda _: True,
+) -> CommandResult:
     """Run ``command`` so that a lost console neither ends it nor loses what it printed.
 
-    Where the guest has no writable ``/tmp`` it runs in the foreground, and again when the console is lost.
+    Others print on the console too, cloud-init's last words for one: output that ``is_whole`` refuses is read from
+    its file again, a few times. Where the guest has no writable ``/tmp`` the command runs in the foreground, and again
+    when the console is lost.
     """
     detached = _new(command)
     # In one go: a second line typed meanwhile would take the guest's time from what is measured.
@@ -103,6 +115,10 @@ def run_detached(shell: Shell, command: str, *, timeout_seconds: float, deadline
     result = shell.run(script, timeout_seconds=seconds, deadline=deadline)
     if result.exit_status == _LOST and not result.output:
         return shell.run(command, timeout_seconds=timeout_seconds, deadline=deadline)
+    for _ in range(_READINGS - 1):
+        if is_whole(result.output):
+            break
+        result = collect(shell, detached, timeout_seconds=_COLLECT_EXTRA_SECONDS, deadline=deadline)
     return result
 
 

@@ -78,6 +78,11 @@ def probe_answer(token: str) -> str:
     return f"{MARK}{token} P"
 
 
+def has_begun(text: str, token: str) -> bool:
+    """Whether the command's start marker is in ``text``."""
+    return f"{MARK}{token} S" in text
+
+
 def find(text: str, token: str, *, start: int = 0) -> Framed | None:
     """The command's frame in ``text``; the end marker is looked for from ``start`` on. None: not there yet."""
     end = re.compile(rf"{MARK}{token} ([EX]) ([0-9]{{1,3}})\r*\n").search(text, start)

@@ -34,6 +34,9 @@ _MAX_BARREN: Final = 24
 # Load balancers drop what was idle for this long, some without a word: prove the connection before using it.
 _IDLE_SECONDS: Final = 15.0
 _PROOF_SECONDS: Final = 3.0
+# A shell says at once that it begins. One that has not for so long did not get the whole line: the console lost some
+# of it, or the line fell to whoever read the terminal at that moment.
+_HEARD_SECONDS: Final = 10.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 3.0
 # A width at which no line wraps; quiet: no echo, no history, no kernel messages. All are kindnesses, none is needed.
@@ -48,6 +51,10 @@ class CommandResult:
 
     output: str
     exit_status: int
+
+
+class _Unheard(Exception):  # noqa: N818 - an outcome: what was typed is typed once more
+    """What was typed did not begin."""
 
 
 class Shell:
@@ -75,6 +82,7 @@ class Shell:
         self._is_ready = False
         self._used_at = time.monotonic()
         self._typed = False
+        self._was_unheard = False
         self._use = threading.Lock()
 
     @property
@@ -128,7 +136,9 @@ class Shell:
         whole = deadline if deadline is not None else Deadline(math.inf, stop=stop)
         self._spawn.stop = whole.stop
         return self._attempt(
-            whole, lambda one: self._run_once(command, timeout_seconds, one), is_rerunnable=rerunnable
+            whole,
+            lambda one: self._run_once(command, timeout_seconds, one, is_rerunnable=rerunnable),
+            is_rerunnable=rerunnable,
         )
 
     def doubt(self) -> None:
@@ -157,10 +167,14 @@ class Shell:
         self, deadline: Deadline, action: Callable[[Deadline], CommandResult], *, is_rerunnable: bool
     ) -> CommandResult:
         losses, barren, pause = 0, 0, _FIRST_PAUSE
+        self._was_unheard = False
         while True:
             self._typed = False
             try:
                 return action(deadline)
+            except _Unheard:
+                self._was_unheard = True
+                self._is_ready = False
             except ConnectionLost as error:
                 # One that never brought a byte is KubeVirt's answer while the serial port cannot be reached yet.
                 losses += self._spawn.has_received
@@ -199,15 +213,17 @@ class Shell:
             self._spawn.attach(self._connect(deadline))
         self._is_ready = False
         dialogue = Login(self._spawn, self.profile, self.name)
+        # A guest that was just heard boots no more.
+        seconds = COMMAND_SECONDS if self._was_unheard else self.profile.login_seconds
         try:
-            dialogue.run(deadline.limit(self.profile.login_seconds), known_session=self._has_session)
+            dialogue.run(deadline.limit(seconds), known_session=self._has_session)
         finally:
             self._has_session = self._has_session or dialogue.has_seen_shell
         self._spawn.is_dirty = False
         self._is_ready = True
         self._used_at = time.monotonic()
         prepare = _PREPARE.format(root=self.profile.become_root)
-        return self._type_and_wait(prepare, COMMAND_SECONDS, deadline)
+        return self._type_and_wait(prepare, COMMAND_SECONDS, deadline, is_rerunnable=True)
 
     def _is_alive(self, deadline: Deadline) -> bool:
         """Whether an open connection still is one; raises ``ConnectionLost`` when it certainly is not."""
@@ -226,19 +242,30 @@ class Shell:
         self.suspend()
         return False
 
-    def _run_once(self, command: str, seconds: float, deadline: Deadline) -> CommandResult:
+    def _run_once(
+        self, command: str, seconds: float, deadline: Deadline, *, is_rerunnable: bool
+    ) -> CommandResult:
         self._make_ready(deadline)
-        return self._type_and_wait(command, seconds, deadline)
+        return self._type_and_wait(command, seconds, deadline, is_rerunnable=is_rerunnable)
 
-    def _type_and_wait(self, command: str, seconds: float, deadline: Deadline) -> CommandResult:
+    def _type_and_wait(
+        self, command: str, seconds: float, deadline: Deadline, *, is_rerunnable: bool
+    ) -> CommandResult:
         token = framing.new_token()
-        self._typed = True
+        self._typed = not is_rerunnable
         for line in framing.typed_lines(command, token):
             self._spawn.type_in(line + "\n")
         limit = deadline.limit(seconds)
         text = ""
         while True:
             self._check(command, seconds, limit, deadline)
+            if (
+                is_rerunnable
+                and not self._was_unheard
+                and limit.spent() >= _HEARD_SECONDS
+                and not framing.has_begun(text, token)
+            ):
+                raise _Unheard
             more = self._spawn.receive(min(SLICE_SECONDS, limit.remaining()))
             if not more:
                 continue

@@ -6,9 +6,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import GuestFacts, Timings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_kvlatency.console.shell import Shell
     from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
@@ -51,6 +54,28 @@ class ReadyGuest:
             notes=(*self.address.notes, *self.notes),
             software_emulation=self.software_emulation,
         )
+
+
+def check_distinct(pair: tuple[ReadyGuest, ReadyGuest], others: Iterable[ReadyGuest]) -> None:
+    """Raise ``ConfigError`` when a guest of the pair shares its address with another guest on its network.
+
+    Pings would be answered by the source itself, or by a guest beside it, and prove nothing. Only a network's own
+    IPAM gives an address twice: host-local does on two nodes, for each knows nothing of the other.
+    """
+    for guest in pair:
+        if guest.nad.address_mode != "dhcp":
+            continue
+        for other in (*pair, *others):
+            if other is guest or other.key.nad != guest.key.nad:
+                continue
+            if other.address.address == guest.address.address:
+                raise ConfigError(
+                    f"the IPAM of NAD {guest.key.nad} gave the address {guest.address.address} twice: to VMI "
+                    f"{guest.handle} on {guest.node}, and to VMI {other.handle} on {other.node}",
+                    hint="IPAM of type host-local knows the addresses of its own node only: use whereabouts, or a NAD "
+                    "without IPAM",
+                    stage="setup",
+                )
 
 
 def setup_timings(*guests: ReadyGuest | None) -> Timings:

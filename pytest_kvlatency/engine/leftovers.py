@@ -112,6 +112,8 @@ class Leftovers:
         with self._idle:
             while self._creating and not deadline.expired():
                 self._idle.wait(min(0.1, deadline.remaining()))
+            # What had no uid was looked for while it was being created, and may have come since.
+            self._asked = {one for one in self._asked if one.uid}
         self.delete(self.outstanding, deadline)
 
     def wait_gone(self, deadline: Deadline) -> None:

@@ -16,6 +16,7 @@ from pytest_kvlatency.errors import (
     PermissionDeniedError,
 )
 from pytest_kvlatency.guest import measure as in_guest
+from pytest_kvlatency.guest.address import loss_of
 from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.kube.errors import KubeApiError
 from pytest_kvlatency.model import Failure, Measurement, PingResult
@@ -94,14 +95,16 @@ class Measurer:
 
         Its phase tells later, or never. Return a note when it could not be told, or its owner uses its console: then
         what was measured stands. Raises
-        ``GuestError`` for a guest that is silent on an open console, or has booted since it was set up, and
-        ``ProvisionError`` when its VMI has ended.
+        ``GuestError`` for a guest that is silent on an open console, has booted since it was set up, or has lost its
+        address, and ``ProvisionError`` when its VMI has ended.
         """
         if target.shell.is_in_use:
             return untold(target, "the test uses its console")
         try:
             target.shell.doubt()
-            boot_id = read_boot_id(target.shell, deadline.limit(CONFIRM_SECONDS))
+            limit = deadline.limit(CONFIRM_SECONDS)
+            boot_id = read_boot_id(target.shell, limit)
+            lost = loss_of(target.address, target.shell, limit)
         except UNTOLD as error:
             return untold(target, error.reason)
         except (GuestError, CheckupTimeoutError) as error:
@@ -116,8 +119,12 @@ class Measurer:
                 stage="run",
             ) from error
         if boot_id and target.boot_id and boot_id != target.boot_id:
+            lost = "has rebooted since it was set up"
+        elif lost:
+            lost = f"has changed since it was set up: {lost}"
+        if lost:
             raise GuestError(
-                f"packets to VMI {target.handle} were lost, and its guest has rebooted since it was set up",
+                f"packets to VMI {target.handle} were lost, and its guest {lost}",
                 hint=_LOOK_AT_THE_GUEST,
                 transcript=target.shell.transcript_end,
                 stage="run",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.conductor import Conductor
-from pytest_kvlatency.engine.guests import setup_timings
+from pytest_kvlatency.engine.guests import check_distinct, setup_timings
 from pytest_kvlatency.engine.measuring import judged, untold
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Failure, Measurement
@@ -377,6 +377,9 @@ class Engine:
             return _failed(check, error)
         with self._doing(check.id) as say:
             try:
+                with self._lock:
+                    others = self._up(self._guests.values())
+                check_distinct((source, target), others)
                 with self._consoles.using(source.shell, self._deadline):
                     measured = self._measurer.measure(
                         check, source, target, self._deadline, say, look_again=self._last_used(check)

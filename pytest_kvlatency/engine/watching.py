@@ -267,7 +267,11 @@ class LookOut:
             except CheckupTimeoutError as error:
                 late.append((one, error.reason))
             except KvLatencyError as error:
-                one.end(error)
+                if one.is_watched:
+                    # It may be over, and the watch held back: the look ends the wait, or finds it so.
+                    self._look(one)
+                else:
+                    one.end(error)
         if late:
             texts = explain_late(self._client, [one.progress for one, _ in late], late[0][0].deadline.stop)
             for (one, reason), text in zip(late, texts, strict=True):

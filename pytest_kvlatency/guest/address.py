@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import GuestError
@@ -25,6 +26,8 @@ _ASK_AFTER_SECONDS: Final = 5.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
 _LOOK: Final = "ip -o link; ip -o addr"
+#: Whoever prints on the console meanwhile may tear the one line that matters.
+_LOOKS: Final = 2
 _PROBE_SECONDS: Final = 0.5
 #: Nobody answered: arping's own end, and ``timeout``'s of coreutils and of BusyBox.
 _CUT_OFF: Final = frozenset({0, 124, 143})
@@ -103,10 +106,31 @@ def settle(
     return _result(view, str(wanted.ip), notes)
 
 
+def loss_of(settled: GuestAddress, shell: Shell, deadline: Deadline) -> str:
+    """What the guest has lost since its address was settled, in words; empty when nothing, or it cannot be told.
+
+    Something in the guest may take the address away: NetworkManager does from an interface whose DHCP had no answer.
+    """
+    lost = ""
+    for _ in range(_LOOKS):
+        output = shell.run(_LOOK, deadline=deadline).output
+        links, addresses = iproute.links(output), iproute.addresses(output)
+        if any(link.name == settled.interface and not link.is_up for link in links):
+            lost = f"{settled.interface} is down"
+        elif addresses and not any(one.value.ip == ip_address(settled.address) for one in addresses):
+            lost = f"{settled.interface} has lost the address {settled.address}"
+        else:
+            return ""
+    return lost
+
+
 def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
     """Look at the interface with ``mac``, or, where that was changed, at the only one it can be (E23)."""
-    output = shell.run(_LOOK, deadline=deadline).output
-    cards = [link for link in iproute.links(output) if not link.is_loopback and link.mac]
+    for _ in range(_LOOKS):
+        output = shell.run(_LOOK, deadline=deadline).output
+        cards = [link for link in iproute.links(output) if not link.is_loopback and link.mac]
+        if cards:
+            break
     chosen = [link for link in cards if link.mac == mac.lower()]
     notes: tuple[str, ...] = ()
     if not chosen and len(cards) == 1:

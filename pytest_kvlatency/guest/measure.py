@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
 from pytest_kvlatency.console.detached import run_detached
-from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, KvLatencyError
 from pytest_kvlatency.guest import iproute
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class Warmth:
 
 def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
     """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
-    return ping.detect(shell.run(ping.PROBE, deadline=deadline).output)
+    said = shell.run(ping.PROBE, deadline=deadline).output
+    try:
+        return ping.detect(said)
+    except GuestError:
+        # Whoever prints on the console meanwhile may have torn the word that tells.
+        return ping.detect(shell.run(ping.PROBE, deadline=deadline).output)
 
 
 def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int]) -> None:
@@ -101,23 +106,43 @@ def take_sample(
     """
     command = ping.compose(parameters, address, dialect=dialect)
     bound = ping.bound_seconds(parameters, dialect=dialect)
+    count = ping.effective(parameters, dialect).count
     started = time.monotonic()
-    result = run_detached(shell, command, timeout_seconds=bound, deadline=deadline)
-    return ping.parse(
-        result.output,
-        expected_count=ping.effective(parameters, dialect).count,
-        duration_seconds=time.monotonic() - started,
+    result = run_detached(
+        shell,
+        command,
+        timeout_seconds=bound,
+        deadline=deadline,
+        is_whole=lambda output: _reads_whole(output, count),
     )
+    return ping.parse(result.output, expected_count=count, duration_seconds=time.monotonic() - started)
+
+
+def _reads_whole(output: str, count: int) -> bool:
+    """Whether ping's output has its summary, and each reply that it counts."""
+    try:
+        result = ping.parse(output, expected_count=count)
+    except ping.PingUnreadable:
+        return False
+    except KvLatencyError:
+        return True
+    return len(result.samples_ns) >= result.received
 
 
 def explain_silence(shell: Shell, interface: str, address: str, deadline: Deadline) -> str:
-    """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28)."""
+    """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28).
+
+    The sample is made: a console or a checkup whose time is over changes nothing of it.
+    """
     is_ipv6 = ":" in address
     what = "neighbour discovery" if is_ipv6 else "ARP"
-    table = shell.run(f"ip neigh show dev {interface}", deadline=deadline).output
-    answers = iproute.neighbour_answers(table, address)
-    if answers is None and not is_ipv6:
-        answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
+    try:
+        table = shell.run(f"ip neigh show dev {interface}", deadline=deadline).output
+        answers = iproute.neighbour_answers(table, address)
+        if answers is None and not is_ipv6:
+            answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
+    except (GuestError, CheckupTimeoutError):
+        answers = None
     if answers is None:
         return f"whether {what} is answered could not be told"
     if answers:

@@ -108,7 +108,8 @@ class KubeClient:
 
         429, 500, 502, 503, 504, lost connections and time-outs are tried again with growing pauses (or as
         Retry-After says) for ``patience`` seconds at most, within the deadline. So a POST may be sent twice: the
-        caller tells its own object from a stranger's (409). ``ok_missing``: 404 gives ``{}``.
+        caller tells its own object from a stranger's (409). ``ok_missing``: 404 gives ``{}``, if it speaks of the
+        object; one of a proxy, or of a server that has just been started, proves nothing and is tried again too.
 
         Raises ``PermissionDeniedError`` (401, or 403 of a missing permission), ``KubeApiError`` (other answers),
         its ``ApiUnavailableError`` (patience is over), ``ConfigError`` (the server was never reached),
@@ -144,18 +145,22 @@ class KubeClient:
             except urllib3.exceptions.HTTPError as error:
                 problem = self._problem(error)
             if answer is not None:
-                self._contacted = True
-                if 200 <= answer.status < 300:
+                self._contacted = self._contacted or answer.status >= 300 or _is_of_the_api(answer)
+                if 200 <= answer.status < 300 and _is_of_the_api(answer):
                     return answer.json() or {}
                 if answer.status == 401 and not renewed:
                     renewed = True
                     self._renew(transport)
                     continue
-                if answer.status == 404 and ok_missing:
+                if answer.status == 404 and ok_missing and _is_of_the_api(answer):
                     return {}
                 # A webhook that errs on the object answers 500 too, and would do so again.
-                if answer.status not in RETRIED or "denied the request" in words(answer):
-                    raise self._refusal(answer, wanted)
+                is_lasting = answer.status not in RETRIED or "denied the request" in words(answer)
+                if is_lasting and not _may_be_a_middlemans(answer, ok_missing=ok_missing):
+                    refused = self._refusal(answer, wanted)
+                    if isinstance(refused, KubeApiError):
+                        refused.was_repeated = attempt > 0
+                    raise refused
                 problem = f"{answer.status} {words(answer)}".rstrip()
             if not self._contacted and time.monotonic() - began >= FIRST_CONTACT:
                 raise ConfigError(
@@ -294,6 +299,18 @@ class KubeClient:
                 f"the API server's address {self.server!r} is not a URL (from {self.origin})"
             ) from error
         return told
+
+
+def _is_of_the_api(answer: Answer) -> bool:
+    """Whether the API itself speaks: in JSON, and of what is missing as a Status object."""
+    if answer.status == 404:
+        return (answer.json() or {}).get("kind") == "Status"
+    return answer.json() is not None or not answer.body.strip()
+
+
+def _may_be_a_middlemans(answer: Answer, *, ok_missing: bool) -> bool:
+    """Whether somebody on the way may have answered in the server's stead: another try may reach the server."""
+    return answer.status < 300 or (answer.status == 404 and ok_missing)
 
 
 def _error_words(error: BaseException) -> str:

@@ -10,8 +10,11 @@ class KubeApiError(ProvisionError):
 
     ``status`` is the HTTP status (0: no answer at all), ``api_reason`` the Status object's reason
     (``NotFound``, ``AlreadyExists``, ``Conflict``, ``Invalid`` …; empty when the answer was no Status object),
-    ``message`` the server's words.
+    ``message`` the server's words. ``was_repeated``: the request was sent more than once, and the first may have been
+    obeyed without an answer.
     """
+
+    was_repeated = False
 
     def __init__(
         self, reason: str, *, status: int, api_reason: str = "", message: str = "", hint: str = ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -34,6 +36,9 @@ _NAME_ATTEMPTS: Final = 5
 _THREADS: Final = 32
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
+# A request that was given up may still be on its way, held by a slow webhook (which may take 30 s, and has 10 by
+# default): so long a VMI whose creation was not answered may yet come.
+_ON_ITS_WAY_SECONDS: Final = 15.0
 # What KubeVirt's controllers put on a VMI and take off when its pod has gone.
 _KUBEVIRT_FINALIZER: Final = "foregroundDeleteVirtualMachine"
 
@@ -56,6 +61,7 @@ class Vmis:
         self._journal = journal
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str], VmiHandle] = {}
+        self._tried_at: dict[str, float] = {}
 
     def outstanding(self) -> list[VmiHandle]:
         """What was made, or may have been made, and was not yet seen to be gone."""
@@ -70,7 +76,8 @@ class Vmis:
             self._journal.gone(handle)
 
     def adopt(self, handle: VmiHandle) -> None:
-        """Take a VMI on record that another process created."""
+        """Take a VMI on record that another process created, or was just creating when it ended."""
+        self._tried_at[handle.token] = time.monotonic()
         self._record(handle)
 
     def create(
@@ -116,11 +123,17 @@ class Vmis:
         try:
             return self._client.request("POST", paths.vmi(handle.namespace), body=manifest, deadline=deadline)
         except KubeApiError as error:
-            if error.status == 409 and error.api_reason == "AlreadyExists":
-                found = self._get(handle, deadline)
-                return found if found and _is_ours(found, handle) else None
+            is_taken = error.status == 409 and error.api_reason == "AlreadyExists"
+            if is_taken or error.was_repeated:
+                # Refused may be the repetition of a request whose answer was lost: for its name, or for the quota
+                # or the MAC that its own VMI has taken.
+                found = self.get(handle, deadline)
+                if found is not None:
+                    return found
             if not isinstance(error, ApiUnavailableError):
                 self.forget(handle)
+            if is_taken:
+                return None
             if is_mac_refusal(error.message):
                 raise MacRefused(f"{what}: {error.message}") from error
             if error.status in (400, 403, 422):
@@ -137,6 +150,8 @@ class Vmis:
             if error.kind == "permission":
                 self.forget(handle)
             raise
+        finally:
+            self._tried_at[handle.token] = time.monotonic()
 
     def get(self, handle: VmiHandle, deadline: Deadline) -> dict[str, Any] | None:
         """Return the VMI's object, or None when it (by its uid) is gone."""
@@ -207,10 +222,15 @@ class Vmis:
         deadline: Deadline,
         on_gone: Callable[[VmiHandle], None] | None = None,
     ) -> None:
-        """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them."""
+        """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them.
+
+        One whose creation was not answered is waited for as well, and deleted when it comes.
+        """
         left: dict[VmiHandle, VmiState | None] = dict.fromkeys(handles)
         try:
-            for handle, state in waiting.polls(self.get_state, list(handles), deadline, "VMIs to be deleted"):
+            for handle, state in waiting.polls(
+                self._get_leaving, list(handles), deadline, "VMIs to be deleted"
+            ):
                 if state is None:
                     self.forget(handle)
                     del left[handle]
@@ -226,6 +246,20 @@ class Vmis:
                 f"not gone after {deadline.spent():.0f} s: {stuck}",
                 hint="\n".join(f"kubectl delete vmi -n {handle.namespace} {handle.name}" for handle in left),
             ) from error
+
+    def _get_leaving(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
+        """As ``get_state``, of a VMI whose deletion was asked for, if it was there yet."""
+        state = self.get_state(handle, deadline)
+        if handle.uid:
+            return state
+        if state is None:
+            tried_at = self._tried_at.get(handle.token, -math.inf)
+            is_expected = time.monotonic() - tried_at < _ON_ITS_WAY_SECONDS
+            return VmiState(uid="", deleting=True) if is_expected else None
+        self._tried_at.pop(handle.token, None)
+        if not state.deleting:
+            self.delete(handle, deadline)
+        return state
 
     def leftovers(self, namespace: str, deadline: Deadline) -> list[dict[str, Any]]:
         """Return every VMI of a namespace that this tool made, by any run (needs ``list``)."""

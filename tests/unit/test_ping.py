@@ -334,15 +334,35 @@ def test_E38_a_kernel_message_with_the_same_words_is_none_of_pings() -> None:
     assert parse(text, expected_count=2).received == 0
 
 
-def test_E38_a_complaint_in_a_run_with_replies_is_a_warning() -> None:
-    text = recorded("iputils-20240117-fractional-loss").replace(
-        "64 bytes from 198.18.0.2: icmp_seq=3",
-        "ping: sendmsg: No buffer space available\n64 bytes from 198.18.0.2: icmp_seq=3",
+UNREACHABLE = "ping: sendmsg: Network is unreachable"
+
+
+def complaining(complaints: int, *, received: int, transmitted: int = 5) -> str:
+    """What iputils prints, which pretends to have sent what it could not."""
+    replies = [f"64 bytes from 198.18.0.2: icmp_seq={n} ttl=64 time=0.2 ms" for n in range(1, received + 1)]
+    percent = 100 * (transmitted - received) / transmitted
+    summary = f"{transmitted} packets transmitted, {received} received, {percent:g}% packet loss, time 4005ms"
+    return "\n".join(
+        [*replies, *[UNREACHABLE] * complaints, "", "--- 198.18.0.2 ping statistics ---", summary, ""]
     )
-    result = parse(text, expected_count=3)
-    assert result.received == 2
+
+
+def test_E38_requests_that_never_left_the_guest_are_no_loss_of_the_networks() -> None:
+    with pytest.raises(GuestError) as caught:
+        parse(complaining(2, received=3), expected_count=5)
+    assert caught.value.reason == (
+        "2 of 5 requests never left the guest: the guest has no route to its peer's address: Network is unreachable "
+        f"({UNREACHABLE})"
+    )
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("complaints", "received"), [(1, 5), (1, 3)], ids=["no loss", "other loss"])
+def test_E38_a_complaint_that_explains_no_loss_is_a_warning(complaints: int, received: int) -> None:
+    result = parse(complaining(complaints, received=received), expected_count=5)
+    assert result.received == received
     assert result.warnings == (
-        "ping said: the guest has no memory for ping's packets (ping: sendmsg: No buffer space available)",
+        f"ping said: the guest has no route to its peer's address: Network is unreachable ({UNREACHABLE})",
     )
 
 

@@ -26,21 +26,26 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Attached:
-    """An interface as connected: ``cni_address`` (CIDR) is what IPAM gave, whether or not the guest asks for it."""
+    """An interface as connected: ``cni_address`` (CIDR) is what IPAM gave, whether or not the guest asks for it.
+
+    ``giver`` is the node whose IPAM gave it, empty where all nodes have one together.
+    """
 
     nic: Nic
     cni_address: str | None
+    giver: str = ""
 
 
-async def attach(cluster: Cluster, vmi: Mapping[str, Any], pod_name: str) -> list[Attached]:
-    """Return the VMI's connected interfaces. Raises ``SandboxError``; addresses taken till then are free again."""
+async def attach(cluster: Cluster, vmi: Mapping[str, Any], pod_name: str, node: str) -> list[Attached]:
+    """Return the interfaces as connected on ``node``. Raises ``SandboxError``; addresses taken till then are free."""
     known = vmis.networks(vmi)
     found: list[Attached] = []
     try:
         for interface in vmis.interfaces(vmi):
             network = known.get(interface["name"], vmis.POD_NETWORK)
             attachment = await _attachment(cluster, vmi, network, pod_name)
-            address = cluster.addresses.take(attachment.ipam_range) if attachment.ipam_range else None
+            giver = node if attachment.is_per_node else ""
+            address = cluster.addresses.take(attachment.ipam_range, giver) if attachment.ipam_range else None
             leased = address if "bridge" in interface or "masquerade" in interface else None
             if leased and ":" in leased:
                 leased = None  # KubeVirt's DHCP server speaks IPv4 only.
@@ -55,6 +60,7 @@ async def attach(cluster: Cluster, vmi: Mapping[str, Any], pod_name: str) -> lis
                         lease=leased,
                     ),
                     cni_address=address,
+                    giver=giver,
                 )
             )
     except SandboxError:
@@ -70,7 +76,7 @@ def detach(cluster: Cluster, attached: list[Attached]) -> None:
     """Give the addresses back."""
     for item in attached:
         if item.cni_address:
-            cluster.addresses.give_back(item.cni_address)
+            cluster.addresses.give_back(item.cni_address, item.giver)
 
 
 async def _attachment(cluster: Cluster, vmi: Mapping[str, Any], network: str, pod_name: str) -> Attachment:

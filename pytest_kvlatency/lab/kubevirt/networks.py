@@ -51,9 +51,13 @@ def _config(network: NetworkSpec, name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Attachment:
-    """What a NAD means to a pod: its range of addresses where it has IPAM, and the MTU where it names one."""
+    """What a NAD means to a pod: its range of addresses where it has IPAM, and the MTU where it names one.
+
+    ``is_per_node``: each node gives out the whole range on its own, as host-local does.
+    """
 
     ipam_range: str | None = None
+    is_per_node: bool = False
     mtu: int | None = None
 
 
@@ -68,7 +72,11 @@ def read_nad(nad: Mapping[str, Any]) -> Attachment:
         raise ValueError("error parsing the delegate's config: it is no object")  # noqa: TRY004
     plugins = config.get("plugins") or [config]
     mtu = next((plugin["mtu"] for plugin in plugins if isinstance(plugin.get("mtu"), int)), None)
-    return Attachment(ipam_range=next(filter(None, map(_range_of, plugins)), None), mtu=mtu)
+    return Attachment(
+        ipam_range=next(filter(None, map(_range_of, plugins)), None),
+        is_per_node=any((plugin.get("ipam") or {}).get("type") == "host-local" for plugin in plugins),
+        mtu=mtu,
+    )
 
 
 def _range_of(plugin: Mapping[str, Any]) -> str | None:
@@ -98,15 +106,18 @@ def _cidr(text: str) -> str | None:
 
 
 class AddressPool:
-    """Gives out the addresses of ranges, lowest first, from the second host on (the first is the gateway's)."""
+    """Gives out the addresses of ranges, lowest first, from the second host on (the first is the gateway's).
+
+    ``node`` is the one that gives them out on its own; empty: all nodes do it together.
+    """
 
     def __init__(self) -> None:
-        self._taken: dict[str, set[str]] = {}
+        self._taken: dict[tuple[str, str], set[str]] = {}
 
-    def take(self, cidr: str) -> str:
+    def take(self, cidr: str, node: str = "") -> str:
         """Return a free address with its prefix length. Raises ``ValueError`` when the range is used up."""
         network = ipaddress.ip_network(cidr)
-        taken = self._taken.setdefault(cidr, set())
+        taken = self._taken.setdefault((node, cidr), set())
         hosts = iter(network.hosts())
         next(hosts)
         for host in hosts:
@@ -116,7 +127,8 @@ class AddressPool:
                 return address
         raise ValueError(f"no more addresses in {cidr}")
 
-    def give_back(self, address: str) -> None:
+    def give_back(self, address: str, node: str = "") -> None:
         """Free an address that ``take`` gave out."""
-        for taken in self._taken.values():
-            taken.discard(address)
+        for (giver, _), taken in self._taken.items():
+            if giver == node:
+                taken.discard(address)

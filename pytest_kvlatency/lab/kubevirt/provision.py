@@ -133,7 +133,8 @@ class Provision:
         if fault is not None:
             return str(fault.parameters.get("message", _NO_BRIDGE))
         try:
-            self._life.attached = await attach(self._cluster, self._life.vmi, pod["metadata"]["name"])
+            name = pod["metadata"]["name"]
+            self._life.attached = await attach(self._cluster, self._life.vmi, name, self._life.node)
         except SandboxError as error:
             return str(error)
         return None

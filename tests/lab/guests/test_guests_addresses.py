@@ -18,6 +18,10 @@ networks:
   default/taken6: {}
   default/all-taken: {}
   default/ipam: {ipam: 192.168.10.0/24}
+  default/host-local:
+    partition: true
+    config: {type: bridge, bridge: br-local, ipam: {type: host-local, subnet: 192.168.13.0/24}}
+    ipam: 192.168.13.0/24
   default/no-lease: {ipam: 192.168.11.0/24}
   default/ovn: {config: {type: ovn-k8s-cni-overlay, topology: layer2, subnets: 10.200.0.0/16}, ipam: 10.200.0.0/16}
   default/ovn-primary: {config: {type: ovn-k8s-cni-overlay, role: primary, subnets: 10.201.0.0/16}}
@@ -94,6 +98,17 @@ def test_E21_no_lease(check):
     run.result.assert_outcomes(errors=1)
     assert run.only["failureKind"] == "guest"
     assert "no lease after 20 s" in run.only["failureReason"]
+
+
+def test_E21_an_ipam_that_gives_each_node_the_same_addresses_hides_no_broken_network(check):
+    run = check("host-local")
+    assert run.result.ret == 1, run.stdout
+    assert run.only["failureKind"] == "config"
+    reason = run.only["failureReason"]
+    assert "the IPAM of NAD default/host-local gave the address 192.168.13.2 twice: to VMI " in reason
+    assert " on worker1" in reason
+    assert " on worker2" in reason
+    assert "type host-local knows the addresses of its own node only" in run.stdout
 
 
 def test_E21_sriov_with_ipam_is_static(check):

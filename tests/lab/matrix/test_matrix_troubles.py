@@ -72,3 +72,29 @@ def test_maxfail_stops_measuring_and_cleans_up(grid):
     done = stopped(grid(12, time_scale=1), "--maxfail", "3", "--kv-parallel", "1")
     assert "stopping after 3 failures" in done.output
     assert 3 <= len(measured(done)) < 12
+
+
+LOSES_ITS_ADDRESS = """
+def test_own(kv_pair, kv_latency_after):
+    raise AssertionError("the body must not run")
+
+import pytest
+
+@pytest.fixture
+def kv_latency_after(kv_pair, request):
+    kv_pair.target.run("ip addr del %s/24 dev eth0" % kv_pair.target.address, check=True)
+    return request.getfixturevalue("kv_latency")
+"""
+
+
+def test_E55_a_target_that_lost_its_address_is_the_guests_fault_and_not_the_networks(grid):
+    lab = grid("[worker1, worker2]", time_scale=5)
+    done = lab.run(
+        *BLUE[:2], "--kv-sample-duration", "1s", "test_own.py", tests=LOSES_ITS_ADDRESS, module="pytest"
+    )
+    (one,) = done.document["measurements"]
+    assert one["failureKind"] == "guest", done.output
+    assert (
+        "were lost, and its guest has changed since it was set up: eth0 has lost the" in one["failureReason"]
+    )
+    assert lab.vmis() == []

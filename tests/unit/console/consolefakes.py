@@ -110,6 +110,17 @@ class DroppingTransport(PtyTransport):
         return None
 
 
+class LossyTransport(PtyTransport):
+    """Loses ``lost`` of what is typed next that has it, as a serial port does that is overrun."""
+
+    lost = b""
+
+    def write(self, data):
+        if self.lost and self.lost in data:
+            data, self.lost = data.replace(self.lost, b"", 1), b""
+        super().write(data)
+
+
 class ScriptedTransport:
     """A guest that answers typed lines by a function: ``answer(line) -> bytes``; ``banner`` comes first."""
 

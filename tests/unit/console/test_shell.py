@@ -4,6 +4,7 @@ import os
 
 import pexpect
 import pytest
+from consolefakes import LossyTransport
 
 from pytest_kvlatency.console import detached
 from pytest_kvlatency.deadline import Deadline, Stop
@@ -129,6 +130,53 @@ def test_E55_a_session_in_doubt_is_logged_into_again_when_its_guest_went_down_un
     os.write(guest.master, b"exit\n")
     shell.doubt()
     assert shell.run('echo "on$first"', timeout_seconds=20).output == "on"
+
+
+#: A closing quote, the line's end, the piece that starts, and half of the start marker.
+DAMAGE = {
+    "quote": b"E %s\\n%s%s E %s\\n'",
+    "end": b"trap - 0\n",
+    "start": b"printf '\\n%s%s S",
+    "marker": b" S\\n",
+}
+
+
+@pytest.mark.parametrize("lost", DAMAGE)
+@pytest.mark.parametrize("command", ["bash --norc -i", "busybox sh -i", "dash -i"])
+def test_E08_a_line_that_does_not_arrive_whole_is_typed_again(
+    make_guest, make_shell, monkeypatch, command, lost
+):
+    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.5)
+    guest = make_guest(command)
+    shell = make_shell(lambda deadline: LossyTransport(guest))
+    shell.run("true")
+    shell._spawn._transport.lost = DAMAGE[lost]
+    assert shell.run("echo on", timeout_seconds=10).output == "on"
+    assert shell._spawn._transport.lost == b""
+
+
+def test_E08_one_that_may_not_run_twice_is_not(make_guest, make_shell, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.1)
+    guest = make_guest()
+    shell = make_shell(lambda deadline: LossyTransport(guest))
+    shell.run("true")
+    shell._spawn._transport.lost = b"trap - 0\n"
+    with pytest.raises(GuestError, match="did not end within 1s"):
+        shell.run("echo on", timeout_seconds=1, rerunnable=False)
+    assert shell.run("echo on", timeout_seconds=10).output == "on"
+
+
+def test_a_guest_that_hears_nothing_is_a_cause_and_not_waited_for_as_one_that_boots(
+    make_guest, make_shell, monkeypatch
+):
+    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.1)
+    monkeypatch.setattr("pytest_kvlatency.console.shell.COMMAND_SECONDS", 0.5)
+    guest = make_guest()
+    shell = make_shell(guest.connect, login_seconds=600.0)
+    shell.run("true")
+    guest.connection.write = lambda data: None
+    with pytest.raises(GuestError, match="no login on the console of VMI default/guest within 500ms"):
+        shell.run("echo on")
 
 
 def test_commands_of_two_threads_run_one_after_the_other(shell):

@@ -118,3 +118,23 @@ def test_what_was_just_being_created_is_deleted_too(vmis, leftovers):
     creating.join(20)
     closing.join(20)
     assert vmis.asked == [ONE]
+
+
+def test_E59_what_came_while_its_creation_was_given_up_is_looked_for_again(vmis, leftovers):
+    unknown = VmiHandle(namespace="default", name="vmi-a", token="t")
+    vmis.there = [unknown]
+    began, go_on = threading.Event(), threading.Event()
+
+    def create():
+        with leftovers.creating(Deadline(20)):
+            began.set()
+            go_on.wait(20)
+
+    creating = threading.Thread(target=create)
+    creating.start()
+    assert began.wait(20)
+    leftovers.delete([unknown], Deadline(5))
+    go_on.set()
+    leftovers.close(Deadline(20))
+    creating.join(20)
+    assert vmis.asked == [unknown, unknown]

@@ -305,6 +305,23 @@ def test_a_watch_whose_events_are_held_back_is_made_up_for(world_of):
     assert world.now <= 35
 
 
+@pytest.mark.parametrize("healed_at", [3, 300])
+def test_E52_a_trouble_that_only_a_watch_told_of_is_looked_at_before_it_is_the_cause(world_of, healed_at):
+    refused = never("a", ("Synchronized", "FailedCreate", "exceeded quota"))
+    world = world_of(a=lambda now: state("a") if now >= healed_at else refused(now))
+
+    def watch(tell):
+        tell("uid-of-a", refused(0))
+        return ToldWatch(tell)
+
+    end = wait_for_all(world, watch=watch).ends["a"]
+    assert world.looks == [(pytest.approx(5, abs=0.3), "a")]
+    if healed_at == 3:
+        assert end.running
+    else:
+        assert "the pod of VMI checks/a is refused: exceeded quota (for 5 s)" in end.reason
+
+
 def test_a_watch_that_tells_nothing_changes_nothing(world_of):
     world = world_of(a=runs_after("a", 10), b=runs_after("b", 10))
     result = wait_for_all(world, watch=ToldWatch)

@@ -7,7 +7,7 @@ from pytest_kvlatency.console.login import LoginProfile
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import GuestError, InterruptedRunError
 from pytest_kvlatency.guest import address as module
-from pytest_kvlatency.guest.address import Taken, settle
+from pytest_kvlatency.guest.address import Taken, loss_of, settle
 
 MAC = "02:00:00:00:00:01"
 V4 = ip_interface("198.18.0.7/24")
@@ -33,6 +33,12 @@ def test_what_cloud_init_configured_is_seen_and_taken():
         1400,
         (),
     )
+
+
+def test_E12_an_interface_whose_line_was_torn_is_looked_for_again():
+    guest = FakeShell(mac="02:00:00:00:00", addresses=["198.18.0.7/24"])
+    guest.later = {2: lambda one: setattr(one, "mac", MAC)}
+    assert settled(guest).notes == ()
 
 
 def test_E23_cloud_init_may_take_its_time():
@@ -137,3 +143,30 @@ def test_E59_a_stop_ends_the_wait():
     stop.set("SIGTERM")
     with pytest.raises(InterruptedRunError):
         settle(FakeShell(), MAC, V4, deadline=Deadline(20, stop=stop))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        ({"addresses": ["198.18.0.9/24"]}, "eth0 has lost the address 198.18.0.7"),
+        ({"is_up": False}, "eth0 is down"),
+        # It does not answer as iproute2 does: nothing can be told.
+        ({"addresses": []}, ""),
+    ],
+)
+def test_what_a_guest_has_lost_since(change, words):
+    guest = FakeShell(addresses=["198.18.0.7/24"])
+    before = settled(guest)
+    for name, value in change.items():
+        setattr(guest, name, value)
+    assert loss_of(before, guest, Deadline(20)) == words
+
+
+def test_E12_a_line_that_a_kernel_message_tore_is_no_loss():
+    guest = FakeShell(addresses=["198.18.0.7/24", "198.18.0.8/24"])
+    before = settled(guest)
+    torn = guest.looks + 1
+    guest.addresses = ["198.18.0.8/24"]
+    guest.later = {torn + 1: lambda one: one.addresses.append("198.18.0.7/24")}
+    assert loss_of(before, guest, Deadline(20)) == ""

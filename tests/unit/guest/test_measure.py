@@ -3,7 +3,7 @@ from guestfakes import FakeShell
 
 from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import ConfigError, GuestError
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
 from pytest_kvlatency.guest import measure
 from pytest_kvlatency.model import PingParameters
 from pytest_kvlatency.ping import Dialect
@@ -34,6 +34,12 @@ def said(output="", status=0):
 def test_E33_E34_the_dialect_is_asked_for(output, dialect):
     shell = FakeShell(answers={"ping -V": said(output, 1)})
     assert measure.detect_dialect(shell, Deadline(5)) is dialect
+
+
+def test_E12_a_dialect_that_was_torn_is_asked_for_again():
+    answers = iter(["ping from ipu<14>cloud-init: done\ntils 20221126", "ping from iputils 20221126"])
+    shell = FakeShell(answers={"ping -V": lambda command: said(next(answers))})
+    assert measure.detect_dialect(shell, Deadline(5)) is Dialect.IPUTILS
 
 
 def test_E38_no_ping_is_a_cause():
@@ -99,6 +105,34 @@ def test_E10_the_sample_runs_in_the_guest_s_background():
     assert "mkfifo" in shell.commands[0]
 
 
+SAID_WITHIN = {
+    "a reply": SAMPLE.replace("time=0.350", "tiCloud-init v. 23.4 finished at Thu, 01 Jan 1970\nme=0.350"),
+    "the summary": SAMPLE.replace(
+        "2 packets received", "2 packCloud-init v. 23.4 finished\nets received"
+    ).replace("seq=1 ttl", "seq=1 <14>cloud-init: ttl"),
+}
+
+
+@pytest.mark.parametrize("within", SAID_WITHIN)
+def test_E12_what_somebody_says_within_the_sample_costs_none_of_it(within):
+    answers = iter([SAID_WITHIN[within], SAMPLE])
+    shell = FakeShell(answers={r"read k <": lambda command: said(next(answers))})
+    parameters = PingParameters(sample_duration_ns=200_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20))
+    assert (result.samples_ns, result.warnings) == ((250_000, 350_000), ())
+    first, second = shell.commands
+    assert "mkfifo" in first
+    assert "mkfifo" not in second
+
+
+def test_E12_a_console_that_is_never_quiet_leaves_what_can_be_read():
+    shell = FakeShell(answers={r"read k <": said(SAID_WITHIN["a reply"])})
+    parameters = PingParameters(sample_duration_ns=200_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20))
+    assert (result.received, result.samples_ns) == (2, (250_000,))
+    assert len(shell.commands) == 3
+
+
 @pytest.mark.parametrize(
     ("neighbours", "arp", "address", "words"),
     [
@@ -113,3 +147,14 @@ def test_E10_the_sample_runs_in_the_guest_s_background():
 def test_E28_silence_is_explained_by_the_neighbour_table(neighbours, arp, address, words):
     shell = FakeShell(answers={"ip neigh": said(neighbours), "cat /proc/net/arp": said(arp)})
     assert words in measure.explain_silence(shell, "eth0", address, Deadline(5))
+
+
+@pytest.mark.parametrize(
+    "error", [GuestError("the console was lost 4 times"), CheckupTimeoutError("timed out after 5m")]
+)
+def test_E30_a_silence_that_can_no_longer_be_explained_is_one_all_the_same(error):
+    def fail(command):
+        raise error
+
+    words = measure.explain_silence(FakeShell(answers={"ip neigh": fail}), "eth0", ADDRESS, Deadline(5))
+    assert words == "whether ARP is answered could not be told"

@@ -27,6 +27,33 @@ def test_E62_trouble_is_retried_until_it_passes(server, client, deadline, status
     assert len(server.seen) == 3
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_E62_only_the_api_itself_says_that_an_object_is_gone(server, client, deadline, method):
+    middleman = (404, b"default backend - 404")
+    starting = (404, b"404 page not found\n")
+    server.answer(f"{method} {VMIS}/x", middleman, starting, status_object(404, "NotFound", "gone", name="x"))
+    assert client.request(method, f"{VMIS}/x", deadline=deadline, ok_missing=True) == {}
+    assert len(server.seen) == 3
+
+
+def test_E62_a_404_that_stays_somebody_elses_is_told_and_not_taken_for_gone(server, client, deadline):
+    server.answer(f"GET {VMIS}/x", (404, b"default backend - 404"))
+    with pytest.raises(ApiUnavailableError, match="404 default backend - 404"):
+        client.request("GET", f"{VMIS}/x", deadline=deadline, ok_missing=True, patience=0.3)
+
+
+def test_E62_a_page_that_a_proxy_gives_instead_of_the_answer_is_none(server, client, deadline):
+    server.answer("GET /version", (200, b"<html>please log in</html>"), {"gitVersion": "v1"})
+    assert client.request("GET", "/version", deadline=deadline) == {"gitVersion": "v1"}
+
+
+def test_a_server_that_only_has_pages_is_no_api_server(server, client, deadline, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.2)
+    server.answer("GET /version", (200, b"<html>welcome</html>"))
+    with pytest.raises(ConfigError, match="cannot be reached: 200 <html>welcome"):
+        client.request("GET", "/version", deadline=deadline)
+
+
 def test_E62_retry_after_is_honoured(server, client):
     server.answer("GET /version", (429, {}, {"Retry-After": "30"}), {"gitVersion": "v1"})
     with pytest.raises(CheckupTimeoutError, match="429"):

@@ -49,6 +49,24 @@ def test_E62_a_create_whose_answer_was_lost_is_adopted(server, vmis, deadline):
     assert vmis.create(REQUEST, deadline).uid == "7"
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        status_object(403, "Forbidden", 'vmi "x" is forbidden: exceeded quota: small'),
+        status_object(
+            400, "BadRequest", 'webhook "kubemacpool.io" denied the request: mac address is in use'
+        ),
+    ],
+    ids=["quota", "mac"],
+)
+def test_E62_a_vmi_that_stands_in_the_way_of_its_own_repetition_is_adopted(server, vmis, deadline, refusal):
+    server.answer("GET /version", {})
+    server.answer(f"POST {VMIS}", (504, {}), refusal)
+    server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token=REQUEST.token))
+    assert vmis.create(REQUEST, deadline).uid == "7"
+    assert [one.uid for one in vmis.outstanding()] == ["7"]
+
+
 def test_E61_a_name_that_a_stranger_has_is_left_to_him(server, vmis, deadline):
     server.answer(f"POST {VMIS}", status_object(409, "AlreadyExists", "exists"), (201, vmi("x", "8")))
     server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token="other"))
@@ -107,6 +125,41 @@ def test_E59_what_may_have_been_made_stays_on_record_and_is_found(server, vmis):
     server.answer(f"DELETE {VMIS}/{REQUEST.name}", {})
     assert vmis.delete_all(vmis.outstanding(), Deadline(5)) == {}
     assert server.seen[-1].body["preconditions"] == {"uid": "7"}
+
+
+def test_E59_what_comes_into_being_after_its_creator_gave_up_is_deleted_too(server, vmis):
+    missing = status_object(404, "NotFound", "x", name="x")
+    here = vmi(REQUEST.name, "7", token=REQUEST.token)
+    server.answer(f"POST {VMIS}", (504, {}))
+    with pytest.raises(CheckupTimeoutError):
+        vmis.create(REQUEST, Deadline(0.3))
+    server.answer(f"GET {VMIS}/{REQUEST.name}", missing, missing, here, here, here, missing)
+    server.answer(f"DELETE {VMIS}/{REQUEST.name}", {})
+    assert vmis.delete_all(vmis.outstanding(), Deadline(5)) == {}
+    vmis.wait_gone(vmis.outstanding(), Deadline(20))
+    assert [one.body["preconditions"] for one in server.seen if one.method == "DELETE"] == [{"uid": "7"}]
+    assert vmis.outstanding() == []
+
+
+def test_E59_so_is_what_a_process_was_creating_when_it_was_killed(server, vmis):
+    missing = status_object(404, "NotFound", "x", name="vmi-a")
+    here = vmi(token="t")
+    server.answer(f"GET {VMIS}/vmi-a", missing, here, here, missing)
+    server.answer(f"DELETE {VMIS}/vmi-a", {})
+    unknown = VmiHandle(namespace="checks", name="vmi-a", token="t")
+    vmis.adopt(unknown)
+    vmis.wait_gone([unknown], Deadline(20))
+    assert len(server.asked("DELETE")) == 1
+
+
+def test_E59_what_never_comes_is_not_waited_for_long(server, vmis, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 0.5)
+    server.answer(f"POST {VMIS}", (504, {}))
+    with pytest.raises(CheckupTimeoutError):
+        vmis.create(REQUEST, Deadline(0.3))
+    server.answer(f"GET {VMIS}/{REQUEST.name}", status_object(404, "NotFound", "x", name="x"))
+    vmis.wait_gone(vmis.outstanding(), Deadline(20))
+    assert vmis.outstanding() == []
 
 
 def test_delete_is_at_once_and_of_this_very_vmi(server, vmis, deadline):

@@ -91,6 +91,16 @@ def test_addresses_are_given_once():
         pool.take("10.0.0.0/29")
 
 
+def test_E21_host_local_gives_each_node_the_same_addresses():
+    assert read_nad({"spec": {"config": json.dumps({"ipam": {"type": "host-local"}})}}).is_per_node
+    assert not read_nad({"spec": {"config": json.dumps({"ipam": {"type": "whereabouts"}})}}).is_per_node
+    pool = AddressPool()
+    assert pool.take("10.0.0.0/29", "worker1") == pool.take("10.0.0.0/29", "worker2") == "10.0.0.2/29"
+    pool.give_back("10.0.0.2/29", "worker1")
+    assert pool.take("10.0.0.0/29", "worker1") == "10.0.0.2/29"
+    assert pool.take("10.0.0.0/29", "worker2") == "10.0.0.3/29"
+
+
 def vmi(name="a", volumes=(), **spec):
     return {
         "metadata": {"name": name, "namespace": "ns", "uid": "u"},
