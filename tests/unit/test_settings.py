@@ -286,7 +286,11 @@ def test_a_wrong_subnet_says_which_one_is_right(value: str, valid: str) -> None:
     [
         ({"nad": []}, "nad: [] is empty; "),
         ({"nad": ["a/b", 3]}, "nad: 3 is no text; "),
-        ({"nodes": {"a:b"}}, "nodes: {'a:b'} is no text and no list of texts; "),
+        (
+            {"nodes": {"a:b"}},
+            "nodes: {'a:b'} is no text and no list of texts; valid is auto, SRC:DST, mesh, ring or star:HUB, or a list",
+        ),
+        ({"warmup": True}, "warmup: True is neither a number nor text; valid is a number, or text: N"),
         ({"max_latency": 10}, "max_latency: 10 has no unit; "),
         ({"max_latency": True}, "max_latency: True is no text; "),
         ({"dont_fragment": 1}, "dont_fragment: 1 is neither True nor False"),
