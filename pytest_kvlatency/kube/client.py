@@ -27,12 +27,13 @@ from pytest_kvlatency.kube.transport import Answer, Transport
 from pytest_kvlatency.model import ConsoleEndpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pytest_kvlatency.deadline import Deadline, Stop
 
 RETRIED: Final = frozenset({429, 500, 502, 503, 504})
+NOT_OBEYED: Final = frozenset({429, 503})
 # Seconds of trouble that one request outlasts: a restart of a lone API server, not a lost one.
 PATIENCE: Final = 60.0
 # A server that never answered is given less: its address is more likely wrong than its health poor.
@@ -103,6 +104,7 @@ class KubeClient:
         content_type: str | None = None,
         ok_missing: bool = False,
         patience: float = PATIENCE,
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Send a request until it is answered; return the JSON object of the answer (``{}`` when there is none).
 
@@ -110,6 +112,7 @@ class KubeClient:
         Retry-After says) for ``patience`` seconds at most, within the deadline. So a POST may be sent twice: the
         caller tells its own object from a stranger's (409). ``ok_missing``: 404 gives ``{}``, if it speaks of the
         object; one of a proxy, or of a server that has just been started, proves nothing and is tried again too.
+        ``on_doubt`` is called after each attempt that the server may have obeyed, or may obey yet, without an answer.
 
         Raises ``PermissionDeniedError`` (401, or 403 of a missing permission), ``KubeApiError`` (other answers),
         its ``ApiUnavailableError`` (patience is over), ``ConfigError`` (the server was never reached),
@@ -162,6 +165,8 @@ class KubeClient:
                         refused.was_repeated = attempt > 0
                     raise refused
                 problem = f"{answer.status} {words(answer)}".rstrip()
+            if answer is None or answer.status not in NOT_OBEYED:
+                on_doubt()
             if not self._contacted and time.monotonic() - began >= FIRST_CONTACT:
                 raise ConfigError(
                     f"the API server {self.server} cannot be reached: {problem}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from dataclasses import replace
@@ -36,9 +35,9 @@ _NAME_ATTEMPTS: Final = 5
 _THREADS: Final = 32
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-# A request that was given up may still be on its way, held by a slow webhook (which may take 30 s, and has 10 by
-# default): so long a VMI whose creation was not answered may yet come.
-_ON_ITS_WAY_SECONDS: Final = 15.0
+# A request that was given up may still be on its way, held by a slow webhook (which may take 30 s): so long may a VMI
+# come of it, even after the one that came of its repetition has gone.
+_ON_ITS_WAY_SECONDS: Final = 30.0
 # What KubeVirt's controllers put on a VMI and take off when its pod has gone.
 _KUBEVIRT_FINALIZER: Final = "foregroundDeleteVirtualMachine"
 
@@ -61,7 +60,8 @@ class Vmis:
         self._journal = journal
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str], VmiHandle] = {}
-        self._tried_at: dict[str, float] = {}
+        #: When attempts to create a VMI ended that may yet be obeyed, by its token.
+        self._doubts: dict[str, list[float]] = {}
 
     def outstanding(self) -> list[VmiHandle]:
         """What was made, or may have been made, and was not yet seen to be gone."""
@@ -77,7 +77,8 @@ class Vmis:
 
     def adopt(self, handle: VmiHandle) -> None:
         """Take a VMI on record that another process created, or was just creating when it ended."""
-        self._tried_at[handle.token] = time.monotonic()
+        if not handle.uid:
+            self._note_doubt(handle)
         self._record(handle)
 
     def create(
@@ -121,7 +122,13 @@ class Vmis:
         """Return the VMI as created, by this or a repeated request; None when the name is taken."""
         what = f"VMI {handle} cannot be created"
         try:
-            return self._client.request("POST", paths.vmi(handle.namespace), body=manifest, deadline=deadline)
+            return self._client.request(
+                "POST",
+                paths.vmi(handle.namespace),
+                body=manifest,
+                deadline=deadline,
+                on_doubt=lambda: self._note_doubt(handle),
+            )
         except KubeApiError as error:
             is_taken = error.status == 409 and error.api_reason == "AlreadyExists"
             if is_taken or error.was_repeated:
@@ -129,6 +136,8 @@ class Vmis:
                 # or the MAC that its own VMI has taken.
                 found = self.get(handle, deadline)
                 if found is not None:
+                    # One of those attempts was obeyed.
+                    self._doubts.get(handle.token, [0.0]).pop()
                     return found
             if not isinstance(error, ApiUnavailableError):
                 self.forget(handle)
@@ -150,8 +159,10 @@ class Vmis:
             if error.kind == "permission":
                 self.forget(handle)
             raise
-        finally:
-            self._tried_at[handle.token] = time.monotonic()
+
+    def _note_doubt(self, handle: VmiHandle) -> None:
+        """Remember an attempt to create a VMI that got no answer."""
+        self._doubts.setdefault(handle.token, []).append(time.monotonic())
 
     def get(self, handle: VmiHandle, deadline: Deadline) -> dict[str, Any] | None:
         """Return the VMI's object, or None when it (by its uid) is gone."""
@@ -224,7 +235,7 @@ class Vmis:
     ) -> None:
         """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them.
 
-        One whose creation was not answered is waited for as well, and deleted when it comes.
+        One whose creation got no answer is waited for as well, and deleted when it comes.
         """
         left: dict[VmiHandle, VmiState | None] = dict.fromkeys(handles)
         try:
@@ -248,18 +259,17 @@ class Vmis:
             ) from error
 
     def _get_leaving(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
-        """As ``get_state``, of a VMI whose deletion was asked for, if it was there yet."""
-        state = self.get_state(handle, deadline)
-        if handle.uid:
+        """As ``get_state``, of a VMI whose deletion was asked for; what comes of its request later is deleted too."""
+        found = self._get(handle, deadline)
+        if found and _is_ours(found, handle, by_request=True):
+            state = vmi_state(found, interface=INTERFACE)
+            if state.uid != handle.uid and not state.deleting:
+                self.delete(replace(handle, uid=state.uid), deadline)
             return state
-        if state is None:
-            tried_at = self._tried_at.get(handle.token, -math.inf)
-            is_expected = time.monotonic() - tried_at < _ON_ITS_WAY_SECONDS
-            return VmiState(uid="", deleting=True) if is_expected else None
-        self._tried_at.pop(handle.token, None)
-        if not state.deleting:
-            self.delete(handle, deadline)
-        return state
+        doubts = self._doubts.get(handle.token)
+        if doubts and time.monotonic() - doubts[-1] < _ON_ITS_WAY_SECONDS:
+            return VmiState(uid="", deleting=True)
+        return None
 
     def leftovers(self, namespace: str, deadline: Deadline) -> list[dict[str, Any]]:
         """Return every VMI of a namespace that this tool made, by any run (needs ``list``)."""
@@ -272,9 +282,10 @@ class Vmis:
         return evidence.collect(self._client, handle, deadline)
 
 
-def _is_ours(found: Mapping[str, Any], handle: VmiHandle) -> bool:
+def _is_ours(found: Mapping[str, Any], handle: VmiHandle, *, by_request: bool = False) -> bool:
+    """Whether it is this very VMI; or, ``by_request``, another one that came of the same request."""
     metadata = found.get("metadata") or {}
-    if handle.uid:
+    if handle.uid and (metadata.get("uid") == handle.uid or not by_request):
         return bool(metadata.get("uid") == handle.uid)
     return bool(handle.token and (metadata.get("annotations") or {}).get(ANNOTATION_REQUEST) == handle.token)
 

@@ -14,6 +14,7 @@ from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.kube.vmi import Vmis
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
+LEAVING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 FORBIDDEN = status_object(403, "Forbidden", 'x is forbidden: User "sa" cannot do resource "x"')
 
 
@@ -127,13 +128,19 @@ def test_E59_what_may_have_been_made_stays_on_record_and_is_found(server, vmis):
     assert server.seen[-1].body["preconditions"] == {"uid": "7"}
 
 
+@pytest.fixture(autouse=True)
+def _short_ways(monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 3.0)
+
+
 def test_E59_what_comes_into_being_after_its_creator_gave_up_is_deleted_too(server, vmis):
     missing = status_object(404, "NotFound", "x", name="x")
     here = vmi(REQUEST.name, "7", token=REQUEST.token)
+    leaving = vmi(REQUEST.name, "7", token=REQUEST.token, metadata=LEAVING)
     server.answer(f"POST {VMIS}", (504, {}))
     with pytest.raises(CheckupTimeoutError):
         vmis.create(REQUEST, Deadline(0.3))
-    server.answer(f"GET {VMIS}/{REQUEST.name}", missing, missing, here, here, here, missing)
+    server.answer(f"GET {VMIS}/{REQUEST.name}", missing, missing, here, leaving, missing)
     server.answer(f"DELETE {VMIS}/{REQUEST.name}", {})
     assert vmis.delete_all(vmis.outstanding(), Deadline(5)) == {}
     vmis.wait_gone(vmis.outstanding(), Deadline(20))
@@ -144,7 +151,7 @@ def test_E59_what_comes_into_being_after_its_creator_gave_up_is_deleted_too(serv
 def test_E59_so_is_what_a_process_was_creating_when_it_was_killed(server, vmis):
     missing = status_object(404, "NotFound", "x", name="vmi-a")
     here = vmi(token="t")
-    server.answer(f"GET {VMIS}/vmi-a", missing, here, here, missing)
+    server.answer(f"GET {VMIS}/vmi-a", missing, here, vmi(token="t", metadata=LEAVING), missing)
     server.answer(f"DELETE {VMIS}/vmi-a", {})
     unknown = VmiHandle(namespace="checks", name="vmi-a", token="t")
     vmis.adopt(unknown)
@@ -152,8 +159,51 @@ def test_E59_so_is_what_a_process_was_creating_when_it_was_killed(server, vmis):
     assert len(server.asked("DELETE")) == 1
 
 
-def test_E59_what_never_comes_is_not_waited_for_long(server, vmis, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 0.5)
+def test_E62_a_request_that_arrives_after_all_is_over_leaves_nothing(server, vmis, deadline):
+    missing = status_object(404, "NotFound", "x", name=REQUEST.name)
+    again = vmi(REQUEST.name, "8", token=REQUEST.token)
+    server.answer("GET /version", {})
+    server.answer(f"POST {VMIS}", ("reset",), (201, vmi(REQUEST.name, "7", token=REQUEST.token)))
+    made = vmis.create(REQUEST, deadline)
+    server.answer(f"DELETE {VMIS}/{REQUEST.name}", {})
+    vmis.delete(made, deadline)
+    leaving = vmi(REQUEST.name, "8", token=REQUEST.token, metadata=LEAVING)
+    server.answer(f"GET {VMIS}/{REQUEST.name}", missing, missing, again, leaving, missing)
+    vmis.wait_gone([made], Deadline(20))
+    assert vmis.outstanding() == []
+    uids = [one.body["preconditions"]["uid"] for one in server.seen if one.method == "DELETE"]
+    assert uids == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ((503, {}), (201, vmi(REQUEST.name, "7", token=REQUEST.token))),
+        (("reset",), status_object(409, "AlreadyExists", "exists")),
+    ],
+    ids=["not obeyed", "obeyed"],
+)
+def test_E62_a_request_of_which_the_end_is_known_is_not_waited_for(
+    server, vmis, deadline, answers, monkeypatch
+):
+    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 60.0)
+    gone = status_object(404, "NotFound", "x", name=REQUEST.name)
+    server.answer("GET /version", {})
+    vmis._client.request("GET", "/version", deadline=deadline)
+    server.answer(f"POST {VMIS}", *answers)
+    server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token=REQUEST.token), gone)
+    made = vmis.create(REQUEST, deadline)
+    vmis.wait_gone([made], deadline)
+    assert vmis.outstanding() == []
+
+
+def test_E61_a_strangers_vmi_of_that_name_is_not_waited_for(server, vmis, deadline):
+    server.answer(f"GET {VMIS}/vmi-a", vmi(uid="2", token="other"))
+    vmis.wait_gone([VmiHandle(namespace="checks", name="vmi-a", uid="1", token="t")], deadline)
+    assert server.asked("DELETE") == []
+
+
+def test_E59_what_never_comes_is_not_waited_for_long(server, vmis):
     server.answer(f"POST {VMIS}", (504, {}))
     with pytest.raises(CheckupTimeoutError):
         vmis.create(REQUEST, Deadline(0.3))
