@@ -17,6 +17,7 @@ from pytest_kvlatency.errors import (
     NoValue,
     PermissionDeniedError,
     ProvisionError,
+    RejectedMeasurementError,
     TeardownError,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "NoValue",
     "PermissionDeniedError",
     "ProvisionError",
+    "RejectedMeasurementError",
     "TeardownError",
 ]

@@ -131,14 +131,16 @@ def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigM
     names = {
         variable: environ.get(variable, "").strip() for variable in ("CONFIGMAP_NAMESPACE", "CONFIGMAP_NAME")
     }
+    wrong = []
     for variable, name in names.items():
         if not name:
-            raise ConfigError(f"{variable} environment variable is missing", hint=hint)
-        if not (is_label if variable == "CONFIGMAP_NAMESPACE" else is_subdomain)(name):
-            raise ConfigError(
-                f"{variable} environment variable is wrong: {name!r} is no name; valid are {NAME_HELP}",
-                hint=hint,
+            wrong.append(f"{variable} environment variable is missing")
+        elif not (is_label if variable == "CONFIGMAP_NAMESPACE" else is_subdomain)(name):
+            wrong.append(
+                f"{variable} environment variable is wrong: {name!r} is no name; valid are {NAME_HELP}"
             )
+    if wrong:
+        raise ConfigError("; ".join(wrong), hint=hint)
     return ConfigMapRef(namespace=names["CONFIGMAP_NAMESPACE"], name=names["CONFIGMAP_NAME"])
 
 

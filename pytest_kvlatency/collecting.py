@@ -26,6 +26,8 @@ MARKER = "kvlatency"
 PARAMETER = "kv_check"
 LIMITS = ("max_latency", "max_avg", "max_p99", "max_loss")
 FIXTURES = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
+#: Those that tell of the run, and of no check.
+RUN_FIXTURES = frozenset({"kv_settings", "kv_cluster"})
 NO_NAD = (
     "no network to check: give --kv-nad NAMESPACE/NAME "
     "(or kv_nad in the ini file, or nad= in the kvlatency marker)"
@@ -199,7 +201,9 @@ class Collecting:
             return False
         if not self._checkup.inputs.asked_on_the_command_line:
             return False
-        return not any(is_kv_item(item) for item in items) and _may_judge_files(self._config)
+        return not any(is_kv_item(item) or _has(item, RUN_FIXTURES) for item in items) and _may_judge_files(
+            self._config
+        )
 
 
 def full_text(error: KvLatencyError) -> str:
@@ -208,12 +212,19 @@ def full_text(error: KvLatencyError) -> str:
 
 
 def is_kv_item(item: pytest.Item) -> bool:
-    """Whether the item uses the marker or one of the fixtures that stand for a check."""
+    """Whether the item uses the marker or one of the fixtures that stand for a check.
+
+    A doctest does not: its module's marker is meant for the tests.
+    """
     if isinstance(item, OwnCheckItem):
         return True
-    return item.get_closest_marker(MARKER) is not None or bool(
-        FIXTURES.intersection(getattr(item, "fixturenames", ()))
-    )
+    if isinstance(item, pytest.DoctestItem):
+        return False
+    return item.get_closest_marker(MARKER) is not None or _has(item, FIXTURES)
+
+
+def _has(item: pytest.Item, fixtures: frozenset[str]) -> bool:
+    return bool(fixtures.intersection(getattr(item, "fixturenames", ())))
 
 
 def may_be_measured_ahead(item: pytest.Item) -> bool:

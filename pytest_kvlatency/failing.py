@@ -24,6 +24,10 @@ class CrashLine:
     path: str = ""
     lineno: int = 0
 
+    def __str__(self) -> str:
+        """The line that ``--tb=line`` prints."""
+        return self.message
+
 
 class FailureRepr:
     """The text of a failure, without a traceback: nobody learns from the plugin's own stack.

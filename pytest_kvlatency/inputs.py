@@ -69,7 +69,9 @@ class Inputs:
         try:
             parse_spec(spec)
         except LabSpecError as error:
-            raise ConfigError(f"--kv-lab: {error}") from error
+            source = self.given.sources["lab"]
+            said = [f"{source.label}: {line} (from {source.origin})" for line in str(error).splitlines()]
+            raise ConfigError("\n".join(said)) from error
 
     def configmap_layers(self) -> list[Layer]:
         """What the ConfigMap said, once it has been read."""

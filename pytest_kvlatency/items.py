@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_kvlatency.engine.runner import Engine
+    from pytest_kvlatency.errors import Stage
     from pytest_kvlatency.model import Check, Measurement, Outcome
     from pytest_kvlatency.pair import Pair
     from pytest_kvlatency.session import Checkup
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 STATE_KEY = pytest.StashKey["Attempted"]()
 NO_LIMITS = Limits(max_loss_percent=None)
 PING_OPTIONS = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
+#: The stage of what goes wrong in each of pytest's phases.
+STAGES: Mapping[str | None, Stage] = {"setup": "setup", "call": "run", "teardown": "teardown"}
 PROPERTIES_KEY = pytest.StashKey["frozenset[str]"]()
 
 
@@ -235,17 +238,18 @@ class Items:
     def reported(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Keep how the phase ended, and word a failure of the plugin's own."""
         attempt = item.stash.get(STATE_KEY, None)
-        if attempt is None:
-            return
         error = None if call.excinfo is None else call.excinfo.value
         redact = self._checkup.access.redactor()
         if isinstance(error, KvLatencyError) and report.failed:
-            if error is attempt.raised or report.when == "setup":
+            if report.when == "setup" or (attempt is not None and error is attempt.raised):
                 # pytest only asks for the methods of its own class; the class itself is private.
-                words = FailureRepr(error, rerun=self._rerun_command(item), redact=redact)
+                again = "" if attempt is None else self._rerun_command(item)
+                words = FailureRepr(error, rerun=again, redact=redact)
                 report.longrepr = words  # type: ignore[assignment]
             elif error.transcript:
                 report.sections.append(("the guest's output", redact(printable_lines(error.transcript))))
+        if attempt is None:
+            return
         outcome = _outcome(report)
         if outcome is not None and attempt.outcome not in ("failed", "error"):
             attempt.outcome = outcome
@@ -268,9 +272,17 @@ class Items:
     # --- what fixtures ask for
 
     def check_of(self, item: pytest.Item) -> Check:
-        """The item's check; skips the item when there is no network to check."""
+        """The item's check; skips the item when there is no network to check.
+
+        Raises ``ConfigError`` when there is one, and the item never said that it needs it.
+        """
         check = item.stash.get(CHECK_KEY, None)
         if check is None:
+            if not is_kv_item(item) and self._checkup.settings().nad:
+                raise ConfigError(
+                    f"{item.nodeid} asks for a check only while it runs (request.getfixturevalue), and was collected "
+                    "without one: name the fixture as an argument or by usefixtures, or mark the test with kvlatency"
+                )
             _skip()
         return check
 
@@ -434,4 +446,4 @@ def _failure(error: BaseException | None, report: pytest.TestReport) -> Failure:
     words = (report.longreprtext if error is None else str(error)).strip().splitlines()
     name = [] if error is None else [type(error).__name__]
     said = ": ".join([*name, *words[:1]])
-    return Failure(kind="assertion", stage="run" if report.when == "call" else "setup", reason=said)
+    return Failure(kind="assertion", stage=STAGES[report.when], reason=said)

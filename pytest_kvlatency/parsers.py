@@ -32,12 +32,21 @@ _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0
 _WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+#: One requirement of a label selector: key and values, or a key that is there or not.
+_REQUIREMENT: Final = re.compile(
+    r"(?P<key>[^\s!=()<>]+)\s*(?:[<>]\s*-?[0-9]+|(?:==?|!=)\s*(?P<value>[^\s!=()]*)|\s(?:in|notin)\s*\((?P<values>[^()]+)\))"
+    r"|!?\s*(?P<alone>[^\s!=()<>]+)"
+)
+_OUTER_COMMA: Final = re.compile(r",(?![^()]*\))")
 NAME_HELP: Final = "lower-case letters, digits, '-' and '.'"
 NAD_HELP: Final = "NAME or NAMESPACE/NAME"
 NODES_HELP: Final = "auto, SRC:DST, mesh, ring or star:HUB"
 TOLERATION_HELP: Final = (
     "KEY[=VALUE][:EFFECT], such as dedicated=tests:NoSchedule; "
     "an EFFECT is NoSchedule, PreferNoSchedule or NoExecute"
+)
+SELECTOR_HELP: Final = (
+    "a label selector such as zone=b, zone!=b or 'zone in (a,b)', with commas between several"
 )
 SUBNET_HELP: Final = "a network such as 192.0.2.0/24 or fd00::/64"
 
@@ -224,6 +233,11 @@ def node_set(text: str) -> NodeSet:
     """Comma-separated names, or a label selector, which contains ``=``."""
     value = text.strip()
     if "=" in value:
+        wrong = next((one for one in _OUTER_COMMA.split(value) if not _is_requirement(one)), None)
+        if wrong is not None:
+            raise ValueError(
+                f"has {wrong.strip()!r} where a label's requirement is due; valid is {SELECTOR_HELP}"
+            )
         return NodeSet(selector=value)
     names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
     if not all(is_subdomain(name) for name in names):
@@ -364,3 +378,12 @@ def _is_qualified(key: str) -> bool:
     """Whether ``key`` is a label's key: a word, perhaps with a domain and a slash before it."""
     domain, slash, name = key.rpartition("/")
     return _WORD.fullmatch(name) is not None and (not slash or is_subdomain(domain))
+
+
+def _is_requirement(text: str) -> bool:
+    """Whether ``text`` is one requirement of a label selector, as a server takes it."""
+    match = _REQUIREMENT.fullmatch(text.strip())
+    if match is None or not _is_qualified(match["key"] or match["alone"]):
+        return False
+    values = (match["values"] or match["value"] or "").split(",")
+    return all(not one.strip() or _WORD.fullmatch(one.strip()) is not None for one in values)

@@ -1,7 +1,8 @@
 """Ids that stand for all pairs of a shape: ``test_x.py::test_y[default/blue-network-mesh]``, as an argument.
 
-That id is what ``--collect-only`` shows where the cluster must be asked for its nodes first; in a real run there is no
-item of that name, so the argument is widened to the whole test, and its items are chosen afterwards.
+That id is what ``--collect-only`` shows where the cluster must be asked for its nodes first (or for the networks of a
+ConfigMap: ``[configmap-default/checkup]``); in a real run there is no item of that name, so the argument is widened to
+the whole test, and its items are chosen afterwards.
 """
 
 from __future__ import annotations
@@ -66,5 +67,6 @@ def is_wanted(item: pytest.Item, planned: PlannedCheck | None, wanted: Sequence[
         callspec = getattr(item, "callspec", None)
         if callspec is None or planned is None:
             return False
-        return callspec.id in one.ids or callspec.id.replace(planned.id, planned.placeholder) in one.ids
+        names_of_it = (planned.id, *planned.placeholders)
+        return any(callspec.id.replace(planned.id, name) in one.ids for name in names_of_it)
     return True

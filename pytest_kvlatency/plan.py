@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
@@ -48,12 +49,12 @@ class VmiKey:
 class PlannedCheck:
     """What one test item stands for. ``check`` is None when the cluster must be asked first: a placeholder.
 
-    ``placeholder`` is the id that stands for the whole shape (or ConfigMap) that this check belongs to. ``origin`` is
-    what was asked for: NADs, node pairs and node set.
+    ``placeholders`` are the ids that stand for the whole shape, and the ConfigMap, that this check belongs to.
+    ``origin`` is what was asked for: NADs, node pairs and node set.
     """
 
     id: str
-    placeholder: str
+    placeholders: tuple[str, ...]
     check: Check | None
     origin: object = None
 
@@ -88,7 +89,7 @@ def checks(settings: Settings, *, namespace: str, nodes: Sequence[str] | None) -
             if not isinstance(one, NodePair) and nodes is None:
                 found.setdefault(
                     (nad, placeholder),
-                    PlannedCheck(id=placeholder, placeholder=placeholder, check=None, origin=origin),
+                    PlannedCheck(id=placeholder, placeholders=(placeholder,), check=None, origin=origin),
                 )
                 continue
             for pair in (one,) if isinstance(one, NodePair) else pairs(one, nodes or ()):
@@ -97,7 +98,7 @@ def checks(settings: Settings, *, namespace: str, nodes: Sequence[str] | None) -
                 )
                 found.setdefault(
                     (nad, pair),
-                    PlannedCheck(id=check.id, placeholder=placeholder, check=check, origin=origin),
+                    PlannedCheck(id=check.id, placeholders=(placeholder,), check=check, origin=origin),
                 )
     return tuple(found.values())
 
@@ -140,7 +141,12 @@ def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:
 
 def guest_count(checks: Sequence[Check]) -> int:
     """How many VMIs the checks need."""
-    return len({key for check in checks for key in vmi_keys(check)})
+    return sum(guests_by_subnet(checks).values())
+
+
+def guests_by_subnet(checks: Sequence[Check]) -> Counter[str | None]:
+    """How many VMIs the checks need in each subnet that they name; None for those that name none."""
+    return Counter(key.guest.subnet for key in {key for check in checks for key in vmi_keys(check)})
 
 
 def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Check, ...], ...]:

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.options import OPTIONS
+from pytest_kvlatency.parsers import NAD_HELP, NODES_HELP
 
 if TYPE_CHECKING:
     from pytest_kvlatency.options import Option
@@ -61,15 +62,15 @@ def _text(option: Option, raw: object) -> str:
         if not isinstance(raw, str):
             raise Refused((raw, "is neither True nor False"))
     elif isinstance(raw, bool):
-        raise Refused((raw, f"is no text; valid is {_valid(option)}"))
+        raise Refused((raw, _no_text(option)))
     elif isinstance(raw, (int, float)):
         if option.number or option.name in _DURATIONS:
             return f"{raw}"
-        raise Refused((raw, f"is no text; valid is {_valid(option)}"))
+        raise Refused((raw, _no_text(option)))
     elif option.name in _PATHS and isinstance(raw, PurePath):
         return str(raw)
     if not isinstance(raw, str):
-        raise Refused((raw, f"is no text; valid is {_valid(option)}"))
+        raise Refused((raw, _no_text(option)))
     return raw
 
 
@@ -78,8 +79,11 @@ _PATHS: Final = frozenset({"kubeconfig", "artifacts", "json", "baseline"})
 _DURATIONS: Final = frozenset(option.name for option in OPTIONS if option.attribute.endswith("_ns"))
 
 
+def _no_text(option: Option) -> str:
+    return f"is {'neither a number nor' if option.number else 'no'} text; valid is {_valid(option)}"
+
+
 def _valid(option: Option) -> str:
-    one = {"nad": "NAME or NAMESPACE/NAME", "nodes": "auto or SRC:DST"}.get(
-        option.name, f"text: {option.metavar}"
-    )
+    kind = "a number, or text" if option.number else "text"
+    one = {"nad": NAD_HELP, "nodes": NODES_HELP}.get(option.name, f"{kind}: {option.metavar}")
     return f"{one}, or a list of such" if option.repeatable else one

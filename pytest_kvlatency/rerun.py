@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.check import only
 from pytest_kvlatency.check.own import NODEID
-from pytest_kvlatency.options import BY_NAME
+from pytest_kvlatency.options import BY_NAME, OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,14 +21,23 @@ if TYPE_CHECKING:
 def command(config: pytest.Config, nodeid: str, settings: Settings) -> str:
     """Give the command for a POSIX shell in the directory of this run.
 
-    A ConfigMap serves one run only: its parameters are given as options instead.
+    A ConfigMap serves one run only: its parameters are given as options instead. A shard of the whole plan is none of
+    the one pair.
     """
     given = [str(one) for one in config.invocation_params.args]
     program = ["pytest"]
     if only.is_active(config):
         program, given = ["python", "-m", "pytest_kvlatency"], only.as_given(given)
-    kept = list(_without_configmap(_without_paths(config, given)))
-    return shlex.join([*program, *kept, *_from_configmap(settings), _argument(config, nodeid)])
+    kept = list(_without("shard", _without("configmap", _without_paths(config, given))))
+    options = _closed([*kept, *_from_configmap(settings), *_overridden(settings)])
+    return shlex.join([*program, *options, _argument(config, nodeid)])
+
+
+def _closed(options: Sequence[str]) -> list[str]:
+    """Give a last option that may go without a value its usual one: it would take the id that follows."""
+    *before, last = options or [""]
+    usual = {option.flag: option.optional_value for option in OPTIONS if option.optional_value is not None}
+    return [*before, f"{last}={usual[last]}"] if last in usual else list(options)
 
 
 def _argument(config: pytest.Config, nodeid: str) -> str:
@@ -51,8 +60,16 @@ def _without_paths(config: pytest.Config, given: Sequence[str]) -> Iterator[str]
         before = one
 
 
-def _without_configmap(given: Iterator[str]) -> Iterator[str]:
-    flag = BY_NAME["configmap"].flag
+def _overridden(settings: Settings) -> Iterator[str]:
+    """What takes a ConfigMap and a shard away that no option of the command line gave."""
+    for name, value in (("configmap", "none"), ("shard", "0/1")):
+        given = getattr(settings, name) is not None and settings.sources[name].kind != "command line"
+        if given:
+            yield f"{BY_NAME[name].flag}={value}"
+
+
+def _without(option: str, given: Iterator[str]) -> Iterator[str]:
+    flag = BY_NAME[option].flag
     for one in given:
         if one == flag:
             next(given, None)

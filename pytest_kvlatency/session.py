@@ -14,7 +14,7 @@ from pytest_kvlatency.cluster import Cluster
 from pytest_kvlatency.collecting import CHECK_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
-from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.inputs import Inputs, usage_text
 from pytest_kvlatency.items import Items, is_planned
 from pytest_kvlatency.model import Failure
@@ -22,7 +22,7 @@ from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.reporting import Reporting
-from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for
+from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for, with_sources
 from pytest_kvlatency.signals import SignalGuard
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
@@ -100,9 +100,9 @@ class Checkup:
 
     @property
     def may_contact(self) -> bool:
-        """Whether this pytest run may talk to a cluster at all: not to list tests or to plan their set-up."""
-        option = self.config.option
-        return not (option.collectonly or getattr(option, "setupplan", False))
+        """Whether this pytest run may talk to a cluster at all: not to list tests or fixtures, or to plan a set-up."""
+        listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+        return not any(getattr(self.config.option, name, False) for name in listing)
 
     @property
     def session(self) -> pytest.Session | None:
@@ -125,11 +125,19 @@ class Checkup:
 
     def plan_for(self, settings: Settings) -> list[plan.PlannedCheck]:
         """Give the checks of one test function, or a placeholder where the cluster would have to be asked first."""
-        if self.inputs.is_unread and not settings.nad:
-            name = f"configmap-{settings.configmap}"
-            return [plan.PlannedCheck(id=name, placeholder=name, check=None)]
+        by_configmap = f"configmap-{settings.configmap}"
+        source = settings.sources["nad"].kind
+        if self.inputs.is_unread and source not in ("marker", "command line"):
+            # Whatever weaker sources say: it always names networks of its own.
+            return [plan.PlannedCheck(id=by_configmap, placeholders=(by_configmap,), check=None)]
         nodes = self._node_set(settings)
-        return list(plan.checks(settings, namespace=settings.namespace or "", nodes=nodes))
+        try:
+            planned = plan.checks(settings, namespace=settings.namespace or "", nodes=nodes)
+        except ConfigError as error:
+            raise with_sources(settings, ("nodes", "node_set"), error) from error
+        if source != "ConfigMap":
+            return list(planned)
+        return [replace(one, placeholders=(*one.placeholders, by_configmap)) for one in planned]
 
     def _node_set(self, settings: Settings) -> tuple[str, ...] | None:
         """The nodes of shapes: those that are named, else those of the cluster; None while it may not be asked.

@@ -40,6 +40,7 @@ __all__ = [
     "refuse_negative_values",
     "resolve",
     "timeout_for",
+    "with_sources",
 ]
 
 BASE_TIMEOUT_NS: Final = 300_000_000_000
@@ -299,6 +300,19 @@ def check_guest(settings: Settings, profiles: Callable[[], Iterable[str]]) -> No
         text = f"is no guest profile; valid is {valid} (a hook, pytest_kvlatency_guest_profiles, can register more)"
         problems = [_problem(source, settings.guest, text)]
         raise MarkerError(problems) if source.kind == "marker" else SettingsError(problems)
+
+
+def with_sources(settings: Settings, options: Sequence[str], error: ConfigError) -> SettingsError:
+    """Say of an error in which these options take part where their values came from."""
+    taking_part = tuple(
+        settings.sources[name] for name in options if settings.sources[name].kind != "default"
+    )
+    problems = [Problem(text=f"{error.reason}{_tail(taking_part)}", sources=taking_part)]
+    found = SettingsError(problems)
+    if found.involves_marker:
+        found = MarkerError(problems)
+    found.hint = error.hint
+    return found
 
 
 def _problem(source: Source, value: object, text: str) -> Problem:

@@ -73,7 +73,7 @@ def select(planned: Sequence[PlannedCheck], ids: Sequence[str]) -> list[PlannedC
         matching = [
             check
             for check in planned
-            if one in (NODEID, f"{NODEID}::{ITEM}", _nodeid(check.id), _nodeid(check.placeholder))
+            if one in (NODEID, f"{NODEID}::{ITEM}", *map(_nodeid, (check.id, *check.placeholders)))
         ]
         if not matching:
             known = "\n  ".join(_nodeid(check.id) for check in planned) or "none"

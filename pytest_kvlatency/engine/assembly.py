@@ -16,7 +16,7 @@ from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.kube.watching import VmiWatch
-from pytest_kvlatency.plan import guest_count
+from pytest_kvlatency.plan import guests_by_subnet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -51,12 +51,14 @@ def assemble(
     is told of every VMI. Inside ``occupy(nodes, deadline)`` no other process measures on these nodes.
     """
     run_id = secrets.token_hex(4)
-    guests = guest_count(checks)
+    in_subnets = guests_by_subnet(checks)
+    guests = sum(in_subnets.values())
     vmis = Vmis(client, journal=journal)
     leftovers = Leftovers(vmis)
     blueprint = Blueprint(
         run_id=run_id,
         addresses=addresses or AddressShare(run_id=run_id, guests=guests),
+        guests_by_subnet=in_subnets,
         namespace=namespace,
         owner=owner_from_environment(os.environ, pod_namespace=client.pod_namespace, vmi_namespace=namespace),
         image_pull_secret=settings.image_pull_secret,

@@ -56,10 +56,11 @@ WATCHDOG_EXTRA_SECONDS = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Blueprint:
-    """What every VMI of the run has in common."""
+    """What every VMI of the run has in common. ``guests_by_subnet``: how many this process needs in which."""
 
     run_id: str
     addresses: AddressShare
+    guests_by_subnet: Mapping[str | None, int]
     namespace: str
     owner: OwnerReference | None
     image_pull_secret: str | None
@@ -179,9 +180,11 @@ class Provisioner:
             known = self._addresses.get(guest.subnet)
             if known is None:
                 share = self._blueprint.addresses
+                # A subnet of a marker's holds the guests of its tests only. Each part of it must hold this process's.
+                own = self._blueprint.guests_by_subnet.get(guest.subnet, 0) * share.part[1]
                 known = self._addresses[guest.subnet] = AddressPlan(
                     run_id=share.run_id,
-                    guests=max(2, share.guests),
+                    guests=max(2, share.guests if guest.subnet is None else own),
                     part=share.part,
                     subnet=None if guest.subnet is None else ip_network(guest.subnet),
                 )

@@ -109,6 +109,27 @@ def test_a_broken_set_up_is_an_error_with_the_way_out_and_no_traceback(checkup: 
     assert checkup.outcomes == [("error", "config")]
 
 
+def test_a_failure_in_one_line_is_its_cause(checkup: Checkup) -> None:
+    result = checkup.quick("--kv-nad", "default/blue-network", "--kv-max-latency", "1us", "--tb=line")
+    result.stdout.fnmatch_lines(['LimitExceeded: run: actual max latency "*" is greater than desired "1µs"'])
+
+
+def test_a_cluster_that_cannot_be_reached_is_an_error_without_a_traceback_also_without_any_check(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("def test_versions(kv_cluster): pass")
+    result = pytester.runpytest_inprocess("--kv-kubeconfig", "/nowhere/kubeconfig")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_versions*",
+            "config: the kubeconfig '/nowhere/kubeconfig' (--kv-kubeconfig) does not exist",
+            "Name an existing kubeconfig with --kv-kubeconfig.",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*pytest_kvlatency*.py*")
+
+
 def test_the_bodys_own_failures_are_assertions_with_the_bodys_own_traceback(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(
         r"""
@@ -150,6 +171,35 @@ def test_the_bodys_own_failures_are_assertions_with_the_bodys_own_traceback(chec
     ]
 
 
+def test_a_users_fixture_that_fails_is_told_with_the_stage_in_which_it_failed(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+
+        @pytest.fixture
+        def before():
+            raise RuntimeError("no load")
+
+        @pytest.fixture
+        def after():
+            yield
+            raise RuntimeError("load stays")
+
+        def test_before(before): ...
+
+        def test_after(after): ...
+        """
+    )
+    checkup.quick().assert_outcomes(passed=1, errors=2)
+    assert [one["failureReason"] for one in checkup.document["measurements"]] == [
+        "setup: RuntimeError: no load",
+        "teardown: RuntimeError: load stays",
+    ]
+    assert checkup.outcomes == [("error", "assertion")] * 2
+
+
 def test_without_a_network_the_skip_names_the_test(checkup: Checkup) -> None:
     checkup.pytester.makepyfile("def test_net(kv_latency): pass")
     result = checkup.quick("-rs")
@@ -182,6 +232,11 @@ def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> N
         *("python", "-m", "pytest_kvlatency", *arguments),
         "kvlatency::check[default/no-such-network-auto]",
     ]
+
+
+def test_the_rerun_command_gives_no_option_the_id_for_its_value(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--kv-nad", "default/no-such-network", "--kv-lab")
+    assert rerun_command(result)[-2:] == ["--kv-lab=auto", "kvlatency::check[default/no-such-network-auto]"]
 
 
 def test_the_header_says_what_is_not_a_default_and_from_where(checkup: Checkup) -> None:

@@ -101,6 +101,17 @@ def test_a_latency_that_the_body_asks_for_is_measured_then(checkup: Checkup) -> 
     assert [one["transmitted"] for one in entry["extra"]] == [5]
 
 
+def test_a_check_that_nobody_knew_of_when_tests_were_collected_is_a_clear_error(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(test_it="def test_late(request): request.getfixturevalue('kv_latency')")
+    result = checkup.run(*BLUE, "test_it.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E*ConfigError: *::test_late asks for a check only*: name the fixture as an*"]
+    )
+    # Without any network there is nothing to check.
+    checkup.run().assert_outcomes(skipped=1)
+
+
 def test_a_fixture_may_be_overridden(checkup: Checkup) -> None:
     checkup.pytester.makeconftest(
         """

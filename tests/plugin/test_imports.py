@@ -37,6 +37,22 @@ def test_nothing_heavy_is_imported(pytester: pytest.Pytester, arguments: tuple[s
     result.stdout.fnmatch_lines(["IMPORTED [[][]] STATUS 0"])
 
 
+@pytest.mark.parametrize("listing", ["--fixtures", "--fixtures-per-test", "--collect-only", "--setup-plan"])
+def test_to_list_the_tests_of_a_mesh_contacts_nobody(pytester: pytest.Pytester, listing: str) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="mesh")
+        def test_mesh(kv_latency): pass
+        """
+    )
+    for more in ((), ("--kv-configmap", "default/config")):
+        result = pytester.runpytest_inprocess(listing, "--kv-kubeconfig", "/nowhere/kubeconfig", *more)
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(["*kv_latency*" if "fixtures" in listing else "*test_mesh*"])
+
+
 def test_no_cluster_is_contacted_without_kvlatency_items(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_plain(): pass")
     result = pytester.runpytest_inprocess("--kv-kubeconfig", "/nowhere/kubeconfig")

@@ -72,6 +72,30 @@ def test_class_and_module_markers_merge_and_the_closest_wins(pytester: pytest.Py
     )
 
 
+def test_a_modules_marker_leaves_its_doctests_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_net="""
+        '''
+        >>> 1 + 1
+        2
+        '''
+        import pytest
+
+        pytestmark = pytest.mark.kvlatency(nad="default/blue-network")
+
+        def test_net():
+            pass
+        """
+    )
+    result = pytester.runpytest_inprocess("--doctest-modules", *COLLECT)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["test_net.py::test_net", "test_net.py::test_net[[]default/blue-network-auto]"]
+    )
+    result = pytester.runpytest_inprocess("--doctest-modules", "-k", "not blue")
+    result.assert_outcomes(passed=1, deselected=1)
+
+
 def test_an_inherited_class_marker_is_not_a_second_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -111,6 +135,10 @@ WRONG = {
     "unknown-keyword": ('nad="default/x", max_latenzy="1ms"', "*max_latenzy*"),
     "positional": ('"default/x"', "*positional*"),
     "nad-number": ("nad=3", "*nad*3*"),
+    "mesh-of-one": (
+        'nad="default/x", nodes="mesh", node_set="w1"',
+        "*the node set has 1: w1 (from the kvlatency marker of *::test_net)",
+    ),
     "wrong-duration": ('nad="default/x", max_latency="10xs"', "*max_latency*10xs*"),
 }
 

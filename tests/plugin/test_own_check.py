@@ -39,6 +39,8 @@ def test_python_patterns_do_not_touch_it(pytester: pytest.Pytester) -> None:
             (),
         ),
         ("a fixture is in use", {"test_other": "def test_other(kv_latency): pass"}, ()),
+        ("a fixture of the run is in use", {"test_other": "def test_other(kv_cluster): pass"}, ()),
+        ("the settings are in use", {"test_other": "def test_other(kv_settings): pass"}, ()),
         ("the marker is in use, deselected", {"test_other": "def test_other(kv_pair): pass"}, ("-k", "x")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

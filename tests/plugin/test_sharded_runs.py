@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,14 @@ def no_job(monkeypatch: pytest.MonkeyPatch) -> None:
 def read(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def again(result: pytest.RunResult) -> list[str]:
+    """The arguments that run the pair again that failed."""
+    line = next(one for one in result.outlines if "to run just this pair again: " in one)
+    program, *arguments = shlex.split(line.partition("again: ")[2])
+    assert program == "pytest"
+    return arguments
 
 
 def measured(document: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -195,6 +204,23 @@ def test_an_indexed_job_says_which_shard_it_is(
     result.stdout.fnmatch_lines(["kvlatency: --kv-shard = 0/1 (command line)"])
 
 
+@pytest.mark.parametrize("by", ["option", "ini", "job"])
+def test_the_command_to_run_a_pair_again_is_of_no_shard(
+    checkup: Checkup, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    given: tuple[str, ...] = ()
+    if by == "option":
+        given = ("--kv-shard", "0/3")
+    elif by == "ini":
+        checkup.pytester.makeini("[pytest]\nkv_shard = 0/3\n")
+    else:
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
+        monkeypatch.setenv("KVLATENCY_SHARDS", "3")
+    result = checkup.run(*MESH, *NODES, *given, "--kv-max-latency", "1us")
+    result.assert_outcomes(failed=1, deselected=2)
+    checkup.pytester.runpytest_inprocess(*again(result)).assert_outcomes(failed=1)
+
+
 @pytest.mark.parametrize(
     ("index", "count", "text"),
     [
@@ -262,6 +288,17 @@ def test_a_shard_only_reads_the_configmap_and_reports_to_its_own(checkup: Checku
     again = checkup.run("--kv-configmap", "default/mesh", "--kv-shard", "1/3")
     assert again.ret == pytest.ExitCode.USAGE_ERROR
     again.stderr.fnmatch_lines(["*ConfigMap default/mesh-1 is in use or used up*"])
+
+
+def test_the_command_to_run_a_pair_again_asks_no_configmap_that_is_used_up(
+    checkup: Checkup, maps: Maps
+) -> None:
+    maps.make("over", {**PARAMETERS, "spec.param.nodes": "worker1:worker2"})
+    checkup.pytester.makeini("[pytest]\nkv_configmap = default/over\n")
+    checkup.pytester.makepyfile("def test_net(kv_latency): pass")
+    result = checkup.run("--kv-max-latency", "1us")
+    result.assert_outcomes(failed=1)
+    checkup.pytester.runpytest_inprocess(*again(result)).assert_outcomes(failed=1)
 
 
 def test_a_shard_without_a_configmap_of_its_own(checkup: Checkup, maps: Maps) -> None:

@@ -25,8 +25,18 @@ CASES = {
         ["*--kv-timeout*3s*5s*--kv-sample-duration*"],
     ),
     "E36-p99-too-few": (["--kv-max-p99", "5ms"], ["*--kv-max-p99*100 samples*--kv-sample-duration 10s*"]),
+    "a-mesh-of-one": (
+        ["--kv-nodes", "mesh", "--kv-node-set", "w1"],
+        [
+            "ERROR: --kv-nodes mesh needs at least two nodes; the node set has 1: w1 (from the command line)",
+            "name nodes with --kv-node-set, or tolerate *",
+        ],
+    ),
     "lab-and-kubeconfig": (["--kv-lab", "--kv-kubeconfig", "x"], ["*--kv-lab*--kv-kubeconfig*"]),
-    "lab-swallows-a-path": (["--kv-lab", "tests/test_x.py"], ["*tests/test_x.py*--kv-lab=*"]),
+    "lab-swallows-a-path": (
+        ["--kv-lab", "tests/test_x.py"],
+        ["ERROR: --kv-lab: *tests/test_x.py*--kv-lab=sim tests/test_x.py *(from the command line)"],
+    ),
 }
 
 
@@ -47,6 +57,19 @@ def test_a_wrong_ini_value_names_the_ini_file(pytester: pytest.Pytester) -> None
     result = pytester.runpytest_inprocess(*NAD)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*10xs*kv_max_latency in tox.ini*"])
+
+
+def test_a_wrong_lab_file_names_every_problem_and_who_named_the_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkv_lab = lab.yaml\n")
+    pytester.makefile(".yaml", lab="guests: kvm\nnodes: 0\n")
+    result = pytester.runpytest_inprocess(*NAD)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: --kv-lab: lab.yaml: guests: 'kvm'*valid is auto, sim, qemu (from kv_lab in tox.ini)",
+            "--kv-lab: lab.yaml: nodes: 0 is no * (from kv_lab in tox.ini)",
+        ]
+    )
 
 
 def test_all_wrong_options_are_said_at_once(pytester: pytest.Pytester) -> None:

@@ -18,7 +18,7 @@ def ids(**values: object) -> list[str]:
 
 def over(nodes: list[str], shape: str) -> list[str]:
     found = checks(settings(nad=["a/b"], nodes=[shape]), namespace="own", nodes=nodes)
-    assert {one.placeholder for one in found} == {f"a/b-{shape}"}
+    assert {one.placeholders for one in found} == {(f"a/b-{shape}",)}
     return [one.id.removeprefix("a/b-") for one in found]
 
 
@@ -60,7 +60,7 @@ def test_a_check_carries_limits_ping_and_guest() -> None:
 
 def test_a_shape_whose_nodes_are_not_known_is_one_placeholder() -> None:
     (planned,) = checks(settings(nad=["a/b"], nodes=["mesh"]), namespace="own", nodes=None)
-    assert (planned.id, planned.placeholder, planned.check) == ("a/b-mesh", "a/b-mesh", None)
+    assert (planned.id, planned.placeholders, planned.check) == ("a/b-mesh", ("a/b-mesh",), None)
 
 
 def test_shapes_over_a_node_set() -> None:

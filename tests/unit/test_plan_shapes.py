@@ -85,7 +85,7 @@ def test_one_placeholder_for_each_shape_and_network_while_the_nodes_are_not_know
         "default/red-star:w3",
     ]
     known = checks(given_settings, namespace="own", nodes=["w1", "w2", "w3"])
-    assert {one.placeholder for one in known if one.id == "default/blue-w1:w3"} == {"default/blue-mesh"}
+    assert {one.placeholders for one in known if one.id == "default/blue-w1:w3"} == {("default/blue-mesh",)}
     # A pair that two shapes hold is one check.
     assert len({one.id for one in known}) == len(known)
 

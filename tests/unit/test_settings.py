@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_kvlatency.model import AUTO, Check, NadRef, NodePair, PingParameters
-from pytest_kvlatency.parsers import NadName, Toleration
+from pytest_kvlatency.parsers import NadName, NodeSet, Toleration
 from pytest_kvlatency.settings import (
     Layer,
     MarkerError,
@@ -89,6 +89,15 @@ def test_every_value_reaches_its_field() -> None:
     assert settings.dont_fragment is True
     assert (settings.packet_size, settings.warmup, settings.parallel, settings.lab) == (1472, 0, 1, "sim")
     assert settings.guest_spec.subnet == "fd00::/64"
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["zone=b", "zone==b", "zone != b", "zone=", "node-role.kubernetes.io/worker=", "zone=b,ready,!gpu", "zone in (a, b),x=1",
+     "zone notin (a),x=1", "memory>8,x=1"],
+)  # fmt: skip
+def test_a_label_selector_is_taken_as_it_is(selector: str) -> None:
+    assert cli(node_set=selector).node_set == NodeSet(selector=selector)
 
 
 ORDER: list[SourceKind] = ["marker", "command line", "ConfigMap", "ini", "hook"]
@@ -214,7 +223,7 @@ def test_a_slip_in_a_weaker_source_shows_even_when_overridden() -> None:
     [
         ("nad", ["a/b/c", "", "/", "a/", "/b", "A/b", "a/b_c", "a b", "x." + "y" * 260]),
         ("nodes", ["w1", "w1:", ":w2", "", ":", "w1:w2:w3", "W1:w2", "star:"]),
-        ("node_set", ["", "a,,b", "A"]),
+        ("node_set", ["", "a,,b", "A", "=", "=b", "zone=b,", "a b=c", "zone=b c", "zone=b,zone in (", "/a=b", "!=b"]),
         ("max_avg", ["fast", "1"]),
         ("max_p99", ["99"]),
         ("max_loss", ["-1", "101", "", "some"]),
@@ -277,7 +286,11 @@ def test_a_wrong_subnet_says_which_one_is_right(value: str, valid: str) -> None:
     [
         ({"nad": []}, "nad: [] is empty; "),
         ({"nad": ["a/b", 3]}, "nad: 3 is no text; "),
-        ({"nodes": {"a:b"}}, "nodes: {'a:b'} is no text and no list of texts; "),
+        (
+            {"nodes": {"a:b"}},
+            "nodes: {'a:b'} is no text and no list of texts; valid is auto, SRC:DST, mesh, ring or star:HUB, or a list",
+        ),
+        ({"warmup": True}, "warmup: True is neither a number nor text; valid is a number, or text: N"),
         ({"max_latency": 10}, "max_latency: 10 has no unit; "),
         ({"max_latency": True}, "max_latency: True is no text; "),
         ({"dont_fragment": 1}, "dont_fragment: 1 is neither True nor False"),

@@ -178,6 +178,8 @@ def _validate_vmi(obj: dict[str, Any]) -> None:
             [Cause(field="spec.domain", detail="Required value", reason="FieldValueRequired")],
         )
     devices = spec["domain"].get("devices") or {}
+    if causes := list(_type_causes(spec, devices)):
+        raise _webhook(causes)
     interfaces = [item for item in devices.get("interfaces") or [] if isinstance(item, dict)]
     causes = [
         *_network_causes(_names(spec.get("networks")), interfaces),
@@ -185,6 +187,29 @@ def _validate_vmi(obj: dict[str, Any]) -> None:
     ]
     if causes:
         raise _webhook(causes)
+
+
+def _type_causes(spec: dict[str, Any], devices: dict[str, Any]) -> Iterable[Cause]:
+    """Names that are no text, such as YAML's ``n``, which is a boolean."""
+    lists = {
+        "spec.networks": spec.get("networks"),
+        "spec.volumes": spec.get("volumes"),
+        "spec.domain.devices.interfaces": devices.get("interfaces"),
+        "spec.domain.devices.disks": devices.get("disks"),
+    }
+    for where, items in lists.items():
+        for item in items or []:
+            name = item.get("name", "") if isinstance(item, dict) else ""
+            if not isinstance(name, str):
+                kind = (
+                    "boolean"
+                    if isinstance(name, bool)
+                    else "number"
+                    if isinstance(name, (int, float))
+                    else "object"
+                )
+                text = f'{where}.name in body must be of type string: "{kind}"'
+                yield Cause(field=f"{where}.name", detail=text)
 
 
 def _network_causes(networks: list[str], interfaces: list[dict[str, Any]]) -> Iterable[Cause]:

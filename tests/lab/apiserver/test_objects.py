@@ -260,6 +260,16 @@ def test_E52_a_vmi_is_checked_as_by_kubevirts_webhook(lab, ns):
     assert refused.body["details"]["causes"][0]["field"] == "spec.domain.devices.interfaces[0].name"
 
 
+def test_a_vmi_with_a_name_that_is_no_text_is_refused(lab, ns):
+    broken = vmi()
+    broken["spec"]["networks"][0]["name"] = broken["spec"]["domain"]["devices"]["interfaces"][0]["name"] = (
+        False
+    )
+    refused = lab.admin("POST", vmis(ns), broken)
+    assert refused.code == 422
+    assert 'spec.networks.name in body must be of type string: "boolean"' in refused.body["message"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -276,15 +276,20 @@ def test_the_environment_names_it(cluster, run):
     assert cluster.status(name)["succeeded"] == "true"
 
 
-@pytest.mark.parametrize("missing", ["CONFIGMAP_NAME", "CONFIGMAP_NAMESPACE"])
+@pytest.mark.parametrize(
+    "missing",
+    [["CONFIGMAP_NAME"], ["CONFIGMAP_NAMESPACE"], ["CONFIGMAP_NAMESPACE", "CONFIGMAP_NAME"]],
+    ids="+".join,
+)
 def test_the_environment_lacks_its_name(cluster, run, missing):
     both = {"CONFIGMAP_NAMESPACE": "checks", "CONFIGMAP_NAME": "x"}
-    environment = {name: value for name, value in both.items() if name != missing}
+    environment = {name: value for name, value in both.items() if name not in missing}
     done = run(cluster, "--kv-configmap=env", environment=environment)
     assert done.status == 4
-    assert f"{missing} environment variable is missing" in done.output
+    said = "; ".join(f"{name} environment variable is missing" for name in missing)
+    assert f"ERROR: {said}" in done.output
     assert "Traceback" not in done.output
-    assert done.document["failureReason"] == f"config: {missing} environment variable is missing"
+    assert done.document["failureReason"] == f"config: {said}"
 
 
 def test_nothing_selected(cluster, run):

@@ -173,3 +173,29 @@ def test_E26_an_ipv6_address_that_a_stranger_has_is_replaced(check):
     run = check("taken6", args=("--kv-subnet", "fd00:18::/64"))
     run.result.assert_outcomes(passed=1)
     assert "in use by a stranger: another address was taken" in notes(run.only)
+
+
+SUBNETS = """
+import ipaddress
+import pytest
+
+@pytest.mark.kvlatency(nad="default/plain", nodes=["worker1:worker2", "worker2:worker1"], subnet="192.0.2.0/30")
+def test_small(kv_pair):
+    assert ipaddress.ip_address(kv_pair.source.address) in ipaddress.ip_network("192.0.2.0/30")
+
+@pytest.mark.kvlatency(nad="default/plain", nodes=["worker1:worker2", "worker1:worker1"])
+def test_others(kv_latency): ...
+
+@pytest.mark.kvlatency(nad="default/plain", nodes=["worker1:worker2", "worker1:worker1"], subnet="198.51.100.0/30")
+def test_too_small(): ...
+"""
+
+
+def test_a_markers_subnet_holds_the_guests_of_its_own_tests_only(check, pytester):
+    pytester.makepyfile(SUBNETS)
+    run = check()
+    run.result.assert_outcomes(passed=4, errors=2)
+    reasons = {one["failureReason"] for one in run.measurements if one["outcome"] == "error"}
+    assert reasons == {
+        "config: --kv-subnet 198.51.100.0/30 has 2 addresses for guests, and this run needs 3",
+    }

@@ -7,6 +7,7 @@ from itertools import combinations
 import pytest
 
 BLUE = ("--kv-nad", "default/blue-network", "--kv-sample-duration", "1s")
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 MIXED = """
   - worker1
   - {name: worker2, labels: {zone: b}}
@@ -71,23 +72,27 @@ def test_E54_whoever_may_not_list_nodes_is_told_the_way_out(grid, role):
     assert set(named.pairs) == mesh("worker1", "worker2", "worker3")
 
 
-def test_E54_the_configmap_is_told_too(grid, role):
-    lab = grid(3)
+def mesh_by_configmap(lab, name):
     data = {
         "spec.timeout": "2m",
         "spec.param.networkAttachmentDefinitionNamespace": "default",
         "spec.param.networkAttachmentDefinitionName": "blue-network",
+        "spec.param.sampleDurationSeconds": "1",
         "spec.param.nodes": "mesh",
     }
-    where = "/api/v1/namespaces/default/configmaps"
     lab.request(
         "POST",
-        where,
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "checkup"}, "data": data},
+        CONFIGMAPS,
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data},
     )
+
+
+def test_E54_the_configmap_is_told_too(grid, role):
+    lab = grid(3)
+    mesh_by_configmap(lab, "checkup")
     done = lab.run("--kv-configmap", "default/checkup", kubeconfig=lab.account(role))
     assert done.status == 4, done.output
-    told = lab.request("GET", f"{where}/checkup")["data"]
+    told = lab.request("GET", f"{CONFIGMAPS}/checkup")["data"]
     assert told["status.succeeded"] == "false"
     assert "may not list nodes" in told["status.failureReason"]
     assert "--kv-node-set" in told["status.failureReason"]
@@ -109,3 +114,34 @@ def test_what_is_listed_without_asking_the_cluster_can_be_pasted_back(grid):
     assert again.status == 0, again.output
     assert set(again.pairs) == {"worker2:worker3"}
     assert len(again.requests(verb="create", resource="virtualmachineinstances")) == 2
+
+
+OF_A_CONFIGMAP = """
+import pytest
+
+@pytest.mark.kvlatency(max_latency="1s")
+def test_them(kv_latency): ...
+
+@pytest.mark.kvlatency(max_latency="1s")
+def test_others(kv_latency): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "module", "test"),
+    [("", "pytest_kvlatency", "kvlatency::check"), (OF_A_CONFIGMAP, "pytest", "test_own.py::test_them")],
+    ids=["own-check", "users-test"],
+)
+def test_what_stands_for_a_configmap_stands_for_all_its_pairs(grid, tests, module, test):
+    lab = grid(3)
+    mesh_by_configmap(lab, "checkup")
+    given = ("--kv-configmap", "default/checkup", "--rootdir", ".")
+    # The ConfigMap names networks of its own, so what an ini file says of them is not what would run.
+    listed = lab.run(*given, "-o", "kv_nad=default/red", "--collect-only", "-q", tests=tests, module=module)
+    assert listed.audit == []
+    one = f"{test}[configmap-default/checkup]"
+    assert one in listed.output.splitlines()
+    done = lab.run(*given, one, tests=tests, module=module)
+    assert done.status == 0, done.output
+    assert set(done.pairs) == mesh("worker1", "worker2", "worker3")
+    assert all(entry["nodeid"].startswith(f"{test}[") for entry in done.document["measurements"])
