@@ -63,8 +63,6 @@ def check_distinct(pair: tuple[ReadyGuest, ReadyGuest], others: Iterable[ReadyGu
     IPAM gives an address twice: host-local does on two nodes, for each knows nothing of the other.
     """
     for guest in pair:
-        if guest.nad.address_mode != "dhcp":
-            continue
         for other in (*pair, *others):
             if other is guest or other.key.nad != guest.key.nad:
                 continue

@@ -12,12 +12,11 @@ from pytest_kvlatency.errors import ConfigError
 BLUE = "default/blue"
 
 
-def guest(name, address, *, node="worker1", nad=BLUE, mode="dhcp"):
+def guest(name, address, *, node="worker1", nad=BLUE):
     return SimpleNamespace(
         key=SimpleNamespace(nad=nad),
         handle=f"ns/{name}",
         node=node,
-        nad=SimpleNamespace(address_mode=mode),
         address=SimpleNamespace(address=address),
     )
 
