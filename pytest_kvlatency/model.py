@@ -144,6 +144,11 @@ class PingResult:
     transcript: str = field(default="", repr=False)
 
     @property
+    def has_lost(self) -> bool:
+        """Whether a packet was lost."""
+        return self.received < self.transmitted
+
+    @property
     def loss_percent(self) -> float:
         """Loss by the counters, in percent; 100 when nothing was transmitted."""
         if self.transmitted <= 0:
@@ -214,7 +219,7 @@ class Measurement:
     @property
     def has_lost(self) -> bool:
         """Whether a packet of the sample was lost."""
-        return self.result is not None and self.result.received < self.result.transmitted
+        return self.result is not None and self.result.has_lost
 
     @property
     def succeeded(self) -> bool:

@@ -73,9 +73,7 @@ class Measurer:
         say(f"pinging {address}, {effective(check.ping, dialect).count} times")
         result, silence = self._sample(check, source, address, dialect, deadline)
         seconds = watch.lap()
-        moved = self._look_again(
-            (source, target) if result.received < result.transmitted else look_again, deadline
-        )
+        moved = self._look_again((source, target) if result.has_lost else look_again, deadline)
         measurement = Measurement(
             check=check,
             binding=source.nad.binding,
@@ -94,9 +92,8 @@ class Measurer:
         """After a loss: see that the target's guest lived, for one that hangs or boots answers no ping on any network.
 
         Its phase tells later, or never. Return a note when it could not be told, or its owner uses its console: then
-        what was measured stands. Raises
-        ``GuestError`` for a guest that is silent on an open console, has booted since it was set up, or has lost its
-        address, and ``ProvisionError`` when its VMI has ended.
+        what was measured stands. Raises ``GuestError`` for a guest that is silent on an open console, has booted since
+        it was set up, or has lost its address, and ``ProvisionError`` when its VMI has ended.
         """
         if target.shell.is_in_use:
             return untold(target, "the test uses its console")
