@@ -136,8 +136,9 @@ class Vmis:
                 # or the MAC that its own VMI has taken.
                 found = self.get(handle, deadline)
                 if found is not None:
-                    # One of those attempts was obeyed.
-                    self._doubts.get(handle.token, [0.0]).pop()
+                    if doubts := self._doubts.get(handle.token):
+                        # One of those attempts was obeyed.
+                        doubts.pop()
                     return found
             if not isinstance(error, ApiUnavailableError):
                 self.forget(handle)
