@@ -69,7 +69,6 @@ class Login:
         """
         self._refusals = 0
         self._is_answering = False
-        self._began_at = time.monotonic()
         # A command that was just starting may have missed the first ^C.
         interrupt_after = _FIRST_PAUSE if known_session else _INTERRUPT_SECONDS
         quiet_since, last_answer = time.monotonic(), ""
