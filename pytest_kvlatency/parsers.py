@@ -211,22 +211,21 @@ def nodes(text: str) -> NodesSpec:
         return simple[value]
     source, colon, target = value.partition(":")
     if not colon or not source or not target:
-        said = (
-            "is empty"
-            if not value
-            else "names no hub"
-            if value in {"star", "star:"}
-            else "names one node only"
-            if is_subdomain(value.strip(":"))
-            else "is no node pair"
-        )
-        raise ValueError(f"{said}; valid is {NODES_HELP}")
+        raise ValueError(f"{_why_no_nodes(value)}; valid is {NODES_HELP}")
     wrong = next((name for name in (source, target) if not is_subdomain(name)), None)
     if wrong is not None:
         raise ValueError(
             f"has {wrong!r} where a node's name is due; valid is {NODES_HELP}, with names of {NAME_HELP}"
         )
     return Star(hub=target) if source == "star" else NodePair(source=source, target=target)
+
+
+def _why_no_nodes(value: str) -> str:
+    if not value:
+        return "is empty"
+    if value in {"star", "star:"}:
+        return "names no hub"
+    return "names one node only" if is_subdomain(value.strip(":")) else "is no node pair"
 
 
 def node_set(text: str) -> NodeSet:
