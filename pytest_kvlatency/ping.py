@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LATE_SECONDS",
+    "LISTEN_SECONDS",
     "PROBE",
     "Dialect",
     "PingUnreadable",
@@ -33,14 +34,18 @@ __all__ = [
     "compose",
     "detect",
     "effective",
+    "may_be_late",
     "parse",
     "required_mtu",
+    "surplus_of",
 ]
 
 #: What to type to learn the dialect: BusyBox refuses ``-V`` and prints its usage, iputils its version.
 PROBE: Final = "ping -V 2>&1"
 #: How long ping waits after its last request while no reply at all has come (``-W``).
 LATE_SECONDS: Final = 3
+#: What is not answered for so long is lost: the shortest time that BusyBox listens after its last request.
+LISTEN_SECONDS: Final = 1
 _SLOW_INTERVAL_NS: Final = 1_000_000_000
 
 
@@ -119,6 +124,28 @@ def bound_seconds(parameters: PingParameters, *, dialect: Dialect, count: int | 
     return math.ceil(2 * number * actual.interval_ns / 1e9) + LATE_SECONDS + 30
 
 
+def surplus_of(parameters: PingParameters, dialect: Dialect) -> int:
+    """Requests beyond a sample that have ping listen for ``LISTEN_SECONDS`` after the sample's last one."""
+    return math.ceil(LISTEN_SECONDS * 1e9 / effective(parameters, dialect).interval_ns)
+
+
+def may_be_late(result: PingResult, parameters: PingParameters, dialect: Dialect) -> bool:
+    """Whether each reply that is missing may only have come after ping had stopped listening.
+
+    iputils listens no longer after its last request than ``compose`` says: at 10 ms a reply that takes 50 ms, where
+    the others took 1 ms, is lost to it (seen with 20221126). BusyBox listens for a second at least.
+    """
+    if dialect is not Dialect.IPUTILS or result.errors or not result.received:
+        return False
+    answered = _read_replies(_unbroken(result.transcript)).times
+    listened_after_last = max(2 * max(result.samples_ns, default=0), parameters.interval_ns)
+    missing = set(range(1, result.transmitted + 1)) - set(answered)
+    return bool(missing) and all(
+        (result.transmitted - sequence) * parameters.interval_ns + listened_after_last < LISTEN_SECONDS * 1e9
+        for sequence in missing
+    )
+
+
 def required_mtu(packet_size: int, address: str) -> int:
     """The MTU that carries a payload of ``packet_size`` bytes to ``address`` in one piece."""
     return packet_size + (28 if ipaddress.ip_address(address).version == 4 else 48)
@@ -169,17 +196,27 @@ class _Replies:
     strangers: int = 0
     highest: int = 0
 
+    @property
+    def samples_ns(self) -> tuple[int, ...]:
+        """The times there are, in the order of their requests."""
+        return tuple(time for _, time in sorted(self.times.items()) if time is not None)
 
-def parse(output: str, *, expected_count: int | None = None, duration_seconds: float = 0.0) -> PingResult:
-    """Read what ping printed. ``expected_count`` is the ``-c`` it was given.
+
+def parse(
+    output: str, *, expected_count: int | None = None, surplus: int = 0, duration_seconds: float = 0.0
+) -> PingResult:
+    """Read what ping printed. ``expected_count`` is the ``-c`` it was given, less a ``surplus`` (``surplus_of``).
+
+    Requests of the surplus and their replies are no part of the result; only iputils is given one.
 
     Raises ``PingUnreadable`` when the counters cannot be told or contradict each other, ``ConfigError`` for a packet
     that the own interface cannot carry, ``ConnectivityError`` when the kernel found nobody at that address, and
     ``GuestError`` for what else stopped ping itself.
     """
     lines = _lines(output)
-    mended = _lines(_KERNEL.sub("", output.replace("\r", "")))
-    summary = _find_summary((mended, lines), expected_count)
+    mended = _unbroken(output)
+    sent = None if expected_count is None else expected_count + surplus
+    summary = _find_summary((mended, lines), sent)
     end = next((index for index, line in enumerate(mended) if _HEADER.fullmatch(line)), len(mended))
     replies = _read_replies(mended[:end])
     late = sum(1 for line in mended[end:] if _REPLY.fullmatch(line))
@@ -196,13 +233,16 @@ def parse(output: str, *, expected_count: int | None = None, duration_seconds: f
         _blame_the_guest(error, summary, output)
     warnings = [f"ping said: {error.reason}"] if error is not None else []
     if summary is None:
-        summary = _reconstruct(replies, expected_count, output)
+        summary = _reconstruct(replies, sent, output)
         warnings.append("ping's summary could not be read; every reply was")
     elif len(replies.times) != summary.received:
         warnings.append(
             f"ping counted {summary.received} replies, but {len(replies.times)} could be read line by line"
         )
-    samples = tuple(time for _, time in sorted(replies.times.items()) if time is not None)
+    crosschecks = _cross_check(lines, replies, summary)
+    if surplus and expected_count is not None:
+        replies, summary = _cut(replies, summary, expected_count, surplus, output)
+    samples = replies.samples_ns
     if summary.received and not samples:
         raise PingUnreadable(
             f"ping counted {summary.received} replies, but not one round-trip time could be read",
@@ -219,7 +259,7 @@ def parse(output: str, *, expected_count: int | None = None, duration_seconds: f
         warnings.append(f"{replies.strangers} replies came from another address")
     if late:
         warnings.append(f"{late} replies came after ping had closed its count")
-    warnings += _cross_check(lines, samples, replies, summary)
+    warnings += crosschecks
     return PingResult(
         transmitted=summary.transmitted,
         received=summary.received,
@@ -245,8 +285,27 @@ def _blame_the_guest(error: KvLatencyError, summary: _Summary, output: str) -> N
         ) from error
 
 
+def _cut(
+    replies: _Replies, summary: _Summary, count: int, surplus: int, output: str
+) -> tuple[_Replies, _Summary]:
+    """The first ``count`` requests alone. iputils counts them from 1."""
+    if len(replies.times) != summary.received or summary.transmitted != count + surplus:
+        raise PingUnreadable(
+            f"which of the first {count} of {count + surplus} requests were answered could not be read",
+            hint="measure again",
+            transcript=output,
+        )
+    times = {sequence: time for sequence, time in replies.times.items() if sequence <= count}
+    return replace(replies, times=times), replace(summary, transmitted=count, received=len(times))
+
+
 def _lines(text: str) -> list[str]:
     return [line.strip("\r") for line in text.split("\n")]
+
+
+def _unbroken(output: str) -> list[str]:
+    """The lines without what the kernel said, between them and inside them."""
+    return _lines(_KERNEL.sub("", output.replace("\r", "")))
 
 
 def _read_replies(lines: Sequence[str]) -> _Replies:
@@ -324,10 +383,9 @@ def _reconstruct(replies: _Replies, expected: int | None, output: str) -> _Summa
     return _Summary(transmitted=expected, received=expected, duplicates=replies.repeated, errors=0)
 
 
-def _cross_check(
-    lines: Sequence[str], samples: Sequence[int], replies: _Replies, summary: _Summary
-) -> list[str]:
+def _cross_check(lines: Sequence[str], replies: _Replies, summary: _Summary) -> list[str]:
     """What ping's own extremes say against the lines. Ping rounds to 3 digits; BusyBox counts duplicates in."""
+    samples = replies.samples_ns
     if not samples or replies.repeated or summary.duplicates or replies.imprecise:
         return []
     for match in filter(None, map(_EXTREMES.fullmatch, lines)):

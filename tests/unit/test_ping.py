@@ -15,8 +15,10 @@ from pytest_kvlatency.ping import (
     compose,
     detect,
     effective,
+    may_be_late,
     parse,
     required_mtu,
+    surplus_of,
 )
 
 DATA = Path(__file__).parent / "data" / "ping"
@@ -254,6 +256,41 @@ def test_fewer_requests_than_asked_are_said() -> None:
     result = parse(recorded("busybox-1.24-old"), expected_count=5)
     assert result.transmitted == 2
     assert result.warnings == ("ping sent 2 of 5 requests before its time was over",)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "dialect", "interval_ns", "expected"),
+    [
+        ("iputils-20221126-late-last", 5, Dialect.IPUTILS, 100_000_000, True),
+        ("iputils-20221126-late-last", 5, Dialect.IPUTILS, 1_000_000_000, False),
+        ("iputils-20221126-late-last", 5, Dialect.BUSYBOX, 100_000_000, False),
+        ("iputils-20221126-lost-fifth", 15, Dialect.IPUTILS, 100_000_000, False),
+        ("iputils-20221126-lost-fifth", 15, Dialect.IPUTILS, 10_000_000, True),
+        ("iputils-20221126-loopback", 5, Dialect.IPUTILS, 100_000_000, False),
+        ("iputils-20221126-all-lost", 5, Dialect.IPUTILS, 100_000_000, False),
+        ("iputils-20221126-host-unreachable", 5, Dialect.IPUTILS, 100_000_000, False),
+    ],
+)
+def test_E30_a_reply_that_iputils_no_longer_waited_for_may_be_late(
+    name: str, count: int, dialect: Dialect, interval_ns: int, *, expected: bool
+) -> None:
+    result = parse(recorded(name), expected_count=count)
+    assert may_be_late(result, PingParameters(interval_ns=interval_ns), dialect) is expected
+
+
+def test_E30_a_surplus_keeps_ping_listening_and_is_no_part_of_the_result() -> None:
+    assert surplus_of(PingParameters(), Dialect.IPUTILS) == 10
+    late = parse(recorded("iputils-20221126-late-fifth"), expected_count=5, surplus=10)
+    assert (late.transmitted, late.received, late.warnings) == (5, 5, ())
+    assert late.samples_ns == (1_540_000, 1_470_000, 1420_000, 1470_000, 303_000_000)
+    lost = parse(recorded("iputils-20221126-lost-fifth"), expected_count=5, surplus=10)
+    assert (lost.transmitted, lost.received, lost.warnings) == (5, 4, ())
+
+
+def test_E30_a_surplus_needs_every_line() -> None:
+    torn = recorded("iputils-20221126-lost-fifth").replace("64 bytes from 198.18.0.2: icmp_seq=3", "")
+    with pytest.raises(PingUnreadable, match="which of the first 5 of 15 requests were answered"):
+        parse(torn, expected_count=5, surplus=10)
 
 
 def test_more_requests_than_asked_are_counted() -> None:

@@ -98,3 +98,10 @@ def test_E55_a_target_that_lost_its_address_is_the_guests_fault_and_not_the_netw
         "were lost, and its guest has changed since it was set up: eth0 has lost the" in one["failureReason"]
     )
     assert lab.vmis() == []
+
+
+def test_E30_what_iputils_no_longer_waits_for_is_not_lost(grid):
+    lab = grid("6", "dialect: iputils\nnetworks: {default/blue-network: {jitter: 40ms}}\n", time_scale=5)
+    done = lab.run(*BLUE, "--kv-interval", "10ms", "--kv-sample-duration", "100ms")
+    assert done.status == 0, done.output
+    assert {(one["transmitted"], one["received"]) for one in done.pairs.values()} == {(10, 10)}
