@@ -102,8 +102,8 @@ def judge(ref: NadRef, config: object, *, binding: str, subnet_is_ipv6: bool) ->
     unserved = [name for name in types if name in _UNSERVED]
     if unserved and binding == AUTO:
         raise ConfigError(
-            f"NAD {ref} is of type {unserved[0]}, which KubeVirt's bridge and sriov bindings do not serve",
-            hint="Name a binding plugin of the cluster with --kv-binding, or use a NAD of type bridge or sriov.",
+            f"NAD {ref} is of type {unserved[0]}, which KubeVirt's bridge and sriov bindings do not serve; valid is "
+            "--kv-binding with a binding plugin of the cluster, or a NAD of type bridge or sriov",
         )
     if unserved and binding == "bridge":
         warnings.append(

@@ -130,7 +130,7 @@ def test_a_network_that_cannot_be_served_costs_no_vmi(check, network, args, reas
     run = check(network, args=args)
     run.result.assert_outcomes(errors=1)
     assert run.only["failureKind"] == "config"
-    assert reason in run.stdout
+    assert reason in run.only["failureReason"]
     assert run.requested("create") == []
 
 

@@ -86,7 +86,7 @@ def test_E21_a_primary_ovn_network_is_refused():
 def test_unserved_types_are_refused_naming_the_option(kind):
     with pytest.raises(ConfigError, match=kind) as caught:
         judged({"plugins": [{"type": kind}]})
-    assert "--kv-binding" in caught.value.hint
+    assert "valid is --kv-binding" in caught.value.failure_reason
     assert judged({"type": kind}, binding="macvtap").binding == "macvtap"
     assert judged({"type": kind}, binding="bridge").warnings
 
