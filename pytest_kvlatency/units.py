@@ -15,8 +15,8 @@ NANOSECONDS: Final = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
-_NUMBER: Final = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _MAX_NS: Final = 2**63 - 1
 DURATION_HELP: Final = "a duration such as 10ms, 1.5s, 5m or 1m30s"
 PERCENT_HELP: Final = "a percentage from 0 to 100, such as 0, 0.5 or 10%"
@@ -27,7 +27,7 @@ def parse_duration(text: str) -> int:
 
     Raises ``ValueError`` for anything else: a bare number, a negative one, or one beyond Go's 292 years.
     """
-    value = text.strip()
+    value = text.strip().removeprefix("+")
     if value == "0":
         return 0
     if value.startswith("-") and _is_duration(value[1:]):
@@ -44,7 +44,7 @@ def parse_duration(text: str) -> int:
         if fraction:
             total += int(fraction) * scale // 10 ** len(fraction)
     if total > _MAX_NS:
-        raise ValueError("is longer than 292 years")
+        raise ValueError(f"is longer than 292 years; valid is {DURATION_HELP}")
     return total
 
 

@@ -25,6 +25,8 @@ from pytest_kvlatency.units import format_duration, parse_duration, parse_percen
         ("1μs", 1_000),
         ("0.5ns", 0),
         (" 10ms ", 10_000_000),
+        ("+10ms", 10_000_000),
+        ("+0", 0),
     ],
 )
 def test_durations_are_those_of_go(text: str, nanoseconds: int) -> None:
@@ -45,7 +47,11 @@ def test_durations_are_those_of_go(text: str, nanoseconds: int) -> None:
         ("1e3ms", "is not a duration"),
         ("inf", "is not a duration"),
         ("-5ms", "must not be negative"),
-        ("300000000h", "is longer than 292 years"),
+        ("++5ms", "is not a duration"),
+        ("+5", "has no unit"),
+        ("\u0661\u0660ms", "is not a duration"),
+        ("\uff11ms", "is not a duration"),
+        ("300000000h", "is longer than 292 years; valid is a duration"),
     ],
 )
 def test_what_is_no_duration_is_refused(text: str, why: str) -> None:
@@ -85,7 +91,7 @@ def test_percentages(text: str, value: float) -> None:
     assert parse_percent(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "-1", "100.1", "ten", "1e1", "nan", "%"])
+@pytest.mark.parametrize("text", ["", "-1", "100.1", "ten", "1e1", "nan", "%", "\u0665"])
 def test_what_is_no_percentage_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no percentage; valid is a percentage from 0 to 100"):
         parse_percent(text)
