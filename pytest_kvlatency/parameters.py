@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.options import OPTIONS, Option
+from pytest_kvlatency.options import OPTIONS, Option, Unit
 from pytest_kvlatency.sources import Layer, Problem, Source
+from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +130,8 @@ class _Reader:
             )
         else:
             self.values["nodes"] = [f"{source}:{target}"]
-            self.names["nodes"] = f"{self._spelled[SOURCE_NODE]}:{TARGET_NODE}"
+            target_name = self._spelled[TARGET_NODE].removeprefix(PREFIX)
+            self.names["nodes"] = f"{self._spelled[SOURCE_NODE]}:{target_name}"
 
     def _nads(self, given: dict[str, str]) -> None:
         namespace, name = given.pop(NAD_NAMESPACE, ""), given.pop(NAD_NAME, "")
@@ -163,8 +165,20 @@ class _Reader:
         elif float(value) == 0:
             self._refuse(key, f"{value!r} is not greater than 0; valid is a number of {unit} such as 10")
         else:
-            return value + option.unit
+            return self._with_unit(option.unit, key, value)
         return None
+
+    def _with_unit(self, unit: Unit, key: str, value: str) -> str | None:
+        """A number as the duration that it means; None when it was refused."""
+        try:
+            parse_duration(value + unit)
+        except ValueError:
+            # All that a number can still be: too large. The message quotes what stands in the ConfigMap.
+            self._refuse(
+                key, f"{value!r} is longer than 292 years; valid is a number of {_UNITS[unit]} such as 10"
+            )
+            return None
+        return value + unit
 
     def _unknown(self, key: str, name: str) -> None:
         import difflib  # noqa: PLC0415 - needed only to word this error
