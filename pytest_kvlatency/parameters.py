@@ -27,6 +27,8 @@ TARGET_NODE: Final = "targetNode"
 _BY_KEY: Final = {option.configmap: option for option in OPTIONS if option.configmap not in (None, TIMEOUT)}
 _NAMES: Final = (NAD_NAMESPACE, NAD_NAME, SOURCE_NODE, TARGET_NODE)
 _VALID: Final = (*_NAMES, *(key for key in _BY_KEY if key is not None))
+#: Lists that may also be spelled like their option: ``toleration`` for ``tolerations``. What both say adds up.
+_AS_OPTION: Final = {"nad": "networkAttachmentDefinitions", "toleration": "tolerations"}
 #: The contract's older spelling, still found in the wild.
 _OLD: Final = {
     re.sub(r"[A-Z]", lambda capital: "_" + capital[0].lower(), key): key
@@ -88,7 +90,8 @@ class _Reader:
         for key in sorted(self._data):
             if not key.startswith(PREFIX):
                 continue
-            name, value = key.removeprefix(PREFIX), self._data[key].strip()
+            value = self._data[key].strip()
+            name = _AS_OPTION.get(key.removeprefix(PREFIX), key.removeprefix(PREFIX))
             if name in _OLD:
                 if value:
                     old[_OLD[name]] = value
@@ -96,7 +99,7 @@ class _Reader:
             elif name not in _VALID:
                 self._unknown(key, name)
             elif value:
-                given[name] = value
+                given[name] = ",".join(filter(None, (given.get(name), value)))
                 self._spelled[name] = key
         self.warnings += [
             self._deprecation(name, old[present], PREFIX + present, given.get(present))

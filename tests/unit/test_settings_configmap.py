@@ -165,6 +165,26 @@ def test_a_list_of_networks_alone_is_enough() -> None:
     assert [str(nad) for nad in read(data).nad] == ["a/b", "c/d"]
 
 
+@pytest.mark.parametrize("present", ["", "c/d"])
+def test_lists_may_be_spelled_like_their_options(present: str) -> None:
+    tolerations = "b" if present else ""
+    data = {
+        "spec.timeout": "5m",
+        "spec.param.nad": "a/b",
+        "spec.param.networkAttachmentDefinitions": present,
+        "spec.param.toleration": "a=b:NoSchedule",
+        "spec.param.tolerations": tolerations,
+    }
+    settings = read(data)
+    assert [str(one) for one in settings.nad] == ["a/b", *filter(None, [present])]
+    assert [str(one) for one in settings.tolerations] == ["a=b:NoSchedule", *filter(None, [tolerations])]
+
+
+def test_a_wrong_item_of_a_list_is_told_by_the_key_that_holds_it() -> None:
+    (text,) = problems({"spec.timeout": "5m", "spec.param.nad": "a/b/c"})
+    assert text.startswith("spec.param.nad: 'a/b/c' is no name of a NetworkAttachmentDefinition; valid is ")
+
+
 def test_E57_a_configmap_without_data_names_everything_that_is_required() -> None:
     assert problems({}) == [
         "spec.timeout: is missing; valid is a duration such as 5m",
