@@ -229,9 +229,9 @@ def _why_no_nodes(value: str) -> str:
 
 
 def node_set(text: str) -> NodeSet:
-    """Comma-separated names, or a label selector, which contains ``=``."""
+    """Comma-separated names, or a label selector, which contains ``=`` or parentheses."""
     value = text.strip()
-    if "=" in value:
+    if "=" in value or "(" in value:
         wrong = next((one for one in _OUTER_COMMA.split(value) if not _is_requirement(one)), None)
         if wrong is not None:
             raise ValueError(

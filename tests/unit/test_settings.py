@@ -94,6 +94,7 @@ def test_every_value_reaches_its_field() -> None:
 @pytest.mark.parametrize(
     "selector",
     ["zone=b", "zone==b", "zone != b", "zone=", "node-role.kubernetes.io/worker=", "zone=b,ready,!gpu", "zone in (a, b),x=1",
+     "zone in (a,b)", "zone notin (a)",
      "zone notin (a),x=1", "memory>8,x=1"],
 )  # fmt: skip
 def test_a_label_selector_is_taken_as_it_is(selector: str) -> None:
@@ -223,7 +224,7 @@ def test_a_slip_in_a_weaker_source_shows_even_when_overridden() -> None:
     [
         ("nad", ["a/b/c", "", "/", "a/", "/b", "A/b", "a/b_c", "a b", "x." + "y" * 260]),
         ("nodes", ["w1", "w1:", ":w2", "", ":", "w1:w2:w3", "W1:w2", "star:"]),
-        ("node_set", ["", "a,,b", "A", "=", "=b", "zone=b,", "a b=c", "zone=b c", "zone=b,zone in (", "/a=b", "!=b"]),
+        ("node_set", ["", "a,,b", "A", "=", "=b", "zone=b,", "a b=c", "zone=b c", "zone=b,zone in (", "zone in (", "zone in ()", "(a)", "a,(b)", "/a=b", "!=b"]),
         ("max_avg", ["fast", "1"]),
         ("max_p99", ["99"]),
         ("max_loss", ["-1", "101", "", "some"]),
