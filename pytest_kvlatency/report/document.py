@@ -212,7 +212,7 @@ def _numbers(
         "duplicates": None if result is None else result.duplicates,
         "late": None if result is None else result.late,
         "errors": None if result is None else result.errors,
-        "lossPercent": None if result is None else result.loss_percent,
+        "lossPercent": None if result is None else _rounded(result.loss_percent),
         "minLatencyNanoSec": statistics.min_ns,
         "avgLatencyNanoSec": statistics.avg_ns,
         "maxLatencyNanoSec": statistics.max_ns,
@@ -220,16 +220,23 @@ def _numbers(
         "p90LatencyNanoSec": statistics.p90_ns,
         "p99LatencyNanoSec": statistics.p99_ns,
         "stddevLatencyNanoSec": statistics.stddev_ns,
-        "measurementDurationSec": None if result is None else result.duration_seconds,
-        "warmupSeconds": None if measurement is None else measurement.warmup_seconds,
+        "measurementDurationSec": None if result is None else _rounded(result.duration_seconds),
+        "warmupSeconds": None if measurement is None else _rounded(measurement.warmup_seconds),
         "limits": None if check is None or not limited else _limits(check.limits),
         "ping": None if check is None else _parameters(check),
         "samplesNanoSec": None if result is None else list(result.samples_ns),
-        "timings": None if measurement is None else asdict(measurement.timings),
+        "timings": None
+        if measurement is None
+        else {name: _rounded(value) for name, value in asdict(measurement.timings).items()},
         "softwareEmulation": _emulated(source, target),
         "notes": _notes(measurement),
         "transcript": _transcript(measurement, failures),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    """To six places, which is all that JUnit's properties show: reports of one run give the same number."""
+    return None if value is None else round(value, 6)
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

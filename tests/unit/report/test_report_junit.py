@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -29,6 +30,23 @@ def test_a_case_has_numbers_and_nothing_else(make: Make) -> None:
         ("measurementDurationSec", "4.93"),
         ("warmupSeconds", "0.25"),
     ]
+
+
+def test_every_number_is_the_documents(make: Make) -> None:
+    measured = make.measurement((1_000_000,) * 29 + (3_000_001,), transmitted=31, max_loss_percent=None)
+    assert measured.result is not None
+    odd = replace(
+        measured,
+        result=replace(measured.result, duration_seconds=4.943749857997318),
+        warmup_seconds=0.016666469997289823,
+    )
+    entry = measurement_entry(make.item(odd))
+    properties = dict(item_properties(entry))
+    assert properties["measurementDurationSec"] == "4.94375"
+    assert properties["warmupSeconds"] == "0.016666"
+    assert {name: float(value) for name, value in properties.items()} == {
+        name: entry[name] for name in properties
+    }
 
 
 def test_what_was_not_measured_is_left_out(make: Make) -> None:
