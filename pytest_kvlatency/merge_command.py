@@ -41,7 +41,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = _Parser(prog="python -m pytest_kvlatency merge", description=_DESCRIPTION)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json", help="the document of one shard")
     parser.add_argument(
-        "--json", type=Path, metavar="OUT", help="write the document of the whole plan to this file"
+        "--json",
+        "--kv-json",
+        type=Path,
+        metavar="OUT",
+        help="write the document of the whole plan to this file",
     )
     parser.add_argument(
         "--junitxml", "--junit-xml", type=Path, metavar="OUT", help="write the JUnit file of the whole plan"

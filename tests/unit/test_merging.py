@@ -178,14 +178,15 @@ def test_what_is_no_document_of_a_shard(wrong: object, text: str) -> None:
     assert text in found
 
 
+@pytest.mark.parametrize("option", ["--json", "--kv-json"])
 def test_the_command_writes_the_document_and_tells_the_verdict(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     files = []
     for name, one in [*documents()[:2], ("2.json", document(2, failed=True))]:
         files.append(str(tmp_path / name))
         (tmp_path / name).write_text(json.dumps(one), encoding="utf-8")
-    assert main(["merge", *files, "--json", str(tmp_path / "all.json")]) == 1
+    assert main(["merge", *files, option, str(tmp_path / "all.json")]) == 1
     merged = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     assert len(merged["measurements"]) == 3
     out = capsys.readouterr().out
