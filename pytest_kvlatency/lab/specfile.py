@@ -72,7 +72,8 @@ def load(text: str, source: str) -> LabSpec:
     except DuplicateKeyError as error:
         raise LabSpecError(f"{source}: {error}") from error
     except YamlError as error:
-        raise LabSpecError(f"{source}: is no YAML: {error}") from error
+        # YAML's own words are several lines, and every line of this text is a problem of its own.
+        raise LabSpecError(f"{source}: is no YAML: {' '.join(str(error).split())}") from error
     reader = Reader()
     spec = _lab(reader, {} if document is None else document)
     if reader.problems:

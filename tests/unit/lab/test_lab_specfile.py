@@ -160,6 +160,12 @@ def test_what_is_wrong_is_named_with_place_value_and_what_is_valid(text, problem
     assert line.startswith("lab.yaml: ")
 
 
+def test_what_is_no_yaml_is_one_problem():
+    (line,) = problems("nodes: [a\n: :\n")
+    assert line.startswith("lab.yaml: is no YAML: while parsing ")
+    assert "line 2" in line
+
+
 def test_all_problems_are_told_at_once():
     assert len(problems("guests: x\nagent: 3\nfaults: [{fault: nope}, {fault: silent, after: 3}]")) == 4
 
