@@ -40,7 +40,8 @@ def trouble(handle: VmiHandle, state: VmiState | None) -> Trouble | None:
         return Trouble(
             key="gone",
             reason=f"VMI {handle} is gone: somebody deleted it",
-            hint=f"Look for who deletes VMIs in namespace {handle.namespace}.",
+            hint=f"Look for who deletes VMIs in namespace {handle.namespace}. Where POD_UID is set, Kubernetes does: "
+            "it removes VMIs at once whose pod (POD_UID, with POD_NAME or HOSTNAME) does not exist there.",
         )
     if state.deleting:
         return Trouble(key="deleting", reason=f"VMI {handle} is being deleted by somebody")

@@ -79,6 +79,10 @@ def test_E55_ended_or_gone_is_certain(seen, words):
     assert re.search(words, found.reason)
 
 
+def test_E55_a_vmi_that_is_gone_names_the_owner_that_may_not_exist():
+    assert "in namespace checks. Where POD_UID is set, Kubernetes does" in trouble(HANDLE, None).hint
+
+
 def test_E24_a_vmi_that_stays_scheduling_names_the_candidates():
     text = stuck(HANDLE, state(), 30, None)
     assert "Scheduling for 30 s" in text
