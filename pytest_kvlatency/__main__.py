@@ -6,6 +6,7 @@ Or ``merge FILE.json …``, which makes one document of those of the shards.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from pytest_kvlatency.check import only
 from pytest_kvlatency.signals import end_as_first_process
@@ -14,6 +15,8 @@ from pytest_kvlatency.signals import end_as_first_process
 def main(arguments: list[str] | None = None) -> int:
     """Run the own check; the exit status is pytest's. Whatever lies in the working directory is left alone."""
     end_as_first_process()
+    if arguments is None:
+        _look_for_modules_elsewhere()
     import pytest  # noqa: PLC0415 - takes its time, in which the process may be told to end
 
     given = sys.argv[1:] if arguments is None else arguments
@@ -22,6 +25,19 @@ def main(arguments: list[str] | None = None) -> int:
 
         return merge_command.main(given[1:])
     return int(pytest.main(only.isolated(given)))
+
+
+def _look_for_modules_elsewhere() -> None:
+    """Take the working directory, which ``python -m`` puts first, from where modules are looked for.
+
+    A ``kubernetes.py`` that lies there is not the one that is meant. The package itself may have come from there.
+    """
+    if sys.path[:1] != [str(Path.cwd())] or getattr(sys.flags, "safe_path", False):
+        return
+    del sys.path[0]
+    package_root = str(Path(__file__).resolve().parents[1])
+    if package_root not in sys.path:
+        sys.path.append(package_root)
 
 
 if __name__ == "__main__":

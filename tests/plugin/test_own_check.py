@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -86,6 +87,20 @@ def test_the_module_runs_it_and_nothing_else(pytester: pytest.Pytester) -> None:
     result = pytester.run(sys.executable, "-m", "pytest_kvlatency", *NAD, *COLLECT)
     assert result.ret == 0
     result.stdout.fnmatch_lines([LINE, "*1 test collected*"])
+
+
+def test_no_module_of_the_working_directory_stands_in_for_what_the_module_needs(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "raise RuntimeError('not to be imported')"
+    names = ["pytest", "pytest_html", "kubernetes", "pexpect", "websocket", "yaml"]
+    pytester.makepyfile(**dict.fromkeys(names, text))
+    # Not pytester's own way: that names the working directory in PYTHONPATH, where it is meant.
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    command = [sys.executable, "-m", "pytest_kvlatency", "--kv-lab=sim", *NAD, "--kv-sample-duration=200ms"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
 
 
 def test_the_module_refuses_paths(pytester: pytest.Pytester) -> None:
