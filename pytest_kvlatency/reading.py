@@ -69,6 +69,13 @@ def _text(option: Option, raw: object) -> str:
         raise Refused((raw, _no_text(option)))
     elif option.name in _PATHS and isinstance(raw, PurePath):
         return str(raw)
+    elif (
+        option.name == "node_set"
+        and isinstance(raw, (list, tuple))
+        and all(isinstance(one, str) for one in raw)
+    ):
+        # Names with commas between them on the command line; in Python, where nad and nodes are lists, a list too.
+        return ",".join(raw)
     if not isinstance(raw, str):
         raise Refused((raw, _no_text(option)))
     return raw
@@ -86,4 +93,4 @@ def _no_text(option: Option) -> str:
 def _valid(option: Option) -> str:
     kind = "a number, or text" if option.number else "text"
     one = {"nad": NAD_HELP, "nodes": NODES_HELP}.get(option.name, f"{kind}: {option.metavar}")
-    return f"{one}, or a list of such" if option.repeatable else one
+    return f"{one}, or a list of such" if option.repeatable or option.name == "node_set" else one

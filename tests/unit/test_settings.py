@@ -296,6 +296,8 @@ def test_a_wrong_subnet_says_which_one_is_right(value: str, valid: str) -> None:
         ({"max_latency": True}, "max_latency: True is no text; "),
         ({"dont_fragment": 1}, "dont_fragment: 1 is neither True nor False"),
         ({"image": 3}, "image: 3 is no text; "),
+        ({"node_set": ["a", 3]}, "node_set: ['a', 3] is no text; valid is text: NAMES, or a list of such"),
+        ({"node_set": []}, "node_set: [] is no set of nodes; "),
         ({"packet_size": 1.5}, "packet_size: 1.5 is no number of bytes; "),
         ({"max_loss": -1}, "max_loss: -1 is no percentage; "),
         ({"max_loss": float("nan")}, "max_loss: nan is no percentage; "),
@@ -304,6 +306,11 @@ def test_a_wrong_subnet_says_which_one_is_right(value: str, valid: str) -> None:
 def test_a_marker_argument_of_a_wrong_type_is_refused(given: dict[str, object], text: str) -> None:
     (found,) = messages(layer("marker", **given))
     assert found.startswith(text)
+
+
+@pytest.mark.parametrize("given", [["w1", "w2"], ("w1", "w2"), "w1,w2"])
+def test_a_markers_node_set_may_be_a_list_as_its_nodes_may(given: object) -> None:
+    assert resolve([layer("marker", node_set=given)]).node_set == NodeSet(names=("w1", "w2"))
 
 
 def test_a_marker_takes_python_values() -> None:
