@@ -18,3 +18,8 @@ class Cluster:
     server: str
     kubernetes_version: str | None
     kubevirt_version: str | None
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """Both versions by name: ``kubernetes``, ``kubevirt``."""
+        return {"kubernetes": self.kubernetes_version, "kubevirt": self.kubevirt_version}

@@ -32,7 +32,7 @@ def kv_settings(pytestconfig: pytest.Config) -> Settings:
 
 @pytest.fixture(scope="session")
 def kv_cluster(pytestconfig: pytest.Config) -> Cluster:
-    """The cluster of the run: ``client``, ``namespace``, ``server``, ``kubernetes_version``, ``kubevirt_version``."""
+    """The cluster of the run: ``client``, ``namespace``, ``server``, ``versions`` (``kubernetes``, ``kubevirt``)."""
     return _checkup(pytestconfig).cluster()
 
 

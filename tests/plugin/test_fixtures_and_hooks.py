@@ -29,6 +29,7 @@ def test_the_fixtures_give_what_they_promise(checkup: Checkup) -> None:
                 kv_settings.namespace = "other"
             assert kv_cluster.namespace == "default"
             assert kv_cluster.server.startswith("https://")
+            assert kv_cluster.versions == {"kubernetes": "v1.32.4", "kubevirt": "v1.6.2"}
 
             assert kv_pair.nad == "default/blue-network"
             assert (kv_pair.source.node, kv_pair.target.node) == ("worker1", "worker2")
