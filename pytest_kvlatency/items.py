@@ -443,7 +443,11 @@ def _failure(error: BaseException | None, report: pytest.TestReport) -> Failure:
     is_of_the_body = report.when == "call" and isinstance(error, NoValue | CommandError)
     if isinstance(error, KvLatencyError) and not is_of_the_body:
         return failure_of(error)
-    words = (report.longreprtext if error is None else str(error)).strip().splitlines()
+    said = report.longreprtext if error is None else str(error)
+    if isinstance(error, pytest.FixtureLookupError):
+        # Its own text is that of a tuple, with the request's representation.
+        said = error.msg or f"fixture {error.argname!r} not found"
+    words = said.strip().splitlines()
     name = [] if error is None else [type(error).__name__]
-    said = ": ".join([*name, *words[:1]])
-    return Failure(kind="assertion", stage=STAGES[report.when], reason=said)
+    reason = ": ".join([*name, *words[:1]])
+    return Failure(kind="assertion", stage=STAGES[report.when], reason=reason)

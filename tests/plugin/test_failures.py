@@ -250,3 +250,11 @@ def test_the_header_says_what_is_not_a_default_and_from_where(checkup: Checkup) 
     )
     lines = [line for line in result.outlines if re.match(r"kvlatency: \S+ = ", line)]
     assert len(lines) == 6
+
+
+def test_a_fixture_that_is_not_there_is_told_by_its_name(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile("def test_net(kv_latency, missing): pass")
+    result = checkup.quick(*BLUE)
+    result.assert_outcomes(errors=1)
+    (entry,) = checkup.document["measurements"]
+    assert entry["failureReason"] == "setup: FixtureLookupError: fixture 'missing' not found"
