@@ -17,7 +17,10 @@ from pytest_kvlatency.lab.kubevirt.console import GROUP, PROTOCOL, VERSIONS
 from pytest_kvlatency.lab.kubevirt.half import KubeVirt
 from pytest_kvlatency.lab.specfile import load
 
-TIMEOUT = 20
+#: For what takes a moment where nothing else runs.
+TIMEOUT = 60
+#: A watch that was too late for the end of an object tells nothing of it.
+LOOK_AGAIN = 1
 
 
 class PlayedGuest:
@@ -116,10 +119,15 @@ class RunningLab:
                         return seen
             return None
 
-        current = await self.api.get(VMIS, "default", name)
-        if condition(current):
-            return current
-        return await asyncio.wait_for(watch(), TIMEOUT)
+        async def met():
+            while True:
+                current = await self.api.get(VMIS, "default", name)
+                if condition(current):
+                    return current
+                with contextlib.suppress(asyncio.TimeoutError):
+                    return await asyncio.wait_for(watch(), LOOK_AGAIN)
+
+        return await asyncio.wait_for(met(), TIMEOUT)
 
     async def running(self, name, **more):
         await self.create(name, **more)

@@ -19,7 +19,7 @@ from pytest_kvlatency.lab.process import LabProcess, LabStartError
 ROOT = Path(__file__).resolve().parents[3]
 UP = [sys.executable, "-m", "pytest_kvlatency.lab", "up"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-SECONDS = 30
+SECONDS = 60
 
 
 def gone(pid):
