@@ -37,7 +37,6 @@ class Access:
     origin: str
     namespace: str
     load: Callable[[], Configuration]
-    in_cluster: bool = False
 
 
 def resolve(kubeconfig: Path | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Access:
@@ -186,9 +185,7 @@ def _in_cluster() -> Access:
             raise ConfigError(f"the pod's ServiceAccount cannot be used: {error}") from error
         return _finished(configuration, proxy=None)
 
-    return Access(
-        origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load, in_cluster=True
-    )
+    return Access(origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load)
 
 
 def _finished(configuration: Configuration, *, proxy: str | None) -> Configuration:

@@ -52,7 +52,7 @@ def test_start_and_stop(tmp_path):
     try:
         assert lab.kubeconfig.is_file()
         assert lab.info["guests"] == "sim"
-        assert lab.headline == "simulated guests"
+        assert lab.info["description"] == "simulated guests"
         assert lab.info["kubeconfig"] == str(lab.kubeconfig)
         assert "kubeconfig: " in lab.output
         assert lab.running

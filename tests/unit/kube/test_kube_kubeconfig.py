@@ -46,7 +46,7 @@ def test_in_a_pod_its_own_service_account_is_used(monkeypatch, tmp_path):
     (account / "namespace").write_text("mine\n")
     monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", account)
     access = kubeconfig.resolve(None, None, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
-    assert access.in_cluster
+    assert access.origin == "the pod's ServiceAccount"
     assert access.namespace == "mine"
     assert kubeconfig.pod_namespace() == "mine"
 
