@@ -59,3 +59,27 @@ def test_E59_a_thread_that_hangs_does_not_keep_the_process():
         "Threads(1, 'x').submit(threading.Event().wait)"
     )
     subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
+
+
+FEW = """
+import resource, threading
+from pytest_kvlatency.threads import Threads
+
+# Room for the stacks of a few threads, and not for forty.
+threading.stack_size(128 * 1024 * 1024)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 1024 * 1024 * 1024,) * 2)
+gate, threads = threading.Event(), Threads(40, "x")
+asked = [threads.submit(gate.wait) for _ in range(40)]
+running = threads._running
+gate.set()
+assert all(one.result(60) for one in asked)
+print(0 < running < 40)
+"""
+
+
+def test_where_the_machine_gives_fewer_threads_they_do_all_the_same():
+    done = subprocess.run(
+        [sys.executable, "-c", FEW], timeout=60, check=False, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
