@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -65,10 +66,11 @@ FEW = """
 import resource, threading
 from pytest_kvlatency.threads import Threads
 
-# Room for the stacks of a few threads, and not for forty.
-threading.stack_size(128 * 1024 * 1024)
+# Room for the stacks of eight threads, and for half of a ninth.
+STACK = 128 * 1024 * 1024
+threading.stack_size(STACK)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 1024 * 1024 * 1024,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 8 * STACK + STACK // 2,) * 2)
 gate, threads = threading.Event(), Threads(40, "x")
 asked = [threads.submit(gate.wait) for _ in range(40)]
 running = threads._running
@@ -80,6 +82,12 @@ print(0 < running < 40)
 
 def test_where_the_machine_gives_fewer_threads_they_do_all_the_same():
     done = subprocess.run(
-        [sys.executable, "-c", FEW], timeout=60, check=False, capture_output=True, text=True
+        [sys.executable, "-c", FEW],
+        timeout=60,
+        check=False,
+        capture_output=True,
+        text=True,
+        # Else each thread takes room for a heap of its own, too.
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
     )
     assert (done.stdout, done.stderr) == ("True\n", "")
