@@ -19,8 +19,6 @@ from pytest_kvlatency.lab.specfile import load
 
 #: For what takes a moment where nothing else runs.
 TIMEOUT = 60
-#: A watch that was too late for the end of an object tells nothing of it.
-LOOK_AGAIN = 1
 
 
 class PlayedGuest:
@@ -119,15 +117,17 @@ class RunningLab:
                         return seen
             return None
 
-        async def met():
-            while True:
-                current = await self.api.get(VMIS, "default", name)
-                if condition(current):
-                    return current
-                with contextlib.suppress(asyncio.TimeoutError):
-                    return await asyncio.wait_for(watch(), LOOK_AGAIN)
+        async def gone():
+            while await self.api.get(VMIS, "default", name) is not None:  # noqa: ASYNC110 (as below)
+                await asyncio.sleep(0.02)
 
-        return await asyncio.wait_for(met(), TIMEOUT)
+        if condition(None):
+            # A watch that begins too late for the end of an object tells nothing of it.
+            return await asyncio.wait_for(gone(), TIMEOUT)
+        current = await self.api.get(VMIS, "default", name)
+        if condition(current):
+            return current
+        return await asyncio.wait_for(watch(), TIMEOUT)
 
     async def running(self, name, **more):
         await self.create(name, **more)
