@@ -118,7 +118,7 @@ class RunningLab:
             return None
 
         async def gone():
-            while await self.api.get(VMIS, "default", name) is not None:  # noqa: ASYNC110 (as below)
+            while await self.api.get(VMIS, "default", name) is not None:  # noqa: ASYNC110 (it polls)
                 await asyncio.sleep(0.02)
 
         if condition(None):
