@@ -194,7 +194,7 @@ def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, m
     error = wait_for_all(world).ends["a"]
     assert isinstance(error, ProvisionError)
     assert f"the image of VMI checks/a cannot be pulled: {message}" in error.reason
-    assert world.looks == [(pytest.approx(watching.FIRST_STEP_SECONDS), "a")]
+    assert world.looks == [(pytest.approx(waiting.FIRST_STEP_SECONDS), "a")]
 
 
 def test_E51_a_pull_error_that_heals_is_no_cause(world_of):
