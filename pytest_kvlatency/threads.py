@@ -30,16 +30,29 @@ class Threads:
         self._closed = False
 
     def submit(self, function: Callable[..., T], /, *arguments: Any) -> Future[T]:
-        """Run ``function(*arguments)`` as soon as a thread is free. Raises ``RuntimeError`` once shut down."""
+        """Run ``function(*arguments)`` as soon as a thread is free.
+
+        Raises ``RuntimeError`` once shut down, and where not a single thread can be had.
+        """
         future: Future[T] = Future()
         with self._changed:
             if self._closed:
                 raise RuntimeError(f"{self._name}: nothing is begun after the end")
             self._waiting.append((future, lambda: function(*arguments)))
             if self._running < self._limit:
-                self._running += 1
-                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+                self._start()
         return future
+
+    def _start(self) -> None:
+        """Have one thread more; the lock is held. Where the machine gives none, those that run come to the task too."""
+        self._running += 1
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError:
+            self._running -= 1
+            if not self._running:
+                self._waiting.pop()
+                raise
 
     def shut_down(self, wait_seconds: float) -> bool:
         """Begin nothing more, and wait so long for what runs; whether all of it has ended."""

@@ -33,7 +33,6 @@ class Framed:
     output: str
     exit_status: int
     shell_ended: bool
-    is_whole: bool
 
 
 def new_token() -> str:
@@ -89,14 +88,12 @@ def find(text: str, token: str, *, start: int = 0) -> Framed | None:
     if end is None:
         return None
     begin = 0
-    is_whole = False
     for match in re.finditer(rf"{MARK}{token} S\r*\n", text[: end.start()]):
-        begin, is_whole = match.end(), True
+        begin = match.end()
     return Framed(
         output=clean(text[begin : end.start()]).removesuffix("\n"),
         exit_status=int(end[2]),
         shell_ended=end[1] == "X",
-        is_whole=is_whole,
     )
 
 

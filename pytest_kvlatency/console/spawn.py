@@ -92,9 +92,7 @@ class ConsoleSpawn(_Base):
         if self._left:
             text, self._left = self._left, ""
             return text
-        if self._transport is None:
-            raise ConnectionLost("the console is not open")
-        data = self._transport.read(timeout_seconds)
+        data = self._opened().read(timeout_seconds)
         if not data:
             return ""
         self.has_received = True
@@ -104,9 +102,7 @@ class ConsoleSpawn(_Base):
 
     def type_in(self, text: str) -> None:
         """Write, on behalf of the shell session. Raises ``ConnectionLost``."""
-        if self._transport is None:
-            raise ConnectionLost("the console is not open")
-        self._transport.write(text.encode("utf-8", "replace"))
+        self._opened().write(text.encode("utf-8", "replace"))
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
         """As pexpect's: at most ``size`` characters; raises pexpect's ``TIMEOUT`` and ``EOF``."""
@@ -176,6 +172,13 @@ class ConsoleSpawn(_Base):
     def isatty(self) -> bool:
         """A console is a terminal."""
         return True
+
+    def _opened(self) -> Transport:
+        """Give the transport, looked at once: at the end of a run another thread may close it at any moment."""
+        transport = self._transport
+        if transport is None:
+            raise ConnectionLost("the console is not open")
+        return transport
 
     def _record(self, text: str, other: _Logfile | None) -> None:
         for file in (self.logfile, other):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SUBPROTOCOL: Final = "plain.kubevirt.io"
 PING_SECONDS: Final = 10.0
 WRITE_SECONDS: Final = 10.0
+_SWITCHING_PROTOCOLS: Final = 101
 _OURS: Final = threading.local()
 
 
@@ -93,6 +94,11 @@ class ConsoleTransport:
         finally:
             if not ws.connected:
                 sock.close()
+        status = ws.getstatus()
+        if status != _SWITCHING_PROTOCOLS:
+            # Up to 1.6 websocket-client takes a redirect that it may not follow for a connection.
+            sock.close()
+            raise ConsoleUnreachable(f"the console's handshake failed: a redirect ({status}) is not followed")
         sock.be_ordinary()
         return cls(ws, sock)
 

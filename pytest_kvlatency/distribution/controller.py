@@ -23,6 +23,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.distribution.role import Role
 from pytest_kvlatency.distribution.wire import Exchange
 from pytest_kvlatency.distribution.worker import INPUT, REMOTE
+from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.threads import Threads
 
@@ -317,7 +318,10 @@ class Controller(Role):
             workers = list(self._known)
             results = list(self._results.values())
         for worker in workers:
-            self._adopt(worker)
+            try:
+                self._adopt(worker)
+            except KvLatencyError as error:
+                self.checkup.reporting.add_failure(self._not_removed(worker, error))
         self.checkup.items.adopt(results)
 
     @property
@@ -367,23 +371,36 @@ class Controller(Role):
     def _bury(self, worker: str) -> None:
         """Delete what a worker has left, as soon as nothing more can come from it."""
         self._wait_for(worker, STOPPING_SECONDS)
-        orphans = self._adopt(worker)
+        try:
+            orphans = self._adopt(worker)
+        except KvLatencyError:
+            # The end of the run tries again, and says it then.
+            return
         if orphans is not None:
             orphans.delete_now(Deadline(CLEANUP_SECONDS))
+
+    def _not_removed(self, worker: str, error: KvLatencyError) -> TeardownError:
+        names = ", ".join(map(str, self._known[worker].vmis.values()))
+        return TeardownError(
+            f"what worker {worker} left cannot be deleted: {error.reason}; these VMIs may still exist: {names}",
+            hint=error.hint,
+        )
 
     def _wait_for(self, worker: str, seconds: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: not self._known[worker].is_connected, seconds)
 
     def _adopt(self, worker: str) -> Orphans | None:
+        """Take care of what a worker has left, if anything. Raises ``KvLatencyError``."""
         with self._changed:
-            left = list(self._known[worker].vmis.values())
-            self._known[worker].vmis.clear()
+            left = self._known[worker].vmis
             if not left:
                 return None
             if self._orphans is None:
                 from pytest_kvlatency.distribution.orphans import Orphans  # noqa: PLC0415 - only when needed
 
                 self._orphans = Orphans(self.checkup.client())
-            self._orphans.adopt(left)
+            self._orphans.adopt(left.values())
+            # Not before: where the cluster cannot be had they are still to be told of.
+            left.clear()
             return self._orphans

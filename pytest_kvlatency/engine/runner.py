@@ -452,14 +452,14 @@ def _for_limits(ahead: Future[Attempt], check: Check) -> Future[Attempt]:
     mine: Future[Attempt] = Future()
 
     def hand_on(done: Future[Attempt]) -> None:
-        error = done.exception()
-        if error is not None:
+        try:
+            attempt = done.result()
+            if attempt.error is None:
+                attempt = replace(attempt, measurement=judged(attempt.measurement, check))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             mine.set_exception(error)
-            return
-        attempt = done.result()
-        if attempt.error is None:
-            attempt = replace(attempt, measurement=judged(attempt.measurement, check))
-        mine.set_result(attempt)
+        else:
+            mine.set_result(attempt)
 
     ahead.add_done_callback(hand_on)
     return mine

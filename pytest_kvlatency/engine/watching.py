@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError
-from pytest_kvlatency.kube.waiting import Progress, explain_late
+from pytest_kvlatency.kube.waiting import FIRST_STEP_SECONDS, Progress, explain_late, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
     from pytest_kvlatency.kube.vmi import Vmis
 
-FIRST_STEP_SECONDS: Final = 0.2
-#: Most VMIs run within seconds, and time that passes unseen is lost: so long no step is longer than a second.
-BRISK_SECONDS: Final = 5.0
-BRISK_STEP_SECONDS: Final = 1.0
-LONGEST_STEP_SECONDS: Final = 2.0
 #: A proxy may hold a watch's events back, so that what it tells of is looked at too, but rarely.
 WATCHED_STEP_SECONDS: Final = 10.0
 SLICE_SECONDS: Final = 0.2
@@ -188,9 +183,7 @@ class LookOut:
             self._pause()
             is_round = time.monotonic() >= self._round_at
             if is_round:
-                is_brisk = time.monotonic() - self._joined_at < BRISK_SECONDS
-                longest = BRISK_STEP_SECONDS if is_brisk else LONGEST_STEP_SECONDS
-                self._step = min(longest, self._step * 2)
+                self._step = next_step(self._step, time.monotonic() - self._joined_at)
                 self._round_at = time.monotonic() + self._step
             return list(self._waiting), is_round
 

@@ -57,7 +57,6 @@ class KubeClient:
         self._denied: set[tuple[str, str, str, str | None]] = set()
         self.stop = stop
         self.namespace = access.namespace
-        self.in_cluster = access.in_cluster
 
     @classmethod
     def connect(

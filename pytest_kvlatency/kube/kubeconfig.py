@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
 _POOL_SIZE: Final = 128
+# An entry of a kubeconfig as Python writes it, credentials and all.
+_ENTRY: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,6 @@ class Access:
     origin: str
     namespace: str
     load: Callable[[], Configuration]
-    in_cluster: bool = False
 
 
 def resolve(kubeconfig: Path | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Access:
@@ -106,10 +108,24 @@ def _merged(files: list[Path]) -> _Merged:
             raise ConfigError(f"the kubeconfig {path} is no kubeconfig: it holds no mapping")
         current = current or str(data.get("current-context") or "")
         for kind, known in maps.items():
-            for entry in data.get(f"{kind}s") or []:
-                if isinstance(entry, dict) and entry.get("name"):
-                    known.setdefault(str(entry["name"]), entry.get(kind) or {})
+            for name, found in _entries(data, kind, path):
+                known.setdefault(name, found)
     return _Merged(current=current, contexts=maps["context"], clusters=maps["cluster"], users=maps["user"])
+
+
+def _entries(data: Mapping[str, Any], kind: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give the contexts, clusters or users of a file by name. Raises ``ConfigError``."""
+    listed = data.get(f"{kind}s") or []
+    if not isinstance(listed, list):
+        raise ConfigError(f"the kubeconfig {path} is no kubeconfig: its {kind}s are no list")
+    for entry in listed:
+        if isinstance(entry, dict) and entry.get("name"):
+            found = entry.get(kind) or {}
+            if not isinstance(found, dict):
+                raise ConfigError(
+                    f"the kubeconfig {path} is no kubeconfig: its {kind} {entry['name']!r} is no mapping"
+                )
+            yield str(entry["name"]), found
 
 
 def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
@@ -148,8 +164,10 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
                     client_configuration=configuration,
                     persist_config=False,
                 )
-        except (ConfigException, OSError, ValueError) as error:
-            raise ConfigError(f"{origin}, context {name!r}, cannot be used: {error}") from error
+        except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            # The client quotes whole entries, and trips over values of another type than it expects.
+            told = _ENTRY.sub("{…}", str(error))
+            raise ConfigError(f"{origin}, context {name!r}, cannot be used: {told}") from None
         if "exec" in user and not configuration.api_key and not configuration.cert_file:
             words = f": {complaints[-1]}" if complaints else ""
             command = (user.get("exec") or {}).get("command")
@@ -186,9 +204,7 @@ def _in_cluster() -> Access:
             raise ConfigError(f"the pod's ServiceAccount cannot be used: {error}") from error
         return _finished(configuration, proxy=None)
 
-    return Access(
-        origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load, in_cluster=True
-    )
+    return Access(origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load)
 
 
 def _finished(configuration: Configuration, *, proxy: str | None) -> Configuration:
@@ -197,16 +213,21 @@ def _finished(configuration: Configuration, *, proxy: str | None) -> Configurati
     configuration.connection_pool_maxsize = _POOL_SIZE
     environment = urllib.request.getproxies()
     if proxy:
-        configuration.proxy = proxy
+        configuration.proxy = str(proxy)
     elif not configuration.proxy:
         configuration.proxy = environment.get(urlsplit(configuration.host).scheme)
+    if not proxy and configuration.proxy and "://" not in configuration.proxy:
+        # As kubectl reads the environment.
+        configuration.proxy = f"http://{configuration.proxy}"
     if configuration.no_proxy is None:
         configuration.no_proxy = environment.get("no")
     if configuration.proxy and configuration.proxy_headers is None:
-        parts = urlsplit(configuration.proxy)
-        if parts.username:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=login)
+        # What is no URL is told of when it is used: NO_PROXY may name the server.
+        with suppress(ValueError):
+            parts = urlsplit(configuration.proxy)
+            if parts.username:
+                login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=login)
     return configuration
 
 

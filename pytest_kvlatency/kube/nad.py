@@ -34,11 +34,7 @@ class NadFacts:
 
     ref: NadRef
     binding: str
-    types: tuple[str, ...] = ()
-    has_ipam: bool = False
     address_mode: AddressMode = "static"
-    readable: bool = True
-    mtu: int | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -57,7 +53,7 @@ def read_nad(
             error.hint += "\nOr say with --kv-binding how its guests are attached."
             raise
         warning = f"NAD {ref} may not be read ({error.reason}); it is taken to have no IPAM, as --kv-binding was given"
-        return NadFacts(ref=ref, binding=binding, readable=False, warnings=(warning,))
+        return NadFacts(ref=ref, binding=binding, warnings=(warning,))
     except KubeApiError as error:
         if error.object_missing:
             raise ConfigError(
@@ -112,16 +108,7 @@ def judge(ref: NadRef, config: object, *, binding: str, subnet_is_ipv6: bool) ->
     chosen = binding if binding != AUTO else "sriov" if "sriov" in types else "bridge"
     has_ipam = any(_has_ipam(plugin) for plugin in plugins)
     mode = _address_mode(ref, plugins, chosen, subnet_is_ipv6=subnet_is_ipv6) if has_ipam else "static"
-    mtus = [plugin["mtu"] for plugin in plugins if isinstance(plugin.get("mtu"), int) and plugin["mtu"] > 0]
-    return NadFacts(
-        ref=ref,
-        binding=chosen,
-        types=types,
-        has_ipam=has_ipam,
-        address_mode=mode,
-        mtu=mtus[0] if mtus else None,
-        warnings=tuple(warnings),
-    )
+    return NadFacts(ref=ref, binding=chosen, address_mode=mode, warnings=tuple(warnings))
 
 
 def _plugins(ref: NadRef, config: object) -> Sequence[Mapping[str, Any]]:

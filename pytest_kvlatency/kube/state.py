@@ -49,7 +49,6 @@ class VmiState:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     mac: str | None = None
     software_emulation: bool = False
-    resource_version: str = ""
 
     @property
     def running(self) -> bool:
@@ -84,5 +83,4 @@ def vmi_state(vmi: Mapping[str, Any], *, interface: str | None = None) -> VmiSta
         conditions=conditions,
         mac=named[0].get("mac") if named else None,
         software_emulation=emulation is not None and emulation.status == "True",
-        resource_version=str(metadata.get("resourceVersion") or ""),
     )

@@ -62,7 +62,22 @@ class Transport:
         self.configuration = configuration
         self._lock = threading.Lock()
         self._sent: set[str] = set()
-        self._api = ApiClient(configuration)
+        try:
+            self._api = ApiClient(configuration)
+        except (
+            urllib3.exceptions.HTTPError,
+            urllib3.exceptions.HTTPWarning,
+            ImportError,
+            ValueError,
+        ) as error:
+            if not configuration.proxy:
+                raise
+            # It may hold a password before the last @; so may the error.
+            raise ConfigError(
+                f"the proxy {configuration.proxy.rpartition('@')[2]!r} for {configuration.host} cannot be used",
+                hint="It comes from proxy-url in the kubeconfig, or from HTTPS_PROXY or HTTP_PROXY; "
+                "valid is http://HOST:PORT.",
+            ) from (None if "@" in configuration.proxy else error)
         self._pool = self._api.rest_client.pool_manager
         if not configuration.verify_ssl:
             self._pool.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _QuietPool}

@@ -14,8 +14,6 @@ from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError, MacR
 from pytest_kvlatency.kube.manifest import (
     ANNOTATION_REQUEST,
     INTERFACE,
-    LABEL_MANAGED_BY,
-    NAME,
     fresh_name,
     vmi_manifest,
 )
@@ -271,12 +269,6 @@ class Vmis:
         if doubts and time.monotonic() - doubts[-1] < _ON_ITS_WAY_SECONDS:
             return VmiState(uid="", deleting=True)
         return None
-
-    def leftovers(self, namespace: str, deadline: Deadline) -> list[dict[str, Any]]:
-        """Return every VMI of a namespace that this tool made, by any run (needs ``list``)."""
-        query = {"labelSelector": f"{LABEL_MANAGED_BY}={NAME}"}
-        answer = self._client.request("GET", paths.vmi(namespace), query=query, deadline=deadline)
-        return list(answer.get("items") or [])
 
     def evidence(self, handle: VmiHandle, deadline: Deadline) -> evidence.Evidence:
         """Collect what can be had for artifacts of a failure; never raises for what cannot."""

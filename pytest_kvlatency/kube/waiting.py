@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
     GetState = Callable[[VmiHandle, Deadline], VmiState | None]
 
-_FIRST_STEP: Final = 0.2
-# Most VMIs are gone within seconds, and time that passes unseen is lost: so long no step is longer than a second.
-_BRISK: Final = 5.0
-_BRISK_STEP: Final = 1.0
-_LONGEST_STEP: Final = 2.0
+FIRST_STEP_SECONDS: Final = 0.2
+# Most VMIs run, or are gone, within seconds, and time that passes unseen is lost: no step is longer than a second then.
+_BRISK_SECONDS: Final = 5.0
+_BRISK_STEP_SECONDS: Final = 1.0
+_LONGEST_STEP_SECONDS: Final = 2.0
 # Seconds for a look at the events when the run's own time is over.
 _LAST_LOOK: Final = 3.0
 # However many VMIs are waited for.
 _MOST_AT_ONCE: Final = 20
+
+
+def next_step(step_seconds: float, waited_seconds: float) -> float:
+    """Give the pause between looks that follows one of ``step_seconds``, that long after the wait began."""
+    longest = _BRISK_STEP_SECONDS if waited_seconds < _BRISK_SECONDS else _LONGEST_STEP_SECONDS
+    return min(longest, step_seconds * 2)
 
 
 class Polls:
@@ -41,7 +47,7 @@ class Polls:
         self.left = list(handles)
         self._deadline = deadline
         self._waiting_for = waiting_for
-        self._step = _FIRST_STEP
+        self._step = FIRST_STEP_SECONDS
         self._waited = 0.0
         self._hurry = 0
 
@@ -58,7 +64,7 @@ class Polls:
         else:
             self._deadline.pause(self._step, self._waiting_for)
             self._waited += self._step
-            self._step = min(_BRISK_STEP if self._waited < _BRISK else _LONGEST_STEP, self._step * 2)
+            self._step = next_step(self._step, self._waited)
             self._hurry = min(_MOST_AT_ONCE, (len(self.left) + 1) // 2) - 1
         handle = self.left.pop(0)
         self.left.append(handle)

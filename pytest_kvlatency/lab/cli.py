@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -83,6 +84,7 @@ def _up(spec: LabSpec, directory: str | None, *, die_with_parent: bool) -> int:
     from pytest_kvlatency.lab.server import LabStartError  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    parent = os.getppid()
     with contextlib.ExitStack() as stack:
         try:
             if directory is None:
@@ -90,12 +92,20 @@ def _up(spec: LabSpec, directory: str | None, *, die_with_parent: bool) -> int:
             else:
                 where = Path(directory).absolute()
                 where.mkdir(parents=True, exist_ok=True)
+            if die_with_parent:
+                stack.callback(_remove_if_orphaned, where, parent)
             asyncio.run(_serve(spec, where, die_with_parent=die_with_parent))
         except LabStartError as error:
             return _fail(str(error))
         except OSError as error:
             return _fail(f"--dir {directory}: {error}" if directory else str(error))
     return 0
+
+
+def _remove_if_orphaned(directory: Path, parent: int) -> None:
+    """Remove the directory, which holds credentials, when the parent whose it was is dead and cannot."""
+    if os.getppid() != parent:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 async def _serve(spec: LabSpec, directory: Path, *, die_with_parent: bool) -> None:

@@ -87,12 +87,6 @@ class LabProcess:
         return lab
 
     @property
-    def headline(self) -> str:
-        """What the guests run under, and why it is not QEMU where that was left open, with the way to get it."""
-        why = " ".join(str(self.info.get("reason_not_qemu") or "").split())
-        return str(self.info.get("description", "")) + (f" (not QEMU: {why})" if why else "")
-
-    @property
     def output(self) -> str:
         """The last lines that the lab printed."""
         return "\n".join(self._lines)

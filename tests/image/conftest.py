@@ -97,7 +97,7 @@ class Cluster:
         self.kubelet = Kubelet(lab.kubeconfig, directory, {TAG: image})
 
     def request(self, method, path, body=None, **more):
-        return self.admin.request(method, path, body=body, deadline=Deadline(20), **more)
+        return self.admin.request(method, path, body=body, deadline=Deadline(60), **more)
 
     def kubectl(self, *arguments, **more):
         """Run kubectl as the administrator; a machine that has none skips the test."""

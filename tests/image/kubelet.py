@@ -45,7 +45,7 @@ class Kubelet:
         self.node = Node(directory, (host, int(port.partition("/")[0])))
 
     def request(self, method, path, body=None, **more):
-        return self._client.request(method, path, body=body, deadline=Deadline(20), **more)
+        return self._client.request(method, path, body=body, deadline=Deadline(60), **more)
 
     def close(self):
         self.node.close()

@@ -24,7 +24,7 @@ class Administrator:
         self._count = itertools.count()
 
     def request(self, method, path, body=None, **more):
-        return self.admin.request(method, path, body=body, deadline=Deadline(20), **more)
+        return self.admin.request(method, path, body=body, deadline=Deadline(60), **more)
 
     def objects(self):
         """The VMIs."""

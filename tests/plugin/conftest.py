@@ -40,7 +40,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
     directory = tmp_path_factory.mktemp("lab")
     spec = directory / "lab.yaml"
     spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 30)
+    process = LabProcess.start(str(spec), directory / "run", 60)
     try:
         yield process
     finally:

@@ -37,7 +37,7 @@ def four_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("lab4")
     spec = directory / "lab.yaml"
     spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 30)
+    process = LabProcess.start(str(spec), directory / "run", 60)
     try:
         yield process.kubeconfig
     finally:

@@ -191,7 +191,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
     """A directory with the README's lab running in ``lab``, as its ``lab up`` would have it."""
     _write_lab_file(tmp_path)
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
-    process = LabProcess.start(str(tmp_path / "lab.yaml"), tmp_path / "lab", 30)
+    process = LabProcess.start(str(tmp_path / "lab.yaml"), tmp_path / "lab", 60)
     try:
         yield tmp_path
     finally:

@@ -260,10 +260,10 @@ class Maps:
 
     def make(self, name: str, data: dict[str, str]) -> None:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-        self._client.request("POST", self._path, body=body, deadline=Deadline(10))
+        self._client.request("POST", self._path, body=body, deadline=Deadline(60))
 
     def data(self, name: str) -> dict[str, str]:
-        found = self._client.request("GET", f"{self._path}/{name}", deadline=Deadline(10))
+        found = self._client.request("GET", f"{self._path}/{name}", deadline=Deadline(60))
         return dict(found.get("data") or {})
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ def run(tmp_path):
             capture_output=True,
             check=False,
             text=True,
-            timeout=170,
+            timeout=280,
         )
         print(done.stdout, done.stderr)
         return done.returncode, json.loads((tmp_path / "out.json").read_text(encoding="utf-8")), done.stdout
@@ -93,7 +93,8 @@ def test_E10_E31_frame_loss_is_measured_though_the_console_drops_in_the_sample(r
     assert status == 0, out
     (measurement,) = document["measurements"]
     assert measurement["transmitted"] == 200
-    assert 10 < measurement["lossPercent"] < 28
+    # Of 200 packets 19 % go, on their way there or back; five times the deviation leaves nothing to chance.
+    assert 5 < measurement["lossPercent"] < 33
 
 
 def test_E26_ipv6_and_commands_in_real_guests(run, tmp_path):

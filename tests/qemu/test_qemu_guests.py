@@ -25,7 +25,7 @@ pytestmark = pytest.mark.qemu
 
 NETWORK = "default/blue-network"
 USER_DATA = "#cloud-config\n"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
 # A kernel that emulation slows down has things to say at any time, in the middle of others' lines
 # as well; its own lines arrive whole. Those that a fault of the lab's prints are of interest.
 KERNEL_LINE = re.compile(r"\[ *\d+\.\d{6}\] (?!cloud-init|[^\r\n]* from the lab)[^\r\n]*\r\n")

@@ -29,7 +29,6 @@ class KubeVirt:
         self._cluster = Cluster(api=api, spec=spec, hypervisor=hypervisor)
         self._console = ConsoleServer(self._cluster, secret)
         self._lives: dict[str, Life] = {}
-        self._pods: dict[str, str] = {}
 
     @property
     def console_url(self) -> str:

@@ -293,7 +293,7 @@ def _rules(verbs: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _soon() -> Deadline:
-    return Deadline(20)
+    return Deadline(60)
 
 
 def _named(version: str, kind: str, name: str) -> dict[str, Any]:

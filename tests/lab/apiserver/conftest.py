@@ -33,7 +33,7 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self.loop)
-        return future.result(20)
+        return future.result(60)
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -55,7 +55,7 @@ class Client:
         self.server = plane.server
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.pool = urllib3.PoolManager(
-            ca_certs=str(plane.directory / "ca.crt"), retries=False, timeout=10, **tls
+            ca_certs=str(plane.directory / "ca.crt"), retries=False, timeout=60, **tls
         )
 
     def __call__(
@@ -110,7 +110,7 @@ class Lab:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env=env,
             check=False,
         )

@@ -81,7 +81,7 @@ def _connect(lab, name, token=None, **more):
         header=[f"Authorization: Bearer {token or lab.plane.admin_token}"],
         subprotocols=["plain.kubevirt.io"],
         sslopt={"ca_certs": str(lab.plane.directory / "ca.crt"), "cert_reqs": ssl.CERT_REQUIRED},
-        timeout=10,
+        timeout=60,
         **more,
     )
 
@@ -160,7 +160,7 @@ def test_a_close_frame_passes(upstream):
 def test_a_client_that_vanishes_ends_the_connection_behind(upstream, loop):
     socket = _connect(upstream.lab, "echo")
     socket.sock.close()
-    loop.run(asyncio.wait_for(_wait(upstream.gone), 10))
+    loop.run(asyncio.wait_for(_wait(upstream.gone), 50))
 
 
 async def _wait(event):

@@ -11,7 +11,7 @@ def _owner(kind, name, uid, api="v1", **more):
 
 def _until_ending(lab, path, name):
     """Wait until its deletion has begun. A watch from nowhere begins with what there is."""
-    for event in lab.admin.events(f"{path}?watch=1&timeoutSeconds=8"):
+    for event in lab.admin.events(f"{path}?watch=1&timeoutSeconds=40"):
         metadata = event["object"]["metadata"]
         if metadata["name"] == name and metadata.get("deletionTimestamp"):
             return
@@ -22,7 +22,7 @@ def _until_gone(lab, path, name):
     start = lab.admin("GET", path).body["metadata"]["resourceVersion"]
     if lab.admin("GET", f"{path}/{name}").code == 404:
         return
-    for event in lab.admin.events(f"{path}?watch=1&timeoutSeconds=8&resourceVersion={start}"):
+    for event in lab.admin.events(f"{path}?watch=1&timeoutSeconds=40&resourceVersion={start}"):
         if event["type"] == "DELETED" and event["object"]["metadata"]["name"] == name:
             return
     raise AssertionError(f"{name} is still there")

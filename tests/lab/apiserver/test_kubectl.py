@@ -119,7 +119,7 @@ def test_wait_for_conditions_and_paths(kubectl, applied):
     for what in ("condition=Ready", "jsonpath={.status.phase}=Running"):
         assert (
             "condition met"
-            in kubectl("wait", "vmi/v1", "-n", applied, f"--for={what}", "--timeout=5s").stdout
+            in kubectl("wait", "vmi/v1", "-n", applied, f"--for={what}", "--timeout=60s").stdout
         )
     late = kubectl("wait", "vmi/v1", "-n", applied, "--for=delete", "--timeout=1s", check=False)
     assert "timed out waiting" in late.stderr
@@ -129,12 +129,12 @@ def test_delete_waits_for_finalizers(lab, kubectl, applied):
     command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", "delete", "vmi", "v1", "-n", applied]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as deleting:
         kubectl(
-            "wait", "vmi/v1", "-n", applied, "--for=jsonpath={.metadata.deletionTimestamp}", "--timeout=10s"
+            "wait", "vmi/v1", "-n", applied, "--for=jsonpath={.metadata.deletionTimestamp}", "--timeout=60s"
         )
         assert deleting.poll() is None
         operations = '[{"op":"remove","path":"/metadata/finalizers"}]'
         kubectl("patch", "vmi", "v1", "-n", applied, "--type=json", "-p", operations)
-        assert deleting.communicate(timeout=10)[0] == 'virtualmachineinstance.kubevirt.io "v1" deleted\n'
+        assert deleting.communicate(timeout=60)[0] == 'virtualmachineinstance.kubevirt.io "v1" deleted\n'
     gone = kubectl("get", "vmi", "v1", "-n", applied, check=False)
     assert gone.stderr == (
         'Error from server (NotFound): virtualmachineinstances.kubevirt.io "v1" not found\n'

@@ -19,7 +19,7 @@ spec:
   domain: {devices: {interfaces: [{name: net, bridge: {}}]}, resources: {requests: {memory: 128Mi}}}
   networks: [{name: net, multus: {networkName: default/blue-network}}]
 """
-SECONDS = 20
+SECONDS = 100
 
 
 @pytest.fixture
@@ -130,18 +130,18 @@ def test_apply_again_on_a_custom_resource(kubectl, ns):
 
 def test_wait_for_a_deletion(kubectl, ns, watching):
     kubectl("apply", "-n", ns, "-f", "-", stdin=MAP)
-    waiting = watching("wait", "cm/c", "-n", ns, "--for=delete", "--timeout=15s")
+    waiting = watching("wait", "cm/c", "-n", ns, "--for=delete", "--timeout=60s")
     kubectl("delete", "cm", "c", "-n", ns)
     output = waiting.communicate()[0]
     assert waiting.returncode == 0, output
-    nothing = kubectl("wait", "cm/c", "-n", ns, "--for=delete", "--timeout=5s", check=False)
+    nothing = kubectl("wait", "cm/c", "-n", ns, "--for=delete", "--timeout=60s", check=False)
     assert nothing.returncode == 0, nothing
 
 
 def test_delete_a_namespace_with_all_that_is_in_it(kubectl, ns):
     kubectl("create", "ns", f"{ns}-more")
     kubectl("apply", "-n", f"{ns}-more", "-f", "-", stdin=f"{MAP}---{VMI}")
-    assert "deleted" in kubectl("delete", "ns", f"{ns}-more", "--timeout=15s").stdout
+    assert "deleted" in kubectl("delete", "ns", f"{ns}-more", "--timeout=60s").stdout
     assert "NotFound" in kubectl("get", "ns", f"{ns}-more", check=False).stderr
     assert kubectl("get", "cm,vmi", "-n", f"{ns}-more").stdout == ""
 

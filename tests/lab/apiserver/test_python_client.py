@@ -33,7 +33,7 @@ def test_custom_objects_and_a_watch(api, ns):
     where = ("kubevirt.io", "v1", ns, "virtualmachineinstances")
     custom.create_namespaced_custom_object(*where, vmi())
     seen = []
-    for event in watch.Watch().stream(custom.list_namespaced_custom_object, *where, timeout_seconds=8):
+    for event in watch.Watch().stream(custom.list_namespaced_custom_object, *where, timeout_seconds=40):
         seen.append(event["type"])
         if event["type"] == "ADDED":
             custom.patch_namespaced_custom_object(*where, "v", {"status": {"phase": "Running"}})

@@ -143,10 +143,10 @@ def test_it(kv_pair, kv_latency, kv_ping):
     # Whoever rotates credentials makes the new one first, and then takes the old one away.
     (HERE / "token").write_text((HERE / "next").read_text())
     admin = KubeClient.connect(kubeconfig=HERE / "admin.kubeconfig")
-    admin.request("DELETE", (HERE / "old").read_text(), deadline=Deadline(10))
+    admin.request("DELETE", (HERE / "old").read_text(), deadline=Deadline(60))
     # Somebody opens the console for a moment: the plugin must open it again, with what is valid now.
     endpoint = admin.console_endpoint("checks", kv_pair.source.vmi_name)
-    ConsoleTransport.connect(endpoint, Deadline(10)).close()
+    ConsoleTransport.connect(endpoint, Deadline(60)).close()
     assert kv_pair.source.run("echo still here").output == "still here"
     assert kv_ping(sample_duration="1s").received == 10
 """

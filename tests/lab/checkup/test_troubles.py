@@ -103,7 +103,7 @@ def test_the_pod_owns_its_vmis(cluster, run, tmp_path):
         "from pytest_kvlatency.deadline import Deadline\n"
         "def test_it(kv_pair, kv_cluster):\n"
         "    path = '/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances/' + kv_pair.source.vmi_name\n"
-        "    vmi = kv_cluster.client.request('GET', path, deadline=Deadline(10))\n"
+        "    vmi = kv_cluster.client.request('GET', path, deadline=Deadline(60))\n"
         "    assert vmi['metadata']['ownerReferences'] == [\n"
         f"        {{'apiVersion': 'v1', 'kind': 'Pod', 'name': 'the-pod', 'uid': {uid!r}}}]\n"
     )

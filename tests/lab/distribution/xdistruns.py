@@ -32,7 +32,7 @@ time_scale: 20
 """
 ROOT = Path(__file__).resolve().parents[3]
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
-WAIT_SECONDS = 90
+WAIT_SECONDS = 150
 MESH = """
     import pytest
 
@@ -72,7 +72,10 @@ class Run:
         return self._file.read_text(encoding="utf-8")
 
     def end(self) -> int:
-        return self.process.wait(WAIT_SECONDS)
+        try:
+            return self.process.wait(WAIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the run hangs:\n{self.output}") from None
 
     def close(self) -> None:
         if self.process.poll() is None:

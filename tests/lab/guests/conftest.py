@@ -88,7 +88,7 @@ class Labs:
 def start_lab(spec: str, directory: Path) -> LabProcess:
     file = directory / "lab.yaml"
     file.write_text(spec, encoding="utf-8")
-    return LabProcess.start(str(file), directory / "run", 30)
+    return LabProcess.start(str(file), directory / "run", 60)
 
 
 @pytest.fixture(scope="module")

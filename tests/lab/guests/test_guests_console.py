@@ -40,7 +40,7 @@ faults:
   - {fault: console-drop, network: default/drop, after: 1s, times: 2}
   - {fault: console-evict, network: default/evict, after: 700ms, times: 2}
   - {fault: console-evict, network: default/always-evicted, after: 50ms}
-  - {fault: console-idle, network: default/idle, after: 200ms}
+  - {fault: console-idle, network: default/idle, after: 700ms}
   - {fault: console-shred, network: default/shred}
   - {fault: console-error, network: default/code-400, code: 400, times: 3}
   - {fault: console-error, network: default/code-404, code: 404}
@@ -99,9 +99,9 @@ def test_E08_somebody_who_keeps_the_console_is_named(check, leftovers):
 
 
 def test_E09_an_idle_session_is_opened_again(check):
-    run = check("idle", args=("--kv-sample-duration", "20s"))
+    run = check("idle", args=("--kv-sample-duration", "40s"))
     run.result.assert_outcomes(passed=1)
-    assert run.only["received"] == 200
+    assert run.only["received"] == 400
 
 
 def test_E12_kernel_messages_between_and_inside_lines(check):
@@ -129,7 +129,7 @@ def test_E14_a_vmi_that_the_console_does_not_know_is_a_cause_at_once(check, left
 
 
 def test_E15_a_silent_guest_is_a_cause_within_the_timeout(check):
-    run = check("silent", args=("--kv-timeout", "6s"))
+    run = check("silent", args=("--kv-timeout", "12s"))
     run.result.assert_outcomes(errors=1)
     assert run.only["failureKind"] == "guest"
     assert "printed nothing" in run.only["failureReason"]

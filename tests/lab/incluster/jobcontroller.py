@@ -97,7 +97,7 @@ class JobController:
                 self.problems.append(repr(error))
 
     def _request(self, method, path, body=None, **more):
-        return self._admin.request(method, path, body=body, deadline=Deadline(20), **more)
+        return self._admin.request(method, path, body=body, deadline=Deadline(60), **more)
 
     def _follow(self, path, take):
         response = self._admin.stream(

@@ -57,7 +57,7 @@ def nothing_is_left(kubectl):
     yield
     # It stands for a namespace of the reader's own, which stays.
     kubectl("delete", "namespace", "networks", "--ignore-not-found")
-    kubectl("wait", "--for=delete", "pods", "--all", "--all-namespaces", "--timeout=30s", check=False)
+    kubectl("wait", "--for=delete", "pods", "--all", "--all-namespaces", "--timeout=60s", check=False)
     assert there() == before
 
 

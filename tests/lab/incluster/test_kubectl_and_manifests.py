@@ -163,7 +163,7 @@ def test_kubectl_waits_for_either_end_of_the_job(kubectl, condition):
     status = {"conditions": [{"type": condition.capitalize(), "status": "True"}]}
     patch = json.dumps({"status": status})
     kubectl("patch", "job", "latency-checkup", "--subresource=status", "--type=merge", "-p", patch)
-    waited = kubectl("wait", f"--for=condition={condition}", "job/latency-checkup", "--timeout=10s")
+    waited = kubectl("wait", f"--for=condition={condition}", "job/latency-checkup", "--timeout=60s")
     assert waited.stdout == "job.batch/latency-checkup condition met\n"
     other = "failed" if condition == "complete" else "complete"
     late = kubectl("wait", f"--for=condition={other}", "job/latency-checkup", "--timeout=1s", check=False)

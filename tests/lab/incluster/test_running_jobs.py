@@ -91,12 +91,12 @@ def test_E72_a_job_that_is_deleted_while_it_runs_leaves_its_status_and_no_vmi(cl
     assert all(one["metadata"]["ownerReferences"] == [owner] for one in vmis)
     cluster("delete", "job", "latency-checkup")
     ended = "--for=jsonpath={.data.status\\.completionTimestamp}"
-    cluster("wait", "configmap/latency-checkup", ended, "--timeout=30s")
+    cluster("wait", "configmap/latency-checkup", ended, "--timeout=60s")
     data = read(cluster, "configmap", "latency-checkup")["data"]
     assert data["status.succeeded"] == "false"
     assert "SIGTERM" in data["status.failureReason"]
     for one in vmis:
-        cluster("wait", f"vmi/{one['metadata']['name']}", "--for=delete", "--timeout=30s")
+        cluster("wait", f"vmi/{one['metadata']['name']}", "--for=delete", "--timeout=60s")
 
 
 def test_the_web_consoles_rerun(cluster):

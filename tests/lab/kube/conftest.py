@@ -38,7 +38,7 @@ class Cluster:
     def make(self, path, kind, body):
         group = path.partition("/namespaces")[0].removeprefix("/apis/").removeprefix("/api/")
         whole = {"apiVersion": group, "kind": kind, **body}
-        return self.admin.request("POST", path, body=whole, deadline=Deadline(10))
+        return self.admin.request("POST", path, body=whole, deadline=Deadline(60))
 
     def user(self, rules):
         self._users += 1
@@ -82,7 +82,7 @@ def cluster_with(loop, tmp_path):
 
     def start(*faults):
         plane = ControlPlane(directory=tmp_path / "plane", faults=faults)
-        asyncio.run_coroutine_threadsafe(plane.start(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(plane.start(), loop).result(60)
         cluster = Cluster(plane, tmp_path)
         started.append(cluster)
         cluster.make("/api/v1/namespaces", "Namespace", {"metadata": {"name": "checks"}})
@@ -99,7 +99,7 @@ def cluster_with(loop, tmp_path):
     yield start
     for cluster in started:
         cluster.close()
-        asyncio.run_coroutine_threadsafe(cluster.plane.stop(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(cluster.plane.stop(), loop).result(60)
 
 
 @pytest.fixture
@@ -109,4 +109,4 @@ def cluster(cluster_with):
 
 @pytest.fixture
 def deadline():
-    return Deadline(20)
+    return Deadline(60)

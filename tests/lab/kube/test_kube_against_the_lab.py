@@ -16,11 +16,11 @@ from pytest_kvlatency.model import NadRef
 
 
 def nad(client, ref=BLUE):
-    return read_nad(client, ref, binding="auto", subnet_is_ipv6=False, deadline=Deadline(20))
+    return read_nad(client, ref, binding="auto", subnet_is_ipv6=False, deadline=Deadline(60))
 
 
 def whole_way(client):
-    deadline = Deadline(20)
+    deadline = Deadline(60)
     maps, vmis = ConfigMaps(client), Vmis(client)
     last = maps.read(CHECKUP, deadline)
     facts = nad(client)

@@ -17,7 +17,8 @@ from pytest_kvlatency.lab.kubevirt.console import GROUP, PROTOCOL, VERSIONS
 from pytest_kvlatency.lab.kubevirt.half import KubeVirt
 from pytest_kvlatency.lab.specfile import load
 
-TIMEOUT = 20
+#: For what takes a moment where nothing else runs.
+TIMEOUT = 60
 
 
 class PlayedGuest:
@@ -116,6 +117,13 @@ class RunningLab:
                         return seen
             return None
 
+        async def gone():
+            while await self.api.get(VMIS, "default", name) is not None:  # noqa: ASYNC110 (it polls)
+                await asyncio.sleep(0.02)
+
+        if condition(None):
+            # A watch that begins too late for the end of an object tells nothing of it.
+            return await asyncio.wait_for(gone(), TIMEOUT)
         current = await self.api.get(VMIS, "default", name)
         if condition(current):
             return current

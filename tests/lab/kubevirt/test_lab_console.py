@@ -218,7 +218,7 @@ def test_E14_the_handler_upgrades_and_ends_at_once(tmp_path):
 
 def test_E09_an_idle_connection_is_dropped(tmp_path):
     async def story():
-        async with lab(tmp_path, "faults: [{fault: console-idle, after: 100ms}]") as running:
+        async with lab(tmp_path, "faults: [{fault: console-idle, after: 1s}]") as running:
             await running.running("a")
             async with running.console("a") as socket:
                 await echoed(socket, b"x")

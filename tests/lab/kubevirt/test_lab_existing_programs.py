@@ -197,7 +197,9 @@ async def checkup(rest, config, pod, *, pin, version="v1"):
     await already_logged_in(rest, names[1], version)
     output = await run_command(rest, names[1], version, f"ping {address} -w 3")
     transmitted, received, _, loss, _, _ = re.findall(STATISTICS, output)[0]
-    assert (transmitted, received, loss) == ("3", "3", "0"), output
+    # -w counts seconds, and not packets: a guest that was not let run for one sends a packet less.
+    assert transmitted in {"2", "3"}, output
+    assert (received, loss) == (transmitted, "0"), output
     _, low, mean, high, _ = re.findall(ROUND_TRIPS, output)[0]
     assert 0 < float(low) <= float(mean) <= float(high)
     for name in names.values():
@@ -216,7 +218,7 @@ async def checkup(rest, config, pod, *, pin, version="v1"):
     return (await rest("GET", f"{CORE}/configmaps/checkup"))["data"]
 
 
-def play(tmp_path, story, kind=SimHypervisor, seconds=3 * TIMEOUT):
+def play(tmp_path, story, kind=SimHypervisor, seconds=2 * TIMEOUT):
     spec = load(TEXT, "lab.yaml")
 
     async def whole():
@@ -250,7 +252,7 @@ def test_the_go_checkup_with_real_guests(tmp_path):
             "status.succeeded"
         ] == "true"
 
-    play(tmp_path, story, QemuHypervisor, 120)
+    play(tmp_path, story, QemuHypervisor, 240)
 
 
 def test_virtctl_asks_for_the_version(tmp_path):

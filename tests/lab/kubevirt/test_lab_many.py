@@ -17,7 +17,7 @@ from pytest_kvlatency.kube.cluster import describe
 from pytest_kvlatency.lab.process import LabProcess
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
-COUNT, HANDS, SECONDS = 100, 30, 60
+COUNT, HANDS, SECONDS = 100, 30, 120
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pytest_kvlatency.lab.process import LabProcess, LabStartError
 ROOT = Path(__file__).resolve().parents[3]
 UP = [sys.executable, "-m", "pytest_kvlatency.lab", "up"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-SECONDS = 30
+SECONDS = 60
 
 
 def gone(pid):
@@ -52,7 +52,7 @@ def test_start_and_stop(tmp_path):
     try:
         assert lab.kubeconfig.is_file()
         assert lab.info["guests"] == "sim"
-        assert lab.headline == "simulated guests"
+        assert lab.info["description"] == "simulated guests"
         assert lab.info["kubeconfig"] == str(lab.kubeconfig)
         assert "kubeconfig: " in lab.output
         assert lab.running
@@ -60,6 +60,7 @@ def test_start_and_stop(tmp_path):
     finally:
         lab.stop()
     assert not lab.running
+    assert lab.kubeconfig.is_file(), "its parent lives, and may want the records"
     lab.stop()
 
 
@@ -84,7 +85,7 @@ def test_E60_the_lab_dies_with_a_parent_that_is_killed(tmp_path):
         import time
         from pathlib import Path
         from pytest_kvlatency.lab.process import LabProcess
-        lab = LabProcess.start("sim", Path({str(tmp_path)!r}), {SECONDS})
+        lab = LabProcess.start("sim", Path({str(tmp_path / "lab")!r}), {SECONDS})
         print(lab.info["pid"], flush=True)
         time.sleep({SECONDS})
     """
@@ -97,6 +98,8 @@ def test_E60_the_lab_dies_with_a_parent_that_is_killed(tmp_path):
     parent.wait()
     parent.stdout.close()
     assert gone(pid)
+    # Nobody else would remove its credentials.
+    assert not (tmp_path / "lab").exists()
 
 
 def test_starting_a_lab_imports_nothing_of_it():

@@ -31,7 +31,7 @@ class Console:
         self.text += data.decode(errors="replace")
         self._more.set()
 
-    async def expect(self, pattern, seconds=20):
+    async def expect(self, pattern, seconds=60):
         """Wait for ``pattern``; return what came before it, with it."""
 
         async def wait():

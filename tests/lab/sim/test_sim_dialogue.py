@@ -16,7 +16,7 @@ SHELLS = [name for name in ("dash", "bash") if shutil.which(name)]
 
 
 def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 30))
+    return asyncio.run(asyncio.wait_for(coroutine, 120))
 
 
 async def until(condition):
@@ -201,7 +201,8 @@ def test_network_data_alone_is_applied_at_once(lab):
 
 def test_E05_without_user_data_the_address_comes_after_two_minutes(lab):
     async def scenario():
-        async with lab(scale=500.0) as it:
+        # Two minutes must not pass before the first look.
+        async with lab(scale=20.0) as it:
             wait = FaultSpec(fault="datasource-wait")
             console = await it.guest(node="worker1", address="198.18.0.1/24", user_data="", faults=[wait])
             await console.login()

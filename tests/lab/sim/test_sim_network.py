@@ -12,7 +12,7 @@ NO_LONGER_TENTATIVE = "while ip -o addr | grep -q tentative; do sleep 0.01; done
 
 
 def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 30))
+    return asyncio.run(asyncio.wait_for(coroutine, 120))
 
 
 async def pair(lab, *, faults=(), **more):
@@ -135,7 +135,8 @@ def test_interrupted_ping_prints_its_statistics(lab):
     go(scenario())
 
 
-@pytest.mark.parametrize("scale", [50.0, 500.0])
+# A guest forgets a neighbour after a minute of its own time: none so fast that this passes between two commands.
+@pytest.mark.parametrize("scale", [5.0, 20.0])
 def test_equal_seeds_give_equal_times_whatever_the_speed(lab, scale):
     async def sample(seed, scale):
         async with lab(seed=seed, scale=scale, latency_ns=200_000, jitter_ns=50_000, loss=0.05) as it:
@@ -145,7 +146,7 @@ def test_equal_seeds_give_equal_times_whatever_the_speed(lab, scale):
             return first + second
 
     async def scenario():
-        assert await sample(7, scale) == await sample(7, 100.0)
+        assert await sample(7, scale) == await sample(7, 10.0)
         assert await sample(8, scale) != await sample(7, scale)
 
     go(scenario())
@@ -319,7 +320,8 @@ def test_E20_an_address_in_use_is_answered(lab):
 
 def test_E26_duplicate_address_detection(lab):
     async def scenario():
-        async with lab(scale=10.0, dialect="iputils") as it:
+        # Slow enough for a look at the address before the detection's second is over.
+        async with lab(scale=0.25, boot=0.0, dialect="iputils") as it:
             source, _ = await pair(it)
             assert (
                 " tentative" in (await source.run("ip -o -6 addr add fd00::9/64 dev eth0; ip -o -6 addr"))[0]

@@ -59,7 +59,7 @@ def test_E60_a_killed_lab_leaves_no_process(tmp_path):
         assert process.stdout.readline() == b"ready\n"
         assert len(_left(tmp_path)) >= 4
         process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while _left(tmp_path):
         assert time.monotonic() < deadline, "processes outlive the lab"
         time.sleep(0.02)

@@ -28,7 +28,7 @@ def make_guest(tmp_path):
 
 @pytest.fixture
 def make_shell():
-    def make(connect, *, user="root", password=None, login_seconds=20.0, probe=State, become_root="true "):
+    def make(connect, *, user="root", password=None, login_seconds=60.0, probe=State, become_root="true "):
         # `true` keeps what needs root from touching the machine that runs the tests.
         profile = LoginProfile(
             user=user, password=password, become_root=become_root, login_seconds=login_seconds
@@ -42,6 +42,6 @@ def make_shell():
 def shell(request, make_guest, make_shell):
     guest = make_guest(SHELLS[request.param])
     made = make_shell(guest.connect)
-    made.login(Deadline(20))
+    made.login(Deadline(60))
     made.guest = guest
     return made

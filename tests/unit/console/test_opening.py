@@ -28,7 +28,7 @@ def _short_pauses(monkeypatch):
 RUNNING = State()
 
 
-def opened(*answers, state=RUNNING, seconds=10.0):
+def opened(*answers, state=RUNNING, seconds=60.0):
     left = list(answers)
     endpoints = []
 
@@ -124,7 +124,7 @@ def test_E11_an_expired_token_is_renewed_once():
 
 def test_the_time_out_says_what_the_console_answered_last():
     with pytest.raises(CheckupTimeoutError, match="last answer: 503 down"):
-        opened(ConsoleRefused(status=503, message="down"), seconds=0.05)
+        opened(ConsoleRefused(status=503, message="down"), seconds=1.0)
 
 
 def test_E62_retry_after_is_honoured():

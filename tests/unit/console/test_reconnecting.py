@@ -34,7 +34,7 @@ def test_E08_a_drop_at_any_byte_is_survived(make_guest, make_shell, direction, o
     for offset in offsets:
         connect = Dropping(guest, {direction: offset})
         shell = make_shell(connect)
-        result = shell.run("echo one; echo two; (exit 3)", deadline=Deadline(30))
+        result = shell.run("echo one; echo two; (exit 3)", deadline=Deadline(60))
         assert (result.output, result.exit_status) == ("one\ntwo", 3), offset
         shell.suspend()
 
@@ -45,7 +45,7 @@ def test_E08_an_eviction_that_goes_on_is_a_cause_after_three_times(make_guest, m
     with pytest.raises(
         GuestError, match="lost 4 times while its guest runs: somebody else opened the console"
     ):
-        make_shell(connect).run("echo " + "x" * 500, deadline=Deadline(30))
+        make_shell(connect).run("echo " + "x" * 500, deadline=Deadline(60))
     assert connect.made == 4
 
 
@@ -80,19 +80,19 @@ def test_E10_a_command_that_may_not_run_twice_is_not_run_twice(make_guest, make_
 def test_E55_a_lost_console_of_a_lost_vmi_names_the_vmi(make_guest, make_shell, state, words):
     connect = Dropping(make_guest(), {"after_read": 20})
     with pytest.raises(ProvisionError, match=words):
-        make_shell(connect, probe=lambda: state).run("true", deadline=Deadline(30))
+        make_shell(connect, probe=lambda: state).run("true", deadline=Deadline(60))
 
 
 def test_E55_a_namesake_is_not_the_vmi(make_guest, make_shell):
     states = [State(uid="a"), State(uid="b")]
     connect = Dropping(make_guest(), {"after_read": 20}, {"after_read": 20})
     with pytest.raises(ProvisionError, match="another one of that name"):
-        make_shell(connect, probe=lambda: states.pop(0)).run("true", deadline=Deadline(30))
+        make_shell(connect, probe=lambda: states.pop(0)).run("true", deadline=Deadline(60))
 
 
 def test_E14_connections_that_end_at_once_are_tried_longer_than_evictions(make_guest, make_shell):
     connect = Dropping(make_guest(), *[{"after_read": 0}] * 8)
-    assert make_shell(connect).run("echo on", deadline=Deadline(30)).output == "on"
+    assert make_shell(connect).run("echo on", deadline=Deadline(60)).output == "on"
     assert connect.made == 9
 
 

@@ -28,14 +28,14 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_gives_its_output_and_status(shell, command):
-    result = shell.run(command, deadline=Deadline(20))
+    result = shell.run(command, deadline=Deadline(60))
     assert (result.output, result.exit_status) == COMMANDS[command]
 
 
 @pytest.mark.parametrize("command", ['echo "open', "(", "if", "echo $(", "case x"])
 def test_a_syntax_error_is_an_exit_status_and_hangs_nothing(shell, command):
-    assert shell.run(command, deadline=Deadline(20)).exit_status in {1, 2}
-    assert shell.run("echo on", deadline=Deadline(20)).output == "on"
+    assert shell.run(command, deadline=Deadline(60)).exit_status in {1, 2}
+    assert shell.run("echo on", deadline=Deadline(60)).output == "on"
 
 
 def test_directory_and_variables_last(shell, tmp_path):
@@ -45,19 +45,19 @@ def test_directory_and_variables_last(shell, tmp_path):
 
 @pytest.mark.parametrize("command", ["cat", "read x; echo got=$x", "head -1"])
 def test_a_command_has_no_input_to_take_from_the_session(shell, command):
-    assert shell.run(command, timeout_seconds=10).output in {"", "got="}
+    assert shell.run(command, timeout_seconds=60).output in {"", "got="}
     assert shell.run("echo on").output == "on"
 
 
 def test_a_command_may_leave_a_background_job(shell):
-    assert shell.run("sleep 30 & echo started", timeout_seconds=10).output.endswith("started")
+    assert shell.run("sleep 30 & echo started", timeout_seconds=60).output.endswith("started")
     assert shell.run("kill %1 2>/dev/null; echo on").output.startswith("on")
 
 
 @pytest.mark.parametrize("command", ["exit 3", "set -e; (exit 3)"])
 def test_a_command_that_ends_the_login_shell_has_a_status_and_the_session_comes_back(shell, command):
-    assert shell.run(command, timeout_seconds=10).exit_status == 3
-    assert shell.run("echo back", timeout_seconds=20).output == "back"
+    assert shell.run(command, timeout_seconds=60).exit_status == 3
+    assert shell.run("echo back", timeout_seconds=60).output == "back"
 
 
 @pytest.mark.parametrize("text", ["# ", "$ ", "guest login: ", "Password: "])
@@ -77,8 +77,8 @@ def test_E13_bytes_that_are_no_text_break_nothing(shell):
 
 
 def test_a_command_that_does_not_end_is_interrupted_and_named(shell):
-    with pytest.raises(GuestError, match=r"'echo before; sleep 60' did not end within 300ms") as caught:
-        shell.run("echo before; sleep 60", timeout_seconds=0.3)
+    with pytest.raises(GuestError, match=r"'echo before; sleep 60' did not end within 2s") as caught:
+        shell.run("echo before; sleep 60", timeout_seconds=2)
     assert "before" in caught.value.transcript
     assert shell.run("echo on").output == "on"
 
@@ -103,19 +103,19 @@ def test_E59_a_stop_ends_a_command(make_guest, make_shell):
 def test_the_console_is_a_pexpect_spawn_and_the_session_survives_its_use(shell):
     console = shell.console
     console.sendline("echo 'us''er' $((40 + 2))")
-    console.expect(r"user (\d+)\r?\n", timeout=10)
+    console.expect(r"user (\d+)\r?\n", timeout=60)
     assert console.match[1] == "42"
     console.sendline("sleep 60")
-    assert shell.run("echo on", timeout_seconds=20).output == "on"
+    assert shell.run("echo on", timeout_seconds=60).output == "on"
     console.sendline("echo 'unfinished")
-    assert shell.run("echo on", timeout_seconds=20).output == "on"
+    assert shell.run("echo on", timeout_seconds=60).output == "on"
     with pytest.raises(pexpect.TIMEOUT):
         console.expect("never", timeout=0.1)
     console.close()
     assert not console.isalive()
     with pytest.raises(pexpect.EOF):
         console.read_nonblocking(1, timeout=1)
-    assert shell.run("echo on", timeout_seconds=20).output == "on"
+    assert shell.run("echo on", timeout_seconds=60).output == "on"
     assert shell.console is console
     assert console.isalive()
 
@@ -129,7 +129,7 @@ def test_E55_a_session_in_doubt_is_logged_into_again_when_its_guest_went_down_un
     assert shell.run("first=1; echo on").output == "on"
     os.write(guest.master, b"exit\n")
     shell.doubt()
-    assert shell.run('echo "on$first"', timeout_seconds=20).output == "on"
+    assert shell.run('echo "on$first"', timeout_seconds=60).output == "on"
 
 
 #: A closing quote, the line's end, the piece that starts, and half of the start marker.
@@ -146,34 +146,34 @@ DAMAGE = {
 def test_E08_a_line_that_does_not_arrive_whole_is_typed_again(
     make_guest, make_shell, monkeypatch, command, lost
 ):
-    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.5)
     guest = make_guest(command)
     shell = make_shell(lambda deadline: LossyTransport(guest))
     shell.run("true")
+    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.5)
     shell._spawn._transport.lost = DAMAGE[lost]
-    assert shell.run("echo on", timeout_seconds=10).output == "on"
+    assert shell.run("echo on", timeout_seconds=60).output == "on"
     assert shell._spawn._transport.lost == b""
 
 
 def test_E08_one_that_may_not_run_twice_is_not(make_guest, make_shell, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.1)
     guest = make_guest()
     shell = make_shell(lambda deadline: LossyTransport(guest))
     shell.run("true")
+    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.1)
     shell._spawn._transport.lost = b"trap - 0\n"
     with pytest.raises(GuestError, match="did not end within 1s"):
         shell.run("echo on", timeout_seconds=1, rerunnable=False)
-    assert shell.run("echo on", timeout_seconds=10).output == "on"
+    assert shell.run("echo on", timeout_seconds=60).output == "on"
 
 
 def test_a_guest_that_hears_nothing_is_a_cause_and_not_waited_for_as_one_that_boots(
     make_guest, make_shell, monkeypatch
 ):
-    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.1)
-    monkeypatch.setattr("pytest_kvlatency.console.shell.COMMAND_SECONDS", 0.5)
     guest = make_guest()
     shell = make_shell(guest.connect, login_seconds=600.0)
     shell.run("true")
+    monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.1)
+    monkeypatch.setattr("pytest_kvlatency.console.shell.COMMAND_SECONDS", 0.5)
     guest.connection.write = lambda data: None
     with pytest.raises(GuestError, match="no login on the console of VMI default/guest within 500ms"):
         shell.run("echo on")
@@ -183,7 +183,7 @@ def test_commands_of_two_threads_run_one_after_the_other(shell):
     assert not shell.is_in_use
     threads = Threads(2, "test")
     results = [threads.submit(shell.run, f"sleep 0.2; echo {number}") for number in range(2)]
-    assert [one.result(timeout=20).output for one in results] == ["0", "1"]
+    assert [one.result(timeout=60).output for one in results] == ["0", "1"]
     assert not shell.is_in_use
     shell.console.send("half a line")
     assert shell.is_in_use
@@ -201,7 +201,7 @@ def test_a_command_waits_for_anothers_end_no_longer_than_it_may(make_guest, make
     with pytest.raises(CheckupTimeoutError, match="another command on VMI default/guest"):
         shell.run("true", deadline=Deadline(0.3))
     stop.set("SIGTERM")
-    assert isinstance(long.exception(timeout=20), InterruptedRunError)
+    assert isinstance(long.exception(timeout=60), InterruptedRunError)
 
 
 def test_E09_a_suspended_session_is_opened_again_unnoticed(shell):
@@ -211,11 +211,11 @@ def test_E09_a_suspended_session_is_opened_again_unnoticed(shell):
 
 
 def test_E09_a_console_that_is_dead_after_idling_is_opened_again(make_guest, make_shell, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.shell._IDLE_SECONDS", 0.0)
-    monkeypatch.setattr("pytest_kvlatency.console.shell._PROOF_SECONDS", 0.3)
     guest = make_guest()
     shell = make_shell(guest.connect)
     shell.run("true")
+    monkeypatch.setattr("pytest_kvlatency.console.shell._IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("pytest_kvlatency.console.shell._PROOF_SECONDS", 0.3)
     dead = guest.connection
     dead.write = lambda data: None
     dead.read = lambda timeout: b""
@@ -224,14 +224,14 @@ def test_E09_a_console_that_is_dead_after_idling_is_opened_again(make_guest, mak
 
 
 def test_E10_a_detached_command_outlives_the_console(shell, tmp_path):
-    deadline = Deadline(30)
+    deadline = Deadline(60)
     job = detached.start(
         shell, f"echo begin; echo x >>{tmp_path}/count; sleep 0.5; echo end; exit 4", deadline=deadline
     )
     shell.guest.connection.is_open = False
-    result = detached.collect(shell, job, timeout_seconds=10, deadline=deadline)
+    result = detached.collect(shell, job, timeout_seconds=60, deadline=deadline)
     assert (result.output, result.exit_status) == ("begin\nend", 4)
-    again = detached.collect(shell, job, timeout_seconds=10, deadline=deadline)
+    again = detached.collect(shell, job, timeout_seconds=60, deadline=deadline)
     assert again == result
     assert (tmp_path / "count").read_text() == "x\n"
 
@@ -239,7 +239,7 @@ def test_E10_a_detached_command_outlives_the_console(shell, tmp_path):
 def test_E10_without_a_writable_directory_the_command_runs_in_the_foreground(make_guest, make_shell):
     shell = make_shell(make_guest().connect)
     shell.run("mkdir() { return 1; }")
-    result = detached.run_detached(shell, "echo done; exit 5", timeout_seconds=10, deadline=Deadline(20))
+    result = detached.run_detached(shell, "echo done; exit 5", timeout_seconds=60, deadline=Deadline(60))
     assert (result.output, result.exit_status) == ("done", 5)
 
 
@@ -253,10 +253,10 @@ def test_E60_a_second_watchdog_takes_the_place_of_the_first(make_guest, make_she
     monkeypatch.setattr(detached, "_WATCHDOG", str(file))
     guest = make_guest("dash -i", env={"PATH": f"{programs}:{os.environ['PATH']}"})
     shell = make_shell(guest.connect, become_root="")
-    detached.write_watchdog(shell, 30, deadline=Deadline(20))
+    detached.write_watchdog(shell, 30, deadline=Deadline(60))
     first = file.read_text().strip()
     shell.suspend()
-    detached.write_watchdog(shell, 30, deadline=Deadline(20))
+    detached.write_watchdog(shell, 30, deadline=Deadline(60))
     second = file.read_text().strip()
     assert first != second
     # Gone, or a zombie that nobody has waited for yet.

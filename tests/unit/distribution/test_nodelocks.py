@@ -15,24 +15,24 @@ from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
 
 def test_different_nodes_do_not_wait_for_each_other(tmp_path):
     locks = NodeLocks(tmp_path)
-    with locks.hold(["a", "b"], Deadline(5)), locks.hold(["c", "d"], Deadline(5)):
+    with locks.hold(["a", "b"], Deadline(60)), locks.hold(["c", "d"], Deadline(60)):
         pass
 
 
 def test_a_pair_on_one_node_takes_it_once(tmp_path):
-    with NodeLocks(tmp_path).hold(["a", "a"], Deadline(5)):
+    with NodeLocks(tmp_path).hold(["a", "a"], Deadline(60)):
         pass
 
 
 def test_a_node_that_stays_busy_is_named(tmp_path):
     locks = NodeLocks(tmp_path)
     with (
-        locks.hold(["a", "b"], Deadline(5)),
+        locks.hold(["a", "b"], Deadline(60)),
         pytest.raises(CheckupTimeoutError, match="node b, where another worker"),
         locks.hold(["b", "c"], Deadline(0.05)),
     ):
         pass
-    with locks.hold(["b", "c"], Deadline(5)):
+    with locks.hold(["b", "c"], Deadline(60)):
         pass
 
 
@@ -40,9 +40,9 @@ def test_a_stop_ends_the_wait(tmp_path):
     locks, stop = NodeLocks(tmp_path), Stop()
     stop.set("interrupted by SIGTERM")
     with (
-        locks.hold(["a"], Deadline(5)),
+        locks.hold(["a"], Deadline(60)),
         pytest.raises(InterruptedRunError, match="SIGTERM"),
-        locks.hold(["a"], Deadline(5, stop=stop)),
+        locks.hold(["a"], Deadline(60, stop=stop)),
     ):
         pass
 
@@ -50,8 +50,8 @@ def test_a_stop_ends_the_wait(tmp_path):
 def test_parallel_bounds_the_holders(tmp_path):
     locks = NodeLocks(tmp_path, parallel=2)
     with (
-        locks.hold(["a"], Deadline(5)),
-        locks.hold(["b"], Deadline(5)),
+        locks.hold(["a"], Deadline(60)),
+        locks.hold(["b"], Deadline(60)),
         pytest.raises(CheckupTimeoutError, match="--kv-parallel"),
         locks.hold(["c"], Deadline(0.05)),
     ):
@@ -65,7 +65,7 @@ def test_crossing_pairs_end(tmp_path):
 
     def work(pair):
         for _ in range(20):
-            with locks.hold(pair, Deadline(30)):
+            with locks.hold(pair, Deadline(60)):
                 pass
         done.append(pair)
 
@@ -81,7 +81,7 @@ def test_a_killed_process_lets_go(tmp_path):
     code = (
         "import sys; from pathlib import Path; from pytest_kvlatency.deadline import Deadline; "
         "from pytest_kvlatency.distribution.nodelocks import NodeLocks\n"
-        f"with NodeLocks(Path({str(tmp_path)!r})).hold(['a'], Deadline(5)):\n"
+        f"with NodeLocks(Path({str(tmp_path)!r})).hold(['a'], Deadline(60)):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -92,5 +92,5 @@ def test_a_killed_process_lets_go(tmp_path):
             pass
         process.kill()
         process.wait()
-    with NodeLocks(tmp_path).hold(["a"], Deadline(5)):
+    with NodeLocks(tmp_path).hold(["a"], Deadline(60)):
         pass

@@ -72,7 +72,7 @@ def test_errors_keep_their_type_and_words(link):
 
 def test_the_end_of_a_worker_is_heard(controller, link):
     link.close()
-    assert controller.gone.wait(10)
+    assert controller.gone.wait(60)
     assert controller.left == ["gw0"]
 
 
@@ -95,10 +95,10 @@ def test_closing_waits_for_nobody_even_when_the_accepting_thread_has_left(contro
     knock = socket.socket(socket.AF_UNIX)
     knock.connect(controller.exchange.address)
     knock.close()
-    accepting.join(10)
+    accepting.join(60)
     assert not accepting.is_alive()
     controller.exchange._closed.clear()
     closing = threading.Thread(target=controller.exchange.close, daemon=True)
     closing.start()
-    closing.join(10)
+    closing.join(60)
     assert not closing.is_alive()

@@ -54,20 +54,20 @@ def leftovers(vmis):
 
 
 def test_each_is_asked_to_go_once_and_its_going_is_timed(vmis, leftovers):
-    leftovers.delete([ONE], Deadline(5))
-    leftovers.delete([ONE, TWO], Deadline(5))
-    leftovers.close(Deadline(5))
+    leftovers.delete([ONE], Deadline(60))
+    leftovers.delete([ONE, TWO], Deadline(60))
+    leftovers.close(Deadline(60))
     assert vmis.asked == [ONE, TWO, THREE]
     assert leftovers.delete_seconds(ONE.name) is None
-    leftovers.wait_gone(Deadline(5))
+    leftovers.wait_gone(Deadline(60))
     assert leftovers.is_clean
     assert leftovers.delete_seconds(ONE.name) >= 0
 
 
 def test_what_is_kept_is_neither_deleted_nor_outstanding(vmis, leftovers):
     leftovers.keep([TWO])
-    leftovers.delete([ONE, TWO, THREE], Deadline(5))
-    leftovers.wait_gone(Deadline(5))
+    leftovers.delete([ONE, TWO, THREE], Deadline(60))
+    leftovers.wait_gone(Deadline(60))
     assert vmis.asked == [ONE, THREE]
     assert leftovers.kept == (TWO,)
     assert leftovers.is_clean
@@ -75,26 +75,26 @@ def test_what_is_kept_is_neither_deleted_nor_outstanding(vmis, leftovers):
 
 def test_one_that_stays_is_named_once(vmis, leftovers):
     vmis.stuck = {TWO}
-    leftovers.close(Deadline(5))
+    leftovers.close(Deadline(60))
     with pytest.raises(TeardownError, match="vmi-b not gone"):
-        leftovers.wait_gone(Deadline(5))
-    leftovers.wait_gone(Deadline(5))
+        leftovers.wait_gone(Deadline(60))
+    leftovers.wait_gone(Deadline(60))
     assert leftovers.outstanding == (TWO,)
     assert not leftovers.is_clean
 
 
 def test_one_whose_deletion_was_refused_is_asked_for_again_and_named(vmis, leftovers):
     vmis.refused = {ONE}
-    leftovers.delete([ONE], Deadline(5))
-    leftovers.delete([ONE], Deadline(5))
+    leftovers.delete([ONE], Deadline(60))
+    leftovers.delete([ONE], Deadline(60))
     assert vmis.asked == [ONE, ONE]
     with pytest.raises(TeardownError, match="vmi-a could not be deleted: 403"):
-        leftovers.wait_gone(Deadline(5))
+        leftovers.wait_gone(Deadline(60))
 
 
 def test_nothing_is_created_once_it_is_closed(leftovers):
-    leftovers.close(Deadline(5))
-    with pytest.raises(TeardownError, match="clean-up has begun"), leftovers.creating(Deadline(5)):
+    leftovers.close(Deadline(60))
+    with pytest.raises(TeardownError, match="clean-up has begun"), leftovers.creating(Deadline(60)):
         pass
 
 
@@ -103,20 +103,20 @@ def test_what_was_just_being_created_is_deleted_too(vmis, leftovers):
     began, go_on = threading.Event(), threading.Event()
 
     def create():
-        with leftovers.creating(Deadline(20)):
+        with leftovers.creating(Deadline(60)):
             began.set()
-            go_on.wait(20)
+            go_on.wait(60)
             vmis.there.append(ONE)
 
     creating = threading.Thread(target=create)
     creating.start()
-    assert began.wait(20)
+    assert began.wait(60)
     assert not leftovers.is_clean
-    closing = threading.Thread(target=leftovers.close, args=(Deadline(20),))
+    closing = threading.Thread(target=leftovers.close, args=(Deadline(60),))
     closing.start()
     go_on.set()
-    creating.join(20)
-    closing.join(20)
+    creating.join(60)
+    closing.join(60)
     assert vmis.asked == [ONE]
 
 
@@ -126,15 +126,15 @@ def test_E59_what_came_while_its_creation_was_given_up_is_looked_for_again(vmis,
     began, go_on = threading.Event(), threading.Event()
 
     def create():
-        with leftovers.creating(Deadline(20)):
+        with leftovers.creating(Deadline(60)):
             began.set()
-            go_on.wait(20)
+            go_on.wait(60)
 
     creating = threading.Thread(target=create)
     creating.start()
-    assert began.wait(20)
-    leftovers.delete([unknown], Deadline(5))
+    assert began.wait(60)
+    leftovers.delete([unknown], Deadline(60))
     go_on.set()
-    leftovers.close(Deadline(20))
-    creating.join(20)
+    leftovers.close(Deadline(60))
+    creating.join(60)
     assert vmis.asked == [unknown, unknown]

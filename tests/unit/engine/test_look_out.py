@@ -41,7 +41,7 @@ class World:
 
     def get_state(self, handle, deadline):
         # Nobody's end is seen before all have joined: else time would stand still for want of the others.
-        assert self.all_wait.wait(30)
+        assert self.all_wait.wait(60)
         self.looks.append((self.now, handle.name))
         return self.vmis[handle.name](self.now)
 
@@ -113,7 +113,7 @@ def wait_for_all(world, *, watch=None, seconds=300.0, stop=None):
     phases = {name: [] for name in world.vmis}
 
     def announce():
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while len(look_out._waiting) < len(world.vmis) and time.monotonic() < until:
             time.sleep(0.001)
         world.all_wait.set()
@@ -130,7 +130,7 @@ def wait_for_all(world, *, watch=None, seconds=300.0, stop=None):
         found = dict(zip(world.vmis, threads.map(one, world.vmis), strict=True))
     thread = look_out._thread
     if thread is not None:
-        thread.join(5)
+        thread.join(60)
     return SimpleNamespace(
         ends={name: end for name, (end, _) in found.items()},
         at={name: at for name, (_, at) in found.items()},
@@ -194,7 +194,7 @@ def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, m
     error = wait_for_all(world).ends["a"]
     assert isinstance(error, ProvisionError)
     assert f"the image of VMI checks/a cannot be pulled: {message}" in error.reason
-    assert world.looks == [(pytest.approx(watching.FIRST_STEP_SECONDS), "a")]
+    assert world.looks == [(pytest.approx(waiting.FIRST_STEP_SECONDS), "a")]
 
 
 def test_E51_a_pull_error_that_heals_is_no_cause(world_of):
@@ -340,6 +340,6 @@ def test_E54_a_watch_that_is_refused_is_not_asked_for_again(world_of):
     result = wait_for_all(world, watch=watch)
     assert result.ends["a"].running
     with ThreadPoolExecutor(1) as thread:
-        again = thread.submit(result.look_out.wait_running, handle("a"), Deadline(10), lambda phase: None)
+        again = thread.submit(result.look_out.wait_running, handle("a"), Deadline(60), lambda phase: None)
         assert again.result().running
     assert asked == [1]

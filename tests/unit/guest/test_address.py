@@ -21,7 +21,7 @@ def _short_times(monkeypatch):
 
 
 def settled(shell, wanted=V4, *, mac=MAC, grace_seconds=5.0):
-    return settle(shell, mac, wanted, deadline=Deadline(20), grace_seconds=grace_seconds)
+    return settle(shell, mac, wanted, deadline=Deadline(60), grace_seconds=grace_seconds)
 
 
 def test_what_cloud_init_configured_is_seen_and_taken():
@@ -142,7 +142,7 @@ def test_E59_a_stop_ends_the_wait():
     stop = Stop()
     stop.set("SIGTERM")
     with pytest.raises(InterruptedRunError):
-        settle(FakeShell(), MAC, V4, deadline=Deadline(20, stop=stop))
+        settle(FakeShell(), MAC, V4, deadline=Deadline(60, stop=stop))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_what_a_guest_has_lost_since(change, words):
     before = settled(guest)
     for name, value in change.items():
         setattr(guest, name, value)
-    assert loss_of(before, guest, Deadline(20)) == words
+    assert loss_of(before, guest, Deadline(60)) == words
 
 
 def test_E12_a_line_that_a_kernel_message_tore_is_no_loss():
@@ -169,4 +169,4 @@ def test_E12_a_line_that_a_kernel_message_tore_is_no_loss():
     torn = guest.looks + 1
     guest.addresses = ["198.18.0.8/24"]
     guest.later = {torn + 1: lambda one: one.addresses.append("198.18.0.7/24")}
-    assert loss_of(before, guest, Deadline(20)) == ""
+    assert loss_of(before, guest, Deadline(60)) == ""

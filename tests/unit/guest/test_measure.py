@@ -35,19 +35,19 @@ def said(output="", status=0):
 )
 def test_E33_E34_the_dialect_is_asked_for(output, dialect):
     shell = FakeShell(answers={"ping -V": said(output, 1)})
-    assert measure.detect_dialect(shell, Deadline(5)) is dialect
+    assert measure.detect_dialect(shell, Deadline(60)) is dialect
 
 
 def test_E12_a_dialect_that_was_torn_is_asked_for_again():
     answers = iter(["ping from ipu<14>cloud-init: done\ntils 20221126", "ping from iputils 20221126"])
     shell = FakeShell(answers={"ping -V": lambda command: said(next(answers))})
-    assert measure.detect_dialect(shell, Deadline(5)) is Dialect.IPUTILS
+    assert measure.detect_dialect(shell, Deadline(60)) is Dialect.IPUTILS
 
 
 def test_E38_no_ping_is_a_cause():
     shell = FakeShell(answers={"ping -V": said("sh: ping: not found", 127)})
     with pytest.raises(GuestError, match="has no ping"):
-        measure.detect_dialect(shell, Deadline(5))
+        measure.detect_dialect(shell, Deadline(60))
 
 
 @pytest.mark.parametrize(("address", "largest"), [(ADDRESS, 1372), ("fd00::8", 1352)])
@@ -64,7 +64,7 @@ def test_E35_the_warm_up_waits_for_as_many_replies_as_asked(monkeypatch):
     statuses = iter([1, 1, 0, 1, 0])
     shell = FakeShell(answers={"ping ": lambda command: said(status=next(statuses))})
     monkeypatch.setattr(measure, "_FIRST_PAUSE", 0.001)
-    warmth = measure.warm_up(shell, ADDRESS, PingParameters(warmup=2), Dialect.BUSYBOX, Deadline(20))
+    warmth = measure.warm_up(shell, ADDRESS, PingParameters(warmup=2), Dialect.BUSYBOX, Deadline(60))
     assert warmth.replies == 2
     assert len(shell.commands) == 5
 
@@ -72,7 +72,7 @@ def test_E35_the_warm_up_waits_for_as_many_replies_as_asked(monkeypatch):
 def test_E35_no_warm_up_costs_nothing():
     shell = FakeShell()
     assert (
-        measure.warm_up(shell, ADDRESS, PingParameters(warmup=0), Dialect.BUSYBOX, Deadline(20)).replies == 0
+        measure.warm_up(shell, ADDRESS, PingParameters(warmup=0), Dialect.BUSYBOX, Deadline(60)).replies == 0
     )
     assert shell.commands == []
 
@@ -81,7 +81,7 @@ def test_E30_the_warm_up_gives_up_after_its_time_and_leaves_the_verdict_to_the_s
     monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.01)
     monkeypatch.setattr(measure, "_FIRST_PAUSE", 0.001)
     shell = FakeShell(answers={"ping ": said(status=1)})
-    warmth = measure.warm_up(shell, ADDRESS, PARAMETERS, Dialect.IPUTILS, Deadline(20))
+    warmth = measure.warm_up(shell, ADDRESS, PARAMETERS, Dialect.IPUTILS, Deadline(60))
     assert warmth.replies == 0
 
 
@@ -95,14 +95,14 @@ def test_E30_the_warm_up_gives_up_after_its_time_and_leaves_the_verdict_to_the_s
 )
 def test_E26_the_warm_up_speaks_ipv6(dialect, start):
     shell = FakeShell()
-    measure.warm_up(shell, "fd00::8", PARAMETERS, dialect, Deadline(20))
+    measure.warm_up(shell, "fd00::8", PARAMETERS, dialect, Deadline(60))
     assert shell.commands[0].startswith(start)
 
 
 def test_E10_the_sample_runs_in_the_guest_s_background():
     shell = FakeShell(answers={r"read k <": said(SAMPLE)})
     parameters = PingParameters(sample_duration_ns=200_000_000)
-    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20), print)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60), print)
     assert (result.transmitted, result.samples_ns) == (2, (250_000, 350_000))
     assert "mkfifo" in shell.commands[0]
 
@@ -120,7 +120,7 @@ def test_E12_what_somebody_says_within_the_sample_costs_none_of_it(within):
     answers = iter([SAID_WITHIN[within], SAMPLE])
     shell = FakeShell(answers={r"read k <": lambda command: said(next(answers))})
     parameters = PingParameters(sample_duration_ns=200_000_000)
-    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20), print)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60), print)
     assert (result.samples_ns, result.warnings) == ((250_000, 350_000), ())
     first, second = shell.commands
     assert "mkfifo" in first
@@ -130,7 +130,7 @@ def test_E12_what_somebody_says_within_the_sample_costs_none_of_it(within):
 def test_E12_a_console_that_is_never_quiet_leaves_what_can_be_read():
     shell = FakeShell(answers={r"read k <": said(SAID_WITHIN["a reply"])})
     parameters = PingParameters(sample_duration_ns=200_000_000)
-    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(20), print)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60), print)
     assert (result.received, result.samples_ns) == (2, (250_000,))
     assert len(shell.commands) == 3
 
@@ -186,7 +186,7 @@ def test_E30_a_second_sample_that_cannot_be_had_leaves_the_first(second, seconds
 )
 def test_E28_silence_is_explained_by_the_neighbour_table(neighbours, arp, address, words):
     shell = FakeShell(answers={"ip neigh": said(neighbours), "cat /proc/net/arp": said(arp)})
-    assert words in measure.explain_silence(shell, "eth0", address, Deadline(5))
+    assert words in measure.explain_silence(shell, "eth0", address, Deadline(60))
 
 
 @pytest.mark.parametrize(
@@ -196,5 +196,5 @@ def test_E30_a_silence_that_can_no_longer_be_explained_is_one_all_the_same(error
     def fail(command):
         raise error
 
-    words = measure.explain_silence(FakeShell(answers={"ip neigh": fail}), "eth0", ADDRESS, Deadline(5))
+    words = measure.explain_silence(FakeShell(answers={"ip neigh": fail}), "eth0", ADDRESS, Deadline(60))
     assert words == "whether ARP is answered could not be told"

@@ -89,4 +89,4 @@ def client(server, write_kubeconfig):
 
 @pytest.fixture
 def deadline():
-    return Deadline(20)
+    return Deadline(60)

@@ -7,6 +7,7 @@ import yaml
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import kubeconfig
+from pytest_kvlatency.kube.client import KubeClient
 
 
 def test_a_kubeconfig_that_does_not_exist_names_its_option(tmp_path):
@@ -46,7 +47,7 @@ def test_in_a_pod_its_own_service_account_is_used(monkeypatch, tmp_path):
     (account / "namespace").write_text("mine\n")
     monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", account)
     access = kubeconfig.resolve(None, None, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
-    assert access.in_cluster
+    assert access.origin == "the pod's ServiceAccount"
     assert access.namespace == "mine"
     assert kubeconfig.pod_namespace() == "mine"
 
@@ -66,3 +67,55 @@ def test_no_current_context_names_the_valid_ones(tmp_path):
     with pytest.raises(ConfigError, match="no current context") as caught:
         kubeconfig.resolve(path, None, {})
     assert "only" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"contexts": 5}, "its contexts are no list"),
+        ({"clusters": [{"name": "c", "cluster": "x"}]}, "its cluster 'c' is no mapping"),
+        ({"users": [{"name": "u", "user": 5}]}, "its user 'u' is no mapping"),
+        ({"users": [5]}, "cannot be used"),
+        ({"clusters": [{"name": "c", "cluster": {"server": 5}}]}, "cannot be used"),
+    ],
+    ids=["contexts", "cluster", "user", "users", "server"],
+)
+def test_what_is_no_kubeconfig_is_told_without_a_traceback(write_kubeconfig, change, words):
+    path = write_kubeconfig("https://api.example")
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    with pytest.raises(ConfigError, match=words):
+        KubeClient.connect(kubeconfig=path)
+
+
+def test_E67_an_entry_that_the_client_quotes_is_not_shown(write_kubeconfig):
+    path = write_kubeconfig("https://api.example", user={"token": "s3cr3t-t0ken", "auth-provider": None})
+    with pytest.raises(ConfigError, match="Expected key auth-provider") as caught:
+        KubeClient.connect(kubeconfig=path)
+    assert "s3cr3t" not in caught.value.reason + caught.value.hint
+    assert caught.value.__cause__ is None
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_E11_a_proxy_of_the_environment_without_a_scheme_is_an_http_proxy(write_kubeconfig, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    client = KubeClient.connect(kubeconfig=write_kubeconfig("https://api.example"))
+    assert client.console_endpoint("a", "b").proxy == "http://proxy.example:3128"
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize(
+    "proxy", ["proxy.example:3128", "socks5://me:pa55@proxy", "http://me:pa55@[proxy", "http://proxy:port", 5]
+)
+def test_E11_a_proxy_that_cannot_be_used_is_told_without_its_password(write_kubeconfig, proxy):
+    path = write_kubeconfig("https://api.example", cluster={"proxy-url": proxy})
+    with pytest.raises(ConfigError, match=r"the proxy .* for https://api\.example cannot be used") as caught:
+        KubeClient.connect(kubeconfig=path)
+    assert "proxy-url" in caught.value.hint
+    assert "pa55" not in caught.value.reason + caught.value.hint

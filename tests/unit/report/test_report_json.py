@@ -41,7 +41,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(path.read_text(encoding="utf-8")))
     reader.start()
     write({"schema": "x"}, path)
-    reader.join(10)
+    reader.join(60)
     assert json.loads(read[0]) == {"schema": "x"}
     assert path.is_fifo()
 

@@ -148,7 +148,6 @@ class _Run:
         self._timeline = Timeline(machine.clock, call.flush)
         self._started = self._latest = 0.0
         self._turn = 0
-        self._ending = 0
         self._done = False
 
     def start(self, now: float) -> None:
