@@ -71,7 +71,7 @@ class Measurer:
         say(f"waiting for the first reply of {address}")
         warmth = in_guest.warm_up(shell, address, check.ping, dialect, deadline)
         say(f"pinging {address}, {effective(check.ping, dialect).count} times")
-        result, silence = self._sample(check, source, address, dialect, deadline, say)
+        result, silence = self._sample(check, source, address, dialect, deadline)
         seconds = watch.lap()
         moved = self._look_again((source, target) if result.has_lost else look_again, deadline)
         measurement = Measurement(
@@ -135,11 +135,10 @@ class Measurer:
         address: str,
         dialect: Dialect,
         deadline: Deadline,
-        say: Callable[[str], None],
     ) -> tuple[PingResult, str]:
         """The sample, and, when nothing at all came back, how far it got."""
         try:
-            result = in_guest.take_sample(source.shell, address, check.ping, dialect, deadline, say)
+            result = in_guest.take_sample(source.shell, address, check.ping, dialect, deadline)
         except ConnectivityError as error:
             # The kernel itself said that nobody is there, and ping gave up: as good as every packet lost.
             count = effective(check.ping, dialect).count
