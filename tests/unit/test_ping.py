@@ -423,6 +423,11 @@ def test_E38_what_stops_ping_is_the_guests_fault(output: str, reason: str) -> No
     assert caught.value.hint
 
 
+def test_E38_an_address_that_is_removed_within_the_sample_is_the_guests_fault() -> None:
+    with pytest.raises(GuestError, match=r"^ping stopped after 3 replies: the guest has no route"):
+        parse(recorded("error-busybox-address-removed"), expected_count=5)
+
+
 def test_E38_a_kernel_message_with_the_same_words_is_none_of_pings() -> None:
     text = recorded("busybox-1.35-all-lost").replace(
         "\n\n---", "\n[   12.345678] nfs: Network is unreachable\n\n---", 1
