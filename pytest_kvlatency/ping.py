@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import GuestError
 from pytest_kvlatency.model import PingResult
-from pytest_kvlatency.ping_errors import PingUnreadable, count_unsent, find_error
+from pytest_kvlatency.ping_errors import PingUnreadable, count_unsent, find_error, path_mtu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,11 +194,17 @@ class _Replies:
 
 
 def parse(
-    output: str, *, expected_count: int | None = None, surplus: int = 0, duration_seconds: float = 0.0
+    output: str,
+    *,
+    expected_count: int | None = None,
+    surplus: int = 0,
+    fits: bool = False,
+    duration_seconds: float = 0.0,
 ) -> PingResult:
     """Read what ping printed. ``expected_count`` is the ``-c`` it was given, less a ``surplus`` (``surplus_of``).
 
-    Requests of the surplus and their replies are no part of the result; only iputils is given one.
+    Requests of the surplus and their replies are no part of the result; only iputils is given one. ``fits``: the own
+    interface is known to carry the packet, so what is too long is so for the network.
 
     Raises ``PingUnreadable`` when the counters cannot be told or contradict each other, ``ConfigError`` for a packet
     that the own interface cannot carry, ``ConnectivityError`` when the kernel found nobody at that address, and
@@ -211,7 +217,7 @@ def parse(
     end = next((index for index, line in enumerate(mended) if _HEADER.fullmatch(line)), len(mended))
     replies = _read_replies(mended[:end])
     late = sum(1 for line in mended[end:] if _REPLY.fullmatch(line))
-    error = find_error(output)
+    error = find_error(output, fits=fits)
     if error is not None and (summary is None or (summary.received == 0 and not replies.times)):
         if replies.times:
             raise PingUnreadable(
@@ -246,6 +252,9 @@ def parse(
         warnings.append(
             f"ping sent {summary.transmitted} of {expected_count} requests before its time was over"
         )
+    narrow = path_mtu(output)
+    if narrow is not None:
+        warnings.append(f"the network's path carries packets of at most {narrow} bytes in one piece")
     if replies.imprecise:
         warnings.append(f'{replies.imprecise} times were given as "less than": the bound was taken')
     if replies.strangers:

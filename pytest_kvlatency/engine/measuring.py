@@ -156,7 +156,9 @@ class Measurer:
     ) -> tuple[PingResult, str]:
         """The sample, and, when nothing at all came back, how far it got."""
         try:
-            result = in_guest.take_sample(source.shell, address, check.ping, dialect, deadline)
+            result = in_guest.take_sample(
+                source.shell, address, check.ping, dialect, deadline, mtu=source.address.mtu
+            )
         except ConnectivityError as error:
             # The kernel itself said that nobody is there, and ping gave up: as good as every packet lost.
             count = effective(check.ping, dialect).count

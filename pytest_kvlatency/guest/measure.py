@@ -94,11 +94,18 @@ def warm_up(
 
 
 def take_sample(
-    shell: Shell, address: str, parameters: PingParameters, dialect: ping.Dialect, deadline: Deadline
+    shell: Shell,
+    address: str,
+    parameters: PingParameters,
+    dialect: ping.Dialect,
+    deadline: Deadline,
+    *,
+    mtu: int = 0,
 ) -> PingResult:
     """Ping as ``parameters`` say, in the guest's background: a lost console does not lose the sample (E10).
 
     iputils sends a surplus, which is no part of the sample: while it sends, it listens for late replies.
+    ``mtu`` is that of the guest's own interface, where it is known.
 
     Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
     """
@@ -114,7 +121,11 @@ def take_sample(
     )
     seconds = time.monotonic() - started - surplus * actual.interval_ns / 1e9
     return ping.parse(
-        result.output, expected_count=actual.count, surplus=surplus, duration_seconds=max(0.0, seconds)
+        result.output,
+        expected_count=actual.count,
+        surplus=surplus,
+        fits=ping.required_mtu(parameters.packet_size, address) <= mtu,
+        duration_seconds=max(0.0, seconds),
     )
 
 

@@ -409,6 +409,20 @@ def test_more_requests_than_asked_are_counted() -> None:
             "the guest's ping refuses its arguments (ping: invalid number '0.1')",
         ),
         (
+            "ping: invalid -s value: '65508': out of range: 0 <= value <= 65507\n",
+            (
+                "the guest's ping refuses its arguments "
+                "(ping: invalid -s value: '65508': out of range: 0 <= value <= 65507)"
+            ),
+        ),
+        (
+            "ping: Do you want to ping broadcast? Then -b. If not, check your local firewall rules\n",
+            (
+                "the guest does not let ping send "
+                "(ping: Do you want to ping broadcast? Then -b. If not, check your local firewall rules)"
+            ),
+        ),
+        (
             "ping: unrecognized option: i\nBusyBox v1.24.2\n",
             "the guest's ping refuses its arguments (ping: unrecognized option: i)",
         ),
@@ -421,6 +435,15 @@ def test_E38_what_stops_ping_is_the_guests_fault(output: str, reason: str) -> No
     assert caught.value.reason == reason
     assert caught.value.transcript == output
     assert caught.value.hint
+
+
+def test_E27_an_mtu_is_read_however_it_is_worded() -> None:
+    for name, mtu in (("iputils-20221126-path-known", 1000), ("iputils-20221126-path-known-ipv6", 1280)):
+        with pytest.raises(ConfigError, match=rf"own interface \({mtu} bytes\)"):
+            parse(recorded(name), expected_count=5, surplus=9)
+        result = parse(recorded(name), expected_count=5, surplus=9, fits=True)
+        assert (result.transmitted, result.received, result.errors) == (5, 0, 5)
+        assert result.warnings == (f"the network's path carries packets of at most {mtu} bytes in one piece",)
 
 
 def test_E38_an_address_that_is_removed_within_the_sample_is_the_guests_fault() -> None:

@@ -11,7 +11,7 @@ from guestfakes import FakeShell
 from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.measuring import Measurer
-from pytest_kvlatency.errors import CheckupTimeoutError, GuestError
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
 from pytest_kvlatency.guest.address import GuestAddress
 from pytest_kvlatency.kube.errors import ApiUnavailableError
 from pytest_kvlatency.model import Check, GuestFacts, NadRef, NodePair, PingParameters
@@ -81,3 +81,34 @@ def test_E31_a_source_that_cannot_be_asked_changes_no_loss():
     shell = FakeShell(addresses=[f"{SOURCE}/24"], answers={"ip -o link": fail})
     result = measured("iputils-20221126-address-removed", shell)
     assert [failure.kind for failure in result.failures] == ["loss"]
+
+
+@pytest.mark.parametrize(
+    ("recording", "note"),
+    [
+        ("iputils-20221126-path-found", True),
+        ("iputils-20221126-path-known", True),
+        # Says no MTU any more.
+        ("iputils-20250605-path-known", False),
+    ],
+)
+def test_E27_a_path_that_is_too_narrow_is_the_networks_fault_when_the_kernel_knows_it_already_too(
+    recording, note
+):
+    """Recorded from a second run: the kernel remembers what the network told it, and refuses by itself."""
+    shell = FakeShell(
+        addresses=[f"{SOURCE}/24"],
+        answers={"ip neigh": CommandResult(output=f"{TARGET} lladdr 02:00:00:00:00:02", exit_status=0)},
+    )
+    result = measured(recording, shell, packet_size=1400, dont_fragment=True)
+    (failure,) = result.failures
+    assert failure.kind == "connectivity"
+    assert "of 1400 bytes that must not be fragmented (ARP is answered, ICMP is not)" in failure.reason
+    said = "the network's path carries packets of at most 1000 bytes in one piece"
+    assert (said in result.notes) == note
+
+
+def test_E27_what_the_own_interface_does_not_carry_is_a_config_error():
+    """As where something made its MTU smaller since it was looked at."""
+    with pytest.raises(ConfigError, match=r"longer than the MTU of the guest's own interface \(1000 bytes\)"):
+        measured("iputils-20221126-path-known", FakeShell(), packet_size=1600)
