@@ -149,7 +149,7 @@ def _seconds(nanoseconds: int) -> str:
 _FLAG: Final = r"\((?:DUP!|DIFFERENT ADDRESS!|BAD CHECKSUM!|truncated)\)"
 _REPLY: Final = re.compile(
     r"[0-9]+ bytes from \S+(?: \([^()]*\))?: (?:icmp_)?seq=(?P<seq>[0-9]{1,5}) ttl=[0-9]+"
-    r"(?: \(truncated\))?(?: time(?P<sign>[=<])(?P<ms>[0-9]{1,9}(?:\.[0-9]{1,6})?) ?ms)?"
+    r"(?P<cut> \(truncated\))?(?: time(?P<sign>[=<])(?P<ms>[0-9]{1,9}(?:\.[0-9]{1,6})?) ?ms)?"
     rf"(?P<flags>(?: {_FLAG})*)"
 )
 _SUMMARY: Final = re.compile(
@@ -158,6 +158,8 @@ _SUMMARY: Final = re.compile(
     r"(?: \+(?P<errors>[0-9]{1,9}) errors,)? (?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)% packet loss(?:, time [0-9]+ ?ms)?"
 )
 _ERROR_OF: Final = re.compile(r"From \S*[^\s:] icmp_seq=(?P<seq>[0-9]{1,5}) ")
+_OTHER_DATA: Final = re.compile(r"wrong data byte #[0-9]+ should be ")
+_CLOCK_BACK: Final = re.compile(r"^ping6?: Warning: time of day goes back", re.MULTILINE)
 _HEADER: Final = re.compile(r"--- .* ping statistics ---")
 _KERNEL: Final = re.compile(r"(?:<[0-9]{1,3}>)?\[ *[0-9]+\.[0-9]+\][^\n]*\n")
 _EXTREMES: Final = re.compile(
@@ -185,12 +187,36 @@ class _Replies:
     repeats: list[int] = field(default_factory=list)
     imprecise: int = 0
     strangers: int = 0
+    corrupted: int = 0
+    shortened: int = 0
+    untimed: int = 0
     highest: int = 0
 
     @property
     def samples_ns(self) -> tuple[int, ...]:
         """The times there are, in the order of their requests."""
         return tuple(time for _, time in sorted(self.times.items()) if time is not None)
+
+    def without_zeros(self) -> _Replies:
+        """The same without times of 0: what iputils writes when the clock was set back under a reply."""
+        times = {sequence: time or None for sequence, time in self.times.items()}
+        untimed = sum(time == 0 for time in self.times.values())
+        return replace(self, times=times, untimed=untimed)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is odd about replies that ping counts all the same, or, corrupted ones, as lost."""
+        return [
+            f"{number} {what}"
+            for number, what in (
+                (self.imprecise, 'times were given as "less than": the bound was taken'),
+                (self.untimed, "replies have no time: the guest's clock was set back meanwhile"),
+                (self.strangers, "replies came from another address"),
+                (self.corrupted, "replies came with a bad checksum"),
+                (self.shortened, "replies were shorter than their requests"),
+            )
+            if number
+        ]
 
 
 def parse(
@@ -216,6 +242,8 @@ def parse(
     summary = _find_summary((mended, lines), sent)
     end = next((index for index, line in enumerate(mended) if _HEADER.fullmatch(line)), len(mended))
     replies = _read_replies(mended[:end])
+    if _CLOCK_BACK.search(output):
+        replies = replies.without_zeros()
     late = sum(1 for line in mended[end:] if _REPLY.fullmatch(line))
     error = find_error(output, fits=fits)
     if error is not None and (summary is None or (summary.received == 0 and not replies.times)):
@@ -255,10 +283,10 @@ def parse(
     narrow = path_mtu(output)
     if narrow is not None:
         warnings.append(f"the network's path carries packets of at most {narrow} bytes in one piece")
-    if replies.imprecise:
-        warnings.append(f'{replies.imprecise} times were given as "less than": the bound was taken')
-    if replies.strangers:
-        warnings.append(f"{replies.strangers} replies came from another address")
+    warnings += replies.doubts
+    altered = sum(_OTHER_DATA.match(line) is not None for line in mended)
+    if altered:
+        warnings.append(f"{altered} replies did not carry the data that was sent")
     if late:
         warnings.append(f"{late} replies came after ping had closed its count")
     warnings += crosschecks
@@ -346,8 +374,12 @@ def _read_replies(lines: Sequence[str]) -> _Replies:
     replies = _Replies()
     for line in lines:
         match = _REPLY.fullmatch(line)
-        if match is None or "BAD CHECKSUM" in match["flags"]:
+        if match is None:
             continue
+        if "BAD CHECKSUM" in match["flags"]:
+            replies.corrupted += 1
+            continue
+        replies.shortened += match["cut"] is not None
         if "DIFFERENT ADDRESS" in match["flags"]:
             replies.strangers += 1
         sequence = _unwrap(int(match["seq"]), replies.highest)
@@ -419,7 +451,7 @@ def _reconstruct(replies: _Replies, expected: int | None, output: str) -> _Summa
 def _cross_check(lines: Sequence[str], replies: _Replies, summary: _Summary) -> list[str]:
     """What ping's own extremes say against the lines. Ping rounds to 3 digits; BusyBox counts duplicates in."""
     samples = replies.samples_ns
-    if not samples or replies.repeats or summary.duplicates or replies.imprecise:
+    if not samples or replies.repeats or summary.duplicates or replies.imprecise or replies.untimed:
         return []
     for match in filter(None, map(_EXTREMES.fullmatch, lines)):
         for name, ours in (("min", min(samples)), ("max", max(samples))):

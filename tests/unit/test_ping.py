@@ -290,7 +290,6 @@ def test_E30_E32_a_surplus_is_no_part_of_the_result(name: str, counters: tuple[i
     result = parse(recorded(name), expected_count=5, surplus=9)
     assert (result.transmitted, result.received, result.errors) == counters
     assert len(result.samples_ns) == result.received
-    assert result.warnings == ()
     assert (max(result.samples_ns) == 300_000_000) == (name == "iputils-20221126-late-fifth")
 
 
@@ -435,6 +434,37 @@ def test_E38_what_stops_ping_is_the_guests_fault(output: str, reason: str) -> No
     assert caught.value.reason == reason
     assert caught.value.transcript == output
     assert caught.value.hint
+
+
+# A healthy reply is odd in one way; counted is what ping counts.
+@pytest.mark.parametrize(
+    ("name", "received", "samples", "warning"),
+    [
+        ("iputils-20250605-corrupted", 4, 4, "1 replies came with a bad checksum"),
+        ("iputils-20221126-wrong-data", 5, 5, "1 replies did not carry the data that was sent"),
+        ("iputils-20221126-truncated", 5, 4, "1 replies were shorter than their requests"),
+        (
+            "iputils-20221126-clock-back",
+            5,
+            4,
+            "1 replies have no time: the guest's clock was set back meanwhile",
+        ),
+        (
+            "iputils-20250605-clock-back",
+            5,
+            4,
+            "1 replies have no time: the guest's clock was set back meanwhile",
+        ),
+    ],
+)
+def test_what_is_odd_about_a_reply_is_said_and_is_no_time(
+    name: str, received: int, samples: int, warning: str
+) -> None:
+    result = parse(recorded(name), expected_count=5, surplus=9)
+    assert (result.transmitted, result.received) == (5, received)
+    assert len(result.samples_ns) == samples
+    assert min(result.samples_ns) > 800_000
+    assert result.warnings == (warning,)
 
 
 def test_E27_an_mtu_is_read_however_it_is_worded() -> None:
