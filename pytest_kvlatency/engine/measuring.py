@@ -165,7 +165,8 @@ class Measurer:
             result = PingResult(transmitted=count, received=0, transcript=error.transcript)
         if result.received:
             return result, ""
-        return result, in_guest.explain_silence(source.shell, source.address.interface, address, deadline)
+        interface = source.address.interface
+        return result, in_guest.explain_silence(source.shell, interface, address, dialect, deadline)
 
     def _look_again(self, guests: Sequence[ReadyGuest], deadline: Deadline) -> list[str]:
         """Read the nodes again: a guest may have migrated. Raises ``ProvisionError`` when one is gone meanwhile."""

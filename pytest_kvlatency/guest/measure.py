@@ -140,15 +140,22 @@ def _reads_whole(output: str, count: int) -> bool:
     return len(result.samples_ns) >= result.received
 
 
-def explain_silence(shell: Shell, interface: str, address: str, deadline: Deadline) -> str:
+def explain_silence(
+    shell: Shell, interface: str, address: str, dialect: ping.Dialect, deadline: Deadline
+) -> str:
     """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28).
 
+    A kernel knows for most of a minute what was answered before the silence: it is made to forget, and asks anew.
     The sample is made: a console or a checkup whose time is over changes nothing of it.
     """
     is_ipv6 = ":" in address
     what = "neighbour discovery" if is_ipv6 else "ARP"
+    forget = f"{shell.profile.become_root}ip neigh flush to {address} dev {interface}"
+    anew = (
+        f"{forget} >/dev/null 2>&1; {_one_ping(address, dialect)} >/dev/null; ip neigh show dev {interface}"
+    )
     try:
-        table = shell.run(f"ip neigh show dev {interface}", deadline=deadline).output
+        table = shell.run(anew, deadline=deadline).output
         answers = iproute.neighbour_answers(table, address)
         if answers is None and not is_ipv6:
             answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
