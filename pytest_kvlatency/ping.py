@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import GuestError
 from pytest_kvlatency.model import PingResult
-from pytest_kvlatency.ping_errors import PingUnreadable, count_unsent, find_error
+from pytest_kvlatency.ping_errors import PingUnreadable, count_unsent, find_error, path_mtu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,6 @@ __all__ = [
     "compose",
     "detect",
     "effective",
-    "may_be_late",
     "parse",
     "required_mtu",
     "surplus_of",
@@ -44,7 +43,8 @@ __all__ = [
 PROBE: Final = "ping -V 2>&1"
 #: How long ping waits after its last request while no reply at all has come (``-W``).
 LATE_SECONDS: Final = 3
-#: What is not answered for so long is lost: the shortest time that BusyBox listens after its last request.
+#: What is not answered for so long is lost: the shortest time that BusyBox listens after its last request. iputils
+#: listens as long only while it sends.
 LISTEN_SECONDS: Final = 1
 _SLOW_INTERVAL_NS: Final = 1_000_000_000
 
@@ -125,25 +125,15 @@ def bound_seconds(parameters: PingParameters, *, dialect: Dialect, count: int | 
 
 
 def surplus_of(parameters: PingParameters, dialect: Dialect) -> int:
-    """Requests beyond a sample that have ping listen for ``LISTEN_SECONDS`` after the sample's last one."""
-    return math.ceil(LISTEN_SECONDS * 1e9 / effective(parameters, dialect).interval_ns)
+    """Requests beyond a sample that have ping listen for ``LISTEN_SECONDS`` after the sample's last one.
 
-
-def may_be_late(result: PingResult, parameters: PingParameters, dialect: Dialect) -> bool:
-    """Whether each reply that is missing may only have come after ping had stopped listening.
-
-    iputils listens no longer after its last request than ``compose`` says: at 10 ms a reply that takes 50 ms, where
-    the others took 1 ms, is lost to it (seen with 20221126). BusyBox listens for a second at least.
+    BusyBox does so by itself. iputils ends an interval after its last request when the others were answered quickly:
+    at 10 ms a last reply that takes 50 ms is lost to it (seen with 20210202 to 20250605). Afterwards nobody can tell
+    such a reply from a lost one, and a second sample would not: it would pass over real losses.
     """
-    if dialect is not Dialect.IPUTILS or result.errors or not result.received:
-        return False
-    answered = _read_replies(_unbroken(result.transcript)).times
-    listened_after_last = max(2 * max(result.samples_ns, default=0), parameters.interval_ns)
-    missing = set(range(1, result.transmitted + 1)) - set(answered)
-    return bool(missing) and all(
-        (result.transmitted - sequence) * parameters.interval_ns + listened_after_last < LISTEN_SECONDS * 1e9
-        for sequence in missing
-    )
+    if dialect is not Dialect.IPUTILS:
+        return 0
+    return math.ceil(LISTEN_SECONDS * 1e9 / parameters.interval_ns) - 1
 
 
 def required_mtu(packet_size: int, address: str) -> int:
@@ -159,7 +149,7 @@ def _seconds(nanoseconds: int) -> str:
 _FLAG: Final = r"\((?:DUP!|DIFFERENT ADDRESS!|BAD CHECKSUM!|truncated)\)"
 _REPLY: Final = re.compile(
     r"[0-9]+ bytes from \S+(?: \([^()]*\))?: (?:icmp_)?seq=(?P<seq>[0-9]{1,5}) ttl=[0-9]+"
-    r"(?: \(truncated\))?(?: time(?P<sign>[=<])(?P<ms>[0-9]{1,9}(?:\.[0-9]{1,6})?) ?ms)?"
+    r"(?P<cut> \(truncated\))?(?: time(?P<sign>[=<])(?P<ms>[0-9]{1,9}(?:\.[0-9]{1,6})?) ?ms)?"
     rf"(?P<flags>(?: {_FLAG})*)"
 )
 _SUMMARY: Final = re.compile(
@@ -167,6 +157,9 @@ _SUMMARY: Final = re.compile(
     r"(?: \+?(?P<duplicates>[0-9]{1,9}) duplicates,)?(?: \+(?P<corrupted>[0-9]{1,9}) corrupted,)?"
     r"(?: \+(?P<errors>[0-9]{1,9}) errors,)? (?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)% packet loss(?:, time [0-9]+ ?ms)?"
 )
+_ERROR_OF: Final = re.compile(r"From \S*[^\s:] icmp_seq=(?P<seq>[0-9]{1,5}) ")
+_OTHER_DATA: Final = re.compile(r"wrong data byte #[0-9]+ should be ")
+_CLOCK_BACK: Final = re.compile(r"^ping6?: Warning: time of day goes back", re.MULTILINE)
 _HEADER: Final = re.compile(r"--- .* ping statistics ---")
 _KERNEL: Final = re.compile(r"(?:<[0-9]{1,3}>)?\[ *[0-9]+\.[0-9]+\][^\n]*\n")
 _EXTREMES: Final = re.compile(
@@ -191,9 +184,12 @@ class _Replies:
     """What the reply lines say: each sequence number once (``None``: a reply without a time)."""
 
     times: dict[int, int | None] = field(default_factory=dict)
-    repeated: int = 0
+    repeats: list[int] = field(default_factory=list)
     imprecise: int = 0
     strangers: int = 0
+    corrupted: int = 0
+    shortened: int = 0
+    untimed: int = 0
     highest: int = 0
 
     @property
@@ -201,13 +197,40 @@ class _Replies:
         """The times there are, in the order of their requests."""
         return tuple(time for _, time in sorted(self.times.items()) if time is not None)
 
+    def without_zeros(self) -> _Replies:
+        """The same without times of 0: what iputils writes when the clock was set back under a reply."""
+        times = {sequence: time or None for sequence, time in self.times.items()}
+        untimed = sum(time == 0 for time in self.times.values())
+        return replace(self, times=times, untimed=untimed)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is odd about replies that ping counts all the same, or, corrupted ones, as lost."""
+        return [
+            f"{number} {what}"
+            for number, what in (
+                (self.imprecise, 'times were given as "less than": the bound was taken'),
+                (self.untimed, "replies have no time: the guest's clock was set back meanwhile"),
+                (self.strangers, "replies came from another address"),
+                (self.corrupted, "replies came with a bad checksum"),
+                (self.shortened, "replies were shorter than their requests"),
+            )
+            if number
+        ]
+
 
 def parse(
-    output: str, *, expected_count: int | None = None, surplus: int = 0, duration_seconds: float = 0.0
+    output: str,
+    *,
+    expected_count: int | None = None,
+    surplus: int = 0,
+    fits: bool = False,
+    duration_seconds: float = 0.0,
 ) -> PingResult:
     """Read what ping printed. ``expected_count`` is the ``-c`` it was given, less a ``surplus`` (``surplus_of``).
 
-    Requests of the surplus and their replies are no part of the result; only iputils is given one.
+    Requests of the surplus and their replies are no part of the result; only iputils is given one. ``fits``: the own
+    interface is known to carry the packet, so what is too long is so for the network.
 
     Raises ``PingUnreadable`` when the counters cannot be told or contradict each other, ``ConfigError`` for a packet
     that the own interface cannot carry, ``ConnectivityError`` when the kernel found nobody at that address, and
@@ -219,8 +242,10 @@ def parse(
     summary = _find_summary((mended, lines), sent)
     end = next((index for index, line in enumerate(mended) if _HEADER.fullmatch(line)), len(mended))
     replies = _read_replies(mended[:end])
+    if _CLOCK_BACK.search(output):
+        replies = replies.without_zeros()
     late = sum(1 for line in mended[end:] if _REPLY.fullmatch(line))
-    error = find_error(output)
+    error = find_error(output, fits=fits)
     if error is not None and (summary is None or (summary.received == 0 and not replies.times)):
         if replies.times:
             raise PingUnreadable(
@@ -229,8 +254,6 @@ def parse(
                 transcript=output,
             ) from error
         raise error
-    if error is not None and summary is not None:
-        _blame_the_guest(error, summary, output)
     warnings = [f"ping said: {error.reason}"] if error is not None else []
     if summary is None:
         summary = _reconstruct(replies, sent, output)
@@ -240,8 +263,12 @@ def parse(
             f"ping counted {summary.received} replies, but {len(replies.times)} could be read line by line"
         )
     crosschecks = _cross_check(lines, replies, summary)
+    missing = summary.transmitted - summary.received
     if surplus and expected_count is not None:
-        replies, summary = _cut(replies, summary, expected_count, surplus, output)
+        errors = _errors_beyond(mended[:end], expected_count)
+        replies, summary = _cut(replies, summary, expected_count, errors, output)
+    if error is not None and summary.received < summary.transmitted:
+        _blame_the_guest(error, missing, summary, output)
     samples = replies.samples_ns
     if summary.received and not samples:
         raise PingUnreadable(
@@ -253,17 +280,20 @@ def parse(
         warnings.append(
             f"ping sent {summary.transmitted} of {expected_count} requests before its time was over"
         )
-    if replies.imprecise:
-        warnings.append(f'{replies.imprecise} times were given as "less than": the bound was taken')
-    if replies.strangers:
-        warnings.append(f"{replies.strangers} replies came from another address")
+    narrow = path_mtu(output)
+    if narrow is not None:
+        warnings.append(f"the network's path carries packets of at most {narrow} bytes in one piece")
+    warnings += replies.doubts
+    altered = sum(_OTHER_DATA.match(line) is not None for line in mended)
+    if altered:
+        warnings.append(f"{altered} replies did not carry the data that was sent")
     if late:
         warnings.append(f"{late} replies came after ping had closed its count")
     warnings += crosschecks
     return PingResult(
         transmitted=summary.transmitted,
         received=summary.received,
-        duplicates=max(summary.duplicates, replies.repeated),
+        duplicates=max(summary.duplicates, len(replies.repeats)),
         late=late,
         errors=summary.errors,
         samples_ns=samples,
@@ -273,12 +303,15 @@ def parse(
     )
 
 
-def _blame_the_guest(error: KvLatencyError, summary: _Summary, output: str) -> None:
-    """Raise ``GuestError`` when all that is missing never left the guest: that is no loss of the network's."""
-    missing = summary.transmitted - summary.received
-    if 0 < missing <= count_unsent(output):
+def _blame_the_guest(error: KvLatencyError, missing: int, summary: _Summary, output: str) -> None:
+    """Raise ``GuestError`` when all that is missing never left the guest: that is no loss of the network's.
+
+    ``missing`` counts the surplus too, as the complaints do.
+    """
+    if missing <= count_unsent(output):
+        lost = summary.transmitted - summary.received
         raise GuestError(
-            f"{missing} of {summary.transmitted} requests never left the guest: {error.reason}",
+            f"{lost} of {summary.transmitted} requests never left the guest: {error.reason}",
             hint=error.hint,
             transcript=output,
             stage="run",
@@ -286,17 +319,45 @@ def _blame_the_guest(error: KvLatencyError, summary: _Summary, output: str) -> N
 
 
 def _cut(
-    replies: _Replies, summary: _Summary, count: int, surplus: int, output: str
+    replies: _Replies, summary: _Summary, count: int, errors_beyond: int, output: str
 ) -> tuple[_Replies, _Summary]:
-    """The first ``count`` requests alone. iputils counts them from 1."""
-    if len(replies.times) != summary.received or summary.transmitted != count + surplus:
+    """The first ``count`` requests alone. iputils counts them from 1.
+
+    A reply that could not be read line by line may be one of theirs or one of the surplus: raises ``PingUnreadable``
+    where that matters.
+    """
+    if summary.transmitted <= count:
+        return replies, summary
+    unread = set(range(1, summary.transmitted + 1)) - set(replies.times)
+    of_ours = sum(sequence <= count for sequence in unread)
+    lost = summary.transmitted - summary.received
+    if 0 < of_ours < len(unread) and lost not in {0, len(unread)}:
         raise PingUnreadable(
-            f"which of the first {count} of {count + surplus} requests were answered could not be read",
+            f"which of the first {count} of {summary.transmitted} requests were answered could not be read",
             hint="measure again",
             transcript=output,
         )
-    times = {sequence: time for sequence, time in replies.times.items() if sequence <= count}
-    return replace(replies, times=times), replace(summary, transmitted=count, received=len(times))
+    repeats = [sequence for sequence in replies.repeats if sequence <= count]
+    return (
+        replace(
+            replies,
+            times={sequence: time for sequence, time in replies.times.items() if sequence <= count},
+            repeats=repeats,
+        ),
+        replace(
+            summary,
+            transmitted=count,
+            received=count - min(of_ours, lost),
+            duplicates=max(0, summary.duplicates - (len(replies.repeats) - len(repeats))),
+            errors=min(count, max(0, summary.errors - errors_beyond)),
+        ),
+    )
+
+
+def _errors_beyond(lines: Sequence[str], count: int) -> int:
+    """How many of the errors that iputils counted (it words others with a colon) are of requests after the first."""
+    found = map(_ERROR_OF.match, lines)
+    return sum(int(match["seq"]) > count for match in found if match is not None)
 
 
 def _lines(text: str) -> list[str]:
@@ -313,13 +374,17 @@ def _read_replies(lines: Sequence[str]) -> _Replies:
     replies = _Replies()
     for line in lines:
         match = _REPLY.fullmatch(line)
-        if match is None or "BAD CHECKSUM" in match["flags"]:
+        if match is None:
             continue
+        if "BAD CHECKSUM" in match["flags"]:
+            replies.corrupted += 1
+            continue
+        replies.shortened += match["cut"] is not None
         if "DIFFERENT ADDRESS" in match["flags"]:
             replies.strangers += 1
         sequence = _unwrap(int(match["seq"]), replies.highest)
         if "DUP!" in match["flags"] or sequence in replies.times:
-            replies.repeated += 1
+            replies.repeats.append(sequence)
             continue
         replies.highest = max(replies.highest, sequence)
         replies.times[sequence] = int(Decimal(match["ms"]) * 1_000_000) if match["ms"] else None
@@ -380,13 +445,13 @@ def _reconstruct(replies: _Replies, expected: int | None, output: str) -> _Summa
             hint="measure again; the console may have dropped, or the guest's kernel talks over ping",
             transcript=output,
         )
-    return _Summary(transmitted=expected, received=expected, duplicates=replies.repeated, errors=0)
+    return _Summary(transmitted=expected, received=expected, duplicates=len(replies.repeats), errors=0)
 
 
 def _cross_check(lines: Sequence[str], replies: _Replies, summary: _Summary) -> list[str]:
     """What ping's own extremes say against the lines. Ping rounds to 3 digits; BusyBox counts duplicates in."""
     samples = replies.samples_ns
-    if not samples or replies.repeated or summary.duplicates or replies.imprecise:
+    if not samples or replies.repeats or summary.duplicates or replies.imprecise or replies.untimed:
         return []
     for match in filter(None, map(_EXTREMES.fullmatch, lines)):
         for name, ours in (("min", min(samples)), ("max", max(samples))):

@@ -38,7 +38,8 @@ _GUEST: Final = (
         "the guest's interface has no address of that network, or is down",
     ),
     _complaint(
-        r"(?:Operation not permitted|permission denied)",
+        # connect() is refused (EACCES) by a prohibiting route too; iputils takes that for a broadcast address.
+        r"Operation not permitted|permission denied|Do you want to ping broadcast",
         "the guest does not let ping send",
         "log in as root, or look for packet filters in the guest's image",
     ),
@@ -54,7 +55,7 @@ _GUEST: Final = (
     ),
     _complaint(
         r"(?:invalid|unrecognized|illegal) option|invalid (?:number|argument)|bad (?:linger|timing|wait)"
-        r"|not in .* range|cannot flood|minimal interval",
+        r"|not in .* range|out of range|cannot flood|minimal interval",
         "the guest's ping refuses its arguments",
         "its dialect is not the one that it was taken for; --kv-interval or --kv-packet-size may be out of its range",
     ),
@@ -69,16 +70,22 @@ _GUEST: Final = (
         "give the guest more memory, or ping less often: --kv-interval",
     ),
 )
-_TOO_LONG: Final = re.compile(r"message too l(?:ong|arge)(?:, mtu ?= ?(?P<mtu>\d+))?", re.IGNORECASE)
+_TOO_LONG: Final = re.compile(r"message too l(?:ong|arge)(?:, mtu ?[=:] ?(?P<mtu>\d+))?", re.IGNORECASE)
 _ON_THE_WAY: Final = re.compile(r"Frag(?:mentation)? needed|Packet too big", re.IGNORECASE)
+_PATH_MTU: Final = re.compile(
+    r"(?:Frag needed and DF set \(|Packet too big: |message too long, )mtu ?[=:] ?(\d+)", re.IGNORECASE
+)
 _NOBODY: Final = re.compile(
     r"(?:sendto|sendmsg|connect): (?:Host is unreachable|No route to host)", re.IGNORECASE
 )
 _SPEAKS: Final = re.compile(r"(?:\S*/)?(?:ping6?|-?[a-z]*sh|busybox)\b[^:]*: ")
 
 
-def find_error(output: str) -> KvLatencyError | None:
+def find_error(output: str, *, fits: bool = False) -> KvLatencyError | None:
     """The first complaint of ping itself (or of the shell about it) as the exception to raise; None without one.
+
+    ``fits``: the own interface is known to carry the packet. A kernel that was told of a narrower path, and remembers
+    it for ten minutes, then words its refusal as it does for its own interface.
 
     Only lines that ping or a shell speaks are looked at: kernel messages may hold the same words.
     """
@@ -88,7 +95,7 @@ def find_error(output: str) -> KvLatencyError | None:
             continue
         said = line.strip()
         too_long = _TOO_LONG.search(said)
-        if too_long is not None and not _ON_THE_WAY.search(output):
+        if too_long is not None and not fits and not _ON_THE_WAY.search(output):
             own = f" ({too_long['mtu']} bytes)" if too_long["mtu"] else ""
             return ConfigError(
                 f"the packet is longer than the MTU of the guest's own interface{own}",
@@ -109,6 +116,11 @@ def find_error(output: str) -> KvLatencyError | None:
                     f"{complaint.reason} ({said})", hint=complaint.hint, transcript=output, stage="run"
                 )
     return None
+
+
+def path_mtu(output: str) -> int | None:
+    """The narrowest MTU that ping was told of, by the way or by its own kernel."""
+    return min((int(found) for found in _PATH_MTU.findall(output)), default=None)
 
 
 def count_unsent(output: str) -> int:

@@ -37,6 +37,7 @@ _PROOF_SECONDS: Final = 3.0
 # A shell says at once that it begins. One that has not for so long did not get the whole line: the console lost some
 # of it, or the line fell to whoever read the terminal at that moment.
 _HEARD_SECONDS: Final = 10.0
+_NO_SUCH_COMMAND: Final = 127
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 3.0
 # A width at which no line wraps; quiet: no echo, no history, no kernel messages. All are kindnesses, none is needed.
@@ -222,8 +223,23 @@ class Shell:
         self._spawn.is_dirty = False
         self._is_ready = True
         self._used_at = time.monotonic()
-        prepare = _PREPARE.format(root=self.profile.become_root)
-        return self._type_and_wait(prepare, COMMAND_SECONDS, deadline, is_rerunnable=True)
+        return self._prepare(deadline)
+
+    def _prepare(self, deadline: Deadline) -> CommandResult:
+        """Make the session quiet, and see that it runs commands at all."""
+        command = _PREPARE.format(root=self.profile.become_root)
+        result = self._type_and_wait(command, COMMAND_SECONDS, deadline, is_rerunnable=True)
+        if result.exit_status == _NO_SUCH_COMMAND:
+            # zsh runs no builtin by `command`, unless it is told to be a sh. Other shells fail once more.
+            self._spawn.type_in(" emulate sh\n")
+            result = self._type_and_wait(command, COMMAND_SECONDS, deadline, is_rerunnable=True)
+        if result.exit_status == _NO_SUCH_COMMAND:
+            raise GuestError(
+                f"the login shell of VMI {self.name} does not run commands as sh does: {result.output[:200]}",
+                hint="use a guest image whose user has BusyBox' sh, dash or bash as login shell",
+                transcript=self.transcript_end,
+            )
+        return result
 
     def _is_alive(self, deadline: Deadline) -> bool:
         """Whether an open connection still is one; raises ``ConnectionLost`` when it certainly is not."""

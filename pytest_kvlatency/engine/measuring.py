@@ -71,7 +71,9 @@ class Measurer:
         say(f"waiting for the first reply of {address}")
         warmth = in_guest.warm_up(shell, address, check.ping, dialect, deadline)
         say(f"pinging {address}, {effective(check.ping, dialect).count} times")
-        result, silence = self._sample(check, source, address, dialect, deadline, say)
+        result, silence = self._sample(check, source, address, dialect, deadline)
+        if result.has_lost:
+            self._blame_the_source(source, deadline)
         seconds = watch.lap()
         moved = self._look_again((source, target) if result.has_lost else look_again, deadline)
         measurement = Measurement(
@@ -86,6 +88,22 @@ class Measurer:
             notes=(*moved, *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
         )
         return judged(measurement, check)
+
+    @staticmethod
+    def _blame_the_source(source: ReadyGuest, deadline: Deadline) -> None:
+        """Raise ``GuestError`` when the source can no longer send. iputils says no word of what the kernel refuses."""
+        try:
+            lost = loss_of(source.address, source.shell, deadline.limit(CONFIRM_SECONDS))
+        except (GuestError, CheckupTimeoutError):
+            # The sample is made.
+            return
+        if lost:
+            raise GuestError(
+                f"packets of VMI {source.handle} were lost, and its guest has changed since it was set up: {lost}",
+                hint=_LOOK_AT_THE_GUEST,
+                transcript=source.shell.transcript_end,
+                stage="run",
+            )
 
     @staticmethod
     def confirm(target: ReadyGuest, deadline: Deadline) -> str:
@@ -135,18 +153,20 @@ class Measurer:
         address: str,
         dialect: Dialect,
         deadline: Deadline,
-        say: Callable[[str], None],
     ) -> tuple[PingResult, str]:
         """The sample, and, when nothing at all came back, how far it got."""
         try:
-            result = in_guest.take_sample(source.shell, address, check.ping, dialect, deadline, say)
+            result = in_guest.take_sample(
+                source.shell, address, check.ping, dialect, deadline, mtu=source.address.mtu
+            )
         except ConnectivityError as error:
             # The kernel itself said that nobody is there, and ping gave up: as good as every packet lost.
             count = effective(check.ping, dialect).count
             result = PingResult(transmitted=count, received=0, transcript=error.transcript)
         if result.received:
             return result, ""
-        return result, in_guest.explain_silence(source.shell, source.address.interface, address, deadline)
+        interface = source.address.interface
+        return result, in_guest.explain_silence(source.shell, interface, address, dialect, deadline)
 
     def _look_again(self, guests: Sequence[ReadyGuest], deadline: Deadline) -> list[str]:
         """Read the nodes again: a guest may have migrated. Raises ``ProvisionError`` when one is gone meanwhile."""

@@ -170,9 +170,11 @@ def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline)
     """Whether somebody else answers ARP for ``address``, and a note when that cannot be told.
 
     BusyBox's and iputils' ``arping -D`` end with 1 as soon as one does. Nobody answers later than half a second; where
-    ``timeout`` cannot cut it there (or anything is odd), arping's own two seconds decide.
+    ``timeout`` cannot cut it there (or anything is odd), arping's own two seconds decide. To a third program of that
+    name (Habets') ``-D`` means something else, and 1 that nobody answers: ``-f``, which changes nothing for the other
+    two, has it refuse.
     """
-    probe = f"{shell.profile.become_root}arping -D -q -I {interface}"
+    probe = f"{shell.profile.become_root}arping -D -f -q -I {interface}"
     status = shell.run(
         f"timeout {_PROBE_SECONDS} {probe} -c 2 -w 1 {address} >/dev/null 2>&1", deadline=deadline
     ).exit_status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
@@ -13,7 +13,7 @@ from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
 from pytest_kvlatency.guest import iproute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pytest_kvlatency.console.shell import Shell
     from pytest_kvlatency.deadline import Deadline
@@ -25,8 +25,6 @@ WARM_UP_ATTEMPTS: Final = 30
 _UNANSWERED: Final = re.compile(r"1 packets transmitted, 0 (?:packets )?received, 100% packet loss")
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-#: Left of the deadline after a sample that is taken again, for what follows it.
-_MARGIN_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,53 +99,34 @@ def take_sample(
     parameters: PingParameters,
     dialect: ping.Dialect,
     deadline: Deadline,
-    say: Callable[[str], None],
+    *,
+    mtu: int = 0,
 ) -> PingResult:
     """Ping as ``parameters`` say, in the guest's background: a lost console does not lose the sample (E10).
 
-    A sample whose losses may all be replies that ping no longer waited for is taken once again, with more patience.
+    iputils sends a surplus, which is no part of the sample: while it sends, it listens for late replies.
+    ``mtu`` is that of the guest's own interface, where it is known.
 
     Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
     """
-    result = _ping(shell, address, parameters, dialect, deadline)
-    if not ping.may_be_late(result, parameters, dialect):
-        return result
-    lost = result.transmitted - result.received
-    missing = f"ping waited less than {ping.LISTEN_SECONDS} s for its last replies, and missed {lost}"
-    if deadline.remaining() > 2 * result.duration_seconds + ping.LISTEN_SECONDS + _MARGIN_SECONDS:
-        say(f"pinging {address} again: {missing}")
-        surplus = ping.surplus_of(parameters, dialect)
-        try:
-            again = _ping(shell, address, parameters, dialect, deadline, surplus=surplus)
-        except (ping.PingUnreadable, CheckupTimeoutError):
-            pass
-        else:
-            return replace(again, warnings=(*again.warnings, f"measured twice: {missing}"))
-    return replace(result, warnings=(*result.warnings, f"{missing}, which may have been late"))
-
-
-def _ping(
-    shell: Shell,
-    address: str,
-    parameters: PingParameters,
-    dialect: ping.Dialect,
-    deadline: Deadline,
-    *,
-    surplus: int = 0,
-) -> PingResult:
-    count = ping.effective(parameters, dialect).count
-    command = ping.compose(parameters, address, dialect=dialect, count=count + surplus)
-    bound = ping.bound_seconds(parameters, dialect=dialect, count=count + surplus)
+    actual, surplus = ping.effective(parameters, dialect), ping.surplus_of(parameters, dialect)
+    sent = actual.count + surplus
     started = time.monotonic()
     result = run_detached(
         shell,
-        command,
-        timeout_seconds=bound,
+        ping.compose(parameters, address, dialect=dialect, count=sent),
+        timeout_seconds=ping.bound_seconds(parameters, dialect=dialect, count=sent),
         deadline=deadline,
-        is_whole=lambda output: _reads_whole(output, count + surplus),
+        is_whole=lambda output: _reads_whole(output, sent),
     )
-    seconds = time.monotonic() - started
-    return ping.parse(result.output, expected_count=count, surplus=surplus, duration_seconds=seconds)
+    seconds = time.monotonic() - started - surplus * actual.interval_ns / 1e9
+    return ping.parse(
+        result.output,
+        expected_count=actual.count,
+        surplus=surplus,
+        fits=ping.required_mtu(parameters.packet_size, address) <= mtu,
+        duration_seconds=max(0.0, seconds),
+    )
 
 
 def _reads_whole(output: str, count: int) -> bool:
@@ -161,15 +140,22 @@ def _reads_whole(output: str, count: int) -> bool:
     return len(result.samples_ns) >= result.received
 
 
-def explain_silence(shell: Shell, interface: str, address: str, deadline: Deadline) -> str:
+def explain_silence(
+    shell: Shell, interface: str, address: str, dialect: ping.Dialect, deadline: Deadline
+) -> str:
     """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28).
 
+    A kernel knows for most of a minute what was answered before the silence: it is made to forget, and asks anew.
     The sample is made: a console or a checkup whose time is over changes nothing of it.
     """
     is_ipv6 = ":" in address
     what = "neighbour discovery" if is_ipv6 else "ARP"
+    forget = f"{shell.profile.become_root}ip neigh flush to {address} dev {interface}"
+    anew = (
+        f"{forget} >/dev/null 2>&1; {_one_ping(address, dialect)} >/dev/null; ip neigh show dev {interface}"
+    )
     try:
-        table = shell.run(f"ip neigh show dev {interface}", deadline=deadline).output
+        table = shell.run(anew, deadline=deadline).output
         answers = iproute.neighbour_answers(table, address)
         if answers is None and not is_ipv6:
             answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)

@@ -15,7 +15,6 @@ from pytest_kvlatency.ping import (
     compose,
     detect,
     effective,
-    may_be_late,
     parse,
     required_mtu,
     surplus_of,
@@ -259,38 +258,97 @@ def test_fewer_requests_than_asked_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "dialect", "interval_ns", "expected"),
+    ("dialect", "milliseconds", "surplus"),
     [
-        ("iputils-20221126-late-last", 5, Dialect.IPUTILS, 100_000_000, True),
-        ("iputils-20221126-late-last", 5, Dialect.IPUTILS, 1_000_000_000, False),
-        ("iputils-20221126-late-last", 5, Dialect.BUSYBOX, 100_000_000, False),
-        ("iputils-20221126-lost-fifth", 15, Dialect.IPUTILS, 100_000_000, False),
-        ("iputils-20221126-lost-fifth", 15, Dialect.IPUTILS, 10_000_000, True),
-        ("iputils-20221126-loopback", 5, Dialect.IPUTILS, 100_000_000, False),
-        ("iputils-20221126-all-lost", 5, Dialect.IPUTILS, 100_000_000, False),
-        ("iputils-20221126-host-unreachable", 5, Dialect.IPUTILS, 100_000_000, False),
+        (Dialect.IPUTILS, 100, 9),
+        (Dialect.IPUTILS, 300, 3),
+        (Dialect.IPUTILS, 2, 499),
+        (Dialect.IPUTILS, 1000, 0),
+        (Dialect.IPUTILS, 2000, 0),
+        (Dialect.BUSYBOX, 100, 0),
+        (Dialect.BUSYBOX_OLD, 100, 0),
     ],
 )
-def test_E30_a_reply_that_iputils_no_longer_waited_for_may_be_late(
-    name: str, count: int, dialect: Dialect, interval_ns: int, *, expected: bool
+def test_E32_a_surplus_keeps_iputils_listening_for_a_second(
+    dialect: Dialect, milliseconds: int, surplus: int
 ) -> None:
-    result = parse(recorded(name), expected_count=count)
-    assert may_be_late(result, PingParameters(interval_ns=interval_ns), dialect) is expected
+    assert surplus_of(PingParameters(interval_ns=milliseconds * 1_000_000), dialect) == surplus
 
 
-def test_E30_a_surplus_keeps_ping_listening_and_is_no_part_of_the_result() -> None:
-    assert surplus_of(PingParameters(), Dialect.IPUTILS) == 10
-    late = parse(recorded("iputils-20221126-late-fifth"), expected_count=5, surplus=10)
-    assert (late.transmitted, late.received, late.warnings) == (5, 5, ())
-    assert late.samples_ns == (1_540_000, 1_470_000, 1420_000, 1470_000, 303_000_000)
-    lost = parse(recorded("iputils-20221126-lost-fifth"), expected_count=5, surplus=10)
-    assert (lost.transmitted, lost.received, lost.warnings) == (5, 4, ())
+# Recordings of 5 requests and a surplus of 9: transmitted, received, errors.
+@pytest.mark.parametrize(
+    ("name", "counters"),
+    [
+        ("iputils-20221126-late-fifth", (5, 5, 0)),
+        ("iputils-20221126-lost-fifth", (5, 4, 0)),
+        ("iputils-20221126-lost-eighth", (5, 5, 0)),
+        ("iputils-20250605-corrupted", (5, 4, 0)),
+        ("iputils-20250605-unreachable", (5, 4, 1)),
+    ],
+)
+def test_E30_E32_a_surplus_is_no_part_of_the_result(name: str, counters: tuple[int, int, int]) -> None:
+    result = parse(recorded(name), expected_count=5, surplus=9)
+    assert (result.transmitted, result.received, result.errors) == counters
+    assert len(result.samples_ns) == result.received
+    assert (max(result.samples_ns) == 300_000_000) == (name == "iputils-20221126-late-fifth")
 
 
-def test_E30_a_surplus_needs_every_line() -> None:
-    torn = recorded("iputils-20221126-lost-fifth").replace("64 bytes from 198.18.0.2: icmp_seq=3", "")
-    with pytest.raises(PingUnreadable, match="which of the first 5 of 15 requests were answered"):
-        parse(torn, expected_count=5, surplus=10)
+def test_E32_a_late_reply_is_one_of_the_sample() -> None:
+    result = parse(recorded("iputils-20221126-late-fifth"), expected_count=5, surplus=9)
+    assert result.samples_ns == (879_000, 960_000, 910_000, 1_240_000, 300_000_000)
+
+
+def test_E32_duplicates_of_the_surplus_are_no_part_of_the_result() -> None:
+    reply = "64 bytes from 198.18.0.2: icmp_seq={} ttl=64 time=1.00 ms{}"
+    answered = [reply.format(n, "") for n in range(1, 15)]
+    repeated = [reply.format(n, " (DUP!)") for n in (3, 9, 9)]
+    summary = "14 packets transmitted, 14 received, +3 duplicates, 0% packet loss, time 1300ms"
+    text = "\n".join([*answered, *repeated, "--- 198.18.0.2 ping statistics ---", summary])
+    assert parse(text, expected_count=5, surplus=9).duplicates == 1
+
+
+def without_the_line_of(text: str, sequence: int) -> str:
+    return "\n".join(line for line in text.split("\n") if f"icmp_seq={sequence} " not in line)
+
+
+@pytest.mark.parametrize(
+    ("name", "torn", "counters"),
+    [
+        ("iputils-20221126-lost-fifth", 3, (5, 4)),
+        ("iputils-20221126-lost-eighth", 11, (5, 5)),
+        ("iputils-20221126-late-fifth", 3, (5, 5)),
+    ],
+)
+def test_E12_a_torn_line_costs_nothing_where_it_is_plain_what_was_lost(
+    name: str, torn: int, counters: tuple[int, int]
+) -> None:
+    text = without_the_line_of(recorded(name), torn)
+    result = parse(text, expected_count=5, surplus=9)
+    assert (result.transmitted, result.received) == counters
+
+
+@pytest.mark.parametrize(
+    ("name", "torn"), [("iputils-20221126-lost-fifth", 11), ("iputils-20221126-lost-eighth", 3)]
+)
+def test_E12_a_torn_line_that_may_be_the_lost_one_is_no_result(name: str, torn: int) -> None:
+    with pytest.raises(PingUnreadable, match="which of the first 5 of 14 requests were answered"):
+        parse(without_the_line_of(recorded(name), torn), expected_count=5, surplus=9)
+
+
+def test_E30_a_ping_that_ended_before_its_surplus_is_read_as_it_is() -> None:
+    """Errors count as answers to iputils: with some beside replies it ends early."""
+    text = recorded("iputils-20221126-loopback")
+    result = parse(text, expected_count=5, surplus=9)
+    assert (result.transmitted, result.received, result.warnings) == (5, 5, ())
+
+
+def test_E38_requests_of_the_surplus_that_never_left_the_guest_are_no_part_of_the_result() -> None:
+    result = parse(complaining(4, received=10, transmitted=14), expected_count=5, surplus=9)
+    assert (result.transmitted, result.received) == (5, 5)
+    with pytest.raises(GuestError, match=r"^2 of 5 requests never left the guest"):
+        parse(complaining(11, received=3, transmitted=14), expected_count=5, surplus=9)
+    mixed = parse(complaining(9, received=4, transmitted=14), expected_count=5, surplus=9)
+    assert (mixed.transmitted, mixed.received) == (5, 4)
 
 
 def test_more_requests_than_asked_are_counted() -> None:
@@ -350,6 +408,20 @@ def test_more_requests_than_asked_are_counted() -> None:
             "the guest's ping refuses its arguments (ping: invalid number '0.1')",
         ),
         (
+            "ping: invalid -s value: '65508': out of range: 0 <= value <= 65507\n",
+            (
+                "the guest's ping refuses its arguments "
+                "(ping: invalid -s value: '65508': out of range: 0 <= value <= 65507)"
+            ),
+        ),
+        (
+            "ping: Do you want to ping broadcast? Then -b. If not, check your local firewall rules\n",
+            (
+                "the guest does not let ping send "
+                "(ping: Do you want to ping broadcast? Then -b. If not, check your local firewall rules)"
+            ),
+        ),
+        (
             "ping: unrecognized option: i\nBusyBox v1.24.2\n",
             "the guest's ping refuses its arguments (ping: unrecognized option: i)",
         ),
@@ -362,6 +434,51 @@ def test_E38_what_stops_ping_is_the_guests_fault(output: str, reason: str) -> No
     assert caught.value.reason == reason
     assert caught.value.transcript == output
     assert caught.value.hint
+
+
+# A healthy reply is odd in one way; counted is what ping counts.
+@pytest.mark.parametrize(
+    ("name", "received", "samples", "warning"),
+    [
+        ("iputils-20250605-corrupted", 4, 4, "1 replies came with a bad checksum"),
+        ("iputils-20221126-wrong-data", 5, 5, "1 replies did not carry the data that was sent"),
+        ("iputils-20221126-truncated", 5, 4, "1 replies were shorter than their requests"),
+        (
+            "iputils-20221126-clock-back",
+            5,
+            4,
+            "1 replies have no time: the guest's clock was set back meanwhile",
+        ),
+        (
+            "iputils-20250605-clock-back",
+            5,
+            4,
+            "1 replies have no time: the guest's clock was set back meanwhile",
+        ),
+    ],
+)
+def test_what_is_odd_about_a_reply_is_said_and_is_no_time(
+    name: str, received: int, samples: int, warning: str
+) -> None:
+    result = parse(recorded(name), expected_count=5, surplus=9)
+    assert (result.transmitted, result.received) == (5, received)
+    assert len(result.samples_ns) == samples
+    assert min(result.samples_ns) > 800_000
+    assert result.warnings == (warning,)
+
+
+def test_E27_an_mtu_is_read_however_it_is_worded() -> None:
+    for name, mtu in (("iputils-20221126-path-known", 1000), ("iputils-20221126-path-known-ipv6", 1280)):
+        with pytest.raises(ConfigError, match=rf"own interface \({mtu} bytes\)"):
+            parse(recorded(name), expected_count=5, surplus=9)
+        result = parse(recorded(name), expected_count=5, surplus=9, fits=True)
+        assert (result.transmitted, result.received, result.errors) == (5, 0, 5)
+        assert result.warnings == (f"the network's path carries packets of at most {mtu} bytes in one piece",)
+
+
+def test_E38_an_address_that_is_removed_within_the_sample_is_the_guests_fault() -> None:
+    with pytest.raises(GuestError, match=r"^ping stopped after 3 replies: the guest has no route"):
+        parse(recorded("error-busybox-address-removed"), expected_count=5)
 
 
 def test_E38_a_kernel_message_with_the_same_words_is_none_of_pings() -> None:

@@ -4,6 +4,7 @@ import pytest
 from guestfakes import LINK, FakeShell
 
 from pytest_kvlatency.console.login import LoginProfile
+from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import GuestError, InterruptedRunError
 from pytest_kvlatency.guest import address as module
@@ -91,6 +92,21 @@ def test_E20_an_address_that_a_stranger_answers_for_is_given_up(first):
 
 def test_E20_an_odd_timeout_program_is_not_taken_for_an_answer():
     assert settled(FakeShell(addresses=["198.18.0.7/24"], arping_status=(1, 0))).notes == ()
+
+
+def habets(command):
+    """Recorded from arping 2.23: without an option that it refuses, it says 1 when nobody answers, and 0 otherwise."""
+    if " -f " in command:
+        said = (
+            "arping: invalid option -- 'f'\nARPing 2.23, by Thomas Habets <thomas@habets.se>\nusage: arping"
+        )
+        return CommandResult(output="" if "/dev/null" in command else said, exit_status=1)
+    return CommandResult(output="", exit_status=124 if command.startswith("timeout") else 1)
+
+
+def test_E20_an_arping_of_another_kind_is_not_taken_at_its_word():
+    (note,) = settled(FakeShell(addresses=["198.18.0.7/24"], answers={"arping": habets})).notes
+    assert note.startswith("198.18.0.7 was not probed for duplicates: arping: invalid option -- 'f'")
 
 
 def test_E20_without_arping_the_address_is_used_with_a_note():

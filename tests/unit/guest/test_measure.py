@@ -102,7 +102,7 @@ def test_E26_the_warm_up_speaks_ipv6(dialect, start):
 def test_E10_the_sample_runs_in_the_guest_s_background():
     shell = FakeShell(answers={r"read k <": said(SAMPLE)})
     parameters = PingParameters(sample_duration_ns=200_000_000)
-    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60), print)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
     assert (result.transmitted, result.samples_ns) == (2, (250_000, 350_000))
     assert "mkfifo" in shell.commands[0]
 
@@ -120,7 +120,7 @@ def test_E12_what_somebody_says_within_the_sample_costs_none_of_it(within):
     answers = iter([SAID_WITHIN[within], SAMPLE])
     shell = FakeShell(answers={r"read k <": lambda command: said(next(answers))})
     parameters = PingParameters(sample_duration_ns=200_000_000)
-    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60), print)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
     assert (result.samples_ns, result.warnings) == ((250_000, 350_000), ())
     first, second = shell.commands
     assert "mkfifo" in first
@@ -130,47 +130,23 @@ def test_E12_what_somebody_says_within_the_sample_costs_none_of_it(within):
 def test_E12_a_console_that_is_never_quiet_leaves_what_can_be_read():
     shell = FakeShell(answers={r"read k <": said(SAID_WITHIN["a reply"])})
     parameters = PingParameters(sample_duration_ns=200_000_000)
-    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60), print)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
     assert (result.received, result.samples_ns) == (2, (250_000,))
     assert len(shell.commands) == 3
 
 
 RECORDED = Path(__file__).parents[1] / "data" / "ping"
 FIVE = PingParameters(sample_duration_ns=500_000_000)
-MISSED = "ping waited less than 1 s for its last replies, and missed 1"
 
 
-def iputils(second):
-    """A shell whose first sample misses its last reply; ``second`` is a recording, or what is raised."""
-
-    def answer(command):
-        if "-c 15 " not in command:
-            return said((RECORDED / "iputils-20221126-late-last.txt").read_text(encoding="utf-8"))
-        if isinstance(second, Exception):
-            raise second
-        return said((RECORDED / f"iputils-20221126-{second}.txt").read_text(encoding="utf-8"))
-
-    return FakeShell(answers={r"read k <": answer})
-
-
-@pytest.mark.parametrize(("second", "received"), [("late-fifth", 5), ("lost-fifth", 4)])
-def test_E30_whether_the_last_reply_was_late_or_lost_is_told_by_a_second_sample(second, received):
-    lines = []
-    shell = iputils(second)
-    result = measure.take_sample(shell, ADDRESS, FIVE, Dialect.IPUTILS, Deadline(60), lines.append)
+@pytest.mark.parametrize(("name", "received"), [("late-fifth", 5), ("lost-fifth", 4), ("lost-eighth", 5)])
+def test_E30_E32_iputils_is_made_to_listen_and_what_it_lost_of_the_sample_is_lost(name, received):
+    text = (RECORDED / f"iputils-20221126-{name}.txt").read_text(encoding="utf-8")
+    shell = FakeShell(answers={r"read k <": said(text)})
+    result = measure.take_sample(shell, ADDRESS, FIVE, Dialect.IPUTILS, Deadline(60))
     assert (result.transmitted, result.received) == (5, received)
-    assert result.warnings == (f"measured twice: {MISSED}",)
-    assert lines == [f"pinging {ADDRESS} again: {MISSED}"]
-
-
-@pytest.mark.parametrize(
-    ("second", "seconds"), [("late-fifth", 5), (CheckupTimeoutError("timed out"), 60), ("late-last", 60)]
-)
-def test_E30_a_second_sample_that_cannot_be_had_leaves_the_first(second, seconds):
-    shell = iputils(second)
-    result = measure.take_sample(shell, ADDRESS, FIVE, Dialect.IPUTILS, Deadline(seconds), print)
-    assert (result.transmitted, result.received) == (5, 4)
-    assert result.warnings == (f"{MISSED}, which may have been late",)
+    assert len(shell.commands) == 1
+    assert f"ping -n -c 14 -i 0.1 -W 3 -s 56 {ADDRESS}" in shell.commands[0]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +162,24 @@ def test_E30_a_second_sample_that_cannot_be_had_leaves_the_first(second, seconds
 )
 def test_E28_silence_is_explained_by_the_neighbour_table(neighbours, arp, address, words):
     shell = FakeShell(answers={"ip neigh": said(neighbours), "cat /proc/net/arp": said(arp)})
-    assert words in measure.explain_silence(shell, "eth0", address, Deadline(60))
+    assert words in measure.explain_silence(shell, "eth0", address, Dialect.BUSYBOX, Deadline(60))
+
+
+def test_E28_a_mac_that_the_kernel_knows_from_before_the_silence_is_no_answer():
+    """What the kernel does, of which 6.18 knew 15 s after a cut still: it forgets when told to, and asks at a ping."""
+    known = {"state": f"{ADDRESS} lladdr 02:00:00:00:00:02 REACHABLE"}
+
+    def kernel(command):
+        for part in command.split(";"):
+            if f"neigh flush to {ADDRESS} dev eth0" in part:
+                known.pop("state", None)
+            elif f"ping -c 1 -W 1 {ADDRESS}" in part:
+                known.setdefault("state", f"{ADDRESS}  INCOMPLETE")
+        return said(known.get("state", ""))
+
+    shell = FakeShell(answers={"ip neigh": kernel})
+    words = measure.explain_silence(shell, "eth0", ADDRESS, Dialect.IPUTILS, Deadline(60))
+    assert words == "not even ARP is answered"
 
 
 @pytest.mark.parametrize(
@@ -196,5 +189,7 @@ def test_E30_a_silence_that_can_no_longer_be_explained_is_one_all_the_same(error
     def fail(command):
         raise error
 
-    words = measure.explain_silence(FakeShell(answers={"ip neigh": fail}), "eth0", ADDRESS, Deadline(60))
+    words = measure.explain_silence(
+        FakeShell(answers={"ip neigh": fail}), "eth0", ADDRESS, Dialect.BUSYBOX, Deadline(60)
+    )
     assert words == "whether ARP is answered could not be told"
