@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 #: A console that was closed meanwhile is opened and logged into again within it.
 CONFIRM_SECONDS = 15.0
 SLOW_PING = "the guest's ping has no -i: it was measured once a second (BusyBox before 1.30)"
+_CHANGED = "changed since it was set up"
 _LOOK_AT_THE_GUEST = "look at the guest: virtctl console, and the events of its VMI"
 #: Says nothing of the guest.
 UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
@@ -94,16 +95,11 @@ class Measurer:
         """Raise ``GuestError`` when the source can no longer send. iputils says no word of what the kernel refuses."""
         try:
             lost = loss_of(source.address, source.shell, deadline.limit(CONFIRM_SECONDS))
-        except (GuestError, CheckupTimeoutError):
-            # The sample is made.
+        except (GuestError, CheckupTimeoutError, *UNTOLD):
+            # The sample is made: what the API server or the console does now does not change it.
             return
         if lost:
-            raise GuestError(
-                f"packets of VMI {source.handle} were lost, and its guest has changed since it was set up: {lost}",
-                hint=_LOOK_AT_THE_GUEST,
-                transcript=source.shell.transcript_end,
-                stage="run",
-            )
+            raise _blamed(source, f"packets of VMI {source.handle}", f"has {_CHANGED}: {lost}")
 
     @staticmethod
     def confirm(target: ReadyGuest, deadline: Deadline) -> str:
@@ -126,24 +122,14 @@ class Measurer:
             if deadline.expired() or not target.shell.is_open or target.shell.is_in_use:
                 # Too late, or a console that cannot be had: neither says anything of the guest.
                 return untold(target, error.reason)
-            raise GuestError(
-                f"packets to VMI {target.handle} were lost, and its guest does not answer on its console either: "
-                f"{error.reason}",
-                hint=_LOOK_AT_THE_GUEST,
-                transcript=error.transcript or target.shell.transcript_end,
-                stage="run",
-            ) from error
+            silent = f"does not answer on its console either: {error.reason}"
+            raise _blamed(target, f"packets to VMI {target.handle}", silent, error.transcript) from error
         if boot_id and target.boot_id and boot_id != target.boot_id:
             lost = "has rebooted since it was set up"
         elif lost:
-            lost = f"has changed since it was set up: {lost}"
+            lost = f"has {_CHANGED}: {lost}"
         if lost:
-            raise GuestError(
-                f"packets to VMI {target.handle} were lost, and its guest {lost}",
-                hint=_LOOK_AT_THE_GUEST,
-                transcript=target.shell.transcript_end,
-                stage="run",
-            )
+            raise _blamed(target, f"packets to VMI {target.handle}", lost)
         return ""
 
     def _sample(
@@ -191,6 +177,16 @@ class Measurer:
                 )
                 guest.node = state.node
         return notes
+
+
+def _blamed(guest: ReadyGuest, packets: str, what: str, transcript: str = "") -> GuestError:
+    """The error for packets whose loss is the guest's: ``what`` completes "its guest …"."""
+    return GuestError(
+        f"{packets} were lost, and its guest {what}",
+        hint=_LOOK_AT_THE_GUEST,
+        transcript=transcript or guest.shell.transcript_end,
+        stage="run",
+    )
 
 
 def untold(target: ReadyGuest, why: str) -> str:

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
 from pytest_kvlatency.console.detached import run_detached
-from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, KvLatencyError
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    ConfigError,
+    GuestError,
+    KvLatencyError,
+    PermissionDeniedError,
+)
 from pytest_kvlatency.guest import iproute
+from pytest_kvlatency.kube.errors import KubeApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +153,7 @@ def explain_silence(
     """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28).
 
     A kernel knows for most of a minute what was answered before the silence: it is made to forget, and asks anew.
-    The sample is made: a console or a checkup whose time is over changes nothing of it.
+    The sample is made: a console, an API server or a checkup whose time is over changes nothing of it.
     """
     is_ipv6 = ":" in address
     what = "neighbour discovery" if is_ipv6 else "ARP"
@@ -159,7 +166,7 @@ def explain_silence(
         answers = iproute.neighbour_answers(table, address)
         if answers is None and not is_ipv6:
             answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
-    except (GuestError, CheckupTimeoutError):
+    except (GuestError, CheckupTimeoutError, KubeApiError, PermissionDeniedError):
         answers = None
     if answers is None:
         return f"whether {what} is answered could not be told"

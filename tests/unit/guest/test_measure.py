@@ -5,8 +5,9 @@ from guestfakes import FakeShell
 
 from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, PermissionDeniedError
 from pytest_kvlatency.guest import measure
+from pytest_kvlatency.kube.errors import ApiUnavailableError
 from pytest_kvlatency.model import PingParameters
 from pytest_kvlatency.ping import Dialect
 
@@ -183,7 +184,13 @@ def test_E28_a_mac_that_the_kernel_knows_from_before_the_silence_is_no_answer():
 
 
 @pytest.mark.parametrize(
-    "error", [GuestError("the console was lost 4 times"), CheckupTimeoutError("timed out after 5m")]
+    "error",
+    [
+        GuestError("the console was lost 4 times"),
+        CheckupTimeoutError("timed out after 5m"),
+        ApiUnavailableError("no answer", status=503),
+        PermissionDeniedError("the console may not be opened any more"),
+    ],
 )
 def test_E30_a_silence_that_can_no_longer_be_explained_is_one_all_the_same(error):
     def fail(command):
