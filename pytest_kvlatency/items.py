@@ -57,6 +57,8 @@ class Attempted:
         self.is_counted = False
         #: Whether a fixture or the body has asked for the measurement.
         self.was_asked_for = False
+        #: Whether the set-up is over: what is asked for from now on is asked for by the body.
+        self.is_set_up = False
         self.transcript_file: str | None = None
         self.is_in_html = False
 
@@ -192,6 +194,7 @@ class Items:
             _skip()
         if not self._checkup.config.getoption("setuponly", default=False):
             self._measure(item)
+        attempt.is_set_up = True
 
     @contextmanager
     def calling(self, item: pytest.Item) -> Iterator[None]:
@@ -206,10 +209,10 @@ class Items:
             self._raise(attempt, verdict)
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             redact = self._checkup.access.redactor()
             verdict = to_exception((attempt.measurement or measurement).failures)
-            if verdict is not None:
+            if verdict is not None and error is not attempt.raised:
                 item.add_report_section("call", "kvlatency", redact(printable(verdict.failure_reason)))
             raise
         # The body may have asked for it anew.
@@ -290,7 +293,7 @@ class Items:
         """Measure now, as a fixture asks for it.
 
         When the body asks (``request.getfixturevalue``), what it has done meanwhile is part of what it wants to
-        measure: the measurement of the set-up, which nobody had asked for, goes to ``extra``.
+        measure: it is measured anew, and the measurement of the set-up, which nobody had asked for, goes to ``extra``.
         """
         del check
         attempt = item.stash[STATE_KEY]
@@ -352,7 +355,8 @@ class Items:
             if attempt.owns_pair:
                 tried = self._checkup.measure_owned(check, check.ping, confirm=True)
             else:
-                tried = self._checkup.measure(check, anew=not may_be_measured_ahead(item))
+                anew = attempt.is_set_up or not may_be_measured_ahead(item)
+                tried = self._checkup.measure(check, anew=anew)
         except KvLatencyError as error:
             self._fail(attempt, error)
         measured = attempt.measurement = tried.measurement

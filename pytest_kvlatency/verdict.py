@@ -5,20 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import (
-    CheckFailedError,
+    CheckupTimeoutError,
+    ConfigError,
     ConnectivityError,
+    GuestError,
+    InterruptedRunError,
     LimitExceeded,
+    PermissionDeniedError,
+    ProvisionError,
     RejectedMeasurementError,
+    TeardownError,
 )
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.samples import SAMPLES_NEEDED, statistics_of
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.errors import FailureKind
+    from pytest_kvlatency.errors import FailureKind, KvLatencyError
     from pytest_kvlatency.model import Limits, PingResult
+
+#: Kinds whose exception takes no more than a reason and its hint; of limits see ``to_exception``.
+_EXCEPTIONS: Mapping[FailureKind, type[KvLatencyError]] = {
+    "config": ConfigError,
+    "permission": PermissionDeniedError,
+    "provision": ProvisionError,
+    "guest": GuestError,
+    "connectivity": ConnectivityError,
+    "assertion": RejectedMeasurementError,
+    "timeout": CheckupTimeoutError,
+    "interrupted": InterruptedRunError,
+    "teardown": TeardownError,
+}
 
 
 def counters(result: PingResult) -> str:
@@ -86,24 +105,21 @@ def _p99_bound(result: PingResult) -> int | None:
     return sorted(result.samples_ns)[rank - 1]
 
 
-def to_exception(failures: Sequence[Failure]) -> CheckFailedError | None:
+def to_exception(failures: Sequence[Failure]) -> KvLatencyError | None:
     """The exception for ``failures``: of the first one's kind, with every reason; None when there is none."""
     if not failures:
         return None
     first = failures[0]
     reason = "; ".join(failure.reason for failure in failures)
     hint = "\n".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
-    error: CheckFailedError
+    error: KvLatencyError
     if first.kind == "latency":
         error = LimitExceeded(reason, kind="latency", hint=hint)
     elif first.kind == "loss":
         error = LimitExceeded(reason, kind="loss", hint=hint)
-    elif first.kind == "connectivity":
-        error = ConnectivityError(reason, hint=hint)
-    elif first.kind == "assertion":
-        error = RejectedMeasurementError(reason, hint=hint)
     else:
-        raise ValueError(f"a failure of kind {first.kind!r} is no verdict on a network")
+        error = _EXCEPTIONS[first.kind](reason, hint=hint)
+    error.stage = first.stage
     error.transcript = first.transcript
     return error
 

@@ -88,20 +88,6 @@ def test_kv_pair_without_the_marker_uses_the_options(checkup: Checkup) -> None:
     assert checkup.outcomes == [("passed", None)]
 
 
-def test_a_latency_that_the_body_asks_for_is_measured_then(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(
-        """
-        def test_load(kv_pair, request):
-            kv_pair.source.run("sleep 0 &")
-            assert request.getfixturevalue("kv_latency") is not None
-        """
-    )
-    checkup.quick(*BLUE).assert_outcomes(passed=1)
-    (entry,) = checkup.document["measurements"]
-    assert entry["transmitted"] == 5
-    assert [one["transmitted"] for one in entry["extra"]] == [5]
-
-
 def test_a_check_that_nobody_knew_of_when_tests_were_collected_is_a_clear_error(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(test_it="def test_late(request): request.getfixturevalue('kv_latency')")
     result = checkup.run(*BLUE, "test_it.py")

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kvlatency.errors import CheckFailedError, ConnectivityError, LimitExceeded
+from pytest_kvlatency.errors import (
+    CheckFailedError,
+    CheckupTimeoutError,
+    ConfigError,
+    ConnectivityError,
+    GuestError,
+    InterruptedRunError,
+    KvLatencyError,
+    LimitExceeded,
+    PermissionDeniedError,
+    ProvisionError,
+    RejectedMeasurementError,
+    TeardownError,
+)
 from pytest_kvlatency.model import Failure, Limits, PingResult
 from pytest_kvlatency.verdict import judge, to_exception
 
@@ -154,6 +167,25 @@ def test_the_exception_fits_its_cause() -> None:
     assert loss.kind == "loss"
 
 
-def test_a_broken_set_up_is_no_verdict() -> None:
-    with pytest.raises(ValueError, match="is no verdict"):
-        to_exception((Failure(kind="guest", stage="setup", reason="no login"),))
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("x"),
+        PermissionDeniedError("x"),
+        ProvisionError("x"),
+        GuestError("x"),
+        CheckupTimeoutError("x"),
+        InterruptedRunError("x"),
+        TeardownError("x"),
+        RejectedMeasurementError("x"),
+    ],
+    ids=lambda error: error.kind,
+)
+def test_a_measurement_that_could_not_be_made_gives_its_own_exception(error: KvLatencyError) -> None:
+    failure = Failure(
+        kind=error.kind, stage="run", reason="the cause", hint="the way out", transcript="words"
+    )
+    again = to_exception((failure,))
+    assert type(again) is type(error)
+    assert (again.kind, again.failure_reason) == (error.kind, "run: the cause")
+    assert (again.hint, again.transcript) == ("the way out", "words")
