@@ -114,7 +114,9 @@ async def _serve(spec: LabSpec, directory: Path, *, die_with_parent: bool) -> No
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
+        # Under nohup a lab is meant to outlive its terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     if die_with_parent:
         _die_with_parent(loop, stop)
     await run(spec, directory, _say_ready, stop)

@@ -122,6 +122,37 @@ def test_up_in_the_foreground_until_a_signal(tmp_path, number):
         assert lab.wait(SECONDS) == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "survives"),
+    [(("env", "--default-signal=HUP"), False), (("nohup",), True)],
+    ids=["plain", "nohup"],
+)
+def test_up_outlives_its_terminal_only_under_nohup(tmp_path, before, survives):
+    with subprocess.Popen(
+        [*before, *UP, "sim", "--dir", str(tmp_path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=ENVIRONMENT,
+    ) as lab:
+        assert lab.stdout is not None
+        lab.stdout.readline()
+        lab.stdout.readline()
+        lab.send_signal(signal.SIGHUP)
+        if survives:
+            assert "SIGHUP" in _ignored(lab.pid)
+            lab.send_signal(signal.SIGTERM)
+        assert lab.wait(SECONDS) == 0
+
+
+def _ignored(pid):
+    """Names of the signals that a process ignores."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    mask = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn"))
+    return {number.name for number in signal.Signals if mask & 1 << number - 1}
+
+
 def test_up_without_a_directory_makes_one_and_removes_it():
     with subprocess.Popen([*UP, "sim"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as lab:
         assert lab.stdout is not None

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 _LAB = """
 import asyncio, sys
 from pathlib import Path
@@ -29,8 +31,7 @@ async def main():
         if b"=ready=" in seen:
             print("ready", flush=True)
         elif seen.endswith(b"login: "):
-            guest.write(b"root\\rnohup setsid sh -c 'sleep 900; poweroff' >/dev/null 2>&1 & "
-                        b"sleep 800 & sleep 0.2; echo =rea''dy=; ping 127.0.0.1\\r")
+            guest.write(b"root\\r" + sys.argv[2].encode() + b"; echo =rea''dy=; ping 127.0.0.1\\r")
     guest.attach(take)
     await guest.start()
     await guest.wait_exit()
@@ -51,15 +52,44 @@ def _left(directory):
     return [p.name for p in Path("/proc").iterdir() if p.name.isdecimal() and mark in _environment(p)]
 
 
-def test_E60_a_killed_lab_leaves_no_process(tmp_path):
+# In the background, out of the session, deaf to all that can be ignored, and waiting for what never comes.
+_PROGRAMS = """\
+mkfifo never; (trap '' HUP INT TERM QUIT; exec setsid sh -c 'read none <never') & \
+nohup setsid sh -c 'sleep 900; poweroff' >/dev/null 2>&1 & sleep 800 & sleep 0.2"""
+
+
+@pytest.mark.parametrize("command", [(), ("nohup",)], ids=["plain", "nohup"])
+def test_E60_a_killed_lab_leaves_no_process(tmp_path, command):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", _LAB, str(tmp_path)], stdout=subprocess.PIPE, env=environment
+        [*command, sys.executable, "-c", _LAB, str(tmp_path), _PROGRAMS],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
     ) as process:
         assert process.stdout.readline() == b"ready\n"
-        assert len(_left(tmp_path)) >= 4
+        assert len(_left(tmp_path)) >= 5
         process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 60
     while _left(tmp_path):
         assert time.monotonic() < deadline, "processes outlive the lab"
         time.sleep(0.02)
+
+
+def test_a_guests_programs_ignore_no_signal_that_the_lab_ignores(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    report = "grep ^SigIgn /proc/self/status >ignored"
+    with subprocess.Popen(
+        ["nohup", sys.executable, "-c", _LAB, str(tmp_path), report],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGKILL)
+        (found,) = tmp_path.glob("sim/guest-*/root/ignored")
+        ignored = int(found.read_text().split()[1], 16)
+    assert not ignored & 1 << signal.SIGHUP - 1
+    assert not ignored & 1 << signal.SIGPIPE - 1

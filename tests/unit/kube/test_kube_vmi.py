@@ -224,6 +224,8 @@ def test_E61_a_namesake_is_not_deleted(server, vmis, deadline):
     server.answer(f"DELETE {VMIS}/vmi-a", status_object(409, "Conflict", "precondition failed: UID"))
     server.answer(f"GET {VMIS}/vmi-a", vmi(uid="2"))
     vmis.delete(handle(), deadline)
+    assert [one.method for one in server.seen] == ["DELETE", "GET"], "no second try at what is not ours"
+    assert server.seen[0].body["preconditions"] == {"uid": "1"}, "a namesake is the server's to refuse"
 
 
 def test_E57_a_conflict_in_deletion_is_tried_again(server, vmis, deadline):

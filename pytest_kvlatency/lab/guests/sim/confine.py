@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import struct
 import threading
 from concurrent.futures import Future
@@ -56,7 +57,8 @@ def spawn(
             _drop_privileges()
             if _landlock_version():
                 _restrict(directory, fifo, _MAKE_REGULAR if not tmp else _CHANGE_DIRECTORIES | _REFER)
-            # A session leader without a terminal gets the first one that it opens.
+            # A session leader without a terminal gets the first one that it opens. What the lab was started to ignore,
+            # under nohup for one, is no concern of a guest's.
             pid = os.posix_spawn(
                 path,
                 list(arguments),
@@ -67,6 +69,7 @@ def spawn(
                     (os.POSIX_SPAWN_DUP2, 0, 2),
                 ],
                 setsid=True,
+                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             )
         except OSError as error:
             future.set_exception(error)

@@ -10,18 +10,22 @@ if TYPE_CHECKING:
 
 # Most end with their terminal. A program that was just starting belongs to nobody's foreground, and what was put in
 # the background may have a session of its own. The pipe's other end is the lab's alone: it closes when that dies.
+# grep's exit status says nothing: it is that of an error as soon as one process may not be read, or has just ended.
+# Two looks that find nothing: what a process forked just before it ended was in no list yet.
 _SCRIPT = """\
-trap '' INT TERM HUP
+trap '' INT TERM HUP QUIT
 read -r none
-round=0
-while [ $round -lt 40 ]; do
-  found=$(grep -Flzs "KVLAB=$1/" /proc/[0-9]*/environ) || exit 0
+round=0 empty=0
+while [ $round -lt 200 ] && [ $empty -lt 2 ]; do
+  found=$(grep -Flzs "KVLAB=$1/" /proc/[0-9]*/environ)
+  empty=$((empty + 1))
   for one in $found; do
+    empty=0
     one=${one#/proc/}
     kill -9 "${one%/environ}"
   done 2>/dev/null
   round=$((round + 1))
-  sleep 0.05
+  [ $empty -gt 0 ] || sleep 0.05
 done
 """
 
