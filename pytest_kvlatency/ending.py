@@ -25,12 +25,14 @@ CLEANUP_SECONDS = 60.0
 ASKING_SECONDS = 1.5
 STATUS_SECONDS = 3.0
 REPORT_SECONDS = 60.0
+WAITING = "kvlatency: waiting until the VMIs are gone"
 
 
 class Ending:
     """Ends one run.
 
-    Meanwhile a signal stops nothing; but a SIGINT that is not the first signal stops the wait for deletions.
+    Meanwhile a signal stops nothing; but a SIGINT that is not the first signal stops the wait for deletions, and
+    nothing else: the status is always written.
     """
 
     def __init__(self, checkup: Checkup) -> None:
@@ -55,16 +57,23 @@ class Ending:
             self._stop.set(f"interrupted by {name}")
 
     def clean_up(self) -> None:
-        """Delete every VMI that is not kept and wait until all are gone. Raises ``TeardownError``."""
+        """Delete every VMI that is not kept and wait until all are gone. Raises ``TeardownError``.
+
+        A signal leaves what remains to ``finish``, which writes the status before it waits.
+        """
         engine = self._checkup.engine
         if engine is None:
             return
         self.is_going_on = True
+        deadline = Deadline(self.cleanup_seconds, stop=self._stop)
+        asked = Threads(1, "kvlatency-cleanup").submit(engine.remove_all, deadline)
         try:
-            deadline = Deadline(self.cleanup_seconds, stop=self._stop)
-            self._wait(engine, lambda: engine.remove_all(deadline), deadline)
+            self._checkup.waiter.wait(asked, deadline=deadline, text=lambda: WAITING)
+        except InterruptedRunError:
+            return
         finally:
-            self.is_going_on = False
+            # Where it was interrupted the run ends with this item, and the next signal belongs to the end.
+            self.is_going_on = self._checkup.stop.is_set()
 
     def finish(self, session: pytest.Session) -> None:
         """Remove what was created and write every report. Never raises: what goes wrong fails the run."""
@@ -128,7 +137,7 @@ class Ending:
             # Whoever stops a run may kill it soon: the status first, and only then the wait for deletions.
             wait([asked], timeout=ASKING_SECONDS)
             if not self._checkup.role.is_worker:
-                self._write_status(Deadline(STATUS_SECONDS, stop=self._stop), is_last=False)
+                self._write_status(is_last=False)
 
         def finish_deletions() -> None:
             asked.result()
@@ -148,7 +157,7 @@ class Ending:
             self._waiter.wait(
                 Threads(1, "kvlatency-cleanup").submit(work),
                 deadline=deadline,
-                text=lambda: "kvlatency: waiting until the VMIs are gone",
+                text=lambda: WAITING,
             )
         except InterruptedRunError as error:
             raise TeardownError(f"clean-up was interrupted: {removable.left_over}") from error
@@ -170,15 +179,22 @@ class Ending:
         if self._signalled and not self._is_interrupted:
             reason = f"the run was interrupted by {self._signalled} during clean-up"
             checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))
-        seconds = STATUS_SECONDS if self._is_interrupted or self._signalled else REPORT_SECONDS
-        document = self._write_status(Deadline(seconds, stop=self._stop), is_last=True)
+        document = self._write_status(is_last=True)
         describe_suite(session.config, document["cluster"])
 
-    def _write_status(self, deadline: Deadline, *, is_last: bool) -> dict[str, Any]:
+    def _write_status(self, *, is_last: bool) -> dict[str, Any]:
         """Write the reports that others may wait for; the ConfigMap first, and JSON with what became of that."""
         reporting, checkup = self._checkup.reporting, self._checkup
         reporting.make_document(checkup.items.results())
-        reporting.write_configmap(checkup.inputs.configmap, deadline, is_last=is_last)
+        configmap, trouble = checkup.inputs.configmap, None
+        is_patient = is_last and not (self._is_interrupted or self._signalled)
+        if is_patient:
+            trouble = reporting.write_configmap(configmap, Deadline(REPORT_SECONDS, stop=self._stop))
+        if not is_patient or self._stop.is_set():
+            # No stop ends this one: it is short, and without it a ConfigMap would look in use for ever.
+            trouble = reporting.write_configmap(configmap, Deadline(STATUS_SECONDS))
+        if trouble is not None and is_last:
+            reporting.add_failure(trouble)
         document = reporting.make_document(checkup.items.results())
         reporting.write_json(checkup.inputs.given.json)
         return document

@@ -107,7 +107,9 @@ class Inputs:
         """End the run before anything was created, and say why wherever it can be said."""
         self._reporting.add_failure(error)
         self._reporting.make_document(())
-        self._reporting.write_configmap(self.configmap, deadline)
+        trouble = self._reporting.write_configmap(self.configmap, deadline)
+        if trouble is not None:
+            self._reporting.add_failure(trouble)
         self._reporting.write_json(self.given.json)
         self._refusal = pytest.UsageError(usage_text(error))
         raise self._refusal from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -27,7 +28,7 @@ class Progress:
     On a terminal there is one line, rewritten while the run waits and erased afterwards; the dots that pytest has
     written stand as before. Elsewhere a line is written when the text has changed, every ``LOG_SECONDS`` at most, and
     every ``REPEAT_SECONDS`` when it has not.
-    With ``-q``, or without a terminal reporter, nothing is written.
+    With ``-q``, or without a terminal reporter, nothing is written. A terminal that is gone stops no run.
     """
 
     def __init__(self, config: pytest.Config, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,10 +85,9 @@ class Progress:
 
     def _unhindered(self, write: Callable[[], None]) -> None:
         capture = self._plugins.get_plugin("capturemanager")
-        if capture is None:
-            write()
-            return
-        with capture.global_and_fixture_disabled():
+        visible = contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
+        # Where nobody reads: a closed stream, a terminal that hung up (EIO), a pipe that was left.
+        with contextlib.suppress(OSError, ValueError), visible:
             write()
 
     def _rewrite(self, reporter: TerminalReporter, text: str) -> None:

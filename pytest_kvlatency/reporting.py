@@ -96,18 +96,16 @@ class Reporting:
         except KvLatencyError as error:
             self.add_failure(error)
 
-    def write_configmap(
-        self, configmap: ConfigMapReport | None, deadline: Deadline, *, is_last: bool = True
-    ) -> None:
-        """Write the document's part of the ConfigMap, unless it stands there; the last try's failure is the run's."""
+    def write_configmap(self, configmap: ConfigMapReport | None, deadline: Deadline) -> TeardownError | None:
+        """Write the document's part of the ConfigMap, unless it stands there; return why it could not be written."""
         if configmap is None or not configmap.is_writable or self._document is None:
-            return
+            return None
         changes = configmap_report.final_changes(self._document)
         if configmap.was_never_started:
             changes = {**self.start_changes(configmap.existing_keys), **changes}
         content = {key: value for key, value in changes.items() if key != configmap_report.COMPLETION_KEY}
         if content == self._written:
-            return
+            return None
         try:
             configmap.write(changes, deadline)
             self._written = content
@@ -117,13 +115,13 @@ class Reporting:
         except KvLatencyError as error:
             text = f"the result could not be written to ConfigMap {configmap.ref}: {error.reason}"
             trouble = TeardownError(text, hint=error.hint)
-            if is_last:
-                self.add_failure(trouble)
             if isinstance(error, ConfigMapTooLargeError):
                 # At once, too, where the run was stopped: whoever stopped it may not wait for another try.
                 self._write_less(
                     configmap, configmap_report.smaller_changes(changes, trouble.failure_reason), deadline
                 )
+            return trouble
+        return None
 
     def _write_less(
         self, configmap: ConfigMapReport, smaller: Iterable[Mapping[str, str | None]], deadline: Deadline

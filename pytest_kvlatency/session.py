@@ -403,6 +403,9 @@ class Checkup:
         self.role.close()
 
     def _on_signal(self, name: str) -> None:
+        if name == "SIGHUP" and self.stop.is_set():
+            # A terminal that goes sends several, by the kernel and by its shell: they are one.
+            return
         self.stop.set(f"interrupted by {name}")
         if self._session is not None:
             self._session.shouldstop = self.stop.reason

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while checks run: end the current wait, or the test's own body; never clean-up."""
+"""SIGTERM, SIGINT and SIGHUP while checks run: end the current wait, or the test's own body; never clean-up."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: SIGQUIT is not among them: it remains the way to end a process at once, with a core dump.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
 
 def end_as_first_process() -> None:
-    """Let SIGTERM end this process where it is the first of a container, until somebody takes the signal over.
+    """Let each signal end this process where it is the first of a container, until somebody takes them over.
 
     The kernel drops a signal that such a process has no handler for: a pod that is stopped while Python still
     imports would go on, and be killed in the middle of a checkup when its grace period is over.
     """
-    if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end)
+    if os.getpid() != 1:
+        return
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -38,6 +42,7 @@ class SignalGuard:
     """Calls ``on_signal(name)`` in the main thread for each signal, between ``install`` and ``restore``.
 
     Handlers can be installed in the main thread only; elsewhere (a test run inside a thread) nothing is done.
+    A SIGHUP that is ignored stays so: ``nohup`` has the run outlive its terminal.
     """
 
     def __init__(self, on_signal: Callable[[str], None]) -> None:
@@ -49,6 +54,8 @@ class SignalGuard:
         if self._previous or threading.current_thread() is not threading.main_thread():
             return
         for number in SIGNALS:
+            if signal.Signals(number).name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._previous[number] = signal.signal(number, self._handle)
 
     def restore(self) -> None:

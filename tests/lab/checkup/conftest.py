@@ -54,6 +54,13 @@ class Cluster(Administrator):
             time.sleep(0.02)
         return found
 
+    def until(self, condition):
+        """Wait until the condition holds."""
+        until = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
     def until_configmap(self, name, condition):
         """Wait until the ConfigMap's status meets the condition."""
         until = time.monotonic() + 60

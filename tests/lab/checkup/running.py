@@ -20,27 +20,35 @@ FOREIGN = ("KUBECONFIG", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "POD_UID", "PO
 class Checkup:
     """A running checkup in ``directory``."""
 
-    def __init__(self, directory, arguments, *, module="pytest", environment=None):
+    def __init__(self, directory, arguments, *, module="pytest", environment=None, before=(), where=None):
+        """``before`` starts the command line; ``where`` is a descriptor for input and output, in place of a pipe."""
         self.directory = Path(directory)
         inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         (self.directory / "home").mkdir(exist_ok=True)
         (self.directory / "tmp").mkdir(exist_ok=True)
         own = {"HOME": str(self.directory / "home"), "TMPDIR": str(self.directory / "tmp")}
         own["PYTHONPATH"] = str(Path(__file__).parent)
+        command = [sys.executable, "-m", module, "-p", "no:cacheprovider", "-p", "talkative"]
+        # Of all dispositions only an ignored one is inherited: a checkup is told of SIGHUP, even if its tests are not.
+        hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "-p", "no:cacheprovider", "-p", "talkative", *map(str, arguments)],
+            [*before, *command, *map(str, arguments)],
             cwd=self.directory,
             env={**inherited, **own, **(environment or {})},
-            stdout=subprocess.PIPE,
+            stdin=where,
+            stdout=subprocess.PIPE if where is None else where,
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
+            start_new_session=where is not None,
         )
+        signal.signal(signal.SIGHUP, hang_up)
         self._changed = threading.Condition()
         self.output = ""
-        self._ended = False
+        self._ended = where is not None
         self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        if where is None:
+            self._reader.start()
 
     def _read(self):
         with self._process.stdout as lines:
@@ -68,14 +76,18 @@ class Checkup:
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGABRT)
             raise AssertionError(f"the checkup hangs:\n{self.output}") from None
-        self._reader.join(10)
+        self._join()
         return status
 
     def kill(self):
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        self._reader.join(10)
+        self._join()
+
+    def _join(self):
+        if self._reader.ident is not None:
+            self._reader.join(10)
 
     @property
     def pid(self):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import signal
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
 
 LONG = ("--kv-sample-duration", "20m", "--kv-timeout", "40m")
-NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
+NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
 
 
 @pytest.fixture
@@ -225,6 +228,97 @@ def test_E59_a_signal_during_clean_up_is_kept_until_it_is_over(cluster, start):
     assert checkup.end() == 2
     assert "interrupted by SIGTERM" in cluster.status(name)["failureReason"]
     assert int(cluster.status(name)["result.minLatencyNanoSec"]) > 0
+
+
+TWICE = [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("numbers", TWICE, ids=lambda both: "-".join(NAMES[one] for one in both))
+def test_E76_two_signals_while_a_finished_check_waits_for_its_vmis(cluster, start, numbers):
+    name = cluster.make_configmap("stuck-network")
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", "--junitxml", "junit.xml")
+    checkup.until("waiting until the VMIs are gone")
+    for number in numbers:
+        checkup.send(number)
+    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
+    free(cluster)
+    assert checkup.end() == 2
+    status = cluster.status(name)
+    assert status["succeeded"] == "false"
+    # The order in which they are delivered is the kernel's.
+    assert any(f"run: interrupted by {NAMES[number]}" in status["failureReason"] for number in numbers)
+    assert int(status["result.minLatencyNanoSec"]) > 0
+    assert checkup.document["failureReason"] == status["failureReason"]
+    assert list(ET.parse(checkup.directory / "junit.xml").getroot().iter("testcase"))
+
+
+def test_E76_the_status_of_a_finished_check_comes_before_the_wait_for_its_vmis(cluster, start):
+    name = cluster.make_configmap("stuck-network")
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}")
+    checkup.until("waiting until the VMIs are gone")
+    checkup.send(signal.SIGTERM)
+    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
+    assert len(cluster.objects()) == 2, "it does not wait for the VMIs"
+    free(cluster)
+    assert checkup.end() == 2
+
+
+A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+BODY = """
+import pathlib, time
+def test_it(kv_pair):
+    pathlib.Path("begun").touch()
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def ended_without_reader(cluster, start, tmp_path):
+    """Start a checkup whose output goes to ``where``, lose its reader in a test's body, and look at what is left."""
+
+    def go(where, lose_reader, *arguments, **more):
+        (tmp_path / "test_own.py").write_text(BODY)
+        name = cluster.make_configmap()
+        both = ("--kv-configmap", f"checks/{name}", "--junitxml", "junit.xml")
+        checkup = start(cluster, *both, *arguments, where=where, **more)
+        os.close(where)
+        cluster.until((tmp_path / "begun").exists)
+        lose_reader(checkup)
+        assert checkup.end() != 0
+        assert cluster.vmis() == []
+        status = cluster.status(name)
+        assert "interrupted by SIGHUP" in status["failureReason"]
+        assert {"completionTimestamp", "succeeded"} <= status.keys()
+        assert checkup.document["failureReason"] == status["failureReason"]
+        assert list(ET.parse(tmp_path / "junit.xml").getroot().iter("testsuite"))
+
+    return go
+
+
+@pytest.mark.parametrize("arguments", [(), ("-s", "-v"), ("-n", "2")], ids=["", "verbose", "workers"])
+def test_E77_a_terminal_that_is_closed(ended_without_reader, arguments):
+    terminal, inside = pty.openpty()
+    before = [sys.executable, "-c", A_TERMINAL]
+    ended_without_reader(inside, lambda _: os.close(terminal), *arguments, before=before)
+
+
+def test_E77_a_hang_up_when_nobody_reads_the_output(ended_without_reader):
+    reader, writer = os.pipe()
+
+    def lose(checkup):
+        os.close(reader)
+        checkup.send(signal.SIGHUP)
+
+    ended_without_reader(writer, lose)
+
+
+def test_E77_nohup_outlives_its_terminal(cluster, start):
+    name = cluster.make_configmap()
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", before=["nohup"])
+    checkup.until("waiting for")
+    checkup.send(signal.SIGHUP)
+    assert checkup.end() == 0, checkup.output
+    assert cluster.status(name)["succeeded"] == "true"
 
 
 def test_E72_a_server_that_hangs_delays_the_end_by_no_timeout(cluster_with, start):

@@ -175,7 +175,7 @@ def test_what_a_killed_worker_left_is_removed_and_its_item_is_an_error(run):
     assert mine.vmis() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_controller_ends_the_workers_in_order(run, number):
     mine = run(HOLDING, "-n", "2")
     mine.wait_for(lambda: len(mine.pids("body")) == 2)
