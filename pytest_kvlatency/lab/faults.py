@@ -10,17 +10,20 @@ Where = Literal["api", "kubevirt", "console", "guest"]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One entry: ``where`` says which part of the lab makes it happen; ``parameters`` maps names to their help."""
+    """One entry: ``where`` says which part of the lab makes it happen; ``parameters`` are names with their help."""
 
     where: Where
     help: str
     parameters: tuple[tuple[str, str], ...] = ()
+    #: Whether it strikes a VMI that is known, so that its node and its networks are.
+    by_vmi: bool = True
 
 
 FAULTS: dict[str, Fault] = {
     # The control plane.
     "api-error": Fault(
         where="api",
+        by_vmi=False,
         help="an API request is answered with an error",
         parameters=(
             ("code", "HTTP status: 429, 500, 503, … (default 503)"),
@@ -32,16 +35,19 @@ FAULTS: dict[str, Fault] = {
     ),
     "api-conflict": Fault(
         where="api",
+        by_vmi=False,
         help="an update or patch meets a 409, as if someone else had been faster",
         parameters=(("resource", "only this resource"),),
     ),
     "api-reset": Fault(
         where="api",
+        by_vmi=False,
         help="the connection is reset instead of an answer",
         parameters=(("verb", "only this verb"), ("resource", "only this resource")),
     ),
     "api-slow": Fault(
         where="api",
+        by_vmi=False,
         help="an answer takes a while",
         parameters=(
             ("delay", "a duration"),
@@ -51,8 +57,8 @@ FAULTS: dict[str, Fault] = {
     ),
     "quota": Fault(where="api", help="creating a VMI is refused with 403 'exceeded quota'"),
     "mac-collision": Fault(where="api", help="creating a VMI is refused as KubeMacPool refuses a MAC in use"),
-    "kubevirt-missing": Fault(where="api", help="KubeVirt's API groups are not there"),
-    "nad-api-missing": Fault(where="api", help="the API group k8s.cni.cncf.io is not there"),
+    "kubevirt-missing": Fault(where="api", by_vmi=False, help="KubeVirt's API groups are not there"),
+    "nad-api-missing": Fault(where="api", by_vmi=False, help="the API group k8s.cni.cncf.io is not there"),
     # KubeVirt.
     "unschedulable": Fault(where="kubevirt", help="no node fits, whatever the scheduler would say"),
     "image-pull": Fault(

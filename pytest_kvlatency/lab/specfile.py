@@ -92,6 +92,7 @@ _QUALITY: Final[Mapping[str, tuple[str, Callable[[Reader, str, Any], Any]]]] = {
 }
 _TOP: Final = (
     "guests", "nodes", "networks", "links", "faults", "seed", "time_scale", "boot", "dialect", "agent",
+    "bindings", "deletion",
 )  # fmt: skip
 
 
@@ -115,6 +116,11 @@ def _lab(reader: Reader, document: object) -> LabSpec:
         given["dialect"] = reader.choice("dialect", top["dialect"], _DIALECTS)
     if "agent" in top:
         given["agent"] = reader.boolean("agent", top["agent"])
+    if "bindings" in top:
+        names = enumerate(reader.items("bindings", top["bindings"]))
+        given["bindings"] = tuple(reader.name(f"bindings[{index}]", item) or "" for index, item in names)
+    if "deletion" in top:
+        given["deletion_seconds"] = reader.duration("deletion", top["deletion"]) / 1e9
     nodes = _nodes(reader, top["nodes"]) if "nodes" in top else DEFAULT.nodes
     networks = _networks(reader, top["networks"]) if "networks" in top else DEFAULT.networks
     node_names = tuple(node.name for node in nodes)
@@ -270,7 +276,8 @@ def _fault(
             reader.wrong(place, value, "is no mapping; write {fault: NAME, …}")
         return FaultSpec(fault="")
     own = tuple(parameter for parameter, _ in FAULTS[name].parameters)
-    keys = reader.mapping(place, value, ("fault", "node", "network", "vmi", "after", "times", *own))
+    narrowing = ("node", "network", "vmi") if FAULTS[name].by_vmi else ("vmi",)
+    keys = reader.mapping(place, value, ("fault", *narrowing, "after", "times", *own))
     given: dict[str, Any] = {}
     if "node" in keys:
         given["node"] = reader.choice(f"{place}.node", keys["node"], nodes, "is no node; nodes:")

@@ -8,6 +8,7 @@ import logging
 import socket
 import struct
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -17,11 +18,13 @@ from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
 from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, number
 from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
 from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, Access, Authorizer, User
+from pytest_kvlatency.lab.apiserver.registry import admit_all
 from pytest_kvlatency.lab.apiserver.store import encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from pytest_kvlatency.lab.apiserver.admission import Admission
     from pytest_kvlatency.lab.apiserver.audit import AuditLog
     from pytest_kvlatency.lab.apiserver.authn import Authenticator, Identity
     from pytest_kvlatency.lab.apiserver.discovery import Discovery
@@ -43,6 +46,7 @@ class Parts:
 
     authenticator: Authenticator
     authorizer: Authorizer
+    admission: Admission
     handlers: Handlers
     reviews: Reviews
     discovery: Discovery
@@ -250,7 +254,10 @@ class Application:
             raise errors.bad_request(
                 f"pods/{info.subresource}: no container runs in the lab's pods; a guest is reached by its VMI's console"
             )
-        call = Call(info=info, resource=resource, query=request.query, form=form, media=media, body=raw)
+        admit = admit_all if own else partial(parts.admission.check, user, resource)
+        call = Call(
+            info=info, resource=resource, query=request.query, form=form, media=media, body=raw, admit=admit
+        )
         if info.verb == "watch":
             return await self._watch(request, call, record)
         if not own and info.verb == "create" and not info.subresource:

@@ -10,7 +10,7 @@ from pytest_kvlatency.lab.apiserver import errors
 from pytest_kvlatency.lab.faults import FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
     from pytest_kvlatency.lab.spec import FaultSpec
@@ -56,8 +56,11 @@ class FaultGate:
                 hidden.add("k8s.cni.cncf.io")
         return frozenset(hidden)
 
-    def _strike(self, names: tuple[str, ...], info: RequestInfo, vmi: str = "") -> FaultSpec | None:
-        """Return the first fault that fits the request, and count it."""
+    def _strike(
+        self, names: tuple[str, ...], info: RequestInfo, created: Mapping[str, Any] | None = None
+    ) -> FaultSpec | None:
+        """Return the first fault that fits the request, and count it. ``created`` is the VMI that it creates."""
+        vmi = "" if created is None else _name_of(created)
         full = info.resource + (f"/{info.subresource}" if info.subresource else "")
         for index, fault in enumerate(self._faults):
             parameters = fault.parameters
@@ -68,6 +71,7 @@ class FaultGate:
                 and parameters.get("verb") in {None, info.verb}
                 and parameters.get("resource") in {None, full}
                 and (fault.vmi is None or fnmatch.fnmatchcase(vmi or info.name, fault.vmi))
+                and (created is None or _is_meant(fault, created, info.namespace))
             )
             if fits:
                 self._struck[index] += 1
@@ -95,9 +99,8 @@ class FaultGate:
         """Raise the refusal that admission has for a VMI about to be created, if a fault says so."""
         if (info.group, info.resource) != _VMIS or info.verb != "create" or not isinstance(body, dict):
             return
-        meta = body.get("metadata") or {}
-        name = str(meta.get("name") or meta.get("generateName") or "")
-        if self._strike(("quota",), info, name):
+        name = _name_of(body)
+        if self._strike(("quota",), info, body):
             raise errors.forbidden(
                 info.resource,
                 info.group,
@@ -106,7 +109,7 @@ class FaultGate:
                 "used: count/virtualmachineinstances.kubevirt.io=0, "
                 "limited: count/virtualmachineinstances.kubevirt.io=0",
             )
-        if self._strike(("mac-collision",), info, name):
+        if self._strike(("mac-collision",), info, body):
             interfaces = ((body.get("spec") or {}).get("domain") or {}).get("devices", {}).get(
                 "interfaces"
             ) or []
@@ -118,6 +121,42 @@ class FaultGate:
                 f"requested mac address {mac}",
                 reason="",
             )
+
+
+def _name_of(vmi: Mapping[str, Any]) -> str:
+    meta = vmi.get("metadata") or {}
+    return str(meta.get("name") or meta.get("generateName") or "")
+
+
+def _is_meant(fault: FaultSpec, vmi: Mapping[str, Any], namespace: str) -> bool:
+    """Say whether a VMI about to be created is on the fault's network, and may run on the fault's node alone."""
+    spec = vmi.get("spec") or {}
+    return (fault.node is None or _pinned_nodes(spec) == {fault.node}) and (
+        fault.network is None or fault.network in _networks(spec, namespace)
+    )
+
+
+def _pinned_nodes(spec: Mapping[str, Any]) -> set[str]:
+    """Return the nodes that a VMI's selector and required affinity name."""
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    expressions = [
+        expression
+        for term in required.get("nodeSelectorTerms") or []
+        for key in ("matchExpressions", "matchFields")
+        for expression in term.get(key) or []
+        if expression.get("key") in ("kubernetes.io/hostname", "metadata.name")
+        and expression.get("operator") == "In"
+    ]
+    named = {str(value) for expression in expressions for value in expression.get("values") or []}
+    selected = (spec.get("nodeSelector") or {}).get("kubernetes.io/hostname")
+    return named if selected is None else {*named, str(selected)}
+
+
+def _networks(spec: Mapping[str, Any], namespace: str) -> set[str]:
+    """Return the NADs of a VMI as ``NAMESPACE/NAME``."""
+    names = [str((item.get("multus") or {}).get("networkName") or "") for item in spec.get("networks") or []]
+    return {name if "/" in name else f"{namespace}/{name}" for name in names if name}
 
 
 def _error(fault: FaultSpec) -> errors.ApiError:

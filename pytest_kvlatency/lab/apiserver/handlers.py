@@ -64,6 +64,8 @@ class Call:
     form: Wanted
     media: str
     body: bytes
+    #: Raises the refusal of what is about to be stored, given its old state (None: a new object) and its new one.
+    admit: Callable[[dict[str, Any] | None, dict[str, Any]], None]
 
 
 class Handlers:
@@ -196,7 +198,9 @@ class Handlers:
 
     def _create(self, call: Call, namespace: str) -> web.Response:
         body = negotiation.decode(call.body, call.media)
-        stored = self._registry.create(call.resource, namespace, body, dry_run=dry_run(call.query))
+        stored = self._registry.create(
+            call.resource, namespace, body, dry_run=dry_run(call.query), admit=call.admit
+        )
         return self._one(call, stored, 201)
 
     def _update(self, call: Call, namespace: str) -> web.Response:
@@ -208,6 +212,7 @@ class Handlers:
             body,
             subresource=call.info.subresource,
             dry_run=dry_run(call.query),
+            admit=call.admit,
         )
         return self._one(call, stored)
 
@@ -226,7 +231,8 @@ class Handlers:
         old = self._store.get(call.resource, namespace, call.info.name)
         if old is None and call.media == negotiation.APPLY_PATCH and isinstance(patch, dict):
             named = {**patch, "metadata": {**(patch.get("metadata") or {}), "name": call.info.name}}
-            return self._one(call, self._registry.create(call.resource, namespace, named, dry_run=dry), 201)
+            made = self._registry.create(call.resource, namespace, named, dry_run=dry, admit=call.admit)
+            return self._one(call, made, 201)
         old = self._registry.get(call.resource, namespace, call.info.name)
         stored = self._registry.update(
             call.resource,
@@ -235,6 +241,7 @@ class Handlers:
             self._patched(call, self._versioned(call, old.obj), patch),
             subresource=call.info.subresource,
             dry_run=dry,
+            admit=call.admit,
         )
         return self._one(call, stored)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: As etcd's and the API server's own limit.
 MAX_BODY = 3 * 1024 * 1024
+#: Levels of nesting; the API server reads 10,000, which no object of the lab's kinds comes near.
+MAX_DEPTH = 500
+_TOO_DEEP = "couldn't get version/kind; json parse error: exceeded max depth"
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -75,6 +78,31 @@ async def read_body(request: web.BaseRequest) -> bytes:
 
 def decode(raw: bytes, media: str) -> Any:
     """Parse a body. Errors: 400, 415."""
+    try:
+        value = _parsed(raw, media)
+    except RecursionError as error:
+        raise bad_request(_TOO_DEEP) from error
+    if _is_too_deep(value):
+        raise bad_request(_TOO_DEEP)
+    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Say whether a body that was parsed is nested deeper than the lab stores and sends."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _parsed(raw: bytes, media: str) -> Any:
     if media in _YAML:
         try:
             return _plain(yaml.safe_load(raw))

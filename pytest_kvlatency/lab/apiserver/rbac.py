@@ -104,12 +104,13 @@ class Authorizer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def _rules(self, role_ref: dict[str, Any], namespace: str) -> list[dict[str, Any]]:
+    def role_rules(self, role_ref: dict[str, Any], namespace: str) -> list[dict[str, Any]] | None:
+        """Return the rules of the role that a binding in ``namespace`` refers to; None when there is no such role."""
         if role_ref.get("kind") == "Role":
             role = self._store.get(resources.ROLES, namespace, role_ref.get("name", ""))
         else:
             role = self._store.get(resources.CLUSTERROLES, "", role_ref.get("name", ""))
-        return (role.obj.get("rules") or []) if role else []
+        return (role.obj.get("rules") or []) if role else None
 
     def rules(self, user: User, namespace: str) -> Iterator[dict[str, Any]]:
         """Yield every rule that holds for ``user`` in ``namespace`` (``""``: at the cluster scope)."""
@@ -118,12 +119,12 @@ class Authorizer:
             yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
         for stored in self._store.all(resources.CLUSTERROLEBINDINGS):
             if any(_is_subject(subject, user, "") for subject in stored.obj.get("subjects") or []):
-                yield from self._rules(stored.obj.get("roleRef") or {}, "")
+                yield from self.role_rules(stored.obj.get("roleRef") or {}, "") or ()
         if not namespace:
             return
         for stored in self._store.all(resources.ROLEBINDINGS, namespace):
             if any(_is_subject(subject, user, namespace) for subject in stored.obj.get("subjects") or []):
-                yield from self._rules(stored.obj.get("roleRef") or {}, namespace)
+                yield from self.role_rules(stored.obj.get("roleRef") or {}, namespace) or ()
 
     def allows(self, user: User, access: Access) -> bool:
         """Say whether ``user`` may do this."""

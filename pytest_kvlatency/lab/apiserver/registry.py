@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.apiserver.resources import Resource
 
+    #: Raises the refusal of an object that is about to be stored: its old state (None: a new one), and its new one.
+    Admission = Callable[[dict[str, Any] | None, dict[str, Any]], None]
+
 #: Kinds that have no ``metadata.generation``.
 _UNVERSIONED = {
     "namespaces",
@@ -58,6 +61,10 @@ class DeleteOptions:
     dry_run: bool = False
 
 
+def admit_all(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+    """Admit every object: what the server writes itself is not judged."""
+
+
 def timestamp(seconds: float) -> str:
     """Return RFC 3339 in UTC with whole seconds, as in metadata."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -84,9 +91,15 @@ class Registry:
     # Creating
 
     def create(
-        self, resource: Resource, namespace: str, body: dict[str, Any], *, dry_run: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        body: dict[str, Any],
+        *,
+        dry_run: bool = False,
+        admit: Admission = admit_all,
     ) -> Stored:
-        """Store a new object. Errors: 400, 403, 404 (namespace), 409, 422."""
+        """Store a new object. Errors: 400, 403, 404 (namespace), 409, 422, and those of ``admit``."""
         body = self._checked(resource, namespace, body)
         meta = dict(body["metadata"])
         if meta.get("resourceVersion"):
@@ -113,6 +126,7 @@ class Registry:
         validate(resource, obj)
         if self.store.get(resource, meta.get("namespace", ""), meta["name"]) is not None:
             raise errors.already_exists(resource.plural, resource.group, meta["name"])
+        admit(None, obj)
         return Stored(obj, self.store.rv) if dry_run else self.store.put(resource, obj)
 
     def _require_namespace(self, resource: Resource, namespace: str, name: str) -> None:
@@ -187,8 +201,9 @@ class Registry:
         *,
         subresource: str = "",
         dry_run: bool = False,
+        admit: Admission = admit_all,
     ) -> Stored:
-        """Replace an object, or its status. Errors: 400, 404, 409, 422."""
+        """Replace an object, or its status. Errors: 400, 404, 409, 422, and those of ``admit``."""
         body = self._checked(resource, namespace, body)
         old = self.get(resource, namespace, name)
         if (body["metadata"].get("name") or name) != name:
@@ -202,10 +217,17 @@ class Registry:
         if uid and uid != known:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {known}"
             raise errors.conflict(resource.plural, resource.group, name, why)
-        return self._replace(resource, old, body, subresource=subresource, dry_run=dry_run)
+        return self._replace(resource, old, body, subresource=subresource, dry_run=dry_run, admit=admit)
 
     def _replace(
-        self, resource: Resource, old: Stored, body: dict[str, Any], *, subresource: str, dry_run: bool
+        self,
+        resource: Resource,
+        old: Stored,
+        body: dict[str, Any],
+        *,
+        subresource: str,
+        dry_run: bool,
+        admit: Admission,
     ) -> Stored:
         new = self._merged(resource, old.obj, body, subresource)
         validate_update(resource, old.obj, new)
@@ -229,6 +251,7 @@ class Registry:
                 )
         if new == old.obj:
             return old
+        admit(old.obj, new)
         if resource.plural not in _UNVERSIONED and self._spec_of(resource, new) != self._spec_of(
             resource, old.obj
         ):

@@ -16,6 +16,7 @@ import yaml
 from aiohttp import web
 
 from pytest_kvlatency.lab.apiserver import bootstrap
+from pytest_kvlatency.lab.apiserver.admission import Admission
 from pytest_kvlatency.lab.apiserver.app import Application, Parts
 from pytest_kvlatency.lab.apiserver.audit import AuditLog
 from pytest_kvlatency.lab.apiserver.authn import Authenticator
@@ -106,6 +107,7 @@ class ControlPlane:
         self._parts = Parts(
             authenticator=self._authenticator,
             authorizer=self._authorizer,
+            admission=Admission(self._authorizer),
             handlers=Handlers(self._registry, self._clock),
             reviews=Reviews(self._authorizer, self._authenticator, self._registry),
             discovery=self._discovery,

@@ -21,6 +21,7 @@ _LABEL_VALUE = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _MAC = r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}"
 _MEBIBYTE = 1048576
+_CREATE_WEBHOOK = "virtualmachineinstances-create-validator.kubevirt.io"
 #: KubeVirt's limit on inline cloud-init data.
 _CLOUD_INIT_LIMIT = 2048
 #: Kinds whose names need only be a path segment, such as ``system:basic-user``.
@@ -150,18 +151,15 @@ def validate_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]
         raise invalid(resource.kind, resource.group, name, causes)
 
 
-def _webhook(causes: list[Cause]) -> ApiError:
-    """Return the refusal of KubeVirt's validating webhook: the first cause is its message."""
+def webhook(name: str, causes: list[Cause]) -> ApiError:
+    """Return the refusal of one of KubeVirt's validating webhooks; the message has every cause."""
     details = {
         "causes": [
             {"reason": cause.reason, "message": cause.detail, "field": cause.field} for cause in causes
         ]
     }
-    message = (
-        'admission webhook "virtualmachineinstances-create-validator.kubevirt.io" denied the request: '
-        + ", ".join(cause.detail for cause in causes)
-    )
-    return ApiError(422, message, details=details)
+    said = ", ".join(cause.detail for cause in causes)
+    return ApiError(422, f'admission webhook "{name}" denied the request: {said}', details=details)
 
 
 def _names(items: Any) -> list[str]:
@@ -179,14 +177,14 @@ def _validate_vmi(obj: dict[str, Any]) -> None:
         )
     devices = spec["domain"].get("devices") or {}
     if causes := list(_type_causes(spec, devices)):
-        raise _webhook(causes)
+        raise webhook(_CREATE_WEBHOOK, causes)
     interfaces = [item for item in devices.get("interfaces") or [] if isinstance(item, dict)]
     causes = [
         *_network_causes(_names(spec.get("networks")), interfaces),
         *_volume_causes(spec.get("volumes") or [], devices.get("disks") or []),
     ]
     if causes:
-        raise _webhook(causes)
+        raise webhook(_CREATE_WEBHOOK, causes)
 
 
 def _type_causes(spec: dict[str, Any], devices: dict[str, Any]) -> Iterable[Cause]:

@@ -19,7 +19,7 @@ from pytest_kvlatency.lab.kubevirt.api import (
 from pytest_kvlatency.lab.kubevirt.networks import nad_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_kvlatency.lab.spec import LabSpec, NodeSpec
 
@@ -41,7 +41,9 @@ async def bootstrap(api: Api, spec: LabSpec, guests: str) -> None:
     await asyncio.gather(
         *(_ensure(api, NODES, "", node_manifest(node), with_status=True) for node in spec.nodes),
         *(_ensure(api, NADS, network.name.split("/")[0], nad_manifest(network)) for network in spec.networks),
-        _ensure(api, KUBEVIRTS, KUBEVIRT_NAMESPACE, kubevirt_manifest(guests), with_status=True),
+        _ensure(
+            api, KUBEVIRTS, KUBEVIRT_NAMESPACE, kubevirt_manifest(guests, spec.bindings), with_status=True
+        ),
     )
 
 
@@ -144,8 +146,11 @@ def _node_status(node: NodeSpec) -> dict[str, Any]:
     }
 
 
-def kubevirt_manifest(guests: str) -> dict[str, Any]:
-    """Return the KubeVirt object, deployed; its annotation says that this is a lab, and whose ``guests``."""
+def kubevirt_manifest(guests: str, bindings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the KubeVirt object, deployed; its annotation says that this is a lab, and whose ``guests``.
+
+    ``bindings`` are the binding plugins that are registered in it.
+    """
     stamp = now()
     conditions = [
         ("Available", "True", "AllComponentsReady", "All components are ready."),
@@ -153,6 +158,9 @@ def kubevirt_manifest(guests: str) -> dict[str, Any]:
         ("Degraded", "False", "AllComponentsReady", "All components are ready."),
         ("Created", "True", "AllResourcesCreated", "All resources were created."),
     ]
+    configuration: dict[str, Any] = {"developerConfiguration": {}}
+    if bindings:
+        configuration["network"] = {"binding": {name: {"domainAttachmentType": "tap"} for name in bindings}}
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "KubeVirt",
@@ -161,7 +169,7 @@ def kubevirt_manifest(guests: str) -> dict[str, Any]:
             "namespace": KUBEVIRT_NAMESPACE,
             "annotations": {GUESTS_ANNOTATION: guests},
         },
-        "spec": {"configuration": {"developerConfiguration": {}}},
+        "spec": {"configuration": configuration},
         "status": {
             "phase": "Deployed",
             "operatorVersion": KUBEVIRT_VERSION,

@@ -259,6 +259,7 @@ class Life:
             self.set_condition("Ready", "False", "PodTerminating", "virt-launcher pod is terminating")
             await self.publish("Succeeded")
         if self.pod is not None:
+            await asyncio.sleep(self._cluster.spec.deletion_seconds)
             meta = self.pod["metadata"]
             await self._cluster.api.delete(PODS, self.namespace, meta["name"], meta.get("uid", ""))
         detach(self._cluster, self.attached)

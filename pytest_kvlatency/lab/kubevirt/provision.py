@@ -46,11 +46,9 @@ class Provision:
     async def _create_pod(self) -> dict[str, Any]:
         attempt = 0
         while True:
-            manifest = pods.launcher_manifest(self._life.vmi)
-            refusal = await self._try_pod(manifest)
-            if refusal is None:
+            message = await self._try_pod()
+            if message is None:
                 break
-            message = f"failed to create virtual machine pod: {refusal}"
             self._life.set_condition("Synchronized", "False", "FailedCreate", message)
             await self._life.publish()
             self._cluster.emit(
@@ -65,17 +63,22 @@ class Provision:
         await self._life.publish("Scheduling")
         return self._life.pod
 
-    async def _try_pod(self, manifest: dict[str, Any]) -> str | None:
-        """Create the pod, or return who refused it."""
+    async def _try_pod(self) -> str | None:
+        """Create the pod, or return why there is none."""
+        for plugin in vmis.binding_plugins(self._life.vmi):
+            if plugin not in self._cluster.spec.bindings:
+                return f"failed to render launch manifest: couldn't find configuration for network binding: {plugin}"
+        manifest = pods.launcher_manifest(self._life.vmi)
         name = manifest["metadata"]["name"]
         fault = self._life.strike("pod-refused", self._cluster.choose(manifest).node or "")
         if fault is not None:
             default = "exceeded quota: lab, requested: pods=1, used: pods=10, limited: pods=10"
-            return f'pods "{name}" is forbidden: {fault.parameters.get("message", default)}'
+            refusal = f'pods "{name}" is forbidden: {fault.parameters.get("message", default)}'
+            return f"failed to create virtual machine pod: {refusal}"
         try:
             created = await self._cluster.api.create(PODS, self._life.namespace, manifest)
         except ApiStatusError as error:
-            return error.message
+            return f"failed to create virtual machine pod: {error.message}"
         self._life.pod = {"apiVersion": "v1", "kind": "Pod", **created}
         return None
 

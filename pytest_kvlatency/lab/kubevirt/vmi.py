@@ -68,6 +68,11 @@ def interfaces(vmi: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(devices(vmi).get("interfaces") or [])
 
 
+def binding_plugins(vmi: Mapping[str, Any]) -> list[str]:
+    """Return the binding plugins that the VMI's interfaces name."""
+    return [str(item["binding"].get("name", "")) for item in interfaces(vmi) if item.get("binding")]
+
+
 def mac_of(vmi: Mapping[str, Any], interface: Mapping[str, Any]) -> str:
     """Return the interface's MAC: as given, else one made from the VMI's uid as libvirt would from chance."""
     given = interface.get("macAddress")

@@ -14,7 +14,7 @@ MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: b}}\ndat
 VMI = """
 apiVersion: kubevirt.io/v1
 kind: VirtualMachineInstance
-metadata: {name: v}
+metadata: {name: v, labels: {team: red}}
 spec:
   domain: {devices: {interfaces: [{name: net, bridge: {}}]}, resources: {requests: {memory: 128Mi}}}
   networks: [{name: net, multus: {networkName: default/blue-network}}]
@@ -85,7 +85,7 @@ def test_get_watch_in_other_forms(kubectl, ns, watching, output):
     [
         (MAP, "cm/c", "one: '1'", "one: '7'", "{.data.one}", "7"),
         (MAP, "cm/c", "one: '1'", "", "{.data}", '{"two":"2"}'),
-        (VMI, "vmi/v", "memory: 128Mi", "memory: 256Mi", "{.spec.domain.resources.requests.memory}", "256Mi"),
+        (VMI, "vmi/v", "team: red", "team: blue", "{.metadata.labels.team}", "blue"),
     ],
 )
 def test_edit(lab, kubectl, ns, manifest, what, old, new, path, expected):
@@ -122,9 +122,9 @@ def test_apply_again_removes_what_is_no_longer_in_the_file(kubectl, ns):
 
 
 def test_apply_again_on_a_custom_resource(kubectl, ns):
-    labelled = VMI.replace("{name: v}", "{name: v, labels: {a: b}}")
-    kubectl("apply", "-n", ns, "-f", "-", stdin=labelled)
-    assert "configured" in kubectl("apply", "-n", ns, "-f", "-", stdin=VMI).stdout
+    unlabelled = VMI.replace(", labels: {team: red}", "")
+    kubectl("apply", "-n", ns, "-f", "-", stdin=VMI)
+    assert "configured" in kubectl("apply", "-n", ns, "-f", "-", stdin=unlabelled).stdout
     assert kubectl("get", "vmi", "v", "-n", ns, "-o", "jsonpath={.metadata.labels}").stdout == ""
 
 

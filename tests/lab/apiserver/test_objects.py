@@ -25,7 +25,14 @@ def test_generation_counts_changes_of_the_spec_only(lab, ns):
     assert made["metadata"]["generation"] == 1
     labelled = lab.admin("PATCH", f"{vmis(ns)}/v", {"metadata": {"labels": {"a": "b"}}}, MERGE).body
     assert labelled["metadata"]["generation"] == 1
-    changed = lab.admin("PATCH", f"{vmis(ns)}/v", {"spec": {"hostname": "h"}}, MERGE).body
+    nad = {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "n"},
+    }
+    path = f"/apis/k8s.cni.cncf.io/v1/namespaces/{ns}/network-attachment-definitions"
+    assert lab.admin("POST", path, nad).body["metadata"]["generation"] == 1
+    changed = lab.admin("PATCH", f"{path}/n", {"spec": {"config": "{}"}}, MERGE).body
     assert changed["metadata"]["generation"] == 2
 
 

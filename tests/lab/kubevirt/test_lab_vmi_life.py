@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from labtools import TIMEOUT, PlayedHypervisor, condition, lab, phase, pinned
+from labtools import TIMEOUT, PlayedHypervisor, condition, lab, phase, pinned, vmi
 
 from pytest_kvlatency.lab.kubevirt.api import EVENTS, KUBEVIRTS, NADS, NODES, PODS, VMIS
 
@@ -392,5 +392,45 @@ def test_E53_without_kubevirt_the_lab_runs_all_the_same(tmp_path):
         async with lab(tmp_path, "faults: [{fault: kubevirt-missing}, {fault: nad-api-missing}]") as running:
             assert (await running.get("/apis/kubevirt.io/v1/virtualmachineinstances"))[0] == 404
             assert len(await running.api.list(NODES)) == 3
+
+    play(story())
+
+
+def test_an_unregistered_binding_plugin_is_refused_as_the_virt_controller_does(tmp_path):
+    async def story():
+        async with lab(tmp_path, "bindings: [l2bridge]") as running:
+            known = vmi("known")
+            known["spec"]["domain"]["devices"]["interfaces"] = [
+                {"name": "net0", "binding": {"name": "l2bridge"}}
+            ]
+            unknown = vmi("unknown")
+            unknown["spec"]["domain"]["devices"]["interfaces"] = [
+                {"name": "net0", "binding": {"name": "other"}}
+            ]
+            for one in (known, unknown):
+                await running.api.create(VMIS, "default", one)
+            await running.until("known", lambda seen: seen and phase(seen) == "Running")
+            refused = await running.until("unknown", lambda seen: seen and condition(seen, "Synchronized"))
+            assert refused["status"]["phase"] == "Pending"
+            reason = condition(refused, "Synchronized")
+            assert (reason["status"], reason["reason"], reason["message"]) == (
+                "False",
+                "FailedCreate",
+                "failed to render launch manifest: couldn't find configuration for network binding: other",
+            )
+            (kubevirt,) = await running.api.list(KUBEVIRTS)
+            assert list(kubevirt["spec"]["configuration"]["network"]["binding"]) == ["l2bridge"]
+
+    play(story())
+
+
+def test_a_deletion_takes_as_long_as_the_lab_file_says(tmp_path):
+    async def story():
+        async with lab(tmp_path, "deletion: 1h") as running:
+            made = await running.running("a")
+            await running.api.delete(VMIS, "default", "a", made["metadata"]["uid"])
+            ended = await running.until("a", lambda seen: seen and phase(seen) == "Succeeded")
+            assert ended["metadata"]["deletionTimestamp"]
+            assert len(await running.api.list(PODS)) == 1
 
     play(story())

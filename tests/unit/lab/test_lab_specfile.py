@@ -98,6 +98,8 @@ networks:
 def test_the_rest_of_the_top_level():
     spec = load("{time_scale: 10, boot: 1m30s, dialect: iputils, agent: false}", "x")
     assert (spec.time_scale, spec.boot_seconds, spec.dialect, spec.agent) == (10, 90.0, "iputils", False)
+    spec = load("{bindings: [l2bridge], deletion: 10s}", "x")
+    assert (spec.bindings, spec.deletion_seconds) == (("l2bridge",), 10.0)
 
 
 def test_a_faults_own_parameters():
@@ -144,6 +146,9 @@ def test_a_faults_own_parameters():
         ("faults: [nope]", "faults[0]: 'nope' is no mapping; write {fault: NAME, …}"),
         ("faults: [{fault: silent, code: 3}]", "faults[0]: 'code' is no key here; keys: fault, node"),
         ("faults: [{fault: api-error, code: 200}]", "faults[0].code: 200 is no whole number from 400 to 599"),
+        ("faults: [{fault: api-slow, node: worker1}]", "faults[0]: 'node' is no key here; keys: fault, vmi"),
+        ("bindings: [A]", "bindings[0]: 'A' is no name"),
+        ("deletion: 10", "deletion: 10 has no unit"),
         ("faults: [{fault: silent, times: 0}]", "faults[0].times: 0 is no whole number from 1"),
         ("faults: [{fault: silent, node: w}]", "faults[0].node: 'w' is no node; nodes: worker1"),
         ("faults: [{fault: migration, to: w}]", "faults[0].to: 'w' is no node"),

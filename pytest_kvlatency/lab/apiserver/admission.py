@@ -1,0 +1,31 @@
+"""What is refused of a write that its author may make: rights beyond his own, and changes of a VMI's spec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.lab.apiserver import resources
+from pytest_kvlatency.lab.apiserver.errors import Cause
+from pytest_kvlatency.lab.apiserver.escalation import Escalation
+from pytest_kvlatency.lab.apiserver.validation import webhook
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.lab.apiserver.rbac import Authorizer, User
+    from pytest_kvlatency.lab.apiserver.resources import Resource
+
+
+class Admission:
+    """Judges the writes of clients; the lab's own parts, as KubeVirt's ServiceAccounts, are not judged."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._escalation = Escalation(authorizer)
+
+    def check(self, user: User, resource: Resource, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Judge an object that is about to be stored. Errors: 403, 404, 422."""
+        self._escalation.check(user, resource, old, new)
+        if resource is resources.VMIS and old is not None and old.get("spec") != new.get("spec"):
+            # virt-api admits only KubeVirt's own accounts (``vmi-update-admitter.go``).
+            cause = Cause(
+                field="", detail="update of VMI object is restricted", reason="FieldValueNotSupported"
+            )
+            raise webhook("virtualmachineinstances-update-validator.kubevirt.io", [cause])
