@@ -130,7 +130,8 @@ class PingResult:
     """What one run of ping said. ``samples_ns`` are the RTTs in order of their sequence numbers.
 
     Duplicates and late replies (after ping had closed its count) are counted, and are no samples.
-    ``duration_seconds`` is by the tool's own clock.
+    ``duration_seconds`` is by the tool's own clock. ``answered_elsewhere`` are other addresses that answered in place
+    of the target: what they answered is not received.
     """
 
     transmitted: int
@@ -140,6 +141,7 @@ class PingResult:
     errors: int = 0
     samples_ns: tuple[int, ...] = ()
     duration_seconds: float = 0.0
+    answered_elsewhere: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     transcript: str = field(default="", repr=False)
 
@@ -202,7 +204,8 @@ class Measurement:
     """What came of one check: the numbers, where there are any, and the network's verdict.
 
     ``result`` is None when nothing was measured. ``failures`` is empty exactly when the verdict is good. ``silence``
-    says, when not one reply came back, how far the requests got.
+    says, when not one reply came back, how far the requests got. ``interval_ns`` is the interval that the guest's ping
+    kept, which may be longer than the one asked for.
     """
 
     check: Check
@@ -210,6 +213,7 @@ class Measurement:
     source: GuestFacts | None = None
     target: GuestFacts | None = None
     result: PingResult | None = None
+    interval_ns: int | None = None
     warmup_seconds: float | None = None
     silence: str = ""
     failures: tuple[Failure, ...] = ()

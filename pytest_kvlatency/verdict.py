@@ -46,12 +46,15 @@ def counters(result: PingResult) -> str:
 
 
 def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
-    """Every way in which ``result`` does not hold; empty when it does. Without any reply that alone is said."""
+    """Every way in which ``result`` does not hold; empty when it does. Without any reply that alone is said.
+
+    Raises ``GuestError`` when only a percentile is left to judge, for which ping sent too little: no packet was lost.
+    """
     if result.received <= 0:
         return (
             _failure(
                 "connectivity",
-                f"failed to run check: failed due to connectivity issue: {counters(result)}",
+                f"failed to run check: failed due to connectivity issue: {counters(result)}{_elsewhere(result)}",
                 result,
                 hint="not a single reply came back over this network",
             ),
@@ -78,23 +81,38 @@ def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
             _failure(
                 "loss",
                 f'actual packet loss "{_percent(loss)}" is greater than desired '
-                f'"{_percent(limits.max_loss_percent)}" ({counters(result)})',
+                f'"{_percent(limits.max_loss_percent)}" ({counters(result)}{_elsewhere(result)})',
                 result,
             )
         )
-    if limits.max_p99_ns is not None and statistics.p99_ns is None:
+    needed = samples_needed(limits)
+    if result.transmitted < needed:
+        if not failures:
+            raise GuestError(
+                f"cannot compute p99: it needs {needed} samples, and ping sent {result.transmitted} requests before "
+                "its time was over",
+                hint="the guest is too slow or too busy to ping so often: --kv-interval, --kv-sample-duration",
+                transcript=result.transcript,
+                stage="run",
+            )
+    elif limits.max_p99_ns is not None and statistics.p99_ns is None:
         bound = _p99_bound(result)
         if bound is None or bound > limits.max_p99_ns:
             failures.append(
                 _failure(
                     "loss" if result.received < SAMPLES_NEEDED[99] else "latency",
-                    f"p99 latency cannot be told: it needs {SAMPLES_NEEDED[99]} samples, got {statistics.count} "
+                    f"cannot compute p99: it needs {needed} samples, got {statistics.count} "
                     f"({counters(result)})",
                     result,
                     hint="sample longer: --kv-sample-duration",
                 )
             )
     return tuple(failures)
+
+
+def samples_needed(limits: Limits) -> int:
+    """How many samples it takes to judge by these limits: what a percentile among them needs, or else one."""
+    return 1 if limits.max_p99_ns is None else SAMPLES_NEEDED[99]
 
 
 def _p99_bound(result: PingResult) -> int | None:
@@ -122,6 +140,11 @@ def to_exception(failures: Sequence[Failure]) -> KvLatencyError | None:
     error.stage = first.stage
     error.transcript = first.transcript
     return error
+
+
+def _elsewhere(result: PingResult) -> str:
+    others = ", ".join(result.answered_elsewhere)
+    return f"; other requests were answered from {others}" if others else ""
 
 
 def _failure(kind: FailureKind, reason: str, result: PingResult, *, hint: str = "") -> Failure:

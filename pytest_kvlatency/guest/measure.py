@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
@@ -13,7 +13,6 @@ from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     ConfigError,
     GuestError,
-    KvLatencyError,
     PermissionDeniedError,
 )
 from pytest_kvlatency.guest import iproute
@@ -44,12 +43,13 @@ class Warmth:
 
 def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
     """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
-    said = shell.run(ping.PROBE, deadline=deadline).output
+    probe = shell.profile.become_root + ping.PROBE
+    said = shell.run(probe, deadline=deadline).output
     try:
         return ping.detect(said)
     except GuestError:
         # Whoever prints on the console meanwhile may have torn the word that tells.
-        return ping.detect(shell.run(ping.PROBE, deadline=deadline).output)
+        return ping.detect(shell.run(probe, deadline=deadline).output)
 
 
 def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int]) -> None:
@@ -88,7 +88,7 @@ def warm_up(
     ):
         deadline.check(f"a reply of {address} to VMI {shell.name}")
         asked_at = time.monotonic()
-        answered = shell.run(_one_ping(address, dialect), deadline=deadline, timeout_seconds=20.0)
+        answered = shell.run(_one_ping(shell, address, dialect), deadline=deadline, timeout_seconds=20.0)
         if answered.exit_status == 0:
             replies += 1
             continue
@@ -111,40 +111,63 @@ def take_sample(
 ) -> PingResult:
     """Ping as ``parameters`` say, in the guest's background: a lost console does not lose the sample (E10).
 
-    iputils sends a surplus, which is no part of the sample: while it sends, it listens for late replies.
-    ``mtu`` is that of the guest's own interface, where it is known.
+    What contradicts itself, or was answered by another address, is measured again, once (E75); the second time
+    stands. ``mtu`` is that of the guest's own interface, where it is known.
 
     Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
     """
+
+    def sample() -> PingResult:
+        return _sample(shell, address, parameters, dialect, deadline, mtu=mtu)
+
+    try:
+        first = sample()
+    except ping.PingDoubtful as error:
+        doubt: ping.PingDoubtful | None = error
+        why = error.reason
+    else:
+        if not first.answered_elsewhere:
+            return first
+        doubt, why = None, f"another address answered ({', '.join(first.answered_elsewhere)})"
+    try:
+        second = sample()
+    except CheckupTimeoutError:
+        if doubt is None:
+            return first
+        raise doubt from None
+    return replace(second, warnings=(f"a first sample did not count: {why}", *second.warnings))
+
+
+def _sample(
+    shell: Shell,
+    address: str,
+    parameters: PingParameters,
+    dialect: ping.Dialect,
+    deadline: Deadline,
+    *,
+    mtu: int,
+) -> PingResult:
+    """One sample. iputils sends a surplus, which is no part of it: while it sends, it listens for late replies."""
     actual, surplus = ping.effective(parameters, dialect), ping.surplus_of(parameters, dialect)
     sent = actual.count + surplus
+    asked = ping.asked_of(parameters, address, dialect=dialect, count=sent)
     started = time.monotonic()
     result = run_detached(
         shell,
-        ping.compose(parameters, address, dialect=dialect, count=sent),
+        ping.compose(parameters, address, dialect=dialect, count=sent, become_root=shell.profile.become_root),
         timeout_seconds=ping.bound_seconds(parameters, dialect=dialect, count=sent),
         deadline=deadline,
-        is_whole=lambda output: _reads_whole(output, sent),
+        is_whole=lambda output: ping.reads_whole(output, asked),
     )
     seconds = time.monotonic() - started - surplus * actual.interval_ns / 1e9
     return ping.parse(
         result.output,
         expected_count=actual.count,
         surplus=surplus,
+        asked=asked,
         fits=ping.required_mtu(parameters.packet_size, address) <= mtu,
         duration_seconds=max(0.0, seconds),
     )
-
-
-def _reads_whole(output: str, count: int) -> bool:
-    """Whether ping's output has its summary, and each reply that it counts."""
-    try:
-        result = ping.parse(output, expected_count=count)
-    except ping.PingUnreadable:
-        return False
-    except KvLatencyError:
-        return True
-    return len(result.samples_ns) >= result.received
 
 
 def explain_silence(
@@ -158,9 +181,7 @@ def explain_silence(
     is_ipv6 = ":" in address
     what = "neighbour discovery" if is_ipv6 else "ARP"
     forget = f"{shell.profile.become_root}ip neigh flush to {address} dev {interface}"
-    anew = (
-        f"{forget} >/dev/null 2>&1; {_one_ping(address, dialect)} >/dev/null; ip neigh show dev {interface}"
-    )
+    anew = f"{forget} >/dev/null 2>&1; {_one_ping(shell, address, dialect)} >/dev/null; ip neigh show dev {interface}"
     try:
         table = shell.run(anew, deadline=deadline).output
         answers = iproute.neighbour_answers(table, address)
@@ -175,7 +196,7 @@ def explain_silence(
     return f"not even {what} is answered"
 
 
-def _one_ping(address: str, dialect: ping.Dialect) -> str:
+def _one_ping(shell: Shell, address: str, dialect: ping.Dialect) -> str:
     flag = " -6" if ":" in address and dialect is not ping.Dialect.BUSYBOX_OLD else ""
     name = "ping6" if ":" in address and dialect is ping.Dialect.BUSYBOX_OLD else "ping"
-    return f"{name}{flag} -c 1 -W 1 {address} 2>&1"
+    return f"{shell.profile.become_root}{name}{flag} -c 1 -W 1 {address} 2>&1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from pytest_kvlatency.errors import ConfigError, ConnectivityError, GuestError
 from pytest_kvlatency.model import PingParameters
 from pytest_kvlatency.ping import (
     Dialect,
+    PingDoubtful,
     PingUnreadable,
+    asked_of,
     bound_seconds,
     compose,
     detect,
@@ -86,6 +89,16 @@ def test_E68_the_command_is_driven_by_count(
     dialect: Dialect, address: str, changes: dict[str, int], command: str
 ) -> None:
     assert compose(PingParameters(**changes), address, dialect=dialect) == command
+
+
+def test_the_command_becomes_root_as_the_profile_says() -> None:
+    for dialect, command in (
+        (Dialect.IPUTILS, "sudo env LC_ALL=C ping -n -c 2 -i 0.1 -W 3 -s 56 198.18.0.2"),
+        (Dialect.BUSYBOX_OLD, "sudo ping -c 2 -W 3 -s 56 -w 37 198.18.0.2"),
+    ):
+        assert (
+            compose(PingParameters(), "198.18.0.2", dialect=dialect, count=2, become_root="sudo ") == command
+        )
 
 
 def test_a_count_of_its_own_serves_the_warm_up() -> None:
@@ -230,19 +243,234 @@ def test_E33_less_than_a_millisecond_is_read_as_its_bound() -> None:
     assert result.warnings == ('1 times were given as "less than": the bound was taken',)
 
 
-def test_pings_own_extremes_are_a_cross_check() -> None:
-    result = parse(recorded("busybox-1.24-old").replace("0.734/0.773/0.812", "0.734/0.773/9.812"))
-    assert result.warnings == ("ping's own max is 9.812 ms, its lines say 0.812 ms",)
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        (
+            "0.734/0.773/9.812",
+            "ping's own maximum is 9.812 ms, but the slowest reply that could be read took 0.812 ms",
+        ),
+        ("0.734/0.773/0.811", None),
+        (
+            "0.734/0.773/0.800",
+            "ping's own maximum is 0.8 ms, but the slowest reply that could be read took 0.812 ms",
+        ),
+        (
+            "0.100/0.773/0.812",
+            "ping's own minimum is 0.1 ms, but the quickest reply that could be read took 0.734 ms",
+        ),
+        (
+            "0.800/0.773/0.812",
+            "ping's own minimum is 0.8 ms, but the quickest reply that could be read took 0.734 ms",
+        ),
+        ("0.734/0.800/0.812", "ping's own mean is 0.8 ms, but that of its replies is 0.773 ms"),
+        ("0.7/0.8/0.8", None),
+    ],
+)
+def test_E75_pings_own_figures_contradict_its_replies_beyond_what_was_rounded(
+    own: str, reason: str | None
+) -> None:
+    text = recorded("busybox-1.24-old").replace("0.734/0.773/0.812", own)
+    if reason is None:
+        assert parse(text).samples_ns == (812_000, 734_000)
+        return
+    with pytest.raises(PingDoubtful) as caught:
+        parse(text)
+    assert caught.value.reason == reason
+    assert caught.value.kind == "guest"
 
 
-def test_a_reply_from_another_address_is_said() -> None:
+@pytest.mark.parametrize("mark", ["", " (DIFFERENT ADDRESS!)"])
+def test_E75_a_request_that_another_address_answered_is_not_answered(mark: str) -> None:
     text = recorded("iputils-20240117-fractional-loss").replace(
-        "198.18.0.2: icmp_seq=3 ttl=64 time=0.5 ms",
-        "198.18.0.9: icmp_seq=3 ttl=64 time=0.5 ms (DIFFERENT ADDRESS!)",
+        "198.18.0.2: icmp_seq=3 ttl=64 time=0.5 ms", f"198.18.0.9: icmp_seq=3 ttl=64 time=0.5 ms{mark}"
     )
     result = parse(text)
-    assert result.samples_ns == (812_000, 500_000)
-    assert result.warnings == ("1 replies came from another address",)
+    assert (result.transmitted, result.received, result.samples_ns) == (3, 1, (812_000,))
+    assert result.answered_elsewhere == ("198.18.0.9",)
+    assert result.warnings == (
+        "1 requests were answered from another address (198.18.0.9): they count as lost",
+    )
+
+
+HEALTHY = recorded("busybox-1.35-loopback")
+STRAYS = {
+    "another address": "64 bytes from 8.8.8.8: seq=1 ttl=64 time=888.888 ms",
+    "another address in another spelling": "64 bytes from 8.8.8.8: icmp_seq=1 ttl=64 time=888 ms (DIFFERENT ADDRESS!)",
+    "a name for another address": "64 bytes from localhost (127.0.0.2): seq=1 ttl=64 time=888.888 ms",
+    "a number beyond the count": "64 bytes from 127.0.0.1: seq=5 ttl=64 time=888.888 ms",
+    "a number far beyond the count": "64 bytes from 127.0.0.1: seq=65535 ttl=64 time=888.888 ms",
+    "a number below the first": "64 bytes from 127.0.0.1: icmp_seq=0 ttl=64 time=888.888 ms",
+    "an unknown unit": "64 bytes from 127.0.0.1: seq=1 ttl=64 time=888.888 us",
+    "a comma": "64 bytes from 127.0.0.1: seq=1 ttl=64 time=888,888 ms",
+    "a negative time": "64 bytes from 127.0.0.1: seq=1 ttl=64 time=-888.888 ms",
+    "no number": "64 bytes from 127.0.0.1: seq=1 ttl=64 time=nan ms",
+    "another summary": "--- 8.8.8.8 ping statistics ---\n9 packets transmitted, 9 packets received, 0% packet loss\n"
+    "round-trip min/avg/max = 1.000/2.000/888.888 ms",
+}
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_E75_a_line_that_answers_no_request_of_this_ping_is_no_sample(name: str) -> None:
+    lines = HEALTHY.split("\n")
+    whole = parse(HEALTHY, expected_count=5)
+    for place in range(len(lines)):
+        result = parse("\n".join([*lines[:place], STRAYS[name], *lines[place:]]), expected_count=5)
+        assert (result.transmitted, result.received, result.samples_ns) == (5, 5, whole.samples_ns)
+
+
+def inserted(line: str, *, at: str = "\n\n---", text: str = HEALTHY) -> str:
+    assert at in text
+    return text.replace(at, f"\n{line}{at}", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            inserted("64 bytes from 127.0.0.1: seq=2 ttl=64 time=0.070 ms"),
+            "ping counted 0 duplicates, but printed 1",
+        ),
+        (
+            inserted(
+                "64 bytes from 198.18.5.5: seq=0 ttl=64 time=888.888 ms",
+                text=recorded("busybox-1.35-all-lost"),
+            ),
+            "ping counted 0 replies, but printed 1",
+        ),
+        (
+            inserted(
+                "64 bytes from 198.18.0.2: seq=4 ttl=64 time=0.7 ms",
+                text=recorded("busybox-1.30-loss-duplicates"),
+            ),
+            "ping counted 5 replies, but printed 6",
+        ),
+        (HEALTHY.replace("5 packets", "6 packets"), "ping was to send 5 requests, and counted 6"),
+        (
+            HEALTHY
+            + "\n".join(HEALTHY.split("\n")[-4:])
+            .replace("5 packets r", "4 packets r")
+            .replace(" 0%", " 20%"),
+            "ping printed two summaries that differ",
+        ),
+        (
+            HEALTHY + "round-trip min/avg/max = 0.058/0.073/0.118 ms\n",
+            "ping printed two lines with its minimum and maximum, and they differ",
+        ),
+        (
+            HEALTHY.replace("seq=1", "seq=torn").partition("round-trip")[0],
+            "1 of the 5 replies that ping counted could not be read, nor its maximum",
+        ),
+        (
+            HEALTHY.replace("seq=1", "seq=torn"),
+            "ping's own maximum is 0.117 ms, but the slowest reply that could be read took 0.069 ms",
+        ),
+    ],
+    ids=[
+        "a second answer",
+        "nothing received",
+        "lost meanwhile",
+        "more than asked",
+        "two summaries",
+        "two maxima",
+        "no maximum",
+        "its own maximum",
+    ],
+)
+def test_E75_what_contradicts_itself_is_doubtful(text: str, reason: str) -> None:
+    expected = 5 if "127.0.0.1" in text else None
+    with pytest.raises(PingDoubtful) as caught:
+        parse(text, expected_count=expected)
+    assert caught.value.reason == reason
+    assert caught.value.hint
+
+
+def test_E75_a_time_longer_than_ping_ran_is_doubtful() -> None:
+    """BusyBox takes the time of sending out of the reply itself."""
+    text = recorded("busybox-1.24-old").replace("0.812", "4294967.295").replace("0.773", "2147484.014")
+    asked = asked_of(PingParameters(), "198.18.0.2", dialect=Dialect.BUSYBOX_OLD, count=2)
+    with pytest.raises(PingDoubtful, match=r"^a reply took 4.29497e\+06 ms, longer than ping itself ran$"):
+        parse(text, expected_count=2, asked=asked)
+
+
+def test_E75_a_summary_that_is_printed_twice_alike_counts_once() -> None:
+    text = HEALTHY + "\n".join(HEALTHY.split("\n")[-4:])
+    assert parse(text, expected_count=5) == replace(parse(HEALTHY, expected_count=5), transcript=text)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("fd00::2", "fd00:0:0:0:0:0:0:2"),
+        ("fd00:0::0:2", "fd00::2"),
+        ("FD00::AB", "fd00::ab"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("fe80::1", "fe80::1%2"),
+        ("fd00::2", "guest.example (fd00::2)"),
+    ],
+)
+def test_E26_an_address_is_the_same_however_it_is_written(address: str, shown: str) -> None:
+    text = (
+        recorded("iputils-20221126-ipv6")
+        .replace("from ::1", f"from {shown}")
+        .replace("::1(::1)", "x(fd00::99)")
+    )
+    asked = asked_of(PingParameters(), address, dialect=Dialect.IPUTILS, count=3)
+    text = text.replace("--- ::1 ", f"--- {address} ")
+    assert parse(text, expected_count=3, asked=asked).received == 3
+
+
+def test_E33_an_old_iputils_says_icmp_req() -> None:
+    text = (
+        "PING 198.18.0.2 (198.18.0.2) 56(84) bytes of data.\n"
+        "64 bytes from 198.18.0.2: icmp_req=1 ttl=64 time=0.3 ms\n"
+        "64 bytes from 198.18.0.2: icmp_req=2 ttl=64 time=0.4 ms\n"
+        "--- 198.18.0.2 ping statistics ---\n"
+        "2 packets transmitted, 2 received, 0% packet loss, time 100ms\n"
+        "rtt min/avg/max/mdev = 0.3/0.3/0.4/0.0 ms\n"
+    )
+    result = parse(text, expected_count=2)
+    assert (result.samples_ns, result.warnings) == ((300_000, 400_000), ())
+
+
+def test_E33_an_old_busybox_says_icmp_seq_and_counts_from_0() -> None:
+    text = HEALTHY.replace(" seq=", " icmp_seq=")
+    asked = asked_of(PingParameters(), "127.0.0.1", dialect=Dialect.BUSYBOX_OLD, count=5)
+    assert parse(text, expected_count=5, asked=asked).received == 5
+
+
+@pytest.mark.parametrize(
+    ("said", "least"),
+    [
+        ("ping: cannot flood; minimal interval allowed for user is 200ms", "200ms"),
+        ("ping: cannot flood; minimal interval, allowed for user, is 200ms", "200ms"),
+        ("ping: cannot flood; minimal interval allowed for user is 2ms", "2ms"),
+        (
+            (
+                "PING ::1 (::1) 56 data bytes\n"
+                "ping: cannot flood, minimal interval for user must be >= 2 ms, use -i 0.002 (or higher)"
+            ),
+            "2ms",
+        ),
+    ],
+)
+def test_E38_an_interval_for_root_alone_is_no_wrong_dialect(said: str, least: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(said + "\n", expected_count=50)
+    assert caught.value.failure_reason == (
+        f"setup: --kv-interval is too short: the guest's ping needs at least {least} for a user who is not root "
+        f"({said.splitlines()[-1]})"
+    )
+    assert f"--kv-interval {least}" in caught.value.hint
+    assert "become_root" in caught.value.hint
+
+
+def test_E38_a_user_who_cannot_become_root_is_the_guests_fault() -> None:
+    with pytest.raises(GuestError, match=r"^the guest's user cannot become root for ping \(sudo: a password"):
+        detect("sudo: a password is required\n")
+    with pytest.raises(GuestError, match=r"^the guest has no ping \(sudo: ping: command not found\)"):
+        detect("sudo: ping: command not found\n")
 
 
 @pytest.mark.parametrize("name", ["busybox-1.35-without-times", "iputils-20221126-without-times"])
@@ -351,8 +579,11 @@ def test_E38_requests_of_the_surplus_that_never_left_the_guest_are_no_part_of_th
     assert (mixed.transmitted, mixed.received) == (5, 4)
 
 
-def test_more_requests_than_asked_are_counted() -> None:
-    assert parse(recorded("iputils-20221126-deadline-sends-on"), expected_count=3).transmitted == 10
+def test_E75_more_requests_than_asked_are_none_of_this_ping() -> None:
+    text = recorded("iputils-20221126-deadline-sends-on")
+    assert parse(text).transmitted == 10
+    with pytest.raises(PingDoubtful, match=r"^ping was to send 3 requests, and counted 10$"):
+        parse(text, expected_count=3)
 
 
 @pytest.mark.parametrize(

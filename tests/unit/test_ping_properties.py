@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import string
 from dataclasses import dataclass
 
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kvlatency.errors import KvLatencyError
-from pytest_kvlatency.ping import detect, parse
+from pytest_kvlatency.model import Limits, PingParameters
+from pytest_kvlatency.ping import Dialect, asked_of, detect, parse
+from pytest_kvlatency.verdict import judge
 
 ADDRESSES = st.sampled_from(["198.18.0.2", "10.0.0.1", "fd00::2", "fe80::1%eth0"])
 
@@ -23,6 +26,8 @@ class Run:
     times: dict[int, int]
     transmitted: int
     duplicates: int
+    address: str
+    busybox: bool
 
 
 @st.composite
@@ -59,8 +64,22 @@ def runs(draw: st.DrawFn) -> Run:
             f"{transmitted} packets transmitted, {len(answered)} received, {extra}"
             f"{loss / transmitted:.6g}% packet loss, time 123ms"
         )
+    if answered:
+        # Both count duplicates in, and cut the mean.
+        every = [times[number] for number in answered] + [
+            microseconds[number] * 1_000_000 for number in set(repeated)
+        ]
+        mean = sum(every) // len(every)
+        figures = "/".join(
+            f"{value / 1_000_000:.3f}" for value in (min(every), mean // 1000 * 1000, max(every))
+        )
+        lines.append(
+            f"round-trip min/avg/max = {figures} ms"
+            if busybox
+            else f"rtt min/avg/max/mdev = {figures}/0.123 ms, pipe 3"
+        )
     end = draw(st.sampled_from(["\n", "\r\n"]))
-    return Run(end.join(lines) + end, times, transmitted, duplicates)
+    return Run(end.join(lines) + end, times, transmitted, duplicates, address, busybox)
 
 
 STAMP = st.builds("[{:5d}.{:06d}] ".format, st.integers(0, 99_999), st.integers(0, 999_999))
@@ -105,9 +124,58 @@ def test_E10_a_transcript_cut_anywhere_is_right_or_an_error(run: Run, cut: int) 
     check_not_misread(run, run.text[:cut])
 
 
+@st.composite
+def strays(draw: st.DrawFn) -> str:
+    """A line that looks like one of a ping, whoever printed it."""
+    sender = draw(ADDRESSES | st.sampled_from(["8.8.8.8", "fd00:0::2", "fe80::1", "a.b (198.18.0.2)"]))
+    name = draw(st.sampled_from(["seq", "icmp_seq", "icmp_req"]))
+    number = draw(st.integers(0, 45) | st.just(65_535))
+    time = draw(st.sampled_from([" time=888.888 ms", " time=0.001 ms", " time=5 ms", " time<1 ms", ""]))
+    mark = draw(st.sampled_from(["", "", " (DUP!)", " (DIFFERENT ADDRESS!)"]))
+    return draw(
+        st.sampled_from(
+            [
+                f"64 bytes from {sender}: {name}={number} ttl=64{time}{mark}",
+                f"--- {sender} ping statistics ---",
+                f"{number + 1} packets transmitted, {number + 1} packets received, 0% packet loss",
+                "round-trip min/avg/max = 0.001/5.000/888.888 ms",
+            ]
+        )
+    )
+
+
+@given(run=runs(), lines=st.lists(st.tuples(st.integers(0, 60), strays()), min_size=1, max_size=4))
+def test_E75_stray_lines_add_no_sample(run: Run, lines: list[tuple[int, str]]) -> None:
+    text = run.text.split("\n")
+    for place, line in lines:
+        text.insert(min(place, len(text) - 1), line)
+    check_not_misread(run, "\n".join(text))
+
+
+@given(
+    run=runs().filter(lambda run: len(run.times) > 1),
+    slow=st.integers(101, 999),
+    strays=st.lists(strays(), max_size=3),
+)
+def test_E75_what_is_printed_in_place_of_a_slow_reply_does_not_hide_it(
+    run: Run, slow: int, strays: list[str]
+) -> None:
+    """The slowest reply is over the limit, and its line is lost."""
+    text = run.text.split("\n")
+    figures = next(index for index, line in enumerate(text) if "min/avg/max" in line)
+    text[figures] = re.sub(r"(= [0-9.]+/[0-9.]+)/[0-9.]+", rf"\1/{slow}.000", text[figures])
+    place = next(index for index, line in enumerate(text) if " bytes from " in line)
+    text[place : place + 1] = strays
+    with contextlib.suppress(KvLatencyError):
+        result = parse("\n".join(text), expected_count=run.transmitted)
+        assert judge(result, Limits(max_latency_ns=99_999_999)) != ()
+
+
 def check_not_misread(run: Run, text: str) -> None:
+    dialect = Dialect.BUSYBOX if run.busybox else Dialect.IPUTILS
+    asked = asked_of(PingParameters(), run.address, dialect=dialect, count=run.transmitted)
     try:
-        result = parse(text, expected_count=run.transmitted)
+        result = parse(text, expected_count=run.transmitted, asked=asked)
     except KvLatencyError:
         return
     assert result.transmitted == run.transmitted

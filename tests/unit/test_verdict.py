@@ -123,7 +123,7 @@ def test_E36_a_percentile_that_loss_left_without_samples_fails_as_loss() -> None
         (
             "loss",
             (
-                "run: p99 latency cannot be told: it needs 100 samples, got 90 "
+                "run: cannot compute p99: it needs 100 samples, got 90 "
                 "(100 packets transmitted, 90 packets received)"
             ),
         )
@@ -138,11 +138,37 @@ def test_E12_a_torn_line_does_not_fail_a_percentile_that_holds_whatever_it_said(
         (
             "latency",
             (
-                "run: p99 latency cannot be told: it needs 100 samples, got 99 "
+                "run: cannot compute p99: it needs 100 samples, got 99 "
                 "(100 packets transmitted, 100 packets received)"
             ),
         )
     ]
+
+
+def test_E90_a_percentile_for_which_ping_sent_too_little_is_no_verdict_on_the_network() -> None:
+    with pytest.raises(
+        GuestError, match=r"^cannot compute p99: it needs 100 samples, and ping sent 80 requests"
+    ):
+        judge(result(*[MS] * 80), Limits(max_p99_ns=5 * MS))
+    failures = judge(result(*[9 * MS] * 80), Limits(max_p99_ns=5 * MS, max_latency_ns=8 * MS))
+    assert said(failures) == [("latency", 'run: actual max latency "9ms" is greater than desired "8ms"')]
+
+
+def test_E75_what_another_address_answered_is_named_in_the_verdict() -> None:
+    some = PingResult(transmitted=4, received=3, samples_ns=(MS,) * 3, answered_elsewhere=("198.18.0.9",))
+    assert said(judge(some, Limits())) == [
+        (
+            "loss",
+            (
+                'run: actual packet loss "25%" is greater than desired "0%" (4 packets transmitted, 3 packets '
+                "received; other requests were answered from 198.18.0.9)"
+            ),
+        )
+    ]
+    none = PingResult(transmitted=4, received=0, answered_elsewhere=("198.18.0.8", "198.18.0.9"))
+    (failure,) = judge(none, Limits())
+    assert failure.kind == "connectivity"
+    assert failure.reason.endswith("received; other requests were answered from 198.18.0.8, 198.18.0.9")
 
 
 def test_every_reason_is_in_the_exception_and_the_first_decides_its_kind() -> None:

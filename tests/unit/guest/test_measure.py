@@ -1,8 +1,11 @@
+import contextlib
+import re
 from pathlib import Path
 
 import pytest
 from guestfakes import FakeShell
 
+from pytest_kvlatency.console.login import LoginProfile
 from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, PermissionDeniedError
@@ -128,12 +131,95 @@ def test_E12_what_somebody_says_within_the_sample_costs_none_of_it(within):
     assert "mkfifo" not in second
 
 
+def of_three(*, torn=None):
+    """A sample of three replies, one of which may be torn for good."""
+    text = SAMPLE.replace("\n\n", "\n64 bytes from 198.18.0.8: seq=2 ttl=64 time=0.300 ms\n\n").replace(
+        "2 pack", "3 pack"
+    )
+    return text if torn is None else text.replace(f"time={torn}", f"tisystemd: hello\nme={torn}")
+
+
 def test_E12_a_console_that_is_never_quiet_leaves_what_can_be_read():
-    shell = FakeShell(answers={r"read k <": said(SAID_WITHIN["a reply"])})
+    shell = FakeShell(answers={r"read k <": said(of_three(torn="0.300"))})
+    parameters = PingParameters(sample_duration_ns=300_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
+    assert (result.received, result.samples_ns) == (3, (250_000, 350_000))
+    assert result.warnings == ("ping counted 3 replies, but 2 could be read line by line",)
+    assert len(shell.commands) == 3
+
+
+@pytest.mark.parametrize(("torn", "own"), [("0.250", "minimum"), ("0.350", "maximum")])
+def test_E75_a_torn_reply_that_was_the_slowest_or_quickest_is_measured_again_and_then_the_guests_fault(
+    torn, own
+):
+    shell = FakeShell(answers={r"read k <": said(of_three(torn=torn))})
+    parameters = PingParameters(sample_duration_ns=300_000_000)
+    with pytest.raises(
+        GuestError, match=rf"^ping's own {own} is {float(torn):g} ms, but the \w+ reply .* took 0.3 ms"
+    ):
+        measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
+    assert [("mkfifo" in command) for command in shell.commands] == [True, False, False] * 2
+
+
+def test_E75_a_second_sample_without_a_doubt_stands():
+    answers = iter([*[of_three(torn="0.350")] * 3, of_three()])
+    shell = FakeShell(answers={r"read k <": lambda command: said(next(answers))})
+    parameters = PingParameters(sample_duration_ns=300_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
+    assert result.samples_ns == (250_000, 350_000, 300_000)
+    (warning,) = result.warnings
+    assert warning.startswith("a first sample did not count: ping's own maximum is 0.35 ms")
+
+
+def test_E75_without_time_for_a_second_sample_the_doubt_is_the_cause():
+    def answer(command):
+        if len(shell.commands) > 3:
+            raise CheckupTimeoutError("timed out after 5m")
+        return said(of_three(torn="0.350"))
+
+    shell = FakeShell(answers={r"read k <": answer})
+    parameters = PingParameters(sample_duration_ns=300_000_000)
+    with pytest.raises(GuestError, match=r"^ping's own maximum"):
+        measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
+
+
+STRAY = "64 bytes from 8.8.8.8: seq=1 ttl=64 time=888.888 ms\n"
+
+
+def test_E75_what_another_ping_prints_on_the_console_is_gone_when_the_file_is_read_again():
+    answers = iter([SAMPLE.replace("\n\n", f"\n{STRAY}\n"), SAMPLE])
+    shell = FakeShell(answers={r"read k <": lambda command: said(next(answers))})
     parameters = PingParameters(sample_duration_ns=200_000_000)
     result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
-    assert (result.received, result.samples_ns) == (2, (250_000,))
-    assert len(shell.commands) == 3
+    assert (result.samples_ns, result.warnings) == ((250_000, 350_000), ())
+
+
+def test_E75_a_target_for_which_another_address_answers_did_not_answer():
+    text = SAMPLE.replace("from 198.18.0.8: seq=1", "from 198.18.0.9: seq=1")
+    shell = FakeShell(answers={r"read k <": said(text)})
+    parameters = PingParameters(sample_duration_ns=200_000_000)
+    result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
+    assert (result.transmitted, result.received, result.samples_ns) == (2, 1, (250_000,))
+    assert result.answered_elsewhere == ("198.18.0.9",)
+    assert sum("mkfifo" in command for command in shell.commands) == 2
+
+
+@pytest.mark.parametrize("dialect", [Dialect.BUSYBOX, Dialect.IPUTILS])
+def test_the_profile_becomes_root_for_every_ping(dialect):
+    shell = FakeShell(
+        profile=LoginProfile(become_root="sudo "),
+        answers={r"ping -V": said("ping from iputils 20221126"), r"read k <": said(SAMPLE)},
+    )
+    measure.detect_dialect(shell, Deadline(60))
+    measure.warm_up(shell, ADDRESS, PARAMETERS, dialect, Deadline(60))
+    with contextlib.suppress(GuestError):
+        measure.take_sample(shell, ADDRESS, PARAMETERS, dialect, Deadline(60))
+    measure.explain_silence(shell, "eth0", ADDRESS, dialect, Deadline(60))
+    pings = [
+        text for command in shell.commands for text in re.findall(r"\S* \S*(?: \S+=\S+)? ?ping -", command)
+    ]
+    assert len(pings) >= 4
+    assert all("sudo " in text for text in pings)
 
 
 RECORDED = Path(__file__).parents[1] / "data" / "ping"
@@ -142,7 +228,9 @@ FIVE = PingParameters(sample_duration_ns=500_000_000)
 
 @pytest.mark.parametrize(("name", "received"), [("late-fifth", 5), ("lost-fifth", 4), ("lost-eighth", 5)])
 def test_E30_E32_iputils_is_made_to_listen_and_what_it_lost_of_the_sample_is_lost(name, received):
-    text = (RECORDED / f"iputils-20221126-{name}.txt").read_text(encoding="utf-8")
+    text = (
+        (RECORDED / f"iputils-20221126-{name}.txt").read_text(encoding="utf-8").replace("198.18.0.2", ADDRESS)
+    )
     shell = FakeShell(answers={r"read k <": said(text)})
     result = measure.take_sample(shell, ADDRESS, FIVE, Dialect.IPUTILS, Deadline(60))
     assert (result.transmitted, result.received) == (5, received)
