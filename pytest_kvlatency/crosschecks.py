@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.samples import SAMPLES_NEEDED
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.settings import Settings
 
-#: Fewer samples say nothing about a 99th percentile.
-P99_SAMPLES: Final = 100
+_P99_SAMPLES: Final = SAMPLES_NEEDED[99]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,10 @@ def find(settings: Settings) -> Iterator[Conflict]:
             f"{format_duration(sample)} or shorter",
             options=("interval", "sample_duration"),
         )
-    elif settings.max_p99_ns is not None and settings.ping.count < P99_SAMPLES:
+    elif settings.max_p99_ns is not None and settings.ping.count < _P99_SAMPLES:
         yield Conflict(
-            text=f"--kv-max-p99 {format_duration(settings.max_p99_ns)} needs {P99_SAMPLES} samples, and {said} at "
-            f"{every} takes {settings.ping.count}: --kv-sample-duration {format_duration(P99_SAMPLES * interval)}",
+            text=f"--kv-max-p99 {format_duration(settings.max_p99_ns)} needs {_P99_SAMPLES} samples, and {said} at "
+            f"{every} takes {settings.ping.count}: --kv-sample-duration {format_duration(_P99_SAMPLES * interval)}",
             options=("max_p99", "sample_duration", "interval"),
         )
     if settings.timeout_ns is not None and settings.timeout_ns <= sample:

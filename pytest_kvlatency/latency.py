@@ -184,11 +184,12 @@ class Latency:
         if not result.samples_ns:
             raise NoValue(f"{name} needs replies, got none of {result.transmitted}")
         needed = SAMPLES_NEEDED[int(name.removeprefix("p"))]
-        interval_ns = self._measurement.check.ping.interval_ns
-        raise NoValue(
-            f"{name} needs {needed} samples, got {self._statistics.count}: "
-            f"--kv-sample-duration {format_duration(needed * interval_ns)}"
-        )
+        ping = self._measurement.check.ping
+        duration_ns = needed * (self._measurement.interval_ns or ping.interval_ns)
+        got = f"{name} needs {needed} samples, got {self._statistics.count}"
+        if duration_ns <= ping.sample_duration_ns:
+            raise NoValue(f"{got} of {result.transmitted} requests")
+        raise NoValue(f"{got}: --kv-sample-duration {format_duration(duration_ns)}")
 
     def _node(self, side: str) -> str:
         guest = self._measurement.source if side == "source" else self._measurement.target

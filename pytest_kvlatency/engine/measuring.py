@@ -22,7 +22,8 @@ from pytest_kvlatency.kube.errors import KubeApiError
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
 from pytest_kvlatency.threads import Threads
-from pytest_kvlatency.verdict import judge
+from pytest_kvlatency.units import format_duration
+from pytest_kvlatency.verdict import judge, samples_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,6 +70,8 @@ class Measurer:
         dialect = source.dialect
         mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
         in_guest.check_mtu(check.ping, address, mtus)
+        interval_ns = effective(check.ping, dialect).interval_ns
+        require_samples(check, interval_ns)
         say(f"waiting for the first reply of {address}")
         warmth = in_guest.warm_up(shell, address, check.ping, dialect, deadline)
         say(f"pinging {address}, {effective(check.ping, dialect).count} times")
@@ -83,6 +86,7 @@ class Measurer:
             source=source.facts,
             target=target.facts,
             result=result,
+            interval_ns=interval_ns,
             warmup_seconds=warmth.seconds if check.ping.warmup else None,
             silence=silence,
             timings=replace(setup_timings(source, target), measure=seconds),
@@ -149,7 +153,7 @@ class Measurer:
             # The kernel itself said that nobody is there, and ping gave up: as good as every packet lost.
             count = effective(check.ping, dialect).count
             result = PingResult(transmitted=count, received=0, transcript=error.transcript)
-        if result.received:
+        if result.received or result.answered_elsewhere:
             return result, ""
         interface = source.address.interface
         return result, in_guest.explain_silence(source.shell, interface, address, dialect, deadline)
@@ -194,10 +198,29 @@ def untold(target: ReadyGuest, why: str) -> str:
     return f"whether the guest of VMI {target.handle} lives could not be told: {why}"
 
 
+def require_samples(check: Check, interval_ns: int) -> None:
+    """Raise ``ConfigError`` when at this interval a sample is too short for a percentile limit (E90).
+
+    ``interval_ns`` is what the guest's ping does of the interval that was asked for: nothing else is lost on the way.
+    """
+    needed = samples_needed(check.limits)
+    actual = replace(check.ping, interval_ns=interval_ns)
+    if actual.count >= needed:
+        return
+    raise ConfigError(
+        f"--kv-max-p99 {format_duration(check.limits.max_p99_ns or 0)} needs {needed} samples, and this guest's ping "
+        f"(BusyBox without -i) sends one every {format_duration(interval_ns)}, {actual.count} in all: "
+        f"--kv-sample-duration {format_duration(needed * interval_ns)}",
+        hint="or use a guest image whose ping has -i (BusyBox 1.30 or later, or iputils): --kv-image",
+        stage="setup",
+    )
+
+
 def judged(measurement: Measurement, check: Check) -> Measurement:
-    """The measurement as it is for a check with limits of its own."""
+    """The measurement as it is for a check with limits of its own. Raises as ``require_samples`` and ``judge`` do."""
     if measurement.result is None:
         return replace(measurement, check=check)
+    require_samples(check, measurement.interval_ns or check.ping.interval_ns)
     failures = judge(measurement.result, check.limits)
     if measurement.silence and failures:
         failures = (_explained(failures[0], check, measurement.silence), *failures[1:])

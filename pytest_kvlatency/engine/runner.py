@@ -19,6 +19,7 @@ from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, Kv
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import vmi_keys
 from pytest_kvlatency.threads import Threads
+from pytest_kvlatency.verdict import samples_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -104,6 +105,8 @@ class Engine:
             needs=self._needs, parallel=parallel, is_late=_is_late
         )
         self._ahead: dict[MeasurementKey, Future[Attempt]] = {}
+        #: Of checks that share a measurement, one that asks no number of samples: another's limit must not prevent it.
+        self._modest: dict[MeasurementKey, Check] = {}
         self._owners: dict[Check, _Ticket] = {}
         self._activity: dict[str, str] = {}
         self._is_over = False
@@ -112,6 +115,9 @@ class Engine:
         """Count the users of each guest, so that it can be deleted after its last one."""
         with self._lock:
             self._users = Counter(key for check in checks for key in vmi_keys(check))
+            self._modest = {
+                check.measurement_key: check for check in checks if samples_needed(check.limits) == 1
+            }
 
     def start(self, ahead: Sequence[Sequence[Check]]) -> None:
         """Bring up the guests of these rounds and measure them without being asked; equal measurements once."""
@@ -121,7 +127,7 @@ class Engine:
                 rounds.append([])
                 for check in one:
                     if check.measurement_key not in self._ahead:
-                        ticket = _Ticket(check=check)
+                        ticket = _Ticket(check=self._modest.get(check.measurement_key, check))
                         self._ahead[check.measurement_key] = ticket.measured
                         rounds[-1].append(ticket)
                         self._planned.update(vmi_keys(check))
@@ -455,7 +461,7 @@ def _for_limits(ahead: Future[Attempt], check: Check) -> Future[Attempt]:
         try:
             attempt = done.result()
             if attempt.error is None:
-                attempt = replace(attempt, measurement=judged(attempt.measurement, check))
+                attempt = _judged(attempt, check)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             mine.set_exception(error)
         else:
@@ -465,23 +471,35 @@ def _for_limits(ahead: Future[Attempt], check: Check) -> Future[Attempt]:
     return mine
 
 
+def _judged(attempt: Attempt, check: Check) -> Attempt:
+    """The same attempt for a check with limits of its own, by which it may be no measurement."""
+    try:
+        return replace(attempt, measurement=judged(attempt.measurement, check))
+    except KvLatencyError as error:
+        measurement = replace(attempt.measurement, check=check, result=None, failures=(_failure_of(error),))
+        return Attempt(measurement=measurement, error=error)
+
+
 def _failed(
     check: Check, error: KvLatencyError, source: ReadyGuest | None = None, target: ReadyGuest | None = None
 ) -> Attempt:
     """A measurement without numbers, with what is known of its guests."""
-    failure = Failure(
+    measurement = Measurement(
+        check=check,
+        binding=None if source is None else source.nad.binding,
+        source=None if source is None else source.facts,
+        target=None if target is None else target.facts,
+        failures=(_failure_of(error),),
+        timings=setup_timings(source, target),
+    )
+    return Attempt(measurement=measurement, error=error)
+
+
+def _failure_of(error: KvLatencyError) -> Failure:
+    return Failure(
         kind=error.kind,
         stage=error.stage,
         reason=error.reason,
         hint=error.hint,
         transcript=error.transcript,
     )
-    measurement = Measurement(
-        check=check,
-        binding=None if source is None else source.nad.binding,
-        source=None if source is None else source.facts,
-        target=None if target is None else target.facts,
-        failures=(failure,),
-        timings=setup_timings(source, target),
-    )
-    return Attempt(measurement=measurement, error=error)

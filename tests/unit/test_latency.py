@@ -20,7 +20,9 @@ from pytest_kvlatency.model import (
 CHECK = Check(nad=NadRef(namespace="default", name="blue"), pair=AUTO)
 
 
-def measured(*samples_ns: int, transmitted: int, check: Check = CHECK) -> Latency:
+def measured(
+    *samples_ns: int, transmitted: int, check: Check = CHECK, interval_ns: int | None = None
+) -> Latency:
     return Latency(
         Measurement(
             check=check,
@@ -33,6 +35,7 @@ def measured(*samples_ns: int, transmitted: int, check: Check = CHECK) -> Latenc
                 samples_ns=samples_ns,
                 duration_seconds=4.9,
             ),
+            interval_ns=interval_ns,
         )
     )
 
@@ -68,6 +71,22 @@ def test_E36_a_number_that_cannot_be_given_says_how_to_get_it() -> None:
     slow = Check(nad=CHECK.nad, pair=AUTO, ping=PingParameters(interval_ns=1_000_000_000))
     with pytest.raises(NoValue, match=r"^p90 needs 10 samples, got 5: --kv-sample-duration 10s$"):
         _ = measured(*range(1, 6), transmitted=5, check=slow).p90_ns
+
+
+def test_E34_E90_the_interval_that_the_guests_ping_kept_decides_how_long_to_sample() -> None:
+    nine = tuple(range(1, 10))
+    asked = Check(nad=CHECK.nad, pair=AUTO, ping=PingParameters(sample_duration_ns=9_000_000_000))
+    kept = measured(*nine, transmitted=9, check=asked, interval_ns=1_000_000_000)
+    with pytest.raises(NoValue, match=r"^p99 needs 100 samples, got 9: --kv-sample-duration 1m40s$"):
+        _ = kept.p99_ns
+    with pytest.raises(NoValue, match=r"^p90 needs 10 samples, got 9: --kv-sample-duration 10s$"):
+        _ = kept.p90_ns
+
+
+def test_E36_a_sample_that_was_long_enough_and_lost_some_is_not_asked_to_be_longer() -> None:
+    long = Check(nad=CHECK.nad, pair=AUTO, ping=PingParameters(sample_duration_ns=10_000_000_000))
+    with pytest.raises(NoValue, match=r"^p99 needs 100 samples, got 90 of 100 requests$"):
+        _ = measured(*range(1, 91), transmitted=100, check=long).p99_ns
 
 
 def test_E30_without_replies_there_is_no_latency() -> None:

@@ -139,6 +139,38 @@ def test_each_ping_is_read_alike(check_in, dialect, args, count):
     assert ("once a second" in " ".join(run.only["notes"])) == (dialect == "busybox-old")
 
 
+def test_E90_a_percentile_that_the_guests_ping_cannot_serve_is_a_config_error_before_any_ping(
+    check_in, pytester
+):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(max_p99="1s")
+        def test_demanding(kv_latency):
+            pass
+
+        @pytest.mark.kvlatency
+        def test_modest(kv_latency):
+            assert kv_latency.loss_percent == 0
+            with pytest.raises(Exception, match="p99 needs 100 samples, got 10: --kv-sample-duration 1m40s"):
+                kv_latency.p99_ms
+        """
+    )
+    lab = "{guests: sim, time_scale: 20, dialect: busybox-old}"
+    nad, sample = ("--kv-nad", "default/blue-network"), ("--kv-sample-duration", "10s")
+    both = check_in(lab, *nad, *sample)
+    both.result.assert_outcomes(passed=1, errors=1)
+    alone = check_in(lab, *nad, *sample, "-k", "test_demanding")
+    alone.result.assert_outcomes(errors=1)
+    for one in (both.measurements[0], alone.only):
+        assert (one["failureKind"], one["transmitted"]) == ("config", None)
+        assert one["failureReason"] == (
+            "setup: --kv-max-p99 1s needs 100 samples, and this guest's ping (BusyBox without -i) sends one every 1s, "
+            "10 in all: --kv-sample-duration 1m40s"
+        )
+
+
 def test_fedora_with_its_password_and_sudo(check):
     run = check("blue", args=("--kv-guest", "fedora"))
     run.result.assert_outcomes(passed=1)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 
 import pytest
 
 from pytest_kvlatency.engine.runner import Attempt, _for_limits
-from pytest_kvlatency.model import Check, Limits, Measurement, NadRef, NodePair, PingResult
+from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.model import Check, Limits, Measurement, NadRef, NodePair, PingParameters, PingResult
+
+PING = PingParameters()
 
 
-def check(limits):
-    return Check(nad=NadRef(namespace="ns", name="blue"), pair=NodePair(), limits=limits)
+def check(limits, *, ping=PING):
+    return Check(nad=NadRef(namespace="ns", name="blue"), pair=NodePair(), limits=limits, ping=ping)
 
 
 def measured():
@@ -27,6 +31,27 @@ def test_each_check_has_its_own_verdict():
     ahead.set_result(measured())
     assert [failure.kind for failure in strict.result(60).measurement.failures] == ["latency"]
     assert lenient.result(60).measurement.failures == ()
+
+
+def test_E90_a_sample_too_short_for_the_percentile_of_one_check_is_one_for_another():
+    """An old BusyBox pinged once a second: 10 s hold 10 samples there."""
+    ping = replace(PING, sample_duration_ns=10_000_000_000)
+    result = PingResult(transmitted=10, received=10, samples_ns=(5_000_000,) * 10)
+    ahead = Future()
+    modest = _for_limits(ahead, check(Limits(), ping=ping))
+    demanding = _for_limits(ahead, check(Limits(max_p99_ns=9_000_000), ping=ping))
+    measurement = Measurement(check=check(Limits(), ping=ping), result=result, interval_ns=1_000_000_000)
+    ahead.set_result(Attempt(measurement=measurement))
+    assert modest.result(60).measurement.succeeded
+    attempt = demanding.result(60)
+    assert isinstance(attempt.error, ConfigError)
+    assert attempt.measurement.result is None
+    (failure,) = attempt.measurement.failures
+    assert (failure.kind, failure.stage) == ("config", "setup")
+    assert failure.reason == (
+        "--kv-max-p99 9ms needs 100 samples, and this guest's ping (BusyBox without -i) sends one every 1s, 10 in all: "
+        "--kv-sample-duration 1m40s"
+    )
 
 
 def test_what_goes_wrong_while_it_is_judged_reaches_the_one_who_waits():
