@@ -10,7 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.errors import ConfigError, InterruptedRunError, TeardownError
+from pytest_kvlatency.errors import (
+    HIDDEN,
+    ConfigError,
+    InterruptedRunError,
+    KvLatencyError,
+    TeardownError,
+    again,
+)
 from pytest_kvlatency.parsers import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.report.escape import Redactor
 
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.settings import Settings
 
 LAB_START_SECONDS = 60.0
+__tracebackhide__ = HIDDEN
 
 
 class Access:
@@ -36,6 +44,7 @@ class Access:
     def __init__(self, *, stop: Stop) -> None:
         self._stop = stop
         self._client: KubeClient | None = None
+        self._failed: KvLatencyError | None = None
         self._lab: LabProcess | None = None
         self._opening = threading.Lock()
         self._secrets: set[str] = set()
@@ -43,16 +52,28 @@ class Access:
         self.doing = "kvlatency: waiting for the cluster"
 
     def client(self, settings: Settings) -> KubeClient:
-        """Connect: start the lab if one is asked for, and load the configuration. Raises ``KvLatencyError``."""
-        with self._opening:
-            if self._client is None:
-                from pytest_kvlatency.kube.client import KubeClient
+        """Connect: start the lab if one is asked for, and load the configuration.
 
-                kubeconfig = settings.kubeconfig if settings.lab is None else self._start_lab(settings.lab)
-                self._client = KubeClient.connect(
-                    kubeconfig=kubeconfig, context=settings.context, stop=self._stop
-                )
+        Raises ``KvLatencyError``, an equal one for everyone who asks again: a lab that does not start takes a minute.
+        """
+        with self._opening:
+            if self._failed is not None:
+                raise again(self._failed)
+            if self._client is None:
+                try:
+                    self._client = self._connect(settings)
+                except InterruptedRunError:
+                    raise
+                except KvLatencyError as error:
+                    self._failed = again(error)
+                    raise
             return self._client
+
+    def _connect(self, settings: Settings) -> KubeClient:
+        from pytest_kvlatency.kube.client import KubeClient
+
+        kubeconfig = settings.kubeconfig if settings.lab is None else self._start_lab(settings.lab)
+        return KubeClient.connect(kubeconfig=kubeconfig, context=settings.context, stop=self._stop)
 
     @property
     def lab_kubeconfig(self) -> Path | None:

@@ -125,17 +125,19 @@ class Collecting:
     def settle(self, session: pytest.Session) -> list[pytest.Item]:
         """Fix the check of each item that survived selection, and return the kvlatency items."""
         kv_items = []
+        wrong = {problem.nodeid for problem in self._problems}
         for item in session.items:
             if not is_kv_item(item):
                 continue
             kv_items.append(item)
-            if any(problem.nodeid == item.nodeid for problem in self._problems):
+            if item.nodeid in wrong:
                 item.stash[PROBLEM_KEY] = SAID_BEFORE
                 continue
             try:
                 self._settle(item)
             except SettingsError as error:
                 self._refuse(item.nodeid, error)
+                wrong.add(item.nodeid)
                 item.stash[PROBLEM_KEY] = SAID_BEFORE
         return kv_items
 

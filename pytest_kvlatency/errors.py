@@ -7,7 +7,10 @@ ERROR (set-up): ``ConfigError``, ``PermissionDeniedError``, ``ProvisionError``, 
 
 from __future__ import annotations
 
-from typing import Literal
+import contextlib
+import copy
+from operator import methodcaller
+from typing import Final, Literal, TypeVar
 
 FailureKind = Literal[
     "config",
@@ -23,6 +26,7 @@ FailureKind = Literal[
     "teardown",
 ]
 Stage = Literal["config", "setup", "run", "teardown"]
+E = TypeVar("E", bound=BaseException)
 
 
 class KvLatencyError(Exception):
@@ -44,6 +48,14 @@ class KvLatencyError(Exception):
         self.transcript = transcript
         if stage is not None:
             self.stage = stage
+
+    def __copy__(self: E) -> E:  # noqa: PYI019 - Python 3.10 has no Self
+        """An equal error that was never raised: without traceback, cause and context."""
+        # Not by its constructor: some types take other arguments, and none takes all that an error may hold.
+        fresh = type(self).__new__(type(self), *self.args)
+        fresh.args = self.args
+        fresh.__dict__.update(self.__dict__)
+        return fresh
 
     @property
     def failure_reason(self) -> str:
@@ -142,3 +154,21 @@ class NoValue(KvLatencyError):  # noqa: N818 - the contract's name
 
     stage: Stage = "run"
     kind: FailureKind = "assertion"
+
+
+def again(error: E) -> E:
+    """An equal error, for whoever raises one that others have raised or will raise.
+
+    Each raise of the same object lengthens its traceback, so that a failure that many items share would cost the
+    square of their number. An error of another kind than ours keeps the traceback that it has: it tells of a mistake.
+    """
+    if isinstance(error, KvLatencyError):
+        return copy.copy(error)
+    with contextlib.suppress(Exception):
+        return copy.copy(error).with_traceback(error.__traceback__)
+    return error
+
+
+#: As ``__tracebackhide__`` of a module: pytest leaves its frames out of the traceback of an error of ours, and shows
+#: them for a mistake.
+HIDDEN: Final = methodcaller("errisinstance", KvLatencyError)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from pytest_kvlatency.report.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.report.terminal import Writer
@@ -59,3 +62,23 @@ def explain(error: KvLatencyError, *, rerun: str) -> list[str]:
     if rerun:
         lines += ["", f"to run just this pair again: {rerun}"]
     return lines
+
+
+def _one_frame() -> TracebackType:
+    # Of code that has no source: pytest would parse all of a module to quote one line of it, each time.
+    try:
+        exec(compile("raise LookupError", "<kvlatency>", "exec"), {})  # noqa: S102
+    except LookupError:
+        caught = pytest.ExceptionInfo.from_current()
+    return caught.tb.tb_next or caught.tb
+
+
+_ONE_FRAME: Final = _one_frame()
+
+
+def without_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:
+    """The same error with a traceback of one frame: the real one is not shown, and costs pytest most of its time.
+
+    With ``--full-trace`` and ``--showlocals`` pytest would also put into words what all those frames hold.
+    """
+    return pytest.ExceptionInfo.from_exc_info((excinfo.type, excinfo.value, _ONE_FRAME))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_kvlatency.errors import HIDDEN
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.pair import Pair
     from pytest_kvlatency.session import Checkup
     from pytest_kvlatency.settings import Settings
+
+__tracebackhide__ = HIDDEN
 
 
 def _checkup(config: pytest.Config) -> Checkup:

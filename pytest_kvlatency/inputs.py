@@ -12,7 +12,7 @@ import pytest
 from pytest_kvlatency import options
 from pytest_kvlatency.access import ConfigMapReport, configmap_ref
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import ConfigError, KvLatencyError
+from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.settings import SettingsError, refuse_negative_values, resolve
 
@@ -52,7 +52,7 @@ class Inputs:
     def resolved(self, *over: Layer) -> Settings:
         """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
         if self._refusal is not None:
-            raise self._refusal
+            raise again(self._refusal)
         return resolve([*over, *self._layers])
 
     def check(self) -> None:
@@ -120,7 +120,7 @@ class Inputs:
         try:
             yield
         except pytest.UsageError as error:
-            if error is not self._refusal:
+            if str(error) != str(self._refusal):
                 reason = str(error).partition("\n")[0]
                 self._reporting.failures.append(Failure(kind="config", stage="config", reason=reason))
             raise

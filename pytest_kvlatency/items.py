@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
@@ -10,9 +11,9 @@ import pytest
 
 from pytest_kvlatency import rerun
 from pytest_kvlatency.collecting import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item, may_be_measured_ahead
-from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError
+from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError, again
 from pytest_kvlatency.extending import judgements
-from pytest_kvlatency.failing import FailureRepr
+from pytest_kvlatency.failing import FailureRepr, without_frames
 from pytest_kvlatency.latency import Latency
 from pytest_kvlatency.model import Failure, Limits
 from pytest_kvlatency.report.document import ItemResult
@@ -97,6 +98,7 @@ class Items:
     def __init__(self, checkup: Checkup) -> None:
         self._checkup = checkup
         self._attempts: list[Attempted] = []
+        self._tries: Counter[str] = Counter()
         self._elsewhere: tuple[ItemResult, ...] = ()
         self._pending: dict[str, Check | None] = {}
         self.total = 0
@@ -173,9 +175,10 @@ class Items:
         if not is_kv_item(item):
             yield
             return
-        earlier = sum(1 for one in self._attempts if one.nodeid == item.nodeid)
-        attempt = Attempted(nodeid=item.nodeid, check=item.stash.get(CHECK_KEY, None), number=earlier + 1)
-        attempt.is_counted = earlier == 0 and is_planned(item)
+        self._tries[item.nodeid] += 1
+        number = self._tries[item.nodeid]
+        attempt = Attempted(nodeid=item.nodeid, check=item.stash.get(CHECK_KEY, None), number=number)
+        attempt.is_counted = number == 1 and is_planned(item)
         item.stash[STATE_KEY] = attempt
         self._attempts.append(attempt)
         self._checkup.role.attempted(attempt, is_over=False)
@@ -238,19 +241,35 @@ class Items:
             except TeardownError as error:
                 self._fail(attempt, error)
 
+    @contextmanager
+    def reporting(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        """Let pytest make the report of a phase without the traceback of a failure that is the plugin's to word."""
+        excinfo = call.excinfo
+        if excinfo is None or not _is_worded(item, call):
+            yield
+            return
+        call.excinfo = without_frames(excinfo)
+        try:
+            yield
+        finally:
+            call.excinfo = excinfo
+
     def reported(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Keep how the phase ended, and word a failure of the plugin's own."""
         attempt = item.stash.get(STATE_KEY, None)
         error = None if call.excinfo is None else call.excinfo.value
         redact = self._checkup.access.redactor()
         if isinstance(error, KvLatencyError) and report.failed:
-            if report.when == "setup" or (attempt is not None and error is attempt.raised):
+            if _is_worded(item, call):
                 # pytest only asks for the methods of its own class; the class itself is private.
-                again = "" if attempt is None else self._rerun_command(item)
-                words = FailureRepr(error, rerun=again, redact=redact)
+                command = "" if attempt is None else self._rerun_command(item)
+                words = FailureRepr(error, rerun=command, redact=redact)
                 report.longrepr = words  # type: ignore[assignment]
             elif error.transcript:
                 report.sections.append(("the guest's output", redact(printable_lines(error.transcript))))
+        if report.failed and redact and redact(said := report.longreprtext) != said:
+            # A failure of the body, of which --showlocals shows everything that was at hand.
+            report.longrepr = redact(said)
         if attempt is None:
             return
         outcome = _outcome(report)
@@ -405,8 +424,9 @@ class Items:
 
     @staticmethod
     def _raise(attempt: Attempted, error: KvLatencyError) -> NoReturn:
-        attempt.raised = error
-        raise error
+        # What was measured ahead may be the measurement of several items.
+        attempt.raised = again(error)
+        raise attempt.raised from None
 
     def _rerun_command(self, item: pytest.Item) -> str:
         return rerun.command(
@@ -424,6 +444,14 @@ def is_planned(item: pytest.Item) -> bool:
     if item.get_closest_marker("skip") is not None:
         return False
     return all(mark.kwargs.get("run", True) for mark in item.iter_markers("xfail"))
+
+
+def _is_worded(item: pytest.Item, call: pytest.CallInfo[None]) -> bool:
+    """Whether a phase ended with an error that the plugin puts into words: it had no body to blame."""
+    error = None if call.excinfo is None else call.excinfo.value
+    attempt = item.stash.get(STATE_KEY, None)
+    is_raised_here = attempt is not None and error is attempt.raised
+    return isinstance(error, KvLatencyError) and (call.when == "setup" or is_raised_here)
 
 
 def _skip() -> NoReturn:

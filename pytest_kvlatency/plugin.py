@@ -91,8 +91,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Word the plugin's own failures without a traceback, and keep how the item ended."""
-    report = yield
-    checkup_of(item.config).items.reported(item, call, report)
+    items = checkup_of(item.config).items
+    with items.reporting(item, call):
+        report = yield
+    items.reported(item, call, report)
     return report
 
 

@@ -14,7 +14,7 @@ from pytest_kvlatency.cluster import Cluster
 from pytest_kvlatency.collecting import CHECK_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
-from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.errors import HIDDEN, ConfigError, InterruptedRunError, KvLatencyError, again
 from pytest_kvlatency.inputs import Inputs, usage_text
 from pytest_kvlatency.items import Items, is_planned
 from pytest_kvlatency.model import Failure
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
 CONTACT_SECONDS = 60.0
+__tracebackhide__ = HIDDEN
 LAB_IS_OVER = (
     "kvlatency: the lab has ended with the run, and these VMIs with it; one that stays: "
     "python -m pytest_kvlatency.lab up, and its kubeconfig as --kv-kubeconfig"
@@ -73,7 +74,7 @@ class Checkup:
         self._share: Share | None = None
         self._plan: tuple[Check, ...] = ()
         self._ahead: tuple[Check, ...] = ()
-        self._node_sets: dict[object, tuple[str, ...]] = {}
+        self._node_sets: dict[object, tuple[str, ...] | KvLatencyError] = {}
         self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         self.collection_errors = 0
         self.ending = Ending(self)
@@ -152,8 +153,15 @@ class Checkup:
             return None
         key = (settings.node_set, settings.tolerations)
         if key not in self._node_sets:
-            self._node_sets[key] = self.role.discover(settings)
-        return self._node_sets[key]
+            try:
+                self._node_sets[key] = self.role.discover(settings)
+            except KvLatencyError as error:
+                # Not asked again by each test function: a server that does not answer takes its time.
+                self._node_sets[key] = again(error)
+        found = self._node_sets[key]
+        if isinstance(found, KvLatencyError):
+            raise again(found)
+        return found
 
     def discover(self, settings: Settings) -> tuple[str, ...]:
         """Ask the cluster for the nodes of a node set. Raises ``KvLatencyError``."""
@@ -277,7 +285,7 @@ class Checkup:
         Raises the same ``KvLatencyError`` to every item when that is not possible.
         """
         if self._broken is not None:
-            raise self._broken
+            raise again(self._broken)
         if self._engine is None:
             self.signals.install()
             try:
@@ -289,7 +297,7 @@ class Checkup:
             except InterruptedRunError:
                 raise
             except KvLatencyError as error:
-                self._broken = error
+                self._broken = again(error)
                 raise
         return self._engine
 

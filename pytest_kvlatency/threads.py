@@ -8,10 +8,21 @@ from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_kvlatency.errors import HIDDEN, again
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+__tracebackhide__ = HIDDEN
+
+
+def result_of(future: Future[T]) -> T:
+    """As ``future.result()``, for a future that several wait for: each raises an error of its own."""
+    error = future.exception()
+    if error is not None:
+        raise again(error)
+    return future.result()
 
 
 class Threads:

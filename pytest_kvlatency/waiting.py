@@ -5,7 +5,8 @@ from __future__ import annotations
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_kvlatency.errors import InterruptedRunError
+from pytest_kvlatency.errors import HIDDEN, InterruptedRunError
+from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SLICE_SECONDS = 0.1
+__tracebackhide__ = HIDDEN
 
 
 class Waiter:
@@ -38,7 +40,7 @@ class Waiter:
                 while True:
                     wait([future], timeout=SLICE_SECONDS)
                     if future.done():
-                        return future.result()
+                        return result_of(future)
                     if self._stop.is_set():
                         raise InterruptedRunError(f"{self._stop.reason} while waiting for {text()}")
                     self._progress.show(text())

@@ -23,7 +23,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.distribution.role import Role
 from pytest_kvlatency.distribution.wire import Exchange
 from pytest_kvlatency.distribution.worker import INPUT, REMOTE
-from pytest_kvlatency.errors import KvLatencyError, TeardownError
+from pytest_kvlatency.errors import KvLatencyError, TeardownError, again
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.threads import Threads
 
@@ -283,7 +283,7 @@ class Controller(Role):
             is_good, answer = self._once[what]
         if is_good:
             return answer
-        raise answer
+        raise again(answer)
 
     # --- the end
 

@@ -17,7 +17,7 @@ from pytest_kvlatency.console.opening import open_console
 from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
-from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError
+from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.guest.profiles import profile_named
@@ -26,6 +26,7 @@ from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, ne
 from pytest_kvlatency.kube.nad import NadFacts, read_nad
 from pytest_kvlatency.kube.nodes import node_facts
 from pytest_kvlatency.kube.vmi import MacRefused
+from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -170,10 +171,10 @@ class Provisioner:
                 with self._lock:
                     # A rerun asks again.
                     del self._nads[ref, guest]
-                future.set_exception(error)
+                future.set_exception(again(error))
                 raise
             future.set_result(facts)
-        return future.result()
+        return result_of(future)
 
     def _address_plan(self, guest: GuestSpec) -> AddressPlan:
         with self._lock:

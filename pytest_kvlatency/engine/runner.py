@@ -18,7 +18,7 @@ from pytest_kvlatency.engine.measuring import judged, untold
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import vmi_keys
-from pytest_kvlatency.threads import Threads
+from pytest_kvlatency.threads import Threads, result_of
 from pytest_kvlatency.verdict import samples_needed
 
 if TYPE_CHECKING:
@@ -423,9 +423,8 @@ class Engine:
         with self._lock:
             futures = [self._guests[key] for key in vmi_keys(check)]
         for future in futures:
-            error = future.exception() if future.done() else None
-            if error is not None:
-                raise error
+            if future.done():
+                result_of(future)
         return futures[0].result(), futures[1].result()
 
     def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
@@ -459,7 +458,7 @@ def _for_limits(ahead: Future[Attempt], check: Check) -> Future[Attempt]:
 
     def hand_on(done: Future[Attempt]) -> None:
         try:
-            attempt = done.result()
+            attempt = result_of(done)
             if attempt.error is None:
                 attempt = _judged(attempt, check)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits

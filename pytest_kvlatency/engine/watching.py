@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError
+from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, again
 from pytest_kvlatency.kube.waiting import FIRST_STEP_SECONDS, Progress, explain_late, next_step
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class _Waiting:
 
     def end(self, error: Exception) -> None:
         if not self.future.done():
-            self.future.set_exception(error)
+            self.future.set_exception(again(error))
 
 
 class Allowance:

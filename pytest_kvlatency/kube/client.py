@@ -284,24 +284,27 @@ class KubeClient:
         return refusal(answer, wanted, server=self.server, origin=self.origin)
 
     def _problem(self, error: urllib3.exceptions.HTTPError) -> str:
-        """Words for a request without an answer; raises for what does not get better."""
+        """Words for a request without an answer; raises for what does not get better.
+
+        Not from the error: its frames hold the credentials that were sent, and pytest's --showlocals would show them.
+        """
         told = _error_words(error)
         if "CERTIFICATE_VERIFY_FAILED" in told or "certificate verify failed" in told:
             raise ConfigError(
                 f"the API server {self.server} cannot be trusted: {told}",
                 hint=f"The certificate authority comes from {self.origin}: check certificate-authority there.",
-            ) from error
+            ) from None
         if "Tunnel connection failed: 407" in told:
             proxy = urlsplit(str(self._transport.proxy))
             raise ConfigError(
                 f"the proxy {proxy.hostname}:{proxy.port} lets nobody through to the API server {self.server}: {told}",
                 hint=f"The proxy comes from proxy-url in {self.origin}, or from HTTPS_PROXY: check its user and "
                 "password there.",
-            ) from error
+            ) from None
         if isinstance(error, (urllib3.exceptions.LocationParseError, urllib3.exceptions.URLSchemeUnknown)):
             raise ConfigError(
                 f"the API server's address {self.server!r} is not a URL (from {self.origin})"
-            ) from error
+            ) from None
         return told
 
 

@@ -53,6 +53,10 @@ class Redactor:
         ordered = sorted((one for one in known if len(one) >= _SHORTEST_SECRET), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
+    def __bool__(self) -> bool:
+        """Whether any secret is known."""
+        return self._pattern is not None
+
     def __call__(self, text: str) -> str:
         """Return ``text`` with every secret replaced."""
         return text if self._pattern is None else self._pattern.sub(REDACTED, text)

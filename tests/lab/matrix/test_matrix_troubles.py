@@ -106,3 +106,18 @@ def test_E30_what_iputils_no_longer_waits_for_is_not_lost(grid):
     done = lab.run(*BLUE, "--kv-interval", "10ms", "--kv-sample-duration", "100ms")
     assert done.status == 0, done.output
     assert {(one["transmitted"], one["received"]) for one in done.pairs.values()} == {(10, 10)}
+
+
+def test_a_mistyped_network_ends_a_large_mesh_as_soon_as_a_small_one(grid):
+    nodes = [f"worker{number}" for number in range(1, 25)]
+    wrong = ("--kv-nad", "default/blu-network", "--kv-nodes", "mesh", "--kv-node-set", ",".join(nodes))
+    # What grows with the square of the items takes minutes here, and what grows with them takes seconds.
+    done = grid(len(nodes)).run(*wrong)
+    assert done.status == 1, done.output[-3000:]
+    assert len(done.pairs) == 276
+    assert {one["outcome"] for one in done.pairs.values()} == {"error"}
+    reason = "config: NetworkAttachmentDefinition default/blu-network does not exist"
+    assert done.document["failureReason"].startswith(reason)
+    # Each once where it failed, and once in the table and the summary together.
+    assert done.output.count(reason) < 3 * 276
+    assert done.requests(verb="create", resource="virtualmachineinstances") == []
