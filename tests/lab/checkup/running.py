@@ -17,6 +17,22 @@ TIMEOUT = 120
 FOREIGN = ("KUBECONFIG", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "POD_UID", "POD_NAME", "HOSTNAME")
 
 
+@contextlib.contextmanager
+def told_when_hung_up():
+    """Have what is started here told of SIGHUP, even if its tests are not: an ignored signal is inherited as such.
+
+    Only the main thread can see to it. Who starts checkups in others does so beforehand.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Checkup:
     """A running checkup in ``directory``."""
 
@@ -29,20 +45,18 @@ class Checkup:
         own = {"HOME": str(self.directory / "home"), "TMPDIR": str(self.directory / "tmp")}
         own["PYTHONPATH"] = str(Path(__file__).parent)
         command = [sys.executable, "-m", module, "-p", "no:cacheprovider", "-p", "talkative"]
-        # Of all dispositions only an ignored one is inherited: a checkup is told of SIGHUP, even if its tests are not.
-        hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        self._process = subprocess.Popen(
-            [*before, *command, *map(str, arguments)],
-            cwd=self.directory,
-            env={**inherited, **own, **(environment or {})},
-            stdin=where,
-            stdout=subprocess.PIPE if where is None else where,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            start_new_session=where is not None,
-        )
-        signal.signal(signal.SIGHUP, hang_up)
+        with told_when_hung_up():
+            self._process = subprocess.Popen(
+                [*before, *command, *map(str, arguments)],
+                cwd=self.directory,
+                env={**inherited, **own, **(environment or {})},
+                stdin=where,
+                stdout=subprocess.PIPE if where is None else where,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                start_new_session=where is not None,
+            )
         self._changed = threading.Condition()
         self.output = ""
         self._ended = where is not None
