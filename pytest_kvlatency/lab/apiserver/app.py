@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from pytest_kvlatency.lab.apiserver import errors, negotiation, openapi, reqinfo, resources
+from pytest_kvlatency.lab.apiserver import (
+    errors,
+    fieldvalidation,
+    negotiation,
+    openapi,
+    reqinfo,
+    resources,
+    schemas,
+)
 from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
 from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, number
 from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
@@ -111,7 +119,7 @@ class Application:
         if identity is None:
             if info.path not in _OPEN_PATHS:
                 raise errors.ApiError(401, "Unauthorized")
-            return self._plain(request, info, form, frozenset())
+            return await self._plain(request, info, form, frozenset())
         user = self._impersonated(request, identity.user)
         record.user = user.name
         struck = info.resource and not identity.own
@@ -130,7 +138,7 @@ class Application:
             raise errors.forbidden(info.resource, info.group, info.name, denial)
         hidden = frozenset() if identity.own else parts.gate.hidden_groups()
         if not info.resource:
-            return self._plain(request, info, form, hidden)
+            return await self._plain(request, info, form, hidden)
         if info.group in hidden:
             raise errors.RouteNotFound
         if struck:
@@ -169,7 +177,7 @@ class Application:
 
     # Requests for no resource
 
-    def _plain(
+    async def _plain(
         self, request: web.BaseRequest, info: RequestInfo, form: negotiation.Wanted, hidden: frozenset[str]
     ) -> web.Response:
         path = info.path.rstrip("/") or "/"
@@ -181,9 +189,14 @@ class Application:
             return web.Response(body=openapi.V2_PROTOBUF, headers={"Content-Type": openapi.V2_PROTOBUF_TYPE})
         aggregated = form.aggregated_discovery and path in {"/api", "/apis"}
         if aggregated:
-            document: Any = self._parts.discovery.aggregated(core=path == "/api", hidden=hidden)
-            return web.Response(body=encode(document), headers={"Content-Type": AGGREGATED})
-        document = self._document(path, hidden)
+            found = self._parts.discovery.aggregated(core=path == "/api", hidden=hidden)
+            return web.Response(body=encode(found), headers={"Content-Type": AGGREGATED})
+        if path.startswith("/openapi/v3/"):
+            document = await asyncio.to_thread(
+                openapi.v3, path.removeprefix("/openapi/v3/"), self._parts.version["gitVersion"]
+            )
+        else:
+            document = self._document(path, hidden)
         if document is None:
             raise errors.RouteNotFound
         body, media = negotiation.render(document, form)
@@ -202,8 +215,6 @@ class Application:
             return openapi.v2(parts.version["gitVersion"])
         if path == "/openapi/v3":
             return openapi.v3_index()
-        if path.startswith("/openapi/v3/"):
-            return openapi.v3("/".join(steps[2:]), parts.version["gitVersion"])
         if steps[0] == "api" and len(steps) == 2:
             return parts.discovery.resource_list("", steps[1], hidden)
         if steps[0] == "apis" and len(steps) == 2:
@@ -260,9 +271,32 @@ class Application:
         )
         if info.verb == "watch":
             return await self._watch(request, call, record)
+        warnings = await self._validate_fields(call)
         if not own and info.verb == "create" and not info.subresource:
             parts.gate.admit(info, negotiation.decode(raw, media))
-        return parts.handlers.serve(call)
+        response = parts.handlers.serve(call)
+        for warning in warnings:
+            response.headers.add("Warning", warning)
+        return response
+
+    @staticmethod
+    async def _validate_fields(call: Call) -> list[str]:
+        """Look at a body's fields as ``fieldValidation`` asks; the warnings for it. Errors: 400, 422."""
+        verb = call.info.verb
+        level = fieldvalidation.level_of(call.query, verb)
+        if (
+            level == "Ignore"
+            or verb not in {"create", "update", "patch"}
+            or call.media == negotiation.JSON_PATCH
+        ):
+            return []
+        # Kubernetes' own schemas take most of a second to load, once.
+        top = await asyncio.to_thread(schemas.definition_of, call.resource)
+        faults = fieldvalidation.faults_of(call.body, call.media, top)
+        if faults and level == "Strict":
+            body = negotiation.decode(call.body, call.media)
+            raise fieldvalidation.refusal(call.resource, verb, body, faults)
+        return fieldvalidation.warnings(faults)
 
     async def _log(self, info: RequestInfo, query: Mapping[str, str]) -> web.Response:
         container = query.get("container")

@@ -25,6 +25,7 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+JSON_TYPES = {"", "application/json", JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH}
 _YAML = {"application/yaml", "application/x-yaml", "text/yaml", APPLY_PATCH}
 
 
@@ -108,7 +109,7 @@ def _parsed(raw: bytes, media: str) -> Any:
             return _plain(yaml.safe_load(raw))
         except yaml.YAMLError as error:
             raise bad_request(f"error converting YAML to JSON: {error}") from error
-    if media in {"", "application/json", JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH}:
+    if media in JSON_TYPES:
         try:
             return json.loads(raw)
         except ValueError as error:

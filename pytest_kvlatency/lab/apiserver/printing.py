@@ -51,6 +51,18 @@ def _node_status(obj: Obj) -> Any:
     return ",".join(words)
 
 
+def _node_address(kind: str) -> Callable[[Obj], Any]:
+    def read(obj: Obj) -> Any:
+        addresses = _dig(obj, "status", "addresses") or ()
+        return next((item["address"] for item in addresses if item.get("type") == kind), "<none>")
+
+    return read
+
+
+def _or_none(read: Callable[[Obj], Any]) -> Callable[[Obj], Any]:
+    return lambda obj: read(obj) or "<none>"
+
+
 def _node_roles(obj: Obj) -> Any:
     prefix = "node-role.kubernetes.io/"
     roles = [key[len(prefix) :] for key in obj["metadata"].get("labels") or {} if key.startswith(prefix)]
@@ -83,10 +95,36 @@ def _role(obj: Obj) -> Any:
     return f"{reference.get('kind', '')}/{reference.get('name', '')}"
 
 
+def _subjects(kind: str) -> Callable[[Obj], Any]:
+    def read(obj: Obj) -> Any:
+        found = [item for item in obj.get("subjects") or () if item.get("kind") == kind]
+        names = [
+            f"{item['namespace']}/{item['name']}" if item.get("namespace") else item["name"] for item in found
+        ]
+        return ", ".join(names)
+
+    return read
+
+
+def _containers(key: str) -> Callable[[Obj], Any]:
+    def read(obj: Obj) -> Any:
+        return ",".join(
+            str(item.get(key, "")) for item in _dig(obj, "spec", "template", "spec", "containers") or ()
+        )
+
+    return read
+
+
 def _completions(obj: Obj) -> Any:
     return f"{_dig(obj, 'status', 'succeeded') or 0}/{_dig(obj, 'spec', 'completions') or 1}"
 
 
+_BINDING: list[tuple[str, Callable[[Obj], Any], int]] = [
+    ("Role", _role, 0),
+    ("Users", _subjects("User"), 1),
+    ("Groups", _subjects("Group"), 1),
+    ("ServiceAccounts", _subjects("ServiceAccount"), 1),
+]
 #: Per kind: column, how to read it, and 1 where it is shown with ``-o wide`` only. ``Age`` comes by itself.
 _COLUMNS: dict[tuple[str, str], list[tuple[str, Callable[[Obj], Any], int]]] = {
     ("", "namespaces"): [("Status", _text("status", "phase"), 0)],
@@ -94,6 +132,11 @@ _COLUMNS: dict[tuple[str, str], list[tuple[str, Callable[[Obj], Any], int]]] = {
         ("Status", _node_status, 0),
         ("Roles", _node_roles, 0),
         ("Version", _text("status", "nodeInfo", "kubeletVersion"), 0),
+        ("Internal-IP", _node_address("InternalIP"), 1),
+        ("External-IP", _node_address("ExternalIP"), 1),
+        ("OS-Image", _text("status", "nodeInfo", "osImage"), 1),
+        ("Kernel-Version", _text("status", "nodeInfo", "kernelVersion"), 1),
+        ("Container-Runtime", _text("status", "nodeInfo", "containerRuntimeVersion"), 1),
     ],
     ("", "configmaps"): [("Data", _size("data", "binaryData"), 0)],
     ("", "secrets"): [("Type", _text("type"), 0), ("Data", _size("data"), 0)],
@@ -102,8 +145,10 @@ _COLUMNS: dict[tuple[str, str], list[tuple[str, Callable[[Obj], Any], int]]] = {
         ("Ready", _pod_ready, 0),
         ("Status", _pod_status, 0),
         ("Restarts", _restarts, 0),
-        ("IP", _text("status", "podIP"), 1),
-        ("Node", _text("spec", "nodeName"), 1),
+        ("IP", _or_none(_text("status", "podIP")), 1),
+        ("Node", _or_none(_text("spec", "nodeName")), 1),
+        ("Nominated Node", _or_none(_text("status", "nominatedNodeName")), 1),
+        ("Readiness Gates", lambda _: "<none>", 1),
     ],
     ("", "events"): [
         ("Type", _text("type"), 0),
@@ -111,9 +156,13 @@ _COLUMNS: dict[tuple[str, str], list[tuple[str, Callable[[Obj], Any], int]]] = {
         ("Object", _involved, 0),
         ("Message", _text("message"), 0),
     ],
-    ("batch", "jobs"): [("Completions", _completions, 0)],
-    ("rbac.authorization.k8s.io", "rolebindings"): [("Role", _role, 0)],
-    ("rbac.authorization.k8s.io", "clusterrolebindings"): [("Role", _role, 0)],
+    ("batch", "jobs"): [
+        ("Completions", _completions, 0),
+        ("Containers", _containers("name"), 1),
+        ("Images", _containers("image"), 1),
+    ],
+    ("rbac.authorization.k8s.io", "rolebindings"): _BINDING,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): _BINDING,
     ("kubevirt.io", "virtualmachineinstances"): [
         ("Phase", _text("status", "phase"), 0),
         ("IP", _vmi_address, 0),
