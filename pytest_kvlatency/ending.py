@@ -15,7 +15,7 @@ from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from pytest_kvlatency.distribution.role import Removable
     from pytest_kvlatency.session import Checkup
@@ -26,6 +26,26 @@ ASKING_SECONDS = 1.5
 STATUS_SECONDS = 3.0
 REPORT_SECONDS = 60.0
 WAITING = "kvlatency: waiting until the VMIs are gone"
+NO_REASON = "pytest ended without running them"
+
+
+class _Interrupts:
+    """Keeps why pytest breaks the run off, which it tells in a hook that has no configuration.
+
+    A wrapper, so that it has been called before another plugin's implementation may raise.
+    """
+
+    def __init__(self) -> None:
+        #: What ``pytest.exit`` was given, say; empty without words.
+        self.reason = ""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_keyboard_interrupt(
+        self, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> Generator[None, None, None]:
+        # A session's shouldstop may be just True.
+        self.reason = "" if excinfo.value.args == (True,) else str(excinfo.value)
+        return (yield)
 
 
 class Ending:
@@ -43,6 +63,8 @@ class Ending:
         self._signalled = ""
         self._is_finished = False
         self._is_interrupted = False
+        self._interrupts = _Interrupts()
+        checkup.config.pluginmanager.register(self._interrupts, "kvlatency-interrupts")
         #: Seconds that clean-up may take, after the run's deadline too.
         self.cleanup_seconds = CLEANUP_SECONDS
         self.is_going_on = False
@@ -108,7 +130,8 @@ class Ending:
             checkup.stop.set("the run is over")
             return
         self._is_interrupted = checkup.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        reason = checkup.stop.reason or checkup.role.stop_reason or "the run was interrupted"
+        told = self._why_it_ended(session)
+        reason = told or "the run was interrupted"
         failure = None
         if checkup.stop.is_set():
             failure = Failure(kind="interrupted", stage="run", reason=reason)
@@ -123,11 +146,24 @@ class Ending:
             failure = Failure(kind="interrupted", stage="run", reason=words)
         if failure is not None:
             checkup.reporting.failures.append(failure)
+        if failure is None or failure.kind != "interrupted":
+            checkup.reporting.cut_short_by = told or NO_REASON
         if self._is_interrupted:
             checkup.items.cut_off(reason)
         if not checkup.role.is_worker:
             checkup.items.close()
         checkup.stop.set("the run is over")
+
+    def _why_it_ended(self, session: pytest.Session) -> str:
+        """Why the run ended before its time; empty when nothing says that it did."""
+        checkup = self._checkup
+        said = [checkup.stop.reason, checkup.role.stop_reason]
+        # Either may be just True.
+        said += [one for one in (session.shouldfail, session.shouldstop) if isinstance(one, str)]
+        said.append(self._interrupts.reason)
+        if checkup.config.getoption("setuponly", default=False):
+            said.append("--setup-only runs no test")
+        return next(filter(None, said), "")
 
     def _remove(self, removable: Removable) -> None:
         deadline = Deadline(self.cleanup_seconds, stop=self._stop)
@@ -180,7 +216,7 @@ class Ending:
             reason = f"the run was interrupted by {self._signalled} during clean-up"
             checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))
         document = self._write_status(is_last=True)
-        describe_suite(session.config, document["cluster"])
+        describe_suite(session.config, document)
 
     def _write_status(self, *, is_last: bool) -> dict[str, Any]:
         """Write the reports that others may wait for; the ConfigMap first, and JSON with what became of that."""
@@ -207,5 +243,14 @@ class Ending:
             session.exitstatus = pytest.ExitCode.OK
         if self._signalled and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             session.exitstatus = pytest.ExitCode.INTERRUPTED
-        elif self._checkup.reporting.failures and session.exitstatus == pytest.ExitCode.OK:
+        elif self._has_failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether the run must not pass: something went wrong outside of items, or a report says that it failed."""
+        reporting, checkup = self._checkup.reporting, self._checkup
+        if reporting.failures:
+            return True
+        document = reporting.document
+        return checkup.is_reported_elsewhere and document is not None and not document["succeeded"]

@@ -101,13 +101,15 @@ class Items:
         self._tries: Counter[str] = Counter()
         self._elsewhere: tuple[ItemResult, ...] = ()
         self._pending: dict[str, Check | None] = {}
+        self._left_out: Mapping[str, Outcome] = {}
         self.total = 0
 
     # --- what the run knows of its items
 
-    def expect(self, checks: Mapping[str, Check | None]) -> None:
-        """Take the items that are going to run, by node id."""
+    def expect(self, checks: Mapping[str, Check | None], left_out: Mapping[str, Outcome]) -> None:
+        """Take the items that are going to run, by node id; ``left_out``: how those end that their marks leave out."""
         self._pending = dict(checks)
+        self._left_out = left_out
         self.total = len(self._pending)
 
     def progress(self, waiting_for: str) -> ProgressState:
@@ -152,7 +154,10 @@ class Items:
         started = {attempt.nodeid for attempt in self._attempts}
         for nodeid, check in self._pending.items():
             if nodeid not in started:
-                self._attempts.append(Attempted(nodeid=nodeid, check=check, number=1))
+                attempt = Attempted(nodeid=nodeid, check=check, number=1)
+                # Of what its marks leave out nothing is missing, however early the run ended.
+                attempt.outcome = self._left_out.get(nodeid, "notrun")
+                self._attempts.append(attempt)
         self._pending.clear()
 
     def add_timings(self, engine: Engine) -> None:
@@ -437,6 +442,21 @@ class Items:
         source = None if attempt.measurement is None else attempt.measurement.source
         file = None if source is None else self._checkup.artifacts.transcript_file(source.vmi_name)
         return None if file is None else str(file)
+
+
+def left_out_of(items: Sequence[pytest.Item]) -> dict[str, Outcome]:
+    """How those of the items end, by node id, that their own marks leave out whatever happens."""
+    found: dict[str, Outcome] = {}
+    for item in items:
+        if item.get_closest_marker("skip") is not None:
+            found[item.nodeid] = "skipped"
+        elif not item.config.option.runxfail and any(map(_is_never_run, item.iter_markers("xfail"))):
+            found[item.nodeid] = "xfailed"
+    return found
+
+
+def _is_never_run(xfail: pytest.Mark) -> bool:
+    return not (xfail.args or "condition" in xfail.kwargs or xfail.kwargs.get("run", True))
 
 
 def is_planned(item: pytest.Item) -> bool:

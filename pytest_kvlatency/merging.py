@@ -21,6 +21,7 @@ from pytest_kvlatency.report.document import (
     measurement_entry,
     plan_facts,
 )
+from pytest_kvlatency.report.success import is_lack_of_any, last_attempts, shortfalls, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,13 +78,13 @@ def merge(
         )
     parts.sort(key=lambda part: part.shard.index)
     plan = parts[0].plan
-    reasons = [part.document["failureReason"] for part in parts if part.document["failureReason"]]
+    reasons, is_good = _verdict(parts)
     return {
         "schema": SCHEMA,
         "tool": {"name": "pytest-kvlatency", "version": version},
         "startTimestamp": min(part.document["startTimestamp"] for part in parts),
         "completionTimestamp": max(part.document["completionTimestamp"] for part in parts),
-        "succeeded": all(part.document["succeeded"] is True for part in parts),
+        "succeeded": is_good,
         "failureReason": "; ".join(dict.fromkeys(reasons)) or None,
         "cluster": _agreed(
             [part.document["cluster"] for part in parts if part.document["cluster"] is not None]
@@ -91,6 +92,25 @@ def merge(
         "plan": {**plan, "shard": None, "shardPairs": plan["pairs"]},
         "measurements": sorted((entry for part in parts for entry in part.entries), key=_order),
     }
+
+
+def _verdict(parts: Sequence[_Part]) -> tuple[list[str], bool]:
+    """Why the whole plan did not succeed, and whether it did: by the rule of a run, over all checks.
+
+    A shard in which nothing was measured has not succeeded; in the plan it is enough that others measured.
+    """
+    reasons, is_good = [], True
+    for part in parts:
+        reason = part.document["failureReason"]
+        if is_lack_of_any([standing_of(entry) for entry in last_attempts(part.entries)], reason):
+            continue
+        is_good = is_good and part.document["succeeded"] is True
+        reasons += [reason] if reason else []
+    standings = [standing_of(entry) for part in parts for entry in last_attempts(part.entries)]
+    # A shard's reason says why; how many they are of all is known only here.
+    missing = [text for text in shortfalls(standings) if not any(one.startswith(text) for one in reasons)]
+    is_good = is_good and not missing and not any(standing.is_failed for standing in standings)
+    return [*reasons, *missing], is_good
 
 
 def _parts(documents: Sequence[tuple[str, object]]) -> tuple[list[_Part], list[str]]:

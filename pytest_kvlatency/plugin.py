@@ -118,13 +118,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_html_results_summary(postfix: list[str], session: pytest.Session) -> None:
-    """Add the matrices; called when pytest-html ends the session, which is after this plugin did."""
+def pytest_html_results_summary(prefix: list[str], postfix: list[str], session: pytest.Session) -> None:
+    """Say what the run came to, and add the matrices; pytest-html ends the session after this plugin did."""
     document = checkup_of(session.config).reporting.document
     if document is not None:
         from pytest_kvlatency.report import html
 
-        html.summary(postfix, document)
+        html.summary(prefix, postfix, document)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,7 +31,7 @@ from pytest_kvlatency.failing import FailureRepr
 from pytest_kvlatency.report import files, html
 from pytest_kvlatency.report.document import TIMESTAMP, timestamp
 from pytest_kvlatency.report.escape import for_html, printable
-from pytest_kvlatency.report.junit import describe_suite, item_properties, suite_properties
+from pytest_kvlatency.report.junit import cluster_properties, describe_suite, item_properties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,7 +174,7 @@ class Replay:
                 if is_html and is_telling:
                     html.show(report, entry, with_details=report.when != "teardown")
                 config.hook.pytest_runtest_logreport(report=report)
-        describe_suite(config, self._document["cluster"])
+        describe_suite(config, self._document)
         return True
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
@@ -187,7 +187,7 @@ class Replay:
         """Show the cluster where pytest-html shows its environment: this machine has measured nothing."""
         metadata.clear()
         facts = [
-            *suite_properties(self._document["cluster"]),
+            *cluster_properties(self._document["cluster"]),
             *((name, str(self._document[name])) for name in ("startTimestamp", "completionTimestamp")),
         ]
         metadata.update({name: for_html(value) for name, value in facts})
@@ -195,9 +195,7 @@ class Replay:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str], postfix: list[str]) -> None:
         """Say what the plan came to, and add the matrices."""
-        if self._document["failureReason"]:
-            prefix.append(f"<p><strong>{for_html(self._document['failureReason'])}</strong></p>")
-        html.summary(postfix, self._document)
+        html.summary(prefix, postfix, self._document)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.document import ItemResult
     from pytest_kvlatency.report.escape import Redactor
 
-NOTHING_SELECTED = Failure(kind="config", stage="config", reason="no check was selected")
-
 
 class Reporting:
     """Collects what went wrong outside of items, and writes the reports; one that fails hides no other."""
@@ -37,10 +35,14 @@ class Reporting:
         self.plan: Mapping[str, Any] | None = None
         self.is_empty_shard = False
         self.failures: list[Failure] = []
+        #: Why the run ended before all of its checks were run, if it did.
+        self.cut_short_by = ""
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
         #: What the last document says went wrong outside of items.
         self.of_the_run: tuple[Failure, ...] = ()
+        #: What of the selected checks was not measured, as the last document says it.
+        self.shortfalls: tuple[str, ...] = ()
         #: What was written to the ConfigMap, in words; empty when nothing was.
         self.told = ""
 
@@ -60,9 +62,6 @@ class Reporting:
     def make_document(self, items: Sequence[ItemResult]) -> dict[str, Any]:
         """Make the document anew from what is known now."""
         facts = self.cluster_facts
-        failures = tuple(dict.fromkeys(self.failures))
-        if not items and not failures and not self.is_empty_shard:
-            failures = (NOTHING_SELECTED,)
         run = RunResult(
             version=version("pytest-kvlatency"),
             start=self.started_at,
@@ -77,9 +76,11 @@ class Reporting:
             ),
             plan=self.plan,
             items=tuple(items),
-            failures=failures,
+            failures=tuple(self.failures),
+            cut_short_by=self.cut_short_by,
         )
-        self.of_the_run = failures
+        self.of_the_run = run.own_failures
+        self.shortfalls = run.shortfalls
         self._document = self._redactor().mapping(document_report.build(run))
         return self._document
 

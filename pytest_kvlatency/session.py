@@ -16,7 +16,7 @@ from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
 from pytest_kvlatency.errors import HIDDEN, ConfigError, InterruptedRunError, KvLatencyError, again
 from pytest_kvlatency.inputs import Inputs, usage_text
-from pytest_kvlatency.items import Items, is_planned
+from pytest_kvlatency.items import Items, is_planned, left_out_of
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import terminal as terminal_report
@@ -28,7 +28,7 @@ from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from _pytest.terminal import TerminalReporter
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.distribution.role import Role
     from pytest_kvlatency.engine.runner import Attempt, Engine
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.model import Check, PingParameters
+    from pytest_kvlatency.model import Check, Outcome, PingParameters
     from pytest_kvlatency.pair import Pair
     from pytest_kvlatency.settings import Layer, Settings
     from pytest_kvlatency.sharding import Share
@@ -202,7 +202,9 @@ class Checkup:
         self._said += [Failure(kind="config", stage="config", reason=one.splitlines()[0]) for one in wrong]
         self.reporting.failures += self._said
         if not wrong or self.config.option.continue_on_collection_errors:
-            self.items.expect({item.nodeid: item.stash.get(CHECK_KEY, None) for item in items})
+            self.items.expect(
+                {item.nodeid: item.stash.get(CHECK_KEY, None) for item in items}, left_out_of(items)
+            )
         self.role.planned(items, self._said)
 
     def adopt_plan(
@@ -210,6 +212,7 @@ class Checkup:
         checks: Sequence[tuple[str, Check | None]],
         share: Share | None,
         *,
+        left_out: Mapping[str, Outcome],
         collection_errors: int,
         said: Sequence[Failure],
     ) -> None:
@@ -221,7 +224,7 @@ class Checkup:
         if share is not None:
             self.reporting.plan = share.facts
             self.reporting.is_empty_shard = share.is_empty
-        self.items.expect(dict(checks))
+        self.items.expect(dict(checks), left_out)
 
     def _shared_out(self, session: pytest.Session, items: list[pytest.Item]) -> list[pytest.Item]:
         """Leave this process its share of the kvlatency items, and enter that in the document."""
@@ -396,6 +399,10 @@ class Checkup:
             terminal.write_line(f"kvlatency: {printable(redact(failure.failure_reason))}", red=True)
             for line in failure.hint.splitlines():
                 terminal.write_line(f"  {printable(line)}")
+        for reason in self.reporting.shortfalls:
+            # Where no report but this one was asked for, the run does not fail for it.
+            color = "red" if self.is_reported_elsewhere else "yellow"
+            terminal.write_line(f"kvlatency: {printable(redact(reason))}", **{color: True})
         if self.reporting.told:
             terminal.write_line(f"kvlatency: {self.reporting.told}")
         kept = self.role.kept_lines

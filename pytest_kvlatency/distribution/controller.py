@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.distribution.orphans import Orphans
     from pytest_kvlatency.kube.cluster import ClusterFacts
     from pytest_kvlatency.kube.state import VmiHandle
-    from pytest_kvlatency.model import Check
+    from pytest_kvlatency.model import Check, Outcome
     from pytest_kvlatency.parsers import NodeSet, Toleration
     from pytest_kvlatency.report.document import ItemResult
     from pytest_kvlatency.session import Checkup
@@ -190,6 +190,7 @@ class Controller(Role):
         self,
         worker: str,
         checks: list[tuple[str, Check | None]],
+        left_out: dict[str, Outcome],
         share: Share | None,
         errors: int,
         said: list[Failure],
@@ -201,7 +202,7 @@ class Controller(Role):
             self.checks = checks
         if self.checkup.config.getoption("dist", "no") == "each":
             self._refuse(worker, EACH)
-        self.checkup.adopt_plan(checks, share, collection_errors=errors, said=said)
+        self.checkup.adopt_plan(checks, share, left_out=left_out, collection_errors=errors, said=said)
 
     def _parameters(self, worker: str) -> list[Layer]:
         del worker
@@ -289,9 +290,9 @@ class Controller(Role):
 
     @property
     def stop_reason(self) -> str:
-        """What xdist says: ``stopping after 1 failures``."""
+        """What xdist says: ``stopping after 1 failures``, or that a worker crashed and none takes its place."""
         session = self.checkup.config.pluginmanager.get_plugin("dsession")
-        return str(getattr(session, "shouldstop", "") or "")
+        return str(getattr(session, "shouldstop", "") or getattr(session, "_summary_report", "") or "")
 
     def interrupt(self, name: str, reason: str) -> None:
         """Have the workers end in order, and xdist wait for them; a second signal does not wait."""

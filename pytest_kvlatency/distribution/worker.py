@@ -15,6 +15,7 @@ from pytest_kvlatency.collecting import CHECK_KEY, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.distribution.role import Role
 from pytest_kvlatency.distribution.wire import Link
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.items import left_out_of
 from pytest_kvlatency.plan import guest_count
 from pytest_kvlatency.settings import ROUND_NS
 
@@ -94,7 +95,9 @@ class Worker(Role):
                 item.stash[PROBLEM_KEY] = REMOTE
             return
         checks = [(item.nodeid, item.stash.get(CHECK_KEY, None)) for item in items]
-        self._tell("planned", checks, checkup.share, checkup.collection_errors, list(said))
+        self._tell(
+            "planned", checks, left_out_of(items), checkup.share, checkup.collection_errors, list(said)
+        )
 
     # --- while items run
 

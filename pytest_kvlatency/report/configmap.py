@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.document import SAMPLE_NUMBERS, timestamp
+from pytest_kvlatency.report.success import last_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +61,7 @@ def start_changes(now: datetime, existing_keys: Iterable[str]) -> dict[str, str 
 
 def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     """What the end writes. A number that was not measured is removed, never 0."""
-    entries = _last_attempts(document["measurements"])
+    entries = last_attempts(document["measurements"])
     changes: dict[str, str | None] = {
         START_KEY: document["startTimestamp"],
         COMPLETION_KEY: document["completionTimestamp"],
@@ -108,11 +109,6 @@ def _badness(entry: Mapping[str, Any]) -> tuple[bool, int, int]:
     kind = entry["failureKind"]
     severity = 0 if kind is None else _SEVERITY.get(kind, 1)
     return entry["transmitted"] is not None, severity, entry["maxLatencyNanoSec"] or 0
-
-
-def _last_attempts(entries: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    latest = {entry["nodeid"]: entry for entry in entries}
-    return list(latest.values())
 
 
 def _list(entries: Iterable[Mapping[str, Any]]) -> str:

@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.success import Standing, shortfalls
 from pytest_kvlatency.samples import statistics_of
 from pytest_kvlatency.units import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pytest_kvlatency.model import Check, Failure, GuestFacts, Limits, Measurement, Outcome
+    from pytest_kvlatency.model import Check, GuestFacts, Limits, Measurement, Outcome
 
 SCHEMA: Final = "kvlatency/v1"
 #: How it gives moments, which are in UTC.
@@ -24,6 +26,7 @@ TIMESTAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 TRANSCRIPT_HEAD: Final = 4_000
 TRANSCRIPT_TAIL: Final = 12_000
 _NAMED_CHECKS: Final = 3
+_NOTHING_SELECTED: Final = Failure(kind="config", stage="config", reason="no check was selected")
 #: The names of what a sample gives as numbers, in the order in which reports show them.
 SAMPLE_NUMBERS: Final = (
     "transmitted",
@@ -64,9 +67,15 @@ class ItemResult:
         return tuple(dict.fromkeys((*network, *self.failures)))
 
     @property
-    def is_failed(self) -> bool:
-        """Whether pytest counts it as failed or as an error."""
-        return self.outcome in {"failed", "error"}
+    def standing(self) -> Standing:
+        """What counts for the run's success."""
+        measured = self.measurement
+        return Standing(
+            outcome=self.outcome,
+            is_measured=measured is not None and measured.result is not None,
+            is_good=measured is not None and measured.succeeded,
+            has_network=self.check is not None or measured is not None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,7 @@ class RunResult:
     """A whole run. ``failures`` are the run's own: configuration, interruption, clean-up, a report not written.
 
     Times are aware; ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked; ``plan`` from
-    ``plan_facts``, None when the run ended before there was one.
+    ``plan_facts``, None when the run ended before there was one. ``cut_short_by`` says why checks were not run.
     """
 
     version: str
@@ -84,11 +93,35 @@ class RunResult:
     plan: Mapping[str, Any] | None = None
     items: tuple[ItemResult, ...] = ()
     failures: tuple[Failure, ...] = field(default=())
+    cut_short_by: str = ""
+
+    @property
+    def own_failures(self) -> tuple[Failure, ...]:
+        """What went wrong outside of items, each once; that there are no items is one, but for an empty shard."""
+        if not self.items and not self.failures and not _is_empty_shard(self.plan):
+            return (_NOTHING_SELECTED,)
+        return tuple(dict.fromkeys(self.failures))
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What of the selected checks was not measured, in words."""
+        return tuple(shortfalls(self._standings, cut_short_by=self.cut_short_by))
 
     @property
     def succeeded(self) -> bool:
-        """No item failed or errored in its last attempt, and nothing of the run's own went wrong."""
-        return not self.failures and not any(item.is_failed for item in last_attempts(self.items))
+        """Every selected check was measured, none failed, and nothing of the run's own went wrong (see ``success``)."""
+        return not (
+            self.own_failures or self.shortfalls or any(standing.is_failed for standing in self._standings)
+        )
+
+    @property
+    def _standings(self) -> list[Standing]:
+        return [item.standing for item in last_attempts(self.items)]
+
+
+def _is_empty_shard(plan: Mapping[str, Any] | None) -> bool:
+    """Whether all pairs of the plan are other shards'."""
+    return plan is not None and bool(plan["shardPairs"] == 0 < plan["pairs"])
 
 
 def last_attempts(items: Iterable[ItemResult]) -> tuple[ItemResult, ...]:
@@ -160,11 +193,14 @@ def failure_reason(run: RunResult) -> str | None:
     A reason that several items share stands once. With several items each reason names its checks.
     """
     items = last_attempts(run.items)
-    before = [one.failure_reason for one in run.failures if one.stage in {"config", "setup"}]
-    after = [one.failure_reason for one in run.failures if one.stage not in {"config", "setup"}]
+    early, late = ("config", "setup"), ("teardown",)
+    own = run.own_failures
+    before = [one.failure_reason for one in own if one.stage in early]
+    during = [one.failure_reason for one in own if one.stage not in (*early, *late)]
+    after = [one.failure_reason for one in own if one.stage in late]
     shared: dict[str, list[str]] = {}
     for item in items:
-        if not item.is_failed:
+        if not item.standing.is_failed:
             continue
         reasons = [one.failure_reason for one in item.every_failure]
         for reason in reasons or [f"run: the test ended as {item.outcome}"]:
@@ -172,7 +208,7 @@ def failure_reason(run: RunResult) -> str | None:
     middle = [
         reason if len(items) == 1 else f"{reason} [{_named(checks)}]" for reason, checks in shared.items()
     ]
-    return "; ".join(dict.fromkeys([*before, *middle, *after])) or None
+    return "; ".join(dict.fromkeys([*before, *middle, *during, *run.shortfalls, *after])) or None
 
 
 def _named(checks: Sequence[str]) -> str:

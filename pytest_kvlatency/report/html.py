@@ -61,8 +61,10 @@ def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> N
     cells[place:] = [*_row_cells(entry), *cells[place:]]
 
 
-def summary(postfix: list[str], document: Mapping[str, Any]) -> None:
-    """Add the matrices above the table of results (hook ``pytest_html_results_summary``)."""
+def summary(prefix: list[str], postfix: list[str], document: Mapping[str, Any]) -> None:
+    """Say why the run did not succeed, and add the matrices above the table (hook ``pytest_html_results_summary``)."""
+    if document["failureReason"]:
+        prefix.append(f"<p><strong>{for_html(document['failureReason'])}</strong></p>")
     section = heatmap.section(document["measurements"])
     if section:
         postfix.append(section)

@@ -1,4 +1,4 @@
-"""The document as JUnit properties: of a case (plain numbers), and of the suite (facts of the cluster)."""
+"""The document as JUnit properties: of a case (plain numbers), and of the suite (the verdict, and the cluster)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,25 @@ def item_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, _decimal(entry[name])) for name in NUMBERS if entry.get(name) is not None]
 
 
-def suite_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """The suite's properties from the document's ``cluster``; what is unknown is left out."""
+def cluster_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """The document's ``cluster`` as properties; what is unknown is left out."""
     return _flat("cluster", cluster or {})
 
 
-def describe_suite(config: pytest.Config, cluster: Mapping[str, Any] | None) -> None:
+def suite_properties(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The suite's properties: the run's verdict with its reason, and the cluster."""
+    properties = [("succeeded", "true" if document["succeeded"] else "false")]
+    if document["failureReason"]:
+        properties.append(("failureReason", for_xml(document["failureReason"])))
+    return [*properties, *cluster_properties(document["cluster"])]
+
+
+def describe_suite(config: pytest.Config, document: Mapping[str, Any]) -> None:
     """Give the suite its properties, where pytest writes a JUnit file."""
     # The public way to it is a fixture, which only a test could ask for.
     junit = config.stash.get(xml_key, None)
     if junit is not None:
-        for name, value in suite_properties(cluster):
+        for name, value in suite_properties(document):
             junit.add_global_property(name, value)
 
 

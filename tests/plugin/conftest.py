@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
@@ -81,3 +83,29 @@ class Checkup:
 def checkup(pytester: pytest.Pytester, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Checkup:
     monkeypatch.setenv("COLUMNS", "200")
     return Checkup(pytester, kubeconfig)
+
+
+class Maps:
+    """ConfigMaps of the lab."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._client = KubeClient.connect(kubeconfig=kubeconfig, context=None, stop=Stop())
+        self._path = "/api/v1/namespaces/default/configmaps"
+
+    def make(self, name: str, data: dict[str, str]) -> None:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        self._client.request("POST", self._path, body=body, deadline=Deadline(60))
+
+    def data(self, name: str) -> dict[str, str]:
+        found = self._client.request("GET", f"{self._path}/{name}", deadline=Deadline(60))
+        return dict(found.get("data") or {})
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@pytest.fixture
+def maps(kubeconfig: Path) -> Iterator[Maps]:
+    found = Maps(kubeconfig)
+    yield found
+    found.close()

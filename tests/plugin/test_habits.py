@@ -220,7 +220,8 @@ def test_setup_only_sets_fixtures_up_and_runs_no_body(checkup: Checkup) -> None:
             raise AssertionError("not to be run")
         """
     )
-    assert checkup.quick("--setup-only").ret == 0
+    assert checkup.run("--setup-only").ret == 0
+    assert checkup.quick("--setup-only").ret == 1, "its document says that no check was run"
     document = checkup.document
     assert [one["transmitted"] for one in document["measurements"]] == [5, None]
     assert checkup.outcomes == [("notrun", None), ("notrun", None)]

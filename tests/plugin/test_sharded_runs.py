@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kvlatency.__main__ import main
-from pytest_kvlatency.deadline import Deadline, Stop
-from pytest_kvlatency.kube.client import KubeClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Checkup
+    from conftest import Checkup, Maps
 
 MESH = ("--kv-nad", "default/blue-network", "--kv-nodes", "mesh", "--kv-sample-duration", "1s")
 NODES = ("--kv-node-set", "worker1,worker2,worker3")
@@ -249,32 +246,6 @@ PARAMETERS = {
     "spec.param.nodes": "mesh",
     "spec.param.sampleDurationSeconds": "1",
 }
-
-
-class Maps:
-    """ConfigMaps of the lab."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        self._client = KubeClient.connect(kubeconfig=kubeconfig, context=None, stop=Stop())
-        self._path = "/api/v1/namespaces/default/configmaps"
-
-    def make(self, name: str, data: dict[str, str]) -> None:
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-        self._client.request("POST", self._path, body=body, deadline=Deadline(60))
-
-    def data(self, name: str) -> dict[str, str]:
-        found = self._client.request("GET", f"{self._path}/{name}", deadline=Deadline(60))
-        return dict(found.get("data") or {})
-
-    def close(self) -> None:
-        self._client.close()
-
-
-@pytest.fixture
-def maps(kubeconfig: Path) -> Iterator[Maps]:
-    found = Maps(kubeconfig)
-    yield found
-    found.close()
 
 
 def test_a_shard_only_reads_the_configmap_and_reports_to_its_own(checkup: Checkup, maps: Maps) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +33,31 @@ def item(pair: tuple[str, str], *, failed: bool = False, attempt: int = 1) -> It
     check = Check(nad=NadRef(namespace="default", name="blue"), pair=NodePair(source=pair[0], target=pair[1]))
     failures = (Failure(kind="latency", stage="run", reason="too slow"),) if failed else ()
     outcome = "failed" if failed else "passed"
+    result = PingResult(transmitted=1, received=1, samples_ns=(1_000_000,))
     return ItemResult(
         nodeid=f"kvlatency::check[{check.id}]",
         outcome=outcome,
         check=check,
-        failures=failures,
+        measurement=Measurement(check=check, result=result, failures=failures),
         attempt=attempt,
     )
 
 
-def document(index: int, count: int = 3, *, failed: bool = False, digest: str = "d" * 64) -> dict[str, Any]:
+def left(pair: tuple[str, str], outcome: Outcome) -> ItemResult:
+    """A check that was not measured."""
+    return replace(item(pair), outcome=outcome, measurement=None)
+
+
+def document(
+    index: int,
+    count: int = 3,
+    *,
+    failed: bool = False,
+    digest: str = "d" * 64,
+    outcome: Outcome | None = None,
+    cut_short_by: str = "",
+) -> dict[str, Any]:
+    """One shard's; with an ``outcome`` none of its checks was measured."""
     mine = [pair for number, pair in enumerate(PAIRS) if number % count == index]
     cluster = {
         "server": f"https://host:{index}",
@@ -63,7 +79,10 @@ def document(index: int, count: int = 3, *, failed: bool = False, digest: str = 
             completion=START + timedelta(minutes=1, seconds=index),
             cluster=cluster if mine else None,
             plan=plan,
-            items=tuple(item(pair, failed=failed) for pair in mine),
+            items=tuple(
+                item(pair, failed=failed) if outcome is None else left(pair, outcome) for pair in mine
+            ),
+            cut_short_by=cut_short_by,
         )
     )
 
@@ -107,6 +126,35 @@ def test_one_failed_shard_fails_the_plan() -> None:
     merged = merge([*documents()[:2], ("2.json", document(2, failed=True))], version="2")
     assert merged["succeeded"] is False
     assert merged["failureReason"] == "run: too slow"
+
+
+def test_E73_a_shard_whose_checks_were_not_run_fails_the_plan() -> None:
+    cut = {"outcome": "notrun", "cut_short_by": "stopping after 1 failures"}
+    merged = merge([*documents()[:2], ("2.json", document(2, **cut))], version="2")  # type: ignore[arg-type]
+    assert merged["succeeded"] is False
+    assert merged["failureReason"] == (
+        "run: 1 of 1 checks was not run: stopping after 1 failures; run: 1 of 3 checks was not run"
+    )
+
+
+def test_E73_a_shard_of_skipped_checks_fails_alone_and_not_the_plan() -> None:
+    skipped = document(2, outcome="skipped")
+    assert skipped["succeeded"] is False
+    merged = merge([*documents()[:2], ("2.json", skipped)], version="2")
+    assert (merged["succeeded"], merged["failureReason"]) == (True, None)
+
+
+def test_E73_a_plan_of_skipped_checks_does_not_succeed() -> None:
+    parts = [(f"{index}.json", document(index, 5, outcome="skipped")) for index in range(5)]
+    merged = merge(parts, version="2")
+    assert merged["succeeded"] is False
+    assert merged["failureReason"] == "run: nothing was measured: all 3 checks were skipped"
+
+
+def test_E73_a_document_that_calls_a_run_without_measurements_a_success_is_not_believed() -> None:
+    wrong = {**document(2, outcome="notrun"), "succeeded": True, "failureReason": None}
+    merged = merge([*documents()[:2], ("2.json", wrong)], version="2")
+    assert (merged["succeeded"], merged["failureReason"]) == (False, "run: 1 of 3 checks was not run")
 
 
 def test_attempts_stay_together() -> None:

@@ -175,6 +175,36 @@ def test_what_a_killed_worker_left_is_removed_and_its_item_is_an_error(run):
     assert mine.vmis() == []
 
 
+DYING = """
+    import os
+    import pytest
+
+    def test_dies():
+        os._exit(1)
+
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes="mesh", sample_duration="1s")
+    def test_mesh(kv_latency):
+        pass
+
+    @pytest.mark.skip
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+    def test_left_out(kv_latency):
+        pass
+"""
+
+
+def test_E73_a_worker_that_dies_and_is_not_replaced_leaves_no_success(run):
+    mine = run(DYING, "-n", "1", "--max-worker-restart=0")
+    assert mine.end() == 1, mine.output
+    assert mine.document["succeeded"] is False
+    reason = mine.document["failureReason"]
+    assert reason.startswith("run: 6 of 7 checks were not run: worker ")
+    assert reason.endswith(" crashed and worker restarting disabled")
+    assert len(mine.outcomes["notrun"]) == 6
+    assert mine.outcomes["skipped"] == ["worker1:worker2"]
+    assert f"kvlatency: {reason}" in mine.output
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_controller_ends_the_workers_in_order(run, number):
     mine = run(HOLDING, "-n", "2")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from pytest_kvlatency.report.document import build, measurement_entry
-from pytest_kvlatency.report.junit import item_properties, suite_properties
+from pytest_kvlatency.report.junit import cluster_properties, item_properties, suite_properties
 
 if TYPE_CHECKING:
     from conftest import Make
@@ -59,17 +59,21 @@ def test_numbers_have_no_exponent(make: Make) -> None:
     assert dict(item_properties(entry))["lossPercent"] == "0"
 
 
-def test_the_suite_has_the_clusters_facts(make: Make) -> None:
-    assert suite_properties(build(make.run())["cluster"]) == [
+def test_the_suite_has_the_verdict_and_the_clusters_facts(make: Make) -> None:
+    assert suite_properties(build(make.run(make.item()))) == [
+        ("succeeded", "true"),
         ("cluster.server", "https://127.0.0.1:6443"),
         ("cluster.kubernetesVersion", "v1.30.0"),
         ("cluster.lab.guests", "sim"),
     ]
-    assert suite_properties(None) == []
+    assert suite_properties(build(make.run(make.broken(), cluster=None))) == [
+        ("succeeded", "false"),
+        ("failureReason", "setup: NAD default/blue-network does not exist"),
+    ]
 
 
 def test_E67_facts_are_legal_xml() -> None:
-    (name, value), *_ = suite_properties({"server": "a\x00b\x1b<&>\ufffe"})
+    (name, value), *_ = cluster_properties({"server": "a\x00b\x1b<&>\ufffe"})
     assert value == "a\\x00b\\x1b<&>\\ufffe"
     element = ET.Element("property", {"name": name, "value": value})
     assert ET.fromstring(ET.tostring(element)).get("value") == value
