@@ -63,7 +63,9 @@ class PairGuest:
         """
         seconds = to_seconds(parse_duration(timeout)) if isinstance(timeout, str) else float(timeout)
         result = _asked_for(
-            lambda: self._guest.shell.run(command, timeout_seconds=seconds, stop=self._stop, rerunnable=False)
+            lambda: self._guest.shell.run(
+                command, timeout_seconds=seconds, stop=self._stop, rerunnable=False, may_leave_jobs=True
+            )
         )
         if check and result.exit_status != 0:
             raise CommandError(command=command, exit_status=result.exit_status, output=result.output)

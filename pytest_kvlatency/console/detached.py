@@ -82,11 +82,14 @@ def collect(shell: Shell, detached: Detached, *, timeout_seconds: float, deadlin
 
 
 def _collect_script(detached: Detached) -> str:
+    # Reading is interrupted where a job of somebody else's ends: then once more, and not at once.
     return f"""
 d={detached.directory}
 if [ -f $d/cmd ]; then
-  [ -f $d/rc ] || [ ! -p $d/pipe ] || read k <$d/pipe
-  until [ -f $d/rc ]; do sleep 0.1 2>/dev/null || sleep 1; done
+  until [ -f $d/rc ]; do
+    [ ! -p $d/pipe ] || read k <$d/pipe
+    [ -f $d/rc ] || sleep 0.1 || sleep 1
+  done 2>/dev/null
   cat $d/out
   (exit $(cat $d/rc))
 else

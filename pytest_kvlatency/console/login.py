@@ -112,16 +112,19 @@ class Login:
                 self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
                 self._type("\n")
 
-    def _listen(self, limit: Deadline, seconds: float) -> str:
+    def _listen(self, limit: Deadline, seconds: float) -> bool:
+        """Whether something came."""
         try:
             limit.check(f"the login on VMI {self._name}")
         except CheckupTimeoutError as error:
             raise self._late(limit, error) from None
         text = self._spawn.receive(min(seconds, limit.remaining()))
-        if text:
+        before = self._seen
+        # What a job of an earlier command prints says nothing of who reads the terminal.
+        self._seen = framing.without_tagged(before + text)[-_KEPT:]
+        if self._seen != before:
             self._heard_at = time.monotonic()
-            self._seen = (self._seen + text)[-_KEPT:]
-        return text
+        return self._seen != before
 
     def _prompt(self, limit: Deadline) -> str:
         """Which prompt stands at the end of what was seen; it must stand for a moment, for more may follow it."""
@@ -171,7 +174,9 @@ class Login:
         self._seen = ""
 
     def _is_idle(self, seconds: float) -> bool:
-        return time.monotonic() - max(self._heard_at, self._typed_at) >= seconds
+        """Whether nothing came for so long; or nothing was typed for very long, because something always comes."""
+        now = time.monotonic()
+        return now - max(self._heard_at, self._typed_at) >= seconds or now - self._typed_at >= _LONGEST_PAUSE
 
     def _count_refusals(self) -> None:
         match = _REFUSED.search(self._seen)
@@ -219,4 +224,4 @@ class Login:
 
 def transcript_end(spawn: ConsoleSpawn) -> str:
     """Return the end of what the console printed, clean."""
-    return framing.clean(spawn.transcript)[-TRANSCRIPT_END:]
+    return framing.clean(framing.untagged(spawn.transcript))[-TRANSCRIPT_END:]

@@ -40,9 +40,12 @@ _HEARD_SECONDS: Final = 10.0
 _NO_SUCH_COMMAND: Final = 127
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 3.0
-# A width at which no line wraps; quiet: no echo, no history, no kernel messages. All are kindnesses, none is needed.
+# A width at which no line wraps; no history, no kernel messages. All are kindnesses, none is needed. The echo stays:
+# without it BusyBox does not edit lines but reads them in a way that takes the end of a background job for the end of
+# its input, and ends the session (lineedit.c: "Happens when e.g. stty -echo was run before").
 _PREPARE: Final = (
-    "stty -echo cols 4096 rows 100 <&1 2>/dev/null; unset HISTFILE; {root}dmesg -n 1 >/dev/null 2>&1; true"
+    "stty echo icanon icrnl cols 4096 rows 100 <&1 2>/dev/null; unset HISTFILE; "
+    "{root}dmesg -n 1 >/dev/null 2>&1; true"
 )
 
 
@@ -89,7 +92,7 @@ class Shell:
     @property
     def transcript(self) -> str:
         """All that the console printed, bounded."""
-        return self._spawn.transcript
+        return framing.untagged(self._spawn.transcript)
 
     @property
     def transcript_end(self) -> str:
@@ -127,18 +130,23 @@ class Shell:
         deadline: Deadline | None = None,
         stop: Stop | None = None,
         rerunnable: bool = True,
+        may_leave_jobs: bool = False,
     ) -> CommandResult:
         """Run a shell command (several lines and any quoting are fine; its input is empty).
 
-        ``cd`` and variables last until the next login. A command that was typed when the console was lost is run
-        again, unless ``rerunnable`` is false. Raises ``GuestError`` when it does not end within ``timeout_seconds`` or
-        the console is lost too often, ``ProvisionError`` when the VMI is gone, and as ``deadline.check`` does.
+        ``cd``, variables and background jobs last until the next login. A command that was typed when the console was
+        lost is run again, unless ``rerunnable`` is false. ``may_leave_jobs``: what the command starts may go on
+        printing when it has ended. That is no part of any other command's output then; and the command has a pipe in
+        place of the terminal. Raises ``GuestError`` when it does not end within ``timeout_seconds`` or the console is
+        lost too often, ``ProvisionError`` when the VMI is gone, and as ``deadline.check`` does.
         """
         whole = deadline if deadline is not None else Deadline(math.inf, stop=stop)
         self._spawn.stop = whole.stop
         return self._attempt(
             whole,
-            lambda one: self._run_once(command, timeout_seconds, one, is_rerunnable=rerunnable),
+            lambda one: self._run_once(
+                command, timeout_seconds, one, is_rerunnable=rerunnable, is_tagged=may_leave_jobs
+            ),
             is_rerunnable=rerunnable,
         )
 
@@ -259,17 +267,25 @@ class Shell:
         return False
 
     def _run_once(
-        self, command: str, seconds: float, deadline: Deadline, *, is_rerunnable: bool
+        self, command: str, seconds: float, deadline: Deadline, *, is_rerunnable: bool, is_tagged: bool
     ) -> CommandResult:
         self._make_ready(deadline)
-        return self._type_and_wait(command, seconds, deadline, is_rerunnable=is_rerunnable)
+        return self._type_and_wait(
+            command, seconds, deadline, is_rerunnable=is_rerunnable, is_tagged=is_tagged
+        )
 
     def _type_and_wait(
-        self, command: str, seconds: float, deadline: Deadline, *, is_rerunnable: bool
+        self,
+        command: str,
+        seconds: float,
+        deadline: Deadline,
+        *,
+        is_rerunnable: bool,
+        is_tagged: bool = False,
     ) -> CommandResult:
         token = framing.new_token()
         self._typed = not is_rerunnable
-        for line in framing.typed_lines(command, token):
+        for line in framing.typed_lines(command, token, is_tagged=is_tagged):
             self._spawn.type_in(line + "\n")
         limit = deadline.limit(seconds)
         text = ""
@@ -293,6 +309,8 @@ class Shell:
             self._used_at = time.monotonic()
             if framed.shell_ended:
                 self._is_ready = self._has_session = False
+            elif is_tagged:
+                self._spawn.type_in("\n")
             return CommandResult(output=framed.output.rstrip("\n"), exit_status=framed.exit_status)
 
     def _check(self, command: str, seconds: float, limit: Deadline, deadline: Deadline) -> None:

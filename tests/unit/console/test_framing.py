@@ -80,3 +80,47 @@ def test_E06_terminal_sequences_are_no_output(dirty):
 
 def test_lone_carriage_returns_are_line_ends():
     assert framing.clean("10%\r20%\r\r\nend") == "10%\n20%\nend"
+
+
+def tagged(*lines, token="ab12"):
+    return "".join(f"__KV{token}|{line}|__KV{token}\r\n" for line in lines)
+
+
+def tagged_frame(body, status=0):
+    end = ("", f"__KVab12 E {status}", f"__KVab12 E {status}")
+    return "\r\n__KVab12 S\r\n__KVab12 S\r\n" + body + tagged(*end)
+
+
+@given(st.text(max_size=2000))
+def test_E06_no_tagged_line_is_too_long_for_a_terminal_either(command):
+    for line in framing.typed_lines(command, "ab12cd34", is_tagged=True):
+        assert len(line) < 1000
+        assert re.fullmatch(r"[ -~]+", line)
+
+
+@given(st.text(max_size=300))
+def test_a_tagged_command_never_reads_as_a_marker_when_it_comes_back(command):
+    echo = "\r\n".join(framing.typed_lines(command, "ab12", is_tagged=True)) + "\r\n"
+    assert framing.find(echo, "ab12") is None
+
+
+def test_a_tagged_frame_holds_its_own_lines_and_no_others():
+    body = tagged("one") + tagged("of a job", token="ffff") + "[1]+ Done   job\r\n# " + tagged("two", "")
+    found = framing.find(tagged_frame(body, status=4), "ab12")
+    assert (found.output, found.exit_status) == ("one\ntwo\n\n", 4)
+
+
+def test_the_lines_of_a_job_are_taken_out_of_a_frame_that_is_not_tagged():
+    line = "64 bytes from 198.18.0.2: seq=1 ttl=64 time=0.3 ms"
+    torn = line[:20] + tagged("of a job", token="ffff") + line[20:]
+    assert framing.find(frame(torn + "\r\n"), "ab12").output == line + "\n"
+
+
+@pytest.mark.parametrize("where", range(12))
+def test_E12_a_kernel_message_that_tears_a_tag_takes_nothing_away(where):
+    whole = tagged("one", "two", "three")
+    noise = "[   12.345678] clocksource: noise\r\n"
+    found = framing.find(tagged_frame(whole[:where] + noise + whole[where:]), "ab12")
+    words = re.findall("[a-z]+", found.output.replace("clocksource: noise", ""))
+    assert "".join(words).endswith("onetwothree"[3 if 9 <= where < 12 else 0 :])
+    assert found.exit_status == 0

@@ -239,15 +239,15 @@ class SimGuest:
             return {"fedora": cloudinit.password(self._request.user_data) or "fedora"}
         return {"root": ""}
 
-    def _accepted(self, typed_ahead: bytes) -> None:
+    def _accepted(self, typed_ahead: bytes, *, sends_returns: bool) -> None:
         failed = self._fault("last-failed-login")
         text = boot.last_failed_login() if failed is not None else ""
         self._emit(text + boot.welcome(fedora=self._fedora))
-        self._start_shell()
+        self._start_shell(sends_returns=sends_returns)
         if typed_ahead and self._shell is not None:
             self._shell.write(typed_ahead)
 
-    def _start_shell(self) -> None:
+    def _start_shell(self, *, sends_returns: bool = True) -> None:
         assert self._machine is not None  # noqa: S101 - set by _boot
         host = self._host
         user = "fedora" if self._fedora else "root"
@@ -279,6 +279,8 @@ class SimGuest:
                 ),
                 on_output=self._emit_bytes,
                 on_exit=self._logged_out,
+                is_busybox=not self._fedora,
+                sends_returns=sends_returns,
             )
         except OSError as error:
             self._emit(f"login: can't execute '{host.shell.path}': {os.strerror(error.errno or 0)}\r\n")

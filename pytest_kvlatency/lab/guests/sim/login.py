@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _WRONG_PASSWORD_SECONDS = 2.0
+
+
+class Accepted(Protocol):
+    """What is called when the user is in."""
+
+    def __call__(self, typed_ahead: bytes, /, *, sends_returns: bool) -> None:
+        """Start the shell. ``sends_returns``: the user's name ended in a carriage return, as Enter does it."""
 
 
 class Login:
@@ -20,7 +27,7 @@ class Login:
         passwords: dict[str, str],
         emit: Callable[[str], None],
         later: Callable[[float, Callable[[], None]], None],
-        accepted: Callable[[bytes], None],
+        accepted: Accepted,
     ) -> None:
         self._hostname = hostname
         self._passwords = passwords
@@ -30,6 +37,7 @@ class Login:
         self._line = bytearray()
         self._user: str | None = None
         self._waiting = False
+        self._sends_returns = True
 
     @property
     def prompt(self) -> str:
@@ -46,9 +54,12 @@ class Login:
                 line = self._line.decode(errors="replace").strip()
                 self._line.clear()
                 self._emit("\r\n")
+                if self._user is None:
+                    self._sends_returns = byte == 13
                 if self._entered(line):
                     rest = data[position + 1 :]
-                    self._accepted(rest[1:] if byte == 13 and rest[:1] == b"\n" else rest)
+                    rest = rest[1:] if byte == 13 and rest[:1] == b"\n" else rest
+                    self._accepted(rest, sends_returns=self._sends_returns)
                     return
             elif byte in {0x03, 0x04, 0x1C}:
                 self._line.clear()

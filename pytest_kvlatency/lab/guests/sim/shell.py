@@ -12,6 +12,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.lab.guests.sim.lineedit import LineEditor, forget_carriage_returns
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -23,7 +25,8 @@ _POLL_SECONDS = 0.2
 class ShellProcess:
     """Starts at once; ``on_output`` gets what it prints, ``on_exit`` is called once when the shell itself ended.
 
-    ``spawn`` starts it on the terminal that it is given, and returns its pid.
+    ``spawn`` starts it on the terminal that it is given, and returns its pid. ``is_busybox``: at its prompt it does
+    as BusyBox's shell does, else as bash. ``sends_returns``: whether Enter was a carriage return at the login.
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class ShellProcess:
         spawn: Callable[[str], int],
         on_output: Callable[[bytes], None],
         on_exit: Callable[[], None],
+        is_busybox: bool,
+        sends_returns: bool = True,
     ) -> None:
         self._loop = loop
         self._on_output = on_output
@@ -43,12 +48,17 @@ class ShellProcess:
         self._master, slave = os.openpty()
         try:
             os.set_blocking(self._master, False)
+            if not sends_returns:
+                forget_carriage_returns(self._master)
             self.pid = spawn(os.ttyname(slave))
         except BaseException:
             os.close(self._master)
             raise
         finally:
             os.close(slave)
+        self._editor = LineEditor(
+            loop, master=self._master, pid=self.pid, is_busybox=is_busybox, write=self._type
+        )
         loop.add_reader(self._master, self._readable)
         try:
             self._pidfd = os.pidfd_open(self.pid)
@@ -59,6 +69,10 @@ class ShellProcess:
 
     def write(self, data: bytes) -> None:
         """Type ``data``."""
+        if self._master >= 0:
+            self._type(self._editor.typed(data))
+
+    def _type(self, data: bytes) -> None:
         self._pending += data
         self._flush()
 
@@ -104,6 +118,8 @@ class ShellProcess:
             self._loop.remove_reader(self._master)
             return
         self._on_output(data)
+        if self._master >= 0:
+            self._editor.look()
 
     def _poll(self) -> None:
         if self._reap(os.WNOHANG):
@@ -132,6 +148,7 @@ class ShellProcess:
         return bool(pid)
 
     def _stop_watching(self) -> None:
+        self._editor.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
