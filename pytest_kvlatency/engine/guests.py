@@ -38,6 +38,8 @@ class ReadyGuest:
     login_seconds: float
     #: Empty where the guest does not tell.
     boot_id: str = ""
+    #: Whether another guest of the run had its address before.
+    has_used_address: bool = False
     dialect: Dialect | None = None
     notes: list[str] = field(default_factory=list)
 

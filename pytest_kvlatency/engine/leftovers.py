@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
@@ -32,6 +32,8 @@ class Leftovers:
         self._creating = 0
         self._kept: dict[str, VmiHandle] = {}
         self._asked: set[VmiHandle] = set()
+        #: Names of those whose deletion is about to be asked for.
+        self._doomed: set[str] = set()
         self._asked_at: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._refused: dict[str, KvLatencyError] = {}
@@ -83,6 +85,23 @@ class Leftovers:
         with self._idle:
             return not self._creating and not self.outstanding
 
+    def doom(self, handles: Iterable[VmiHandle]) -> None:
+        """Know that ``delete`` will be called for these."""
+        with self._idle:
+            self._doomed.update(handle.name for handle in handles)
+
+    @property
+    def leaving(self) -> tuple[VmiHandle, ...]:
+        """The VMIs whose deletion was asked for, or is about to be, and that were not seen to be gone yet."""
+        outstanding = self.outstanding
+        with self._idle:
+            return tuple(one for one in outstanding if one in self._asked or one.name in self._doomed)
+
+    def see_gone(self, handles: Iterable[VmiHandle], deadline: Deadline) -> None:
+        """Look whether these, which are leaving, are gone, until all are or the time is over."""
+        with suppress(TeardownError):
+            self._vmis.wait_gone(list(handles), deadline, on_gone=self._gone)
+
     def delete(self, handles: Iterable[VmiHandle], deadline: Deadline) -> None:
         """Ask for these deletions, in parallel, without waiting until they are done.
 
@@ -102,6 +121,7 @@ class Leftovers:
             for handle, error in failed.items():
                 # Another call tries again.
                 self._asked.discard(handle)
+                self._doomed.discard(handle.name)
                 self._refused[handle.name] = error
 
     def close(self, deadline: Deadline) -> None:

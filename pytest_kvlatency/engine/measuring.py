@@ -73,7 +73,11 @@ class Measurer:
         interval_ns = effective(check.ping, dialect).interval_ns
         require_samples(check, interval_ns)
         say(f"waiting for the first reply of {address}")
-        warmth = in_guest.warm_up(shell, address, check.ping, dialect, deadline)
+        warming = check.ping
+        if target.has_used_address:
+            # The source may still know the MAC of the guest that had the address before, for some seconds.
+            warming = replace(warming, warmup=max(1, warming.warmup))
+        warmth = in_guest.warm_up(shell, address, warming, dialect, deadline)
         say(f"pinging {address}, {effective(check.ping, dialect).count} times")
         result, silence = self._sample(check, source, address, dialect, deadline)
         if result.has_lost:
@@ -87,7 +91,7 @@ class Measurer:
             target=target.facts,
             result=result,
             interval_ns=interval_ns,
-            warmup_seconds=warmth.seconds if check.ping.warmup else None,
+            warmup_seconds=warmth.seconds if warming.warmup else None,
             silence=silence,
             timings=replace(setup_timings(source, target), measure=seconds),
             notes=(*moved, *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import Counter
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_network
@@ -17,6 +18,7 @@ from pytest_kvlatency.console.opening import open_console
 from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
+from pytest_kvlatency.engine.leases import Leases
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot_id
@@ -31,10 +33,11 @@ from pytest_kvlatency.threads import result_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pytest_kvlatency.addresses import AddressShare, Interface
+    from pytest_kvlatency.addresses import AddressShare
     from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.engine.consoles import Consoles
+    from pytest_kvlatency.engine.leases import Lease
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.watching import LookOut
     from pytest_kvlatency.guest.address import GuestAddress
@@ -95,7 +98,7 @@ class Provisioner:
         self._lock = threading.Lock()
         self._generations: Counter[str] = Counter()
         self._nads: dict[tuple[NadRef, GuestSpec], Future[NadFacts]] = {}
-        self._addresses: dict[str | None, AddressPlan] = {}
+        self._addresses: dict[str | None, Leases] = {}
 
     def forget_pairs(self, keys: Iterable[VmiKey]) -> None:
         """Let the next guests of these ``auto`` pairs keep no distance from those of now, which are about to go."""
@@ -112,11 +115,25 @@ class Provisioner:
         say("reading the network")
         profile = profile_named(key.guest.profile, self._blueprint.profiles)
         nad = self._nad(key.nad, key.guest, deadline)
-        addresses = self._address_plan(key.guest)
-        wanted = None if nad.address_mode == "dhcp" else addresses.take()
+        with ExitStack() as leased:
+            lease = None
+            if nad.address_mode != "dhcp":
+                lease = leased.enter_context(self._leases(key.guest).lease(deadline, say))
+            return self._bring_up(key, check, profile, nad, lease, deadline, say)
+
+    def _bring_up(
+        self,
+        key: VmiKey,
+        check: Check,
+        profile: GuestProfile,
+        nad: NadFacts,
+        lease: Lease | None,
+        deadline: Deadline,
+        say: Callable[[str], None],
+    ) -> ReadyGuest:
         watch = Stopwatch()
         say("creating")
-        handle, mac = self._create(key, check, profile, nad, wanted, deadline)
+        handle, mac = self._create(key, check, profile, nad, lease, deadline)
         create_seconds = watch.lap()
         shell = self._shell(handle, profile)
         try:
@@ -130,7 +147,7 @@ class Provisioner:
                 boot_id = read_boot_id(shell, deadline)
                 login_seconds = watch.lap()
                 say("settling its address")
-                address = self._settle(shell, state.mac or mac, wanted, addresses, deadline)
+                address = self._settle(shell, state.mac or mac, lease, deadline, say)
         except KvLatencyError as error:
             self._give_up(handle, shell, error)
             raise
@@ -147,6 +164,7 @@ class Provisioner:
             running_seconds=running_seconds,
             login_seconds=login_seconds,
             boot_id=boot_id,
+            has_used_address=lease is not None and lease.is_used,
             notes=list(nad.warnings),
         )
 
@@ -176,19 +194,20 @@ class Provisioner:
             future.set_result(facts)
         return result_of(future)
 
-    def _address_plan(self, guest: GuestSpec) -> AddressPlan:
+    def _leases(self, guest: GuestSpec) -> Leases:
         with self._lock:
             known = self._addresses.get(guest.subnet)
             if known is None:
                 share = self._blueprint.addresses
                 # A subnet of a marker's holds the guests of its tests only. Each part of it must hold this process's.
                 own = self._blueprint.guests_by_subnet.get(guest.subnet, 0) * share.part[1]
-                known = self._addresses[guest.subnet] = AddressPlan(
+                plan = AddressPlan(
                     run_id=share.run_id,
                     guests=max(2, share.guests if guest.subnet is None else own),
                     part=share.part,
                     subnet=None if guest.subnet is None else ip_network(guest.subnet),
                 )
+                known = self._addresses[guest.subnet] = Leases(plan, self._leftovers)
             return known
 
     def _create(
@@ -197,7 +216,7 @@ class Provisioner:
         check: Check,
         profile: GuestProfile,
         nad: NadFacts,
-        wanted: Interface | None,
+        lease: Lease | None,
         deadline: Deadline,
     ) -> tuple[VmiHandle, str]:
         """Create the VMI, with another MAC when the first is refused; the handle and the MAC asked for."""
@@ -205,8 +224,10 @@ class Provisioner:
         architecture = self._architecture(key, profile, deadline)
         for _ in range(MAC_ATTEMPTS):
             mac = fresh_mac()
-            request = self._request(key, profile, nad, wanted, mac, deadline)
+            request = self._request(key, profile, nad, lease, mac, deadline)
             request = replace(request, architecture=architecture)
+            if lease is not None:
+                lease.hold(request.token)
             try:
                 with self._leftovers.creating(deadline):
                     return self._vmis.create(request, deadline, change=self._changer(check)), mac
@@ -241,7 +262,7 @@ class Provisioner:
         key: VmiKey,
         profile: GuestProfile,
         nad: NadFacts,
-        wanted: Interface | None,
+        lease: Lease | None,
         mac: str,
         deadline: Deadline,
     ) -> VmiRequest:
@@ -257,7 +278,7 @@ class Provisioner:
             mac=mac,
             image=key.guest.image or profile.image,
             memory=profile.memory,
-            network_data=network_data(mac, None if wanted is None else str(wanted)),
+            network_data=network_data(mac, None if lease is None else str(lease.address)),
             user_data=user_data(profile.user_data),
             run_id=blueprint.run_id,
             node=key.node,
@@ -283,25 +304,27 @@ class Provisioner:
         self,
         shell: Shell,
         mac: str,
-        wanted: Interface | None,
-        addresses: AddressPlan,
+        lease: Lease | None,
         deadline: Deadline,
+        say: Callable[[str], None],
     ) -> GuestAddress:
         """See the address in the guest; one that a stranger answers for is replaced by another."""
+        if lease is None:
+            return settle(shell, mac, None, deadline=deadline)
         notes: list[str] = []
         grace = GRACE_SECONDS
         for _ in range(ADDRESS_ATTEMPTS):
             try:
-                address = settle(shell, mac, wanted, deadline=deadline, grace_seconds=grace)
+                address = settle(shell, mac, lease.address, deadline=deadline, grace_seconds=grace)
             except Taken as error:
                 # Cloud-init knows nothing of the next one: it is configured over the console at once.
                 grace = 0.0
                 notes.append(f"{error.address} was in use by a stranger: another address was taken")
-                wanted = addresses.take()
+                lease.replace(deadline, say)
             else:
                 return replace(address, notes=(*notes, *address.notes))
         raise GuestError(
-            f"{ADDRESS_ATTEMPTS} addresses in {addresses.network} were in use by somebody else",
+            f"{ADDRESS_ATTEMPTS} addresses in {lease.network} were in use by somebody else",
             hint="give a network that nobody uses there: --kv-subnet CIDR",
         )
 

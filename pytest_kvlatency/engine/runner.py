@@ -187,6 +187,7 @@ class Engine:
         self._close_consoles(guests)
         handles = [guest.handle for guest in guests]
         if handles:
+            self._leftovers.doom(handles)
             self._threads.submit(self._leftovers.delete, handles, Deadline(CLEANUP_SECONDS))
 
     def keep(self, check: Check) -> None:

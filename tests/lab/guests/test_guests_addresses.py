@@ -32,7 +32,11 @@ networks:
   default/no-cloud-init: {}
   default/mac-changed: {}
   default/noisy: {}
+  default/failed-once: {}
+  default/refused-once: {}
 faults:
+  - {fault: vmi-failed, network: default/failed-once, times: 1}
+  - {fault: quota, network: default/refused-once, times: 1}
   - {fault: address-taken, network: default/taken, times: 1}
   - {fault: address-taken, network: default/taken6, times: 1}
   - {fault: address-taken, network: default/all-taken}
@@ -77,6 +81,50 @@ def test_E20_strangers_on_every_address_are_a_cause(check):
     assert run.only["failureKind"] == "guest"
     assert "were in use by somebody else" in run.only["failureReason"]
     assert "--kv-subnet" in run.stdout
+
+
+TWO_ADDRESSES = ("--kv-subnet", "192.0.2.0/30")
+
+
+def test_E91_a_rerun_takes_the_addresses_of_the_guests_that_are_gone(check):
+    pytest.importorskip("pytest_rerunfailures")
+    run = check("plain", args=(*TWO_ADDRESSES, "--kv-max-latency", "1us", "--reruns", "3"))
+    assert [one["failureKind"] for one in run.measurements] == ["latency"] * 4
+    for one in run.measurements:
+        assert {str(address) for address in both(one)} == {"192.0.2.1", "192.0.2.2"}
+        # A neighbour's MAC that is out of date is no loss.
+        assert one["received"] == one["transmitted"]
+
+
+@pytest.mark.parametrize("network", ["failed-once", "refused-once"])
+def test_E91_the_address_of_a_guest_that_never_came_up_is_given_back(check, network):
+    pytest.importorskip("pytest_rerunfailures")
+    run = check(network, args=(*TWO_ADDRESSES, "--reruns", "1"))
+    assert [one["outcome"] for one in run.measurements] == ["error", "passed"], run.stdout
+    assert run.measurements[0]["failureKind"] == "provision"
+
+
+def test_E91_a_rerun_among_other_tests_waits_for_the_guests_that_are_going(pytester, check):
+    pytest.importorskip("pytest_rerunfailures")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.kvlatency(nad="default/plain", nodes="worker1:worker2")
+        tries = []
+
+        @pytest.mark.flaky(reruns=2)
+        @pytest.mark.kvlatency(subnet="192.0.2.0/30")
+        def test_first(kv_latency):
+            tries.append(kv_latency)
+            assert len(tries) == 3
+
+        def test_second(kv_latency): ...
+        """
+    )
+    run = check()
+    assert [one["outcome"] for one in run.measurements] == ["failed", "failed", "passed", "passed"]
+    assert len(run.requested("create")) == 8
 
 
 @pytest.mark.parametrize(
