@@ -121,6 +121,20 @@ FAULTS: dict[str, Fault] = {
     "mac-changed": Fault(where="guest", help="the guest sees another MAC than the VMI says"),
     "ping-missing": Fault(where="guest", help="ping: not found"),
     "ping-not-permitted": Fault(where="guest", help="ping: permission denied"),
+    "stray-line": Fault(
+        where="guest",
+        help="a line that ping did not print stands in the output of a sample (`times`: of so many samples)",
+        parameters=(
+            (
+                "line",
+                "what it says, with ADDRESS for the target's and TIME for that of a replaced reply (default: a reply)",
+            ),
+            (
+                "instead",
+                "the reply that it replaces, counted from 1 (default: it comes after the first reply)",
+            ),
+        ),
+    ),
     "address-taken": Fault(
         where="guest",
         help="a stranger on the network answers for the guest's address (`times`: so many different ones)",

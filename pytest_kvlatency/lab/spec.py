@@ -114,7 +114,7 @@ class LabSpec:
     seed: int | None = None
     time_scale: float = 1.0
     boot_seconds: float = 0.5
-    dialect: Literal["busybox", "iputils", "busybox-old"] = "busybox"
+    dialect: Literal["busybox", "iputils", "busybox-old", "iputils-old"] = "busybox"
     agent: bool = True
     bindings: tuple[str, ...] = ()
     deletion_seconds: float = 0.0

@@ -33,7 +33,7 @@ DEFAULT: Final = LabSpec(
 #: More nodes than this are a slip of the keyboard.
 MAX_NODES: Final = 5000
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_DIALECTS: Final = ("busybox", "iputils", "busybox-old")
+_DIALECTS: Final = ("busybox", "iputils", "busybox-old", "iputils-old")
 _ARCHITECTURES: Final = ("amd64", "arm64", "s390x")
 
 
@@ -303,7 +303,7 @@ def _parameters(
         where = f"{place}.{parameter}"
         if parameter == "code":
             reader.integer(where, value, 400, 599)
-        elif parameter == "every":
+        elif parameter in {"every", "instead"}:
             reader.integer(where, value, 1, 1_000_000)
         elif parameter == "retry_after":
             reader.number(where, value, lambda n: n >= 0, "number of seconds")

@@ -131,19 +131,22 @@ def select(printed: Printed, asked: Asked, output: str) -> Selected:
 def check(selected: Selected, asked: Asked, output: str) -> Counted:
     """See that counters and replies agree. Raises ``PingDoubtful``.
 
-    Ping counts what another address answers too: where the counters agree only with these, the target did not answer.
+    Ping counts what another address answers too: where these replies are what the counters miss, the target did not
+    answer.
     """
     own = _tally(selected.ours)
     if selected.summary is None:
         return _reconstructed(own, asked, output)
     summary = selected.summary
     doubt = _doubt(own, summary, asked)
-    if not doubt:
-        return Counted(tally=own, summary=summary)
-    both = _tally(sorted((*selected.ours, *selected.elsewhere), key=lambda one: one[1].line))
-    if not selected.elsewhere or _doubt(both, summary, asked):
+    counted = Counted(tally=own, summary=summary)
+    if selected.elsewhere and (doubt or counted.unread):
+        both = _tally(sorted((*selected.ours, *selected.elsewhere), key=lambda one: one[1].line))
+        if not _doubt(both, summary, asked) and (doubt or len(both.first) > len(own.first)):
+            return _without_others(both, summary, selected)
+    if doubt:
         raise PingDoubtful(doubt, hint=_HINT, transcript=output)
-    return _without_others(both, summary, selected)
+    return counted
 
 
 def _without_others(both: Tally, summary: Summary, selected: Selected) -> Counted:
@@ -228,7 +231,7 @@ def _doubt(tally: Tally, summary: Summary, asked: Asked) -> str:
     if len(summary.extremes) > 1:
         return "ping printed two lines with its minimum and maximum, and they differ"
     if summary.extremes:
-        return _beyond(tally, summary.extremes[0], unread)
+        return _beyond(tally, summary.extremes[0], unread=unread, duplicates=summary.duplicates)
     if unread and tally.times:
         return (
             f"{unread} of the {summary.received} replies that ping counted could not be read, nor its maximum"
@@ -236,10 +239,10 @@ def _doubt(tally: Tally, summary: Summary, asked: Asked) -> str:
     return ""
 
 
-def _beyond(tally: Tally, own: Extremes, unread: int) -> str:
+def _beyond(tally: Tally, own: Extremes, *, unread: int, duplicates: int) -> str:
     """How the replies contradict ping's own figures, allowing for what was rounded.
 
-    Duplicates may be among them: both pings count them in. The mean tells only where every reply has its time.
+    Both pings count duplicates in. The mean tells only where every reply has its time.
     """
     times = tally.times
     if not times:
@@ -259,13 +262,13 @@ def _beyond(tally: Tally, own: Extremes, unread: int) -> str:
         return (
             f"ping's own maximum is {_ms(own.max.ns)}, but the slowest reply that could be read took {read}"
         )
-    if not is_complete or tally.again:
+    if not is_complete or len(again) != duplicates:
         return ""
     # Both pings cut the mean to their last digit.
     cut = own.avg.high_ns - own.avg.ns
-    low, high = (sum(t.low_ns for t in times) / len(times), sum(t.high_ns for t in times) / len(times))
+    low, high = (sum(t.low_ns for t in every) / len(every), sum(t.high_ns for t in every) / len(every))
     if own.avg.high_ns + cut < low or own.avg.low_ns > high:
-        read = _ms(round(sum(t.ns for t in times) / len(times)))
+        read = _ms(round(sum(t.ns for t in every) / len(every)))
         return f"ping's own mean is {_ms(own.avg.ns)}, but that of its replies is {read}"
     return ""
 

@@ -293,6 +293,13 @@ def test_E75_a_request_that_another_address_answered_is_not_answered(mark: str) 
     )
 
 
+def test_E75_a_reply_of_another_address_is_not_taken_for_one_that_could_not_be_read() -> None:
+    """The others are within ping's own minimum and maximum."""
+    text = recorded("busybox-1.35-loopback").replace("127.0.0.1: seq=2", "127.0.0.2: seq=2")
+    result = parse(text, expected_count=5)
+    assert (result.received, result.answered_elsewhere) == (4, ("127.0.0.2",))
+
+
 HEALTHY = recorded("busybox-1.35-loopback")
 STRAYS = {
     "another address": "64 bytes from 8.8.8.8: seq=1 ttl=64 time=888.888 ms",

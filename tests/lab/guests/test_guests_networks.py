@@ -98,8 +98,9 @@ def test_E31_loss_within_the_limit_passes(check):
     assert run.only["lossPercent"] > 0
 
 
-def test_E32_duplicates_are_counted_apart(check):
-    run = check("doubling", args=("--kv-sample-duration", "5s"))
+@pytest.mark.parametrize("guest", ["alpine", "fedora"])
+def test_E32_duplicates_are_counted_apart(check, guest):
+    run = check("doubling", args=("--kv-sample-duration", "5s", "--kv-guest", guest))
     run.result.assert_outcomes(passed=1)
     assert run.only["received"] == len(run.only["samplesNanoSec"]) == 50
     assert run.only["duplicates"] > 10

@@ -88,6 +88,12 @@ def test_iputils_ping(lab):
         ("iputils", "ping -c 1 10.9.9.9", "ping: connect: Network is unreachable\n", 2),
         ("iputils", "ping -M do -c 1 -s 1473 198.18.0.2", "local error: message too long, mtu=1500\n", 1),
         ("iputils", "ping -M do -c 1 -s 1472 198.18.0.2", "1480 bytes from", 0),
+        (
+            "iputils-old",
+            "ping -c 1 -i 0.1 198.18.0.2",
+            "64 bytes from 198.18.0.2: icmp_req=1 ttl=64 time=",
+            0,
+        ),
         ("iputils", "ping -c 1 fd00::2", "PING fd00::2 (fd00::2) 56 data bytes\n", 0),
     ],
 )

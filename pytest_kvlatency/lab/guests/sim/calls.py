@@ -1,9 +1,8 @@
 """How programs that the shell runs reach this process, and get their output and exit status back.
 
-Each program is a small script that writes its name and arguments to one FIFO shared by all guests, and reads
-lines from a FIFO of its own: ``o`` (standard output), ``e`` (standard error), ``x`` (exit status), ``k`` (die of
-SIGINT). A record is
-at most PIPE_BUF bytes, so that records never mix.
+Each program is a small script that writes its name (``ping@root`` where ``sudo`` started it) and arguments to one FIFO
+shared by all guests, and reads lines from a FIFO of its own: ``o`` (standard output), ``e`` (standard error), ``x``
+(exit status), ``k`` (die of SIGINT). A record is at most PIPE_BUF bytes, so that records never mix.
 """
 
 from __future__ import annotations
@@ -28,7 +27,8 @@ class PipeCall:
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, name: str, arguments: Sequence[str]) -> None:
         self._loop = loop
         self._fd = fd
-        self.name = name
+        self.name, _, user = name.partition("@")
+        self.as_root = user == "root"
         self.arguments = arguments
         self.on_interrupt: Callable[[], None] | None = None
         self.on_end: Callable[[], None] | None = None

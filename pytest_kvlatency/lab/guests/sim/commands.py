@@ -98,7 +98,7 @@ def _hostname(call: Call, machine: Machine) -> None:
 
 
 def _id(call: Call, machine: Machine) -> None:
-    user, number = ("fedora", 1000) if machine.fedora else ("root", 0)
+    user, number = ("root", 0) if machine.is_root(call) else ("fedora", 1000)
     first = call.arguments[0] if call.arguments else ""
     if first in {"-u", "-g"}:
         call.out(str(number))
@@ -157,7 +157,7 @@ def _uptime(call: Call, machine: Machine) -> None:
 
 
 def _whoami(call: Call, machine: Machine) -> None:
-    call.out("fedora" if machine.fedora else "root")
+    call.out("root" if machine.is_root(call) else "fedora")
     call.exit(0)
 
 

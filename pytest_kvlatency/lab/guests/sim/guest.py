@@ -15,6 +15,7 @@ from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
 from pytest_kvlatency.lab.guests.sim.network import Stack
 from pytest_kvlatency.lab.guests.sim.noise import Noise
 from pytest_kvlatency.lab.guests.sim.shell import ShellProcess
+from pytest_kvlatency.lab.guests.sim.strays import StrayLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.base import GuestRequest
     from pytest_kvlatency.lab.guests.sim.calls import PipeCall
     from pytest_kvlatency.lab.guests.sim.host import Host
+    from pytest_kvlatency.lab.guests.sim.machine import Dialect
     from pytest_kvlatency.lab.spec import FaultSpec
 
 SERIAL_LOG_BYTES = 256 * 1024
@@ -140,11 +142,12 @@ class SimGuest:
         self._machine = machine = Machine(
             clock=clock,
             stack=self._stack,
-            dialect="iputils" if self._fedora else self._host.spec.dialect,
+            dialect=_dialect(self._host.spec.dialect, fedora=self._fedora),
             fedora=self._fedora,
             hostname=self._request.hostname if named else "localhost",
             faults=self._request.faults,
             power=self._power,
+            strays=StrayLines(self._fault("stray-line")),
         )
         noise = self._fault("kernel-noise")
         self._noise = None if noise is None else Noise(int(noise.parameters.get("every", 5)), clock.now)
@@ -369,3 +372,8 @@ class SimGuest:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+
+def _dialect(wanted: Dialect, *, fedora: bool) -> Dialect:
+    """Fedora has iputils' ping in any case."""
+    return "iputils" if fedora and not wanted.startswith("iputils") else wanted

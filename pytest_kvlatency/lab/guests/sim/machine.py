@@ -6,6 +6,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from pytest_kvlatency.lab.guests.sim.strays import StrayLines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.network import Stack
     from pytest_kvlatency.lab.spec import FaultSpec
 
-Dialect = Literal["busybox", "iputils", "busybox-old"]
+Dialect = Literal["busybox", "iputils", "busybox-old", "iputils-old"]
 
 
 @dataclass(kw_only=True)
@@ -27,13 +29,18 @@ class Machine:
     hostname: str
     faults: Sequence[FaultSpec]
     power: Callable[[str], None]
+    strays: StrayLines = field(default_factory=StrayLines)
     boot_log: list[str] = field(default_factory=list)
     boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def is_root(self, call: Call) -> bool:
+        """Whether a program runs as root."""
+        return call.as_root or not self.fedora
 
     @property
     def busybox(self) -> bool:
         """Whether the network tools are BusyBox's (else iputils' and iproute2's)."""
-        return self.dialect != "iputils"
+        return self.dialect.startswith("busybox")
 
     def fault(self, name: str) -> FaultSpec | None:
         """The fault ``name``, if this guest has it."""
@@ -50,6 +57,8 @@ class Call(Protocol):
 
     name: str
     arguments: Sequence[str]
+    #: Whether ``sudo`` started it.
+    as_root: bool
     #: Called at SIGINT; None lets the program end with status 130.
     on_interrupt: Callable[[], None] | None
     #: Called once when the program is over, whoever ended it; frees what it holds.

@@ -28,12 +28,16 @@ _OPTIONS: dict[Dialect, str] = {
     "busybox": "46c:s:t:w:W:I:i:Aqvnp:",
     "busybox-old": "46c:s:t:w:W:I:qp:",
     "iputils": "46aAbBc:dDe:F:hI:i:l:Lm:M:nOp:qQ:rRs:S:t:T:UvVw:W:",
+    "iputils-old": "46aAbBc:dDfF:hI:i:l:Lm:M:nOp:qQ:rRs:S:t:T:UvVw:W:",
 }
 _USAGE: dict[Dialect, tuple[str, int]] = {
     "busybox": (BUSYBOX_USAGE, 1),
     "busybox-old": (OLD_BUSYBOX_USAGE, 1),
     "iputils": (IPUTILS_USAGE, 2),
+    "iputils-old": (IPUTILS_USAGE, 2),
 }
+#: What iputils allows a user who is not root.
+_SHORTEST_MS: dict[Dialect, int] = {"iputils": 2, "iputils-old": 200}
 _LAST_REPLY_SECONDS = 10.0
 
 
@@ -83,6 +87,9 @@ def ping(call: Call, machine: Machine) -> None:
         return
     try:
         settings = _parse(list(call.arguments), machine.dialect, 6 if call.name == "ping6" else None)
+        shortest = _SHORTEST_MS.get(machine.dialect, 0)
+        if settings.interval * 1000 < shortest and not machine.is_root(call):
+            raise _UsageError(f"ping: cannot flood; minimal interval allowed for user is {shortest}ms")  # noqa: TRY301
         _start(call, machine, settings)
     except _UsageError as error:
         usage, status = _USAGE[machine.dialect]
@@ -106,7 +113,7 @@ def _start(call: Call, machine: Machine, settings: _Settings) -> None:
                 f"ping: bad address '{device}'" if machine.busybox else f"ping: unknown iface: {device}"
             )
     route = machine.stack.route(address, now, device=device, source=source)
-    words: Words = BusyBoxWords() if machine.busybox else IputilsWords()
+    words: Words = BusyBoxWords() if machine.busybox else IputilsWords(old=machine.dialect == "iputils-old")
     if machine.busybox and source is not None:
         shown = settings.source
     elif not machine.busybox and settings.source is not None and route is not None:
@@ -146,6 +153,7 @@ class _Run:
         self._counters = Counters()
         self._answered: set[int] = set()
         self._timeline = Timeline(machine.clock, call.flush)
+        self._stray = machine.strays.next_sample(settings.count)
         self._started = self._latest = 0.0
         self._turn = 0
         self._done = False
@@ -228,11 +236,12 @@ class _Run:
             self._answered.add(sequence)
             self._note_pipe(sequence)
         shown = rtt_us if self._settings.size >= (4 if self._machine.busybox else 16) else None
-        if shown is not None and (self._machine.busybox or not duplicate):
+        if shown is not None:
             counters.rtts_us.append(shown)
         if not self._settings.quiet:
             text = self._words.reply(self._address, self._settings.size, sequence, shown, duplicate=duplicate)
-            self._call.out(self._stamp(now) + text)
+            for line in self._stray.around(text, str(self._address)):
+                self._call.out(self._stamp(now) + line)
         if self._settings.adaptive and self._sends_more():
             self._turn += 1
             turn = self._turn
@@ -274,6 +283,8 @@ class _Run:
         self._done = True
         counters = self._counters
         counters.elapsed_ms = int((self._latest - self._started) * 1000)
+        for line in self._stray.at_the_end(str(self._address)):
+            self._call.out(line)
         self._call.out(self._words.statistics(self._settings.host, counters))
         too_few = self._settings.deadline is not None and counters.received < self._settings.count
         self._call.exit(1 if counters.received == 0 or too_few else 0)
@@ -309,7 +320,7 @@ def _resolve(settings: _Settings, machine: Machine) -> IPAddress:
 
 
 def _parse(arguments: list[str], dialect: Dialect, version: int | None) -> _Settings:
-    busybox = dialect != "iputils"
+    busybox = dialect.startswith("busybox")
     try:
         options, hosts = getopt.gnu_getopt(arguments, _OPTIONS[dialect])
     except getopt.GetoptError as error:
@@ -319,7 +330,9 @@ def _parse(arguments: list[str], dialect: Dialect, version: int | None) -> _Sett
         raise _UsageError(f"ping: invalid option -- '{letter}'", usage=True) from None
     values = dict(options)
     if "-V" in values:
-        raise _UsageError("ping from iputils 20221126")
+        raise _UsageError(
+            "ping utility, iputils-sss20101006" if dialect == "iputils-old" else "ping from iputils 20221126"
+        )
     if not hosts:
         raise _UsageError("" if busybox else "ping: usage error: Destination address required", usage=busybox)
     settings = _Settings(host=hosts[-1], version=6 if "-6" in values else 4 if "-4" in values else version)

@@ -73,7 +73,7 @@ For more details see ping(8)."""
 
 @dataclass(kw_only=True)
 class Counters:
-    """What a ping counted. RTTs in microseconds, those of duplicates apart."""
+    """What a ping counted. RTTs in microseconds, with those of duplicates."""
 
     transmitted: int = 0
     received: int = 0
@@ -134,9 +134,12 @@ class BusyBoxWords:
 
 
 class IputilsWords:
-    """iputils counts from 1; the precision of a time shrinks as it grows."""
+    """iputils counts from 1; the precision of a time shrinks as it grows. An old one says ``icmp_req``."""
 
     first_sequence = 1
+
+    def __init__(self, *, old: bool = False) -> None:
+        self._number = "icmp_req" if old else "icmp_seq"
 
     def header(self, host: str, address: IPAddress, size: int, source: str | None) -> str:
         """See ``Words``."""
@@ -151,7 +154,7 @@ class IputilsWords:
         """See ``Words``."""
         time = "" if rtt_us is None else f" time={_iputils_time(rtt_us)} ms"
         mark = " (DUP!)" if duplicate else ""
-        return f"{size + 8} bytes from {address}: icmp_seq={sequence} ttl=64{time}{mark}"
+        return f"{size + 8} bytes from {address}: {self._number}={sequence} ttl=64{time}{mark}"
 
     def statistics(self, host: str, counters: Counters) -> str:
         """See ``Words``."""

@@ -41,7 +41,7 @@ f=c.$$
 {mkfifo} -m 600 "$KVLAB/$f" 2>/dev/null || {{ printf '%s: Input/output error\\n' "${{0##*/}}" >&2; exit 1; }}
 exec 3<>"$KVLAB/$f"
 trap 'i=1; printf "%s\\037" "$KVLAB" "$f" "{interrupt}" "{record}" 1<>{fifo}' INT
-printf '%s\\037' "$KVLAB" "$f" "${{0##*/}}" "$@" '{record}' 1<>{fifo} || exit 1
+printf '%s\\037' "$KVLAB" "$f" "${{0##*/}}${{LAB_SUDO:+@root}}" "$@" '{record}' 1<>{fifo} || exit 1
 IFS= read -r l <&3
 exec 4</proc/self/fd/3 3>&-
 while :; do
@@ -87,7 +87,7 @@ while :; do
     *) break ;;
   esac
 done
-exec "$@"
+LAB_SUDO=1 exec "$@"
 """
 _BUSYBOX = """\
 [ $# -gt 0 ] || { printf '%s\\n' 'BusyBox v1.36.1 (2023-11-07 18:53:09 UTC) multi-call binary.'; exit 0; }
