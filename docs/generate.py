@@ -77,6 +77,14 @@ def refusals_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def edge_case_tables() -> str:
+    """Return what the tests' marks say of each edge case, a table for each kind."""
+    sys.path.insert(0, str(DOCS))
+    import edge_cases  # noqa: PLC0415 - beside this script, which tests load from elsewhere
+
+    return edge_cases.table()
+
+
 def _message(case: Case) -> str:
     """What the case's reason, or else its log, says; names of the test's objects are general here."""
     step = case.steps[0]
@@ -98,7 +106,12 @@ def _afterwards(step: Step) -> str:
     return 'status.succeeded `"false"`, this reason' + (", the numbers" if measured else "")
 
 
-GENERATED = {"options.md": options_table, "lab.md": fault_tables, "configmap.md": refusals_table}
+GENERATED = {
+    "options.md": options_table,
+    "lab.md": fault_tables,
+    "configmap.md": refusals_table,
+    "edge-cases.md": edge_case_tables,
+}
 
 
 def refreshed(name: str) -> str:

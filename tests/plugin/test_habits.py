@@ -227,6 +227,11 @@ def test_setup_only_sets_fixtures_up_and_runs_no_body(checkup: Checkup) -> None:
     assert checkup.outcomes == [("notrun", None), ("notrun", None)]
 
 
+@pytest.mark.edge_case(
+    "E66",
+    happens="`-x` or `--maxfail` ends the run after a failure.",
+    does="Reports the checks that were not run as `notrun`.",
+)
 @pytest.mark.parametrize("arguments", [("-x",), ("--maxfail", "1")], ids=" ".join)
 def test_E66_what_was_not_run_is_reported_as_such(checkup: Checkup, arguments: tuple[str, ...]) -> None:
     result = checkup.quick(*BLUE, *PAIRS, "--kv-max-latency", "1us", *arguments)
@@ -267,6 +272,9 @@ def test_E66_a_rerun_measures_anew(checkup: Checkup) -> None:
     assert second["samplesNanoSec"]
 
 
+@pytest.mark.edge_case(
+    "E66", happens="A plugin runs a failed check again.", does="Measures anew, and reports each attempt."
+)
 def test_E66_the_own_check_can_be_rerun(checkup: Checkup) -> None:
     pytest.importorskip("pytest_rerunfailures")
     result = checkup.quick(*BLUE, "--kv-max-latency", "1us", "--reruns", "1")

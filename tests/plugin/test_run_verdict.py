@@ -96,6 +96,12 @@ def judged(checkup: Checkup, maps: Maps, name: str, *arguments: str) -> tuple[py
     return result, succeeded, reason
 
 
+@pytest.mark.edge_case(
+    "E73",
+    happens="The run ends before every selected check was measured.",
+    does="No report says that it succeeded:",
+    says="4 of 4 checks were not run: --setup-only runs no test",
+)
 @pytest.mark.parametrize("how", EARLY)
 def test_E73_a_run_that_ends_early_does_not_succeed(checkup: Checkup, maps: Maps, how: str) -> None:
     arguments, conftest, end, status, told = EARLY[how]
@@ -173,6 +179,12 @@ NOTHING = {
 }
 
 
+@pytest.mark.edge_case(
+    "E73",
+    happens="Every selected check is skipped.",
+    does="Fails if a document or a ConfigMap was asked for:",
+    says="run: nothing was measured: all … checks were skipped",
+)
 @pytest.mark.parametrize("how", NOTHING)
 def test_E73_a_run_that_measured_nothing_does_not_succeed(checkup: Checkup, how: str) -> None:
     mark, told = NOTHING[how]

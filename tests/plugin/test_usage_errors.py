@@ -40,6 +40,12 @@ CASES = {
 }
 
 
+@pytest.mark.edge_case(
+    "E36",
+    happens="The sample is too short for the percentile that a limit names.",
+    does="Ends with exit status 4 before anything is contacted, and says how long to sample:",
+    says="--kv-max-p99 … 100 samples … --kv-sample-duration 10s",
+)
 @pytest.mark.parametrize(("arguments", "lines"), CASES.values(), ids=CASES)
 def test_wrong_options_are_usage_errors(
     pytester: pytest.Pytester, arguments: list[str], lines: list[str]

@@ -25,6 +25,11 @@ def remove_the_guests(cluster):
 """
 
 
+@pytest.mark.edge_case(
+    "E74",
+    happens="A test starts a load, and asks for the latency afterwards.",
+    does="Measures anew. A sample that was taken before stands under `extra`.",
+)
 @pytest.mark.parametrize("owning", ["", "kv_pair, "], ids=["sharing", "owning"])
 def test_E74_a_latency_asked_for_by_the_body_is_a_sample_of_its_own(checkup: Checkup, owning: str) -> None:
     checkup.pytester.makepyfile(

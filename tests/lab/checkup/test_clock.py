@@ -6,6 +6,8 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 # Python runs it before anything else.
 JUMPING = """
 import datetime
@@ -37,6 +39,9 @@ datetime.datetime = Jumping
 """
 
 
+@pytest.mark.edge_case(
+    "E63", happens="The clock of the machine jumps by a day.", does="Reports durations that do not change."
+)
 def test_E63_durations_do_not_change(cluster, run, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(JUMPING)
     name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "20"})

@@ -171,6 +171,12 @@ def test_the_command_line_wins_over_the_configmap(cluster, checkup):
     assert cluster.status(name)["result.packetsTransmitted"] == "10"
 
 
+@pytest.mark.edge_case(
+    "E58",
+    happens="The ConfigMap already holds the result of a run.",
+    does="Refuses it with exit status 4, and leaves it unchanged:",
+    says="is in use or used up",
+)
 def test_E58_a_used_configmap_is_refused_unchanged(cluster, checkup):
     name = cluster.make_configmap(data={"status.startTimestamp": "2026-01-01T00:00:00Z"})
     before = cluster.configmap(name)
@@ -191,6 +197,12 @@ def test_a_configmap_can_be_used_again_as_the_web_console_does_it(cluster, check
     assert cluster.status(name)["result.packetsTransmitted"] == "20"
 
 
+@pytest.mark.edge_case(
+    "E40",
+    happens="`maxDesiredLatencyMilliseconds` is 0.",
+    does="Ends with exit status 4, and writes the reason to the ConfigMap:",
+    says="is not greater than 0",
+)
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -231,6 +243,9 @@ def test_E57_one_that_does_not_exist(checkup):
     assert "Traceback" not in done.output
 
 
+@pytest.mark.edge_case(
+    "E57", happens="The ConfigMap is immutable.", does="Fails before a VMI is created:", says="is immutable"
+)
 def test_E57_an_immutable_one(cluster, checkup):
     seen = len(cluster.audit())
     name = cluster.make_configmap(immutable=True)
@@ -246,6 +261,12 @@ def test_E57_an_immutable_one(cluster, checkup):
     assert done.document["succeeded"] is False
 
 
+@pytest.mark.edge_case(
+    "E57",
+    happens="The ConfigMap is deleted during the run.",
+    does="Measures, writes the other reports, and fails:",
+    says="ConfigMap … was deleted while the checkup ran",
+)
 def test_E57_one_that_is_deleted_meanwhile(cluster, start):
     name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "60"})
     checkup = start(cluster, "--kv-configmap", f"checks/{name}")
@@ -260,6 +281,11 @@ def test_E57_one_that_is_deleted_meanwhile(cluster, start):
     assert cluster.vmis() == []
 
 
+@pytest.mark.edge_case(
+    "E57",
+    happens="Others write to the ConfigMap at the same time.",
+    does="Reads it again, and writes its result.",
+)
 def test_E57_others_write_to_it_meanwhile(cluster_with, checkup, role):
     cluster = cluster_with("{fault: api-conflict, resource: configmaps, times: 3}")
     name = cluster.make_configmap()

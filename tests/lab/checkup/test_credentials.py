@@ -63,6 +63,11 @@ def test_E11_a_client_certificate(cluster, run, requests):
     assert cluster.vmis() == []
 
 
+@pytest.mark.edge_case(
+    "E11",
+    happens="The API server can be reached through a proxy only.",
+    does="Sends the requests and the consoles through the proxy.",
+)
 def test_E11_a_proxy_is_the_only_way(cluster, run, requests):
     login = base64.b64encode(b"me:se cret").decode()
     with ConnectProxy(address(cluster), login=login) as proxy:

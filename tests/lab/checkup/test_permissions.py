@@ -53,6 +53,11 @@ def test_E54_the_role_suffices(cluster, run, role, nodes):
     assert cluster.vmis() == []
 
 
+@pytest.mark.edge_case(
+    "E54",
+    happens="A permission is missing.",
+    does="Names the verb, the resource and the namespace, and prints the rule to add to the Role.",
+)
 @pytest.mark.parametrize("missing", RULES)
 def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, missing):
     group, resource, verb = RULES[missing]
@@ -80,6 +85,12 @@ def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, miss
         assert left == []
 
 
+@pytest.mark.edge_case(
+    "E24",
+    happens="The NAD is in a namespace that may not be read.",
+    does="Fails with the kind `permission`:",
+    says="may not get network-attachment-definitions",
+)
 def test_E24_a_nad_of_a_namespace_that_may_not_be_read(cluster, run, role):
     kubeconfig = cluster.account(role)
     done = run(cluster, "--kv-nad", "secrets/hidden-network", kubeconfig=kubeconfig)
@@ -90,6 +101,12 @@ def test_E24_a_nad_of_a_namespace_that_may_not_be_read(cluster, run, role):
     assert "namespace secrets" in entry["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E24",
+    happens="The NAD does not exist.",
+    does="Fails with the kind `config` before a VMI is created:",
+    says="NetworkAttachmentDefinition … does not exist",
+)
 def test_E24_no_vmi_is_created_for_a_nad_that_does_not_exist(cluster, run):
     seen = len(cluster.audit())
     done = run(cluster, "--kv-nad", "default/no-such-network")
@@ -105,6 +122,12 @@ def test_E24_no_vmi_is_created_for_a_nad_that_does_not_exist(cluster, run):
     assert created == []
 
 
+@pytest.mark.edge_case(
+    "E67",
+    happens="A guest's output contains a credential of the cluster.",
+    does="Replaces it in every report and artifact:",
+    says="[redacted]",
+)
 def test_E67_credentials_stand_in_no_report(cluster, run, role, tmp_path):
     kubeconfig = cluster.account(role)
     token = kubeconfig.read_text().partition("token: ")[2].split()[0]

@@ -84,6 +84,12 @@ def test_E59_before_anything_was_contacted(cluster, start, tmp_path):
     assert checkup.end() == 2
 
 
+@pytest.mark.edge_case(
+    "E59",
+    happens="SIGTERM arrives before the first check.",
+    does="Ends with exit status 2, and writes the ConfigMap:",
+    says="interrupted by SIGTERM",
+)
 def test_E59_during_collection_after_the_configmap_was_read(cluster, start, tmp_path):
     (tmp_path / "test_a.py").write_text("def test_it(kv_latency): pass\n")
     (tmp_path / "test_b.py").write_text("import time\nprint('collecting', flush=True)\ntime.sleep(600)\n")
@@ -131,6 +137,12 @@ def test_E59_an_internal_error_in_a_conftest(cluster, run, tmp_path, hook):
     assert cluster.status(name)["succeeded"] == ("true" if hook == "pytest_sessionfinish" else "false")
 
 
+@pytest.mark.edge_case(
+    "E59",
+    happens="`--kv-timeout` is over.",
+    does="Fails with the kind `timeout`, and says what it waited for:",
+    says="setup: timed out after … waiting for",
+)
 def test_E59_the_timeout_says_what_it_waited_for(cluster, run):
     name = cluster.make_configmap("pending-network", {"spec.timeout": "12s"})
     done = run(cluster, "--kv-configmap", f"checks/{name}")
@@ -179,6 +191,12 @@ def free(cluster):
         cluster.request("PATCH", path, {"metadata": {"finalizers": None}}, ok_missing=True)
 
 
+@pytest.mark.edge_case(
+    "E56",
+    happens="A VMI is stuck in deletion.",
+    does="Fails with the kind `teardown`, and prints the command to delete it:",
+    says="teardown: not gone after … s:",
+)
 def test_E56_a_deletion_that_is_stuck(cluster, run, tmp_path):
     (tmp_path / "conftest.py").write_text(SHORT.format(seconds=4))
     name = cluster.make_configmap("stuck-network")
@@ -199,6 +217,11 @@ def test_E56_a_deletion_that_is_stuck(cluster, run, tmp_path):
     assert int(status["result.minLatencyNanoSec"]) > 0
 
 
+@pytest.mark.edge_case(
+    "E72",
+    happens="A stop leaves only seconds.",
+    does="Asks for all deletions and writes the ConfigMap and JSON first, and only then waits.",
+)
 @pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
 def test_E72_the_status_comes_before_the_wait_for_deletions(cluster, start, number):
     name = cluster.make_configmap("stuck-network")
@@ -218,6 +241,12 @@ def test_E72_the_status_comes_before_the_wait_for_deletions(cluster, start, numb
     assert "clean-up was interrupted: these VMIs may still exist: checks/latency-check" in checkup.output
 
 
+@pytest.mark.edge_case(
+    "E59",
+    happens="SIGTERM arrives during clean-up.",
+    does="Finishes the clean-up, keeps the numbers, and ends with exit status 2:",
+    says="interrupted by SIGTERM",
+)
 def test_E59_a_signal_during_clean_up_is_kept_until_it_is_over(cluster, start):
     name = cluster.make_configmap("stuck-network")
     checkup = start(cluster, "--kv-configmap", f"checks/{name}")
@@ -233,6 +262,12 @@ def test_E59_a_signal_during_clean_up_is_kept_until_it_is_over(cluster, start):
 TWICE = [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)]
 
 
+@pytest.mark.edge_case(
+    "E76",
+    happens="A second signal arrives while a finished check waits for its VMIs to go.",
+    does="Writes the end of the ConfigMap all the same, with the numbers:",
+    says="run: interrupted by …",
+)
 @pytest.mark.parametrize("numbers", TWICE, ids=lambda both: "-".join(NAMES[one] for one in both))
 def test_E76_two_signals_while_a_finished_check_waits_for_its_vmis(cluster, start, numbers):
     name = cluster.make_configmap("stuck-network")
@@ -295,6 +330,12 @@ def ended_without_reader(cluster, start, tmp_path):
     return go
 
 
+@pytest.mark.edge_case(
+    "E77",
+    happens="The terminal is closed, or the ssh session drops (SIGHUP).",
+    does="Deletes the VMIs, and writes the ConfigMap and the other reports:",
+    says="interrupted by SIGHUP",
+)
 @pytest.mark.parametrize("arguments", [(), ("-s", "-v"), ("-n", "2")], ids=["", "verbose", "workers"])
 def test_E77_a_terminal_that_is_closed(ended_without_reader, arguments):
     terminal, inside = pty.openpty()
@@ -312,6 +353,9 @@ def test_E77_a_hang_up_when_nobody_reads_the_output(ended_without_reader):
     ended_without_reader(writer, lose)
 
 
+@pytest.mark.edge_case(
+    "E77", happens="The terminal is closed, and the run was started with `nohup`.", does="Goes on."
+)
 def test_E77_nohup_outlives_its_terminal(cluster, start):
     name = cluster.make_configmap()
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", before=["nohup"])

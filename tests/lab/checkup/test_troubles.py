@@ -10,6 +10,12 @@ import yaml
 PAIRS = ("--kv-nodes", "worker1:worker1", "--kv-sample-duration", "1s")
 
 
+@pytest.mark.edge_case(
+    "E55",
+    happens="A VMI fails, crashes or is deleted while it is measured.",
+    does="Fails its own pairs, and measures the others:",
+    says="VMI …",
+)
 @pytest.mark.parametrize("network", ["crash-network", "failed-network", "deleted-network"])
 def test_E55_a_vmi_that_ends_is_a_cause_and_the_others_go_on(cluster, run, network):
     both = ("--kv-nad", f"checks/{network}", "--kv-nad", "checks/blue-network")
@@ -23,6 +29,11 @@ def test_E55_a_vmi_that_ends_is_a_cause_and_the_others_go_on(cluster, run, netwo
     assert cluster.vmis() == []
 
 
+@pytest.mark.edge_case(
+    "E62",
+    happens="API requests are answered with 429, 500 or 503, are reset, or take long.",
+    does="Tries them again, and measures.",
+)
 @pytest.mark.parametrize(
     "faults",
     [
@@ -42,6 +53,12 @@ def test_E62_an_api_that_stumbles(cluster_with, run, faults):
     assert cluster.objects() == []
 
 
+@pytest.mark.edge_case(
+    "E53",
+    happens="KubeVirt is not installed.",
+    does="Fails with the kind `provision`, with a command to look:",
+    says="is KubeVirt installed?",
+)
 def test_E53_no_kubevirt(cluster_with, run):
     cluster = cluster_with("{fault: kubevirt-missing}")
     done = run(cluster, "--kv-nad", "checks/blue-network")
@@ -51,6 +68,9 @@ def test_E53_no_kubevirt(cluster_with, run):
     assert "kubectl api-resources --api-group=kubevirt.io" in done.output
 
 
+@pytest.mark.edge_case(
+    "E52", happens="A quota refuses the VMI.", does="Fails with the kind `provision`:", says="exceeded quota"
+)
 def test_E52_quota(cluster_with, run):
     done = run(cluster_with("{fault: quota}"), "--kv-nad", "checks/blue-network")
     entry = done.document["measurements"][0]
@@ -58,6 +78,12 @@ def test_E52_quota(cluster_with, run):
     assert "exceeded quota" in entry["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E50",
+    happens="No node fits a VMI.",
+    does="Fails with the kind `provision`, in the scheduler's words:",
+    says="… nodes are available",
+)
 def test_E50_no_node_fits(cluster, run):
     done = run(cluster, "--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:no-such-node")
     entry = done.document["measurements"][0]
@@ -66,6 +92,12 @@ def test_E50_no_node_fits(cluster, run):
     assert cluster.vmis() == []
 
 
+@pytest.mark.edge_case(
+    "E51",
+    happens="The guest's image cannot be pulled.",
+    does="Fails with the kind `provision`:",
+    says="ImagePullBackOff",
+)
 def test_E51_an_image_that_cannot_be_pulled(cluster_with, run):
     done = run(
         cluster_with("{fault: image-pull, reason: ImagePullBackOff}"), "--kv-nad", "checks/blue-network"
@@ -75,6 +107,11 @@ def test_E51_an_image_that_cannot_be_pulled(cluster_with, run):
     assert "ImagePullBackOff" in entry["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E61",
+    happens="Two checkups run in one namespace at the same time.",
+    does="Each deletes only its own VMIs; both pass.",
+)
 def test_E61_two_checkups_at_the_same_time(cluster, start):
     arguments = (
         "--kv-nad",
@@ -144,6 +181,12 @@ def test_E11_a_credential_plugin_whose_tokens_expire(cluster, run, tmp_path):
     assert int((tmp_path / "count").read_text()) >= 1
 
 
+@pytest.mark.edge_case(
+    "E11",
+    happens="The API server refuses the token.",
+    does="Fails with the kind `permission`:",
+    says="does not accept the credentials",
+)
 def test_E11_a_token_that_the_server_refuses(cluster, run):
     kubeconfig = cluster.kubeconfig_of({"token": "not-a-token-of-this-cluster"})
     done = run(cluster, "--kv-nad", "checks/blue-network", kubeconfig=kubeconfig)
@@ -153,6 +196,11 @@ def test_E11_a_token_that_the_server_refuses(cluster, run):
     assert "not-a-token-of-this-cluster" not in done.output
 
 
+@pytest.mark.edge_case(
+    "E65",
+    happens="Source and target are on the same node.",
+    does="Measures: it is the baseline without a wire.",
+)
 def test_E65_source_and_target_on_one_node(cluster, run):
     done = run(cluster, "--kv-nad", "checks/blue-network", *PAIRS)
     entry = done.document["measurements"][0]

@@ -67,6 +67,12 @@ def test_E20_addresses_are_two_of_one_block_and_neither_network_nor_broadcast(ch
     assert not {0, 255} & {int(source) % 256, int(target) % 256}
 
 
+@pytest.mark.edge_case(
+    "E20",
+    happens="Another machine on the network has the address of a guest.",
+    does="Takes another address, measures, and adds a note:",
+    says="in use by a stranger: another address was taken",
+)
 def test_E20_an_address_that_a_stranger_answers_for_is_replaced(check):
     run = check("taken")
     run.result.assert_outcomes(passed=1)
@@ -75,6 +81,12 @@ def test_E20_an_address_that_a_stranger_answers_for_is_replaced(check):
     assert source != target
 
 
+@pytest.mark.edge_case(
+    "E20",
+    happens="Another machine answers for each address that is tried.",
+    does="Fails with the kind `guest`, and names `--kv-subnet`:",
+    says="were in use by somebody else",
+)
 def test_E20_strangers_on_every_address_are_a_cause(check):
     run = check("all-taken")
     run.result.assert_outcomes(errors=1)
@@ -86,6 +98,11 @@ def test_E20_strangers_on_every_address_are_a_cause(check):
 TWO_ADDRESSES = ("--kv-subnet", "192.0.2.0/30")
 
 
+@pytest.mark.edge_case(
+    "E91",
+    happens="A check is run again in a subnet that has room for two guests.",
+    does="The new guests take the addresses of those that are gone.",
+)
 def test_E91_a_rerun_takes_the_addresses_of_the_guests_that_are_gone(check):
     pytest.importorskip("pytest_rerunfailures")
     run = check("plain", args=(*TWO_ADDRESSES, "--kv-max-latency", "1us", "--reruns", "3"))
@@ -127,6 +144,9 @@ def test_E91_a_rerun_among_other_tests_waits_for_the_guests_that_are_going(pytes
     assert len(run.requested("create")) == 8
 
 
+@pytest.mark.edge_case(
+    "E21", happens="The NAD has IPAM.", does="The guest gets its address by DHCP, and that address is pinged."
+)
 @pytest.mark.parametrize(
     ("network", "subnet"),
     [
@@ -141,6 +161,12 @@ def test_the_guest_asks_by_dhcp(check, network, subnet):
     assert run.only["binding"] == "bridge"
 
 
+@pytest.mark.edge_case(
+    "E21",
+    happens="The NAD has IPAM, and nothing answers the guest's DHCP requests.",
+    does="Fails with the kind `guest`:",
+    says="no lease after 20 s",
+)
 def test_E21_no_lease(check):
     run = check("no-lease")
     run.result.assert_outcomes(errors=1)
@@ -148,6 +174,12 @@ def test_E21_no_lease(check):
     assert "no lease after 20 s" in run.only["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E21",
+    happens="The IPAM gives the same address on two nodes.",
+    does="Fails with the kind `config`:",
+    says="the IPAM of NAD … gave the address … twice: to VMI …",
+)
 def test_E21_an_ipam_that_gives_each_node_the_same_addresses_hides_no_broken_network(check):
     run = check("host-local")
     assert run.result.ret == 1, run.stdout
@@ -182,22 +214,44 @@ def test_a_network_that_cannot_be_served_costs_no_vmi(check, network, args, reas
     assert run.requested("create") == []
 
 
+@pytest.mark.edge_case(
+    "E25",
+    happens="The NAD is a list of plugins, and one of them is `sriov`.",
+    does="Uses the binding `sriov`.",
+)
 def test_E25_a_list_of_plugins_with_sriov(check):
     run = check("sriov-list")
     run.result.assert_outcomes(passed=1)
     assert run.only["binding"] == "sriov"
 
 
+@pytest.mark.edge_case(
+    "E22",
+    happens="The guest has no guest agent, so its address is not in the VMI's status.",
+    does="Measures: the status is not needed.",
+)
 def test_E22_without_an_agent(check):
     check("no-agent").result.assert_outcomes(passed=1)
 
 
+@pytest.mark.edge_case(
+    "E23",
+    happens="cloud-init did not configure the guest's interface.",
+    does="Configures it, measures, and adds a note:",
+    says="configured over the console",
+)
 def test_E23_cloud_init_did_nothing(check):
     run = check("no-cloud-init")
     run.result.assert_outcomes(passed=1)
     assert "configured over the console" in notes(run.only)
 
 
+@pytest.mark.edge_case(
+    "E23",
+    happens="The interface in the guest has another MAC address than the VMI.",
+    does="Finds the interface, measures, and adds a note:",
+    says="no interface has the MAC",
+)
 def test_E23_the_mac_is_another_than_the_vmi_says(check):
     run = check("mac-changed")
     run.result.assert_outcomes(passed=1)
@@ -210,6 +264,11 @@ def test_E12_a_kernel_that_never_is_silent_while_addresses_are_looked_at(check):
     assert run.only["received"] == 10
 
 
+@pytest.mark.edge_case(
+    "E26",
+    happens="Duplicate address detection delays an IPv6 address.",
+    does="Waits for it, and pings over IPv6.",
+)
 def test_E26_ipv6_waits_for_duplicate_address_detection(check):
     run = check("plain", args=("--kv-subnet", "fd00:18::/64"))
     run.result.assert_outcomes(passed=1)

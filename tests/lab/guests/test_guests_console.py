@@ -55,6 +55,36 @@ faults:
 """
 
 
+@pytest.mark.edge_case(
+    "E01",
+    happens="Lines of cloud-init or the kernel tear the login prompt apart.",
+    does="Presses Enter again until the prompt is whole, and measures.",
+)
+@pytest.mark.edge_case(
+    "E02",
+    happens="`Last failed login:` stands above the prompt.",
+    does="Does not take it for the prompt, and measures.",
+)
+@pytest.mark.edge_case(
+    "E04",
+    happens="The console is already logged in, or a command still runs in it.",
+    does="Interrupts the command, finds the shell, and measures.",
+)
+@pytest.mark.edge_case(
+    "E05",
+    happens="Without user data, cloud-init would wait for minutes.",
+    does="Always sends user data, so that the guest is configured at once.",
+)
+@pytest.mark.edge_case(
+    "E13",
+    happens="Each byte arrives in a frame of its own, so that characters are split.",
+    does="Reads the frames as one stream.",
+)
+@pytest.mark.edge_case(
+    "E14",
+    happens="The console answers 400, 500 or 503, or closes as soon as it is opened.",
+    does="Tries again: waiting can help.",
+)
 @pytest.mark.parametrize(
     "network",
     [
@@ -76,6 +106,11 @@ def test_the_sample_is_whole_in_spite_of(check, network):
     assert run.only["transmitted"] == run.only["received"] == 10
 
 
+@pytest.mark.edge_case(
+    "E10",
+    happens="The console drops in the middle of a sample.",
+    does="Opens it again. The sample runs detached in the guest, so that each round-trip time is there.",
+)
 def test_E10_a_drop_in_the_middle_of_the_sample_loses_nothing(check):
     run = check("drop", args=("--kv-sample-duration", "60s"))
     run.result.assert_outcomes(passed=1)
@@ -83,6 +118,11 @@ def test_E10_a_drop_in_the_middle_of_the_sample_loses_nothing(check):
     assert max(run.consoles().values()) > 1
 
 
+@pytest.mark.edge_case(
+    "E08",
+    happens="Somebody opens the console of a guest while it is measured.",
+    does="Opens it again, and loses no sample.",
+)
 def test_E08_an_eviction_is_survived(check):
     run = check("evict", args=("--kv-sample-duration", "40s"))
     run.result.assert_outcomes(passed=1)
@@ -90,6 +130,12 @@ def test_E08_an_eviction_is_survived(check):
     assert max(run.consoles().values()) > 1
 
 
+@pytest.mark.edge_case(
+    "E08",
+    happens="Somebody opens the same console again and again.",
+    does="Gives up with the kind `guest`:",
+    says="somebody else opened the console",
+)
 def test_E08_somebody_who_keeps_the_console_is_named(check, leftovers):
     run = check("always-evicted")
     run.result.assert_outcomes(errors=1)
@@ -98,12 +144,22 @@ def test_E08_somebody_who_keeps_the_console_is_named(check, leftovers):
     assert leftovers() == []
 
 
+@pytest.mark.edge_case(
+    "E09",
+    happens="A load balancer closes the console because it is idle.",
+    does="Opens it again, and loses no sample.",
+)
 def test_E09_an_idle_session_is_opened_again(check):
     run = check("idle", args=("--kv-sample-duration", "40s"))
     run.result.assert_outcomes(passed=1)
     assert run.only["received"] == 400
 
 
+@pytest.mark.edge_case(
+    "E12",
+    happens="Kernel messages stand between ping's lines and inside them.",
+    does="Reads each reply. No line is misread.",
+)
 def test_E12_kernel_messages_between_and_inside_lines(check):
     run = check("noise", args=("--kv-sample-duration", "10s"))
     run.result.assert_outcomes(passed=1)
@@ -117,6 +173,12 @@ def test_E14_a_failed_vmi_is_a_cause_at_once(check):
     assert "409" in run.only["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E14",
+    happens="The VMI is gone when its console is opened.",
+    does="Fails at once with the kind `provision`:",
+    says="VMI … is gone: its console answers 404",
+)
 def test_E14_a_vmi_that_the_console_does_not_know_is_a_cause_at_once(check, leftovers):
     run = check("code-404")
     run.result.assert_outcomes(errors=1)
@@ -128,6 +190,12 @@ def test_E14_a_vmi_that_the_console_does_not_know_is_a_cause_at_once(check, left
     assert leftovers() == []
 
 
+@pytest.mark.edge_case(
+    "E15",
+    happens="The guest never prints anything.",
+    does="Fails with the kind `guest`:",
+    says="printed nothing",
+)
 def test_E15_a_silent_guest_is_a_cause_within_the_timeout(check):
     run = check("silent", args=("--kv-timeout", "12s"))
     run.result.assert_outcomes(errors=1)
@@ -135,6 +203,12 @@ def test_E15_a_silent_guest_is_a_cause_within_the_timeout(check):
     assert "printed nothing" in run.only["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E15",
+    happens="The guest refuses the login.",
+    does="Fails with the kind `guest`, and shows the end of the console:",
+    says="refuses the login of 'root'",
+)
 def test_E15_a_refused_login_shows_the_end_of_the_transcript(check):
     run = check("refused")
     run.result.assert_outcomes(errors=1)

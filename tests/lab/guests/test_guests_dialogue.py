@@ -41,6 +41,11 @@ def module(pytester, check):
     return run
 
 
+@pytest.mark.edge_case(
+    "E03",
+    happens="The guest's host name is `localhost`, or `login`, or has 63 characters.",
+    does="Logs in all the same.",
+)
 def test_E03_whatever_the_host_name(pytester, module):
     pytester.makeconftest(NAMED.format(names=NAMES))
     run = module(
@@ -71,6 +76,16 @@ def test_E03_the_vmis_name_and_without_cloud_init_localhost(pytester, check):
     run.result.assert_outcomes(passed=2)
 
 
+@pytest.mark.edge_case(
+    "E06",
+    happens="A command is longer than a line of the terminal, or its output has terminal escapes.",
+    does="Returns the whole output without the escapes.",
+)
+@pytest.mark.edge_case(
+    "E07",
+    happens="The output of a command contains `# `, `$ ` or `login: `.",
+    does="Does not take it for a prompt.",
+)
 def test_E06_E07_nothing_in_a_commands_output_or_length_disturbs(module):
     run = module(
         r"""

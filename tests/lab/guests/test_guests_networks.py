@@ -33,6 +33,12 @@ faults:
 AT_ONCE = ("--kv-warmup", "0")
 
 
+@pytest.mark.edge_case(
+    "E30",
+    happens="Every packet is lost.",
+    does="Fails with the kind `connectivity`; the numbers are `null`:",
+    says="run: failed to run check: failed due to connectivity issue: … packets transmitted, 0 packets received",
+)
 def test_E30_a_partition_tells_its_counters_and_leaves_no_vmi(check, leftovers):
     run = check("cut", args=("--kv-sample-duration", "5s"))
     run.result.assert_outcomes(failed=1)
@@ -51,6 +57,18 @@ def test_E30_a_partition_tells_its_counters_and_leaves_no_vmi(check, leftovers):
     assert leftovers() == []
 
 
+@pytest.mark.edge_case(
+    "E28",
+    happens="Neither ARP nor ping is answered.",
+    does="Fails with the kind `connectivity`:",
+    says="not even ARP is answered",
+)
+@pytest.mark.edge_case(
+    "E28",
+    happens="ARP is answered, and ping is not.",
+    does="Fails with the kind `connectivity`:",
+    says="ARP is answered, ICMP is not",
+)
 @pytest.mark.parametrize(
     ("network", "args", "reason"),
     [
@@ -81,6 +99,11 @@ def test_silence_is_told_apart(check, network, args, reason):
     assert run.only["received"] == 0
 
 
+@pytest.mark.edge_case(
+    "E31",
+    happens="Some packets are lost.",
+    does="Fails with the kind `loss`. The loss is computed from ping's counters, not read from its rounded percentage.",
+)
 @pytest.mark.parametrize("guest", ["alpine", "fedora"])
 def test_E31_loss_comes_from_the_counters(check, guest):
     args = ("--kv-sample-duration", "40s", "--kv-guest", guest)
@@ -98,6 +121,9 @@ def test_E31_loss_within_the_limit_passes(check):
     assert run.only["lossPercent"] > 0
 
 
+@pytest.mark.edge_case(
+    "E32", happens="Replies arrive twice.", does="Counts them as `duplicates`; they are no samples."
+)
 @pytest.mark.parametrize("guest", ["alpine", "fedora"])
 def test_E32_duplicates_are_counted_apart(check, guest):
     run = check("doubling", args=("--kv-sample-duration", "5s", "--kv-guest", guest))
@@ -106,6 +132,12 @@ def test_E32_duplicates_are_counted_apart(check, guest):
     assert run.only["duplicates"] > 10
 
 
+@pytest.mark.edge_case(
+    "E27",
+    happens="Small packets pass, and large ones vanish on the path.",
+    does="Fails with the kind `connectivity`, and names the size:",
+    says="1373 bytes",
+)
 @pytest.mark.parametrize(
     ("guest", "size", "kind", "reason"),
     [
@@ -124,6 +156,11 @@ def test_a_size_that_must_not_be_fragmented(check, guest, size, kind, reason):
     run.result.assert_outcomes(**{None: {"passed": 1}, "config": {"errors": 1}}.get(kind, {"failed": 1}))
 
 
+@pytest.mark.edge_case(
+    "E27",
+    happens="The packets are larger than the MTU of the guests.",
+    does="Fails with the kind `config`, and names the MTU and the largest size that fits.",
+)
 def test_E27_the_guests_own_mtu_is_never_a_fault_of_the_network(check):
     run = check("small-guests", args=("--kv-packet-size", "1472", "--kv-dont-fragment"))
     run.result.assert_outcomes(errors=1)
@@ -132,6 +169,12 @@ def test_E27_the_guests_own_mtu_is_never_a_fault_of_the_network(check):
     assert "1372" in run.stdout
 
 
+@pytest.mark.edge_case(
+    "E38",
+    happens="The guest has no ping, or its user may not use it.",
+    does="Fails with the kind `guest`, and not as a fault of the network:",
+    says="not found",
+)
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
@@ -151,6 +194,12 @@ def test_E37_the_result_says_under_what_the_guests_ran(check):
     assert run.document["cluster"]["lab"]["guests"].startswith("simulated guests")
 
 
+@pytest.mark.edge_case(
+    "E39",
+    happens="A guest migrates during the sample.",
+    does="Reports the node where it is now, and adds a note:",
+    says="moved from … to …",
+)
 def test_E39_a_guest_that_migrates_during_the_sample(check):
     run = check("migrating", args=("--kv-nodes", "worker1:worker2", "--kv-sample-duration", "60s"))
     run.result.assert_outcomes(passed=1)

@@ -75,6 +75,11 @@ def test_E65_a_pair_on_one_node_shares_its_first_guest(check):
     assert len(run.requested("create")) == 3
 
 
+@pytest.mark.edge_case(
+    "E69",
+    happens="An `auto` check covers two networks, and the cluster has two nodes.",
+    does="Two nodes suffice: anti-affinity is a matter of each pair.",
+)
 def test_E69_auto_on_two_networks_needs_no_more_than_two_nodes(check_in):
     run = check_in(TWO_NODES, "--kv-nad", "default/blue", "--kv-nad", "default/red")
     run.result.assert_outcomes(passed=2)
@@ -85,6 +90,12 @@ def test_E69_auto_on_two_networks_needs_no_more_than_two_nodes(check_in):
     assert len(run.requested("create")) == 5
 
 
+@pytest.mark.edge_case(
+    "E71",
+    happens="KubeMacPool refuses each MAC address that is tried.",
+    does="Fails with the kind `provision`:",
+    says="random MACs were refused",
+)
 def test_E71_macs_that_are_always_refused_are_a_cause(check_in):
     run = check_in(TWO_NODES.replace(", times: 1", ""), "--kv-nad", "default/blue")
     run.result.assert_outcomes(errors=1)
@@ -100,6 +111,12 @@ boot: 100ms
 """
 
 
+@pytest.mark.edge_case(
+    "E70",
+    happens="A node has another architecture than the guest's image.",
+    does="Fails with the kind `config`, and names `--kv-image`:",
+    says="worker2 is arm64",
+)
 def test_E70_a_node_of_another_architecture_than_the_profiles_image(check_in):
     run = check_in(MIXED, "--kv-nad", "default/blue-network", "--kv-nodes", "worker1:worker2")
     run.result.assert_outcomes(errors=1)
@@ -122,6 +139,13 @@ def test_E70_an_image_of_ones_own_runs_on_any_node(check_in):
     assert run.only["targetNode"] == "worker2"
 
 
+@pytest.mark.edge_case("E33", happens="BusyBox and iputils print different lines.", does="Reads both alike.")
+@pytest.mark.edge_case(
+    "E34",
+    happens="The ping of an old BusyBox has no `-i`.",
+    does="Measures once a second, and adds a note:",
+    says="once a second",
+)
 @pytest.mark.parametrize(
     ("dialect", "args", "count"),
     [
@@ -139,6 +163,12 @@ def test_each_ping_is_read_alike(check_in, dialect, args, count):
     assert ("once a second" in " ".join(run.only["notes"])) == (dialect == "busybox-old")
 
 
+@pytest.mark.edge_case(
+    "E90",
+    happens="A percentile limit needs more samples than an old BusyBox can take, which pings once a second.",
+    does="Fails with the kind `config` before the first ping:",
+    says="setup: --kv-max-p99 … needs 100 samples, and this guest's ping (BusyBox without -i) sends one every 1s",
+)
 def test_E90_a_percentile_that_the_guests_ping_cannot_serve_is_a_config_error_before_any_ping(
     check_in, pytester
 ):
@@ -177,6 +207,11 @@ def test_fedora_with_its_password_and_sudo(check):
     assert run.only["received"] == 10
 
 
+@pytest.mark.edge_case(
+    "E68",
+    happens="Replies are still on their way when ping has sent its last request.",
+    does="Waits for them. They are no loss.",
+)
 def test_E68_replies_in_flight_at_the_end_are_no_loss(check_in):
     run = check_in(
         "{guests: sim, time_scale: 20, networks: {default/slow: {latency: 400ms}}}",
@@ -187,6 +222,11 @@ def test_E68_replies_in_flight_at_the_end_are_no_loss(check_in):
     assert run.only["received"] == run.only["transmitted"] == 10
 
 
+@pytest.mark.edge_case(
+    "E35",
+    happens="The first replies take long: ARP, flow set-up, spanning tree.",
+    does="Starts the sample after them, and reports the wait as `warmupSeconds`.",
+)
 def test_E35_the_warm_up_is_reported_and_no_part_of_the_sample(check):
     run = check("blue", args=("--kv-warmup", "3"))
     run.result.assert_outcomes(passed=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
+
 BLUE = ("--kv-nad", "default/blue-network", "--kv-nodes", "mesh")
 NODES = [f"worker{number}" for number in range(1, 9)]
 BROKEN = """
@@ -15,6 +17,11 @@ faults:
 """
 
 
+@pytest.mark.edge_case(
+    "E64",
+    happens="One of many pairs fails.",
+    does="Measures all others, names the cause of each, and ends with exit status 1.",
+)
 def test_E64_each_trouble_costs_its_own_pairs_and_is_named(grid):
     entries = [f"{{name: {one}, unschedulable: true}}" if one == "worker5" else one for one in NODES]
     lab = grid(f"[{', '.join(entries)}]", BROKEN, time_scale=5)

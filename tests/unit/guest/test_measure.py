@@ -161,6 +161,12 @@ def test_E75_a_torn_reply_that_was_the_slowest_or_quickest_is_measured_again_and
     assert [("mkfifo" in command) for command in shell.commands] == [True, False, False] * 2
 
 
+@pytest.mark.edge_case(
+    "E75",
+    happens="ping's own minimum or maximum contradicts the replies that it printed.",
+    does="Measures once more, and adds a note:",
+    says="a first sample did not count: ping's own maximum is … ms",
+)
 def test_E75_a_second_sample_without_a_doubt_stands():
     answers = iter([*[of_three(torn="0.350")] * 3, of_three()])
     shell = FakeShell(answers={r"read k <": lambda command: said(next(answers))})

@@ -61,6 +61,11 @@ def test_E69_anti_affinity_is_on_its_own_label():
     assert term["labelSelector"]["matchExpressions"][0]["values"] == ["pair-7"]
 
 
+@pytest.mark.edge_case(
+    "E60",
+    happens="The run is killed, and leaves its VMIs.",
+    does="Each VMI carries the time after which `--kv-sweep` may remove it; one that `--kv-keep` kept carries none.",
+)
 def test_E60_what_may_be_swept_says_when():
     metadata = vmi_manifest(replace(REQUEST, expires_at="2026-01-01T00:00:00Z"))["metadata"]
     assert metadata["annotations"]["pytest-kvlatency/expires-at"] == "2026-01-01T00:00:00Z"

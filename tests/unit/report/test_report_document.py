@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_kvlatency.model import Failure, GuestFacts
 from pytest_kvlatency.report.document import (
     TRANSCRIPT_HEAD,
@@ -164,6 +166,12 @@ def test_a_failed_test_without_a_known_cause_still_has_a_reason(make: Make) -> N
     assert build(make.run(make.item(outcome="error")))["failureReason"] == "run: the test ended as error"
 
 
+@pytest.mark.edge_case(
+    "E37",
+    happens="The guests run under software emulation.",
+    does="Adds a note:",
+    says="the guests ran under software emulation, which inflates round-trip times",
+)
 def test_E37_software_emulation_is_said(make: Make) -> None:
     measured = make.measurement()
     slow = GuestFacts(
