@@ -50,7 +50,7 @@ TEST = """
 import re
 import pytest
 
-LATER = {"later": "a text that is looked up"}
+LATER: dict[str, str] = {"later": "a text that is looked up"}
 
 
 @pytest.fixture
