@@ -34,6 +34,13 @@ NO_NAD = (
 )
 
 
+#: A child process would create VMIs that the run does not know of, and keep what it measured to itself.
+NO_CHILDREN = (
+    "kvlatency shares its VMs among the tests of one process: leave {} out, or distribute the tests with "
+    "pytest-xdist (-n 2)"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Problem:
     nodeid: str
@@ -140,6 +147,24 @@ class Collecting:
                 wrong.add(item.nodeid)
                 item.stash[PROBLEM_KEY] = SAID_BEFORE
         return kv_items
+
+    def refuse_children(self, items: Sequence[pytest.Item]) -> None:
+        """Refuse pytest-forked, which runs each test in a child process. Raises ``pytest.UsageError``.
+
+        ``items`` are the kvlatency items of the run. Of tests that have nothing to do with kvlatency it is no business.
+        """
+        config = self._config
+        if not config.pluginmanager.has_plugin("pytest_forked") or not self._checkup.may_contact:
+            return
+        if config.getoption("forked", default=False):
+            if items or self._checkup.inputs.asked_on_the_command_line:
+                what = "--forked cannot be used with kvlatency checks: it runs each test in a process of its own, and "
+                raise pytest.UsageError(what + NO_CHILDREN.format("--forked"))
+            return
+        marked = next((item for item in items if item.get_closest_marker("forked") is not None), None)
+        if marked is not None:
+            what = f"{marked.nodeid}: a kvlatency test cannot be marked forked, which runs it in a process of its own: "
+            raise pytest.UsageError(what + NO_CHILDREN.format("the marker"))
 
     def _settle(self, item: pytest.Item) -> None:
         planned = planned_check(item)

@@ -191,6 +191,7 @@ class Checkup:
             elif not items:
                 # Nobody's marker completes the options: what they contradict each other in is wrong.
                 self.inputs.check()
+            self.collecting.refuse_children(items)
             running = [item for item in items if CHECK_KEY in item.stash and is_planned(item)]
             self._plan = tuple(item.stash[CHECK_KEY] for item in running)
             self._ahead = tuple(item.stash[CHECK_KEY] for item in running if may_be_measured_ahead(item))
