@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pytest_kvlatency.errors import ConfigError, ConnectivityError, GuestError
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.errors import KvLatencyError
+    from pytest_kvlatency.errors import KvLatencyError, Stage
 
 
 class PingUnreadable(GuestError):  # noqa: N818 - reads as what it says of the output
     """Ping ran, but its output does not say for sure what came of it."""
+
+    stage: Stage = "run"
 
 
 class PingDoubtful(PingUnreadable):

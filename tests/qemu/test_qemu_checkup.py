@@ -28,6 +28,8 @@ faults:
 IN_THE_GUEST = """
 import pytest
 
+from pytest_kvlatency import GuestError
+
 @pytest.mark.kvlatency(nad="default/blue-network", sample_duration="1s", subnet="fd00:18::/64")
 def test_ipv6(kv_pair, kv_latency):
     link = kv_pair.source.run("ip -o link show up | grep -c 'state UP\\\\|UNKNOWN'; uname -s", check=True)
@@ -36,6 +38,20 @@ def test_ipv6(kv_pair, kv_latency):
     assert kv_latency.received == 10
     assert ":" in kv_pair.target.address
     assert kv_pair.source.run(f"ping -6 -c 1 {kv_pair.target.address}").exit_status == 0
+
+@pytest.mark.kvlatency(nad="default/blue-network", sample_duration="1s", subnet="fd00:18::/64")
+@pytest.mark.parametrize("sender", ["8.8.8.8", "TARGET"])
+def test_E75_what_another_program_prints_among_the_replies(kv_pair, kv_ping, sender):
+    sender = sender.replace("TARGET", kv_pair.target.address)
+    line = f"64 bytes from {sender}: seq=3 ttl=64 time=888.888 ms"
+    kv_pair.source.run(f"ping() {{ echo '{line}'; command ping \\"$@\\"; }}", check=True)
+    if sender == "8.8.8.8":
+        sample = kv_ping(packet_size=100)
+        assert (sample.received, len(sample.samples_ns)) == (10, 10)
+        assert sample.max_ms < 888
+    else:
+        with pytest.raises(GuestError, match="ping counted 0 duplicates, but printed 1"):
+            kv_ping(packet_size=100)
 """
 
 
@@ -97,9 +113,9 @@ def test_E10_E31_frame_loss_is_measured_though_the_console_drops_in_the_sample(r
     assert 5 < measurement["lossPercent"] < 33
 
 
-def test_E26_ipv6_and_commands_in_real_guests(run, tmp_path):
+def test_E26_E75_ipv6_commands_and_stray_lines_in_real_guests(run, tmp_path):
     (tmp_path / "test_inside.py").write_text(IN_THE_GUEST, encoding="utf-8")
     status, document, out = run("test_inside.py")
     assert status == 0, out
-    (measurement,) = document["measurements"]
-    assert measurement["sourceAddress"].startswith("fd00:18::")
+    assert len(document["measurements"]) == 3
+    assert document["measurements"][0]["sourceAddress"].startswith("fd00:18::")
