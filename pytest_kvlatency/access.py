@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 LAB_START_SECONDS = 60.0
 __tracebackhide__ = HIDDEN
+START_KEY = "status.startTimestamp"
+COMPLETION_KEY = "status.completionTimestamp"
+#: What has to go before a ConfigMap can be used again.
+ONCE_KEYS = (START_KEY, COMPLETION_KEY, "status.succeeded", "status.failureReason")
 
 
 class Access:
@@ -169,6 +174,10 @@ class ConfigMapReport:
     """The run's ConfigMap: read once, its status written at the start and at the end.
 
     A shard reads its parameters from the one that all shards share, and reports to one of its own, ``NAME-I``.
+
+    Of several runs that start together exactly one gets it: the API server accepts a write only to what was read.
+    Where the answer to a write was lost, a run knows its own start by who owns that key (``metadata.managedFields``):
+    each run writes under a name of its own. The time alone, in whole seconds, may be another run's as well.
     """
 
     def __init__(self, client: KubeClient, ref: ConfigMapRef, *, shard: Shard | None = None) -> None:
@@ -179,20 +188,16 @@ class ConfigMapReport:
         self._shard = shard
         self.ref = ref if shard is None else replace(ref, name=f"{ref.name}-{shard.index}")
         self._last: ConfigMapData | None = None
+        self._manager = f"pytest-kvlatency-{secrets.token_hex(16)}"
+        self._started = ""
+        #: Whether another run was found to have it.
+        self.is_taken = False
 
     def read(self, deadline: Deadline) -> Mapping[str, str]:
-        """Read its data. Raises ``ConfigError`` when it was used before, and as ``ConfigMaps.read``."""
+        """Read its data. Raises ``ConfigMapTakenError`` when it was used before, and as ``ConfigMaps.read``."""
         self._last = self._read_own(deadline)
-        if "status.startTimestamp" in self._last.data:
-            last, self._last = self._last, None
-            raise ConfigError(
-                f"ConfigMap {self.ref} is in use or used up: it holds status.startTimestamp "
-                f"{last.data['status.startTimestamp']!r}",
-                hint=(
-                    "To run it again remove its status.startTimestamp, status.completionTimestamp, "
-                    "status.succeeded and status.failureReason."
-                ),
-            )
+        if START_KEY in self._last.data:
+            raise self._taken(self._last.data)
         if self._shard is None:
             return self._last.data
         return self._maps.read(self._parameters, deadline).data
@@ -223,9 +228,47 @@ class ConfigMapReport:
     @property
     def was_never_started(self) -> bool:
         """Whether the start of this run has not been written."""
-        return "status.startTimestamp" not in self.existing_keys
+        return START_KEY not in self.existing_keys
+
+    def start(self, changes: Mapping[str, str | None], deadline: Deadline) -> None:
+        """Write the start, and with it have the ConfigMap. Raises ``ConfigMapTakenError``, ``KvLatencyError``."""
+        self._write(changes, deadline)
+        self._started = str(changes[START_KEY])
 
     def write(self, changes: Mapping[str, str | None], deadline: Deadline) -> None:
-        """Write status keys. Raises ``KvLatencyError``."""
-        if self._last is not None:
-            self._last = self._maps.write_status(self._last, changes, deadline)
+        """Write the end; also where there was no start. Raises ``ConfigMapTakenError``, ``KvLatencyError``."""
+        self._write(changes, deadline)
+
+    def _write(self, changes: Mapping[str, str | None], deadline: Deadline) -> None:
+        last = self._last
+        if last is None:
+            return
+
+        def judge(current: ConfigMapData) -> bool:
+            if START_KEY not in current.data:
+                return False
+            owners = current.owners(START_KEY)
+            is_written = all(current.data.get(key) == value for key, value in changes.items())
+            if self._manager in owners or (not owners and current.data[START_KEY] == self._started):
+                return is_written
+            if is_written and COMPLETION_KEY in changes:
+                # The same end to the letter: no matter whose.
+                return True
+            raise self._taken(current.data)
+
+        self._last = self._maps.write_status(last, changes, deadline, judge=judge, manager=self._manager)
+
+    def _taken(self, data: Mapping[str, str]) -> ConfigError:
+        """The refusal of what another run has; from now on nothing is written to it."""
+        from pytest_kvlatency.kube.errors import ConfigMapTakenError
+
+        self._last = None
+        self.is_taken = True
+        is_over = bool(data.get(COMPLETION_KEY))
+        so_far = "" if is_over else f"is in use (since {data[START_KEY] or 'an unknown time'}), or "
+        keys = ",".join(f'"{key}":null' for key in ONCE_KEYS)
+        return ConfigMapTakenError(
+            f"ConfigMap {self.ref} {so_far}already holds the result of a run. To run it again: "
+            f"kubectl patch configmap {self.ref.name} -n {self.ref.namespace} --type=merge "
+            f"-p '{{\"data\":{{{keys}}}}}'"
+        )

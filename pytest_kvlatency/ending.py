@@ -241,7 +241,11 @@ class Ending:
             and self._checkup.reporting.is_empty_shard
         ):
             session.exitstatus = pytest.ExitCode.OK
-        if self._signalled and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        configmap = self._checkup.inputs.configmap
+        if configmap is not None and configmap.is_taken:
+            # Refused, as where that is known before anything runs.
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif self._signalled and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             session.exitstatus = pytest.ExitCode.INTERRUPTED
         elif self._has_failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -118,9 +118,9 @@ class Reporting:
             trouble = TeardownError(text, hint=error.hint)
             if isinstance(error, ConfigMapTooLargeError):
                 # At once, too, where the run was stopped: whoever stopped it may not wait for another try.
-                self._write_less(
-                    configmap, configmap_report.smaller_changes(changes, trouble.failure_reason), deadline
-                )
+                smaller = configmap_report.smaller_changes(changes, trouble.failure_reason)
+                shortest = configmap_report.shortened_changes(changes)
+                self._write_less(configmap, [*smaller, *shortest], deadline)
             return trouble
         return None
 

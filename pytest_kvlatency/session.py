@@ -336,7 +336,7 @@ class Checkup:
 
         self.reporting.cluster_facts = describe(self.client(), deadline)
         if self.inputs.configmap is not None:
-            self.inputs.configmap.write(
+            self.inputs.configmap.start(
                 self.reporting.start_changes(self.inputs.configmap.existing_keys), deadline
             )
 

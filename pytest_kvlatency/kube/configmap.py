@@ -16,10 +16,13 @@ from pytest_kvlatency.kube.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
+
+    #: Judges what is there after a conflict: True where the write was obeyed already, though its answer was lost.
+    Judge = Callable[["ConfigMapData"], bool]
 
 _STATUS: Final = "status."
 _FIRST_PAUSE: Final = 0.05
@@ -49,6 +52,15 @@ class ConfigMapData:
     labels: Mapping[str, str] = field(default_factory=dict)
     whole: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    def owners(self, key: str) -> frozenset[str]:
+        """The names under which a key was written; empty where the API server keeps no record of that."""
+        entries = (self.whole.get("metadata") or {}).get("managedFields") or []
+        return frozenset(
+            str(entry.get("manager"))
+            for entry in entries
+            if f"f:{key}" in ((entry.get("fieldsV1") or {}).get("f:data") or {})
+        )
+
 
 class ConfigMaps:
     """Reads and writes ConfigMaps; remembers whether it may patch. Thread-safe for different ConfigMaps."""
@@ -70,12 +82,21 @@ class ConfigMaps:
             ) from error
 
     def write_status(
-        self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
+        self,
+        last: ConfigMapData,
+        changes: Mapping[str, str | None],
+        deadline: Deadline,
+        *,
+        judge: Judge | None = None,
+        manager: str = "",
     ) -> ConfigMapData:
         """Write ``status.*`` keys (None removes one) to the ConfigMap read as ``last``; return it as it is then.
 
         A merge patch where patching is permitted, else an update that reads again and retries on a conflict. Other
         keys stay as whoever wrote them left them. A ConfigMap of the same name but another uid is not written to.
+        With ``judge`` nothing is written to what others have changed meanwhile before ``judge`` has seen that: it
+        returns whether the write was obeyed already, and raises ``KvLatencyError`` where it must not be made.
+        ``manager`` is the name under which the API server records who wrote the keys (its ``fieldManager``).
 
         Raises ``ConfigMapMissingError``, ``ConfigMapImmutableError``, ``ConfigMapTooLargeError``,
         ``PermissionDeniedError``, ``ValueError`` for a key that is no status key.
@@ -91,33 +112,47 @@ class ConfigMaps:
         try:
             if self._may_patch:
                 try:
-                    return self._patch(last, changes, deadline)
+                    return self._patch(last, changes, deadline, judge, manager)
                 except PermissionDeniedError:
                     self._may_patch = False
-            return self._update(last, changes, deadline)
+            return self._update(last, changes, deadline, judge, manager)
         except KubeApiError as error:
             raise _typed(last.ref, error) from error
 
     def _patch(
-        self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
+        self,
+        last: ConfigMapData,
+        changes: Mapping[str, str | None],
+        deadline: Deadline,
+        judge: Judge | None,
+        manager: str,
     ) -> ConfigMapData:
         # The uid makes it a conflict if the ConfigMap was made anew meanwhile. A server that keeps meeting changes of
         # others while it applies the patch says conflict too: look which it was.
-        body = {"metadata": {"uid": last.uid}, "data": dict(changes)}
         pause = _FIRST_PAUSE
+        current = last
         while True:
+            metadata = {"uid": last.uid}
+            if judge is not None:
+                metadata["resourceVersion"] = current.resource_version
+            body = {"metadata": metadata, "data": dict(changes)}
             try:
-                return _data(
-                    last.ref, self._client.request("PATCH", _path(last.ref), body=body, deadline=deadline)
-                )
+                return self._send("PATCH", last.ref, body, deadline, manager)
             except KubeApiError as error:
                 if error.status != 409:
                     raise
             pause = self._await_others(last.ref, pause, deadline)
-            self._read_again(last, deadline)
+            current = self._read_again(last, deadline)
+            if judge is not None and judge(current):
+                return current
 
     def _update(
-        self, last: ConfigMapData, changes: Mapping[str, str | None], deadline: Deadline
+        self,
+        last: ConfigMapData,
+        changes: Mapping[str, str | None],
+        deadline: Deadline,
+        judge: Judge | None,
+        manager: str,
     ) -> ConfigMapData:
         pause = _FIRST_PAUSE
         current = last
@@ -127,14 +162,20 @@ class ConfigMaps:
                 data.pop(key, None)
             body = {**current.whole, "data": data}
             try:
-                return _data(
-                    last.ref, self._client.request("PUT", _path(last.ref), body=body, deadline=deadline)
-                )
+                return self._send("PUT", last.ref, body, deadline, manager)
             except KubeApiError as error:
                 if error.status != 409:
                     raise
             pause = self._await_others(last.ref, pause, deadline)
             current = self._read_again(last, deadline)
+            if judge is not None and judge(current):
+                return current
+
+    def _send(
+        self, method: str, ref: ConfigMapRef, body: Mapping[str, Any], deadline: Deadline, manager: str
+    ) -> ConfigMapData:
+        query = {"fieldManager": manager} if manager else None
+        return _data(ref, self._client.request(method, _path(ref), body=body, query=query, deadline=deadline))
 
     @staticmethod
     def _await_others(ref: ConfigMapRef, pause: float, deadline: Deadline) -> float:

@@ -55,5 +55,9 @@ class ConfigMapImmutableError(ConfigMapError):
     """The ConfigMap is immutable: no result can be written to it."""
 
 
+class ConfigMapTakenError(ConfigMapError):
+    """It holds the start, or the result, of another run."""
+
+
 class ConfigMapTooLargeError(ConfigMapError):
     """With the result, the ConfigMap would be larger than the API server accepts (1 MiB)."""

@@ -96,6 +96,21 @@ def smaller_changes(changes: Mapping[str, str | None], trouble: str) -> list[dic
     return [*without_list, outcome, least]
 
 
+def shortened_changes(changes: Mapping[str, str | None]) -> list[dict[str, str | None]]:
+    """What to write where not even the outcome fits: all four keys, shorter and shorter, down to a dozen bytes.
+
+    The start took more, so where there was room for that the last of these fits.
+    """
+    failed = {key: None if key.startswith(RESULT_PREFIX) else value for key, value in changes.items()}
+    failed["status.succeeded"] = "false"
+    without_start = {**failed, START_KEY: ""}
+    return [
+        {**failed, REASON_KEY: ""},
+        {**without_start, REASON_KEY: ""},
+        {**without_start, COMPLETION_KEY: "", REASON_KEY: "no room"},
+    ]
+
+
 def worst_of(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The pair whose numbers the plain keys hold; None without any.
 

@@ -213,6 +213,7 @@ class Handlers:
             subresource=call.info.subresource,
             dry_run=dry_run(call.query),
             admit=call.admit,
+            manager=call.query.get("fieldManager", ""),
         )
         return self._one(call, stored)
 
@@ -242,6 +243,7 @@ class Handlers:
             subresource=call.info.subresource,
             dry_run=dry,
             admit=call.admit,
+            manager=call.query.get("fieldManager", ""),
         )
         return self._one(call, stored)
 

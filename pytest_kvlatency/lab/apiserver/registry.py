@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.lab.apiserver import errors, resources
+from pytest_kvlatency.lab.apiserver import errors, fieldowners, resources
 from pytest_kvlatency.lab.apiserver.store import Store, Stored
 from pytest_kvlatency.lab.apiserver.validation import validate, validate_update
 
@@ -43,7 +43,14 @@ _UNVERSIONED = {
 #: Namespaces that may not be deleted.
 PROTECTED = {"default", "kube-system", "kube-public"}
 #: Metadata that belongs to the server, whatever a client sends.
-_OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+_OWNED = (
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+)
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 #: Kubernetes' alphabet for generated names: no vowels, nothing that looks like another.
@@ -107,7 +114,7 @@ class Registry:
         if not meta.get("name") and meta.get("generateName"):
             suffix = "".join(secrets.choice(_ALPHABET) for _ in range(5))
             meta["name"] = str(meta["generateName"])[:58] + suffix
-        for key in ("resourceVersion", *_OWNED, "selfLink", "managedFields"):
+        for key in ("resourceVersion", *_OWNED, "selfLink"):
             meta.pop(key, None)
         if resource.namespaced:
             self._require_namespace(resource, namespace, str(meta.get("name") or ""))
@@ -202,8 +209,12 @@ class Registry:
         subresource: str = "",
         dry_run: bool = False,
         admit: Admission = admit_all,
+        manager: str = "",
     ) -> Stored:
-        """Replace an object, or its status. Errors: 400, 404, 409, 422, and those of ``admit``."""
+        """Replace an object, or its status. ``manager``: the fieldManager.
+
+        Errors: 400, 404, 409, 422, and those of ``admit``.
+        """
         body = self._checked(resource, namespace, body)
         old = self.get(resource, namespace, name)
         if (body["metadata"].get("name") or name) != name:
@@ -217,7 +228,9 @@ class Registry:
         if uid and uid != known:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {known}"
             raise errors.conflict(resource.plural, resource.group, name, why)
-        return self._replace(resource, old, body, subresource=subresource, dry_run=dry_run, admit=admit)
+        return self._replace(
+            resource, old, body, subresource=subresource, dry_run=dry_run, admit=admit, manager=manager
+        )
 
     def _replace(
         self,
@@ -228,6 +241,7 @@ class Registry:
         subresource: str,
         dry_run: bool,
         admit: Admission,
+        manager: str,
     ) -> Stored:
         new = self._merged(resource, old.obj, body, subresource)
         validate_update(resource, old.obj, new)
@@ -252,6 +266,10 @@ class Registry:
         if new == old.obj:
             return old
         admit(old.obj, new)
+        if resource is resources.CONFIGMAPS:
+            meta.pop("managedFields", None)
+            if owners := fieldowners.owned(old.obj, new, manager=manager, time=self.now()):
+                meta["managedFields"] = owners
         if resource.plural not in _UNVERSIONED and self._spec_of(resource, new) != self._spec_of(
             resource, old.obj
         ):
@@ -280,9 +298,7 @@ class Registry:
         if subresource == "status":
             return {**old, "status": body.get("status") or {}, "metadata": dict(old["metadata"])}
         before = old["metadata"]
-        meta = {
-            key: value for key, value in body["metadata"].items() if key not in {"managedFields", "selfLink"}
-        }
+        meta = {key: value for key, value in body["metadata"].items() if key != "selfLink"}
         for key in _OWNED:
             meta.pop(key, None)
             if key in before:

@@ -345,3 +345,22 @@ def test_a_built_in_kind_need_not_be_named_in_the_body(lab, ns, path):
 def test_a_custom_kind_must_be_named_in_the_body(lab, ns):
     nads = f"/apis/k8s.cni.cncf.io/v1/namespaces/{ns}/network-attachment-definitions"
     assert lab.admin("POST", nads, {"metadata": {"name": "it"}, "spec": {"config": "{}"}}).code == 400
+
+
+def test_who_wrote_which_key_of_a_config_map_is_on_record(lab, ns):
+    def owners():
+        entries = lab.admin("GET", path).body["metadata"].get("managedFields", [])
+        return {one["manager"]: set(one["fieldsV1"]["f:data"]) for one in entries}
+
+    path = f"{cms(ns)}/a"
+    lab.admin("POST", cms(ns), config_map())
+    assert owners() == {}
+    lab.admin("PATCH", f"{path}?fieldManager=one", {"data": {"x": "1", "y": "1"}}, MERGE)
+    lab.admin("PATCH", f"{path}?fieldManager=two", {"data": {"x": "2", "y": "1"}}, MERGE)
+    assert owners() == {"one": {"f:y"}, "two": {"f:x"}}
+    whole = lab.admin("GET", path).body
+    whole["data"]["y"] = "3"
+    lab.admin("PUT", f"{path}?fieldManager=two", whole)
+    assert owners() == {"two": {"f:x", "f:y"}}
+    lab.admin("PATCH", path, {"data": {"x": None}}, MERGE)
+    assert owners() == {"two": {"f:y"}}

@@ -76,10 +76,10 @@ class _HandOn(socketserver.BaseRequestHandler):
         outside.load_cert_chain(server.certificate, server.key)
         inside = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         inside.check_hostname, inside.verify_mode = False, ssl.CERT_NONE
-        is_raw = False
+        is_raw = is_lost = False
 
         def without_prefix(data):
-            nonlocal is_raw
+            nonlocal is_raw, is_lost
             method, _, rest = data.partition(b" ")
             if is_raw or method not in (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE"):
                 return data
@@ -87,13 +87,19 @@ class _HandOn(socketserver.BaseRequestHandler):
                 raise ValueError("a request that is not below the prefix")
             server.seen.append(data.split(b"\r\n", 1)[0].decode())
             is_raw = b"upgrade: websocket" in data.lower()
+            is_lost = server.loses_answer(data)
             return method + b" /" + (b" " + rest)[len(prefix) :]
+
+        def unless_lost(data):
+            if is_lost:
+                raise ValueError("an answer that is not handed on")
+            return data
 
         with (
             outside.wrap_socket(self.request, server_side=True) as client,
             inside.wrap_socket(socket.create_connection(server.target)) as upstream,
         ):
-            threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
+            threading.Thread(target=_pump, args=(upstream, client, unless_lost), daemon=True).start()
             _pump(client, upstream, without_prefix)
 
 
@@ -101,3 +107,20 @@ class PrefixServer(_Server):
     """An HTTPS server with a ``certificate`` of its own that hands on what is asked for below ``prefix``."""
 
     handler = _HandOn
+
+    def loses_answer(self, data):
+        """Whether the request is handed on, and its answer is not."""
+        return False
+
+
+class LossyServer(PrefixServer):
+    """Loses the answers to the first ``lost`` requests that write a ConfigMap; the API server has obeyed them."""
+
+    prefix = ""
+
+    def loses_answer(self, data):
+        method, path = data.split(b" ", 2)[:2]
+        if self.lost and method in (b"PATCH", b"PUT") and b"/configmaps/" in path:
+            self.lost -= 1
+            return True
+        return False

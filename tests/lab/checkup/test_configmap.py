@@ -182,8 +182,8 @@ def test_E58_a_used_configmap_is_refused_unchanged(cluster, checkup):
     before = cluster.configmap(name)
     done = checkup(name)
     assert done.status == 4
-    assert "is in use or used up" in done.output
-    assert "To run it again remove its status.startTimestamp" in done.output
+    assert f"ConfigMap checks/{name} is in use (since 2026-01-01T00:00:00Z), or already holds " in done.output
+    assert "To run it again: kubectl patch configmap" in done.output
     assert cluster.configmap(name) == before
 
 

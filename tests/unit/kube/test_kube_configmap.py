@@ -4,7 +4,7 @@ import pytest
 from kubescript import status_object
 
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.kube.configmap import ConfigMapRef, ConfigMaps
+from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMapRef, ConfigMaps
 from pytest_kvlatency.kube.errors import (
     ConfigMapImmutableError,
     ConfigMapMissingError,
@@ -124,3 +124,32 @@ def test_only_status_keys_can_be_written(server, maps, deadline):
     server.answer(f"GET {PATH}", configmap())
     with pytest.raises(ValueError, match=r"spec\.timeout"):
         maps.write_status(maps.read(REF, deadline), {"spec.timeout": "1s"}, deadline)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_E78_what_others_changed_is_judged_before_it_is_written_to(server, maps, deadline, is_done):
+    conflict = status_object(409, "Conflict", "the object has been modified")
+    server.answer(f"GET {PATH}", configmap("1"), configmap("5"))
+    server.answer(f"PATCH {PATH}", conflict, configmap("6"))
+    last = maps.read(REF, deadline)
+    judged = []
+
+    def judge(current):
+        judged.append(current.resource_version)
+        return is_done
+
+    written = maps.write_status(last, {"status.succeeded": "true"}, deadline, judge=judge, manager="me")
+    sent = [one for one in server.seen if one.method == "PATCH"]
+    assert judged == ["5"]
+    assert [one.body["metadata"]["resourceVersion"] for one in sent] == (["1"] if is_done else ["1", "5"])
+    assert all(one.path == f"{PATH}?fieldManager=me" for one in sent)
+    assert written.resource_version == ("5" if is_done else "6")
+
+
+def test_E78_the_owners_of_a_key_are_read():
+    entry = {"manager": "me", "fieldsV1": {"f:data": {"f:status.succeeded": {}}}}
+    fields = {"f:metadata": {}}
+    whole = {"metadata": {"managedFields": [entry, {"manager": "other", "fieldsV1": fields}]}}
+    data = ConfigMapData(ref=REF, data={}, uid="u", resource_version="1", whole=whole)
+    assert data.owners("status.succeeded") == {"me"}
+    assert data.owners("status.startTimestamp") == set()

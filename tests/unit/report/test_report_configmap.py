@@ -12,6 +12,7 @@ from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.configmap import (
     LIST_BYTES,
     final_changes,
+    shortened_changes,
     smaller_changes,
     start_changes,
     worst_of,
@@ -169,3 +170,20 @@ def test_E57_a_reason_that_hardly_fits_gives_way(make: Make, reason: str, kept: 
     changes = {**final_changes(build(make.run(make.item()))), "status.failureReason": reason}
     outcome, _ = smaller_changes(changes, TROUBLE)
     assert outcome["status.failureReason"] == kept
+
+
+def test_E57_where_hardly_anything_fits_all_four_keys_are_shortened(make: Make) -> None:
+    whole = final_changes(build(make.run(make.item(), make.item(make.measurement(target="worker3")))))
+    sizes = []
+    for changes in shortened_changes(whole):
+        kept = {key: value for key, value in changes.items() if value is not None}
+        assert {key.removeprefix("status.") for key in kept} == {
+            "startTimestamp",
+            "completionTimestamp",
+            "succeeded",
+            "failureReason",
+        }
+        assert kept["status.succeeded"] == "false"
+        sizes.append(sum(map(len, kept.values())))
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < len("2026-01-01T00:00:00Z")
