@@ -31,6 +31,7 @@ def guest(name, address, shell=None):
     return SimpleNamespace(
         handle=SimpleNamespace(name=name, uid="", __str__=lambda: name),
         nad=SimpleNamespace(binding="bridge"),
+        has_used_address=False,
         shell=shell,
         address=GuestAddress(interface="eth0", mac="02:00:00:00:00:01", address=address, mtu=1500),
         dialect=Dialect.IPUTILS,
