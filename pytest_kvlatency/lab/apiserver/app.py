@@ -267,7 +267,14 @@ class Application:
             )
         admit = admit_all if own else partial(parts.admission.check, user, resource)
         call = Call(
-            info=info, resource=resource, query=request.query, form=form, media=media, body=raw, admit=admit
+            info=info,
+            resource=resource,
+            query=request.query,
+            form=form,
+            media=media,
+            body=raw,
+            admit=admit,
+            manager=None if own else _manager(request),
         )
         if info.verb == "watch":
             return await self._watch(request, call, record)
@@ -324,6 +331,15 @@ class Application:
                 await response.write(chunk)
             await response.write_eof()
         return response
+
+
+def _manager(request: web.BaseRequest) -> str:
+    """Return who owns what a request changes: as it says itself, else what its client is called."""
+    return (
+        request.query.get("fieldManager")
+        or request.headers.get("User-Agent", "").partition("/")[0]
+        or "unknown"
+    )
 
 
 def _refusal(error: errors.ApiError, form: negotiation.Wanted) -> web.Response:

@@ -6,14 +6,14 @@ import base64
 import json
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from aiohttp import web
 
-from pytest_kvlatency.lab.apiserver import errors, negotiation, resources
+from pytest_kvlatency.lab.apiserver import errors, negotiation, ownership, resources
 from pytest_kvlatency.lab.apiserver.patch import json_patch, merge
 from pytest_kvlatency.lab.apiserver.printing import partial, table
-from pytest_kvlatency.lab.apiserver.registry import DeleteOptions, Registry
+from pytest_kvlatency.lab.apiserver.registry import DeleteOptions, Registry, untracked
 from pytest_kvlatency.lab.apiserver.selectors import field_selector, label_selector
 from pytest_kvlatency.lab.apiserver.store import Stored, encode
 from pytest_kvlatency.lab.apiserver.strategic import strategic_merge
@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_kvlatency.lab.apiserver.negotiation import Wanted
+    from pytest_kvlatency.lab.apiserver.registry import Admission, Tracking
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
     from pytest_kvlatency.lab.apiserver.resources import Resource
+
+
+class _Rules(TypedDict):
+    admit: Admission
+    track: Tracking
+
 
 _PROPAGATION = {"Foreground", "Background", "Orphan"}
 
@@ -65,7 +72,9 @@ class Call:
     media: str
     body: bytes
     #: Raises the refusal of what is about to be stored, given its old state (None: a new object) and its new one.
-    admit: Callable[[dict[str, Any] | None, dict[str, Any]], None]
+    admit: Admission
+    #: Who owns what the request changes; None for the lab's own parts, whose fields nobody owns.
+    manager: str | None
 
 
 class Handlers:
@@ -199,7 +208,7 @@ class Handlers:
     def _create(self, call: Call, namespace: str) -> web.Response:
         body = negotiation.decode(call.body, call.media)
         stored = self._registry.create(
-            call.resource, namespace, body, dry_run=dry_run(call.query), admit=call.admit
+            call.resource, namespace, body, dry_run=dry_run(call.query), **self._rules(call)
         )
         return self._one(call, stored, 201)
 
@@ -212,8 +221,7 @@ class Handlers:
             body,
             subresource=call.info.subresource,
             dry_run=dry_run(call.query),
-            admit=call.admit,
-            manager=call.query.get("fieldManager", ""),
+            **self._rules(call),
         )
         return self._one(call, stored)
 
@@ -229,11 +237,8 @@ class Handlers:
             )
         patch = negotiation.decode(call.body, call.media)
         dry = dry_run(call.query)
-        old = self._store.get(call.resource, namespace, call.info.name)
-        if old is None and call.media == negotiation.APPLY_PATCH and isinstance(patch, dict):
-            named = {**patch, "metadata": {**(patch.get("metadata") or {}), "name": call.info.name}}
-            made = self._registry.create(call.resource, namespace, named, dry_run=dry, admit=call.admit)
-            return self._one(call, made, 201)
+        if call.media == negotiation.APPLY_PATCH:
+            return self._apply(call, namespace, patch, dry=dry)
         old = self._registry.get(call.resource, namespace, call.info.name)
         stored = self._registry.update(
             call.resource,
@@ -242,8 +247,7 @@ class Handlers:
             self._patched(call, self._versioned(call, old.obj), patch),
             subresource=call.info.subresource,
             dry_run=dry,
-            admit=call.admit,
-            manager=call.query.get("fieldManager", ""),
+            **self._rules(call),
         )
         return self._one(call, stored)
 
@@ -253,9 +257,60 @@ class Handlers:
             return json_patch(current, patch)
         if not isinstance(patch, dict):
             raise errors.bad_request(f"a patch is an object, not {type(patch).__name__}")
-        if call.media == negotiation.MERGE_PATCH or call.resource.custom:
+        if call.media == negotiation.MERGE_PATCH:
             return merge(current, patch)
         return strategic_merge(current, patch)
+
+    def _apply(self, call: Call, namespace: str, config: Any, *, dry: bool) -> web.Response:
+        """Apply on the server's side: create, or merge what the manager wants. Errors: 400, 409, 422."""
+        if not isinstance(config, dict):
+            raise errors.bad_request(f"a patch is an object, not {type(config).__name__}")
+        if not call.query.get("fieldManager"):
+            text = "Required value: is required for apply patch"
+            cause = errors.Cause(field="fieldManager", detail=text, reason="FieldValueRequired")
+            raise errors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+        given = config.get("metadata") or {}
+        if given.get("managedFields"):
+            raise errors.bad_request("metadata.managedFields must be nil")
+        config = {**config, "metadata": {**given, "name": call.info.name}}
+        old = self._store.get(call.resource, namespace, call.info.name)
+        merged = ownership.apply(
+            call.resource,
+            None if old is None else self._versioned(call, old.obj),
+            config,
+            self._writer(call),
+            force=_flag(call.query, "force"),
+        )
+        owners = merged["metadata"].pop("managedFields")
+        rules: _Rules = {"admit": call.admit, "track": lambda _old, _new: owners}
+        if old is None:
+            made = self._registry.create(call.resource, namespace, merged, dry_run=dry, **rules)
+            return self._one(call, made, 201)
+        stored = self._registry.update(
+            call.resource,
+            namespace,
+            call.info.name,
+            merged,
+            subresource=call.info.subresource,
+            dry_run=dry,
+            **rules,
+        )
+        return self._one(call, stored)
+
+    def _writer(self, call: Call) -> ownership.Writer:
+        return ownership.Writer(
+            manager=call.manager or "unknown", now=self._registry.now(), subresource=call.info.subresource
+        )
+
+    def _rules(self, call: Call) -> _Rules:
+        """How what a client writes is judged, and whom its fields belong to then."""
+        if call.manager is None:
+            return {"admit": call.admit, "track": untracked}
+        writer = self._writer(call)
+        return {
+            "admit": call.admit,
+            "track": lambda old, new: ownership.after_update(call.resource, old, new, writer),
+        }
 
     # Deleting
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.lab.apiserver import errors, fieldowners, resources
+from pytest_kvlatency.lab.apiserver import errors, resources
 from pytest_kvlatency.lab.apiserver.store import Store, Stored
 from pytest_kvlatency.lab.apiserver.validation import validate, validate_update
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     #: Raises the refusal of an object that is about to be stored: its old state (None: a new one), and its new one.
     Admission = Callable[[dict[str, Any] | None, dict[str, Any]], None]
+    #: Returns the ``managedFields`` of an object that is about to be stored, from the same.
+    Tracking = Callable[[dict[str, Any] | None, dict[str, Any]], list[dict[str, Any]]]
 
 #: Kinds that have no ``metadata.generation``.
 _UNVERSIONED = {
@@ -43,14 +45,7 @@ _UNVERSIONED = {
 #: Namespaces that may not be deleted.
 PROTECTED = {"default", "kube-system", "kube-public"}
 #: Metadata that belongs to the server, whatever a client sends.
-_OWNED = (
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "managedFields",
-)
+_OWNED = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 #: Kubernetes' alphabet for generated names: no vowels, nothing that looks like another.
@@ -72,9 +67,20 @@ def admit_all(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
     """Admit every object: what the server writes itself is not judged."""
 
 
+def untracked(old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, Any]]:
+    """Leave the owners of fields as they are: what the server writes itself is owned by nobody."""
+    del old
+    return list(new["metadata"].get("managedFields") or ())
+
+
 def timestamp(seconds: float) -> str:
     """Return RFC 3339 in UTC with whole seconds, as in metadata."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _with_owners(obj: dict[str, Any], owners: list[dict[str, Any]]) -> dict[str, Any]:
+    meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": {**meta, "managedFields": owners} if owners else meta}
 
 
 class Registry:
@@ -105,6 +111,7 @@ class Registry:
         *,
         dry_run: bool = False,
         admit: Admission = admit_all,
+        track: Tracking = untracked,
     ) -> Stored:
         """Store a new object. Errors: 400, 403, 404 (namespace), 409, 422, and those of ``admit``."""
         body = self._checked(resource, namespace, body)
@@ -114,7 +121,7 @@ class Registry:
         if not meta.get("name") and meta.get("generateName"):
             suffix = "".join(secrets.choice(_ALPHABET) for _ in range(5))
             meta["name"] = str(meta["generateName"])[:58] + suffix
-        for key in ("resourceVersion", *_OWNED, "selfLink"):
+        for key in ("resourceVersion", *_OWNED, "selfLink", "managedFields"):
             meta.pop(key, None)
         if resource.namespaced:
             self._require_namespace(resource, namespace, str(meta.get("name") or ""))
@@ -134,6 +141,7 @@ class Registry:
         if self.store.get(resource, meta.get("namespace", ""), meta["name"]) is not None:
             raise errors.already_exists(resource.plural, resource.group, meta["name"])
         admit(None, obj)
+        obj = _with_owners(obj, track(None, obj))
         return Stored(obj, self.store.rv) if dry_run else self.store.put(resource, obj)
 
     def _require_namespace(self, resource: Resource, namespace: str, name: str) -> None:
@@ -209,12 +217,9 @@ class Registry:
         subresource: str = "",
         dry_run: bool = False,
         admit: Admission = admit_all,
-        manager: str = "",
+        track: Tracking = untracked,
     ) -> Stored:
-        """Replace an object, or its status. ``manager``: the fieldManager.
-
-        Errors: 400, 404, 409, 422, and those of ``admit``.
-        """
+        """Replace an object, or its status. Errors: 400, 404, 409, 422, and those of ``admit``."""
         body = self._checked(resource, namespace, body)
         old = self.get(resource, namespace, name)
         if (body["metadata"].get("name") or name) != name:
@@ -229,7 +234,7 @@ class Registry:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {known}"
             raise errors.conflict(resource.plural, resource.group, name, why)
         return self._replace(
-            resource, old, body, subresource=subresource, dry_run=dry_run, admit=admit, manager=manager
+            resource, old, body, subresource=subresource, dry_run=dry_run, admit=admit, track=track
         )
 
     def _replace(
@@ -241,7 +246,7 @@ class Registry:
         subresource: str,
         dry_run: bool,
         admit: Admission,
-        manager: str,
+        track: Tracking,
     ) -> Stored:
         new = self._merged(resource, old.obj, body, subresource)
         validate_update(resource, old.obj, new)
@@ -263,13 +268,11 @@ class Registry:
                         )
                     ],
                 )
+        new = _with_owners(new, track(old.obj, new))
+        meta = new["metadata"]
         if new == old.obj:
             return old
         admit(old.obj, new)
-        if resource is resources.CONFIGMAPS:
-            meta.pop("managedFields", None)
-            if owners := fieldowners.owned(old.obj, new, manager=manager, time=self.now()):
-                meta["managedFields"] = owners
         if resource.plural not in _UNVERSIONED and self._spec_of(resource, new) != self._spec_of(
             resource, old.obj
         ):
@@ -306,7 +309,10 @@ class Registry:
         meta.update(name=before["name"], resourceVersion=before["resourceVersion"])
         if "namespace" in before:
             meta["namespace"] = before["namespace"]
-        for key in ("finalizers", "labels", "annotations", "ownerReferences"):
+        if not meta.get("managedFields") and "managedFields" in before:
+            # Clients that do not know of it must not delete it.
+            meta["managedFields"] = before["managedFields"]
+        for key in ("finalizers", "labels", "annotations", "ownerReferences", "managedFields"):
             if not meta.get(key):
                 meta.pop(key, None)
         new = {**body, "metadata": meta}

@@ -28,10 +28,12 @@ MERGE_KEYS = {
 }
 #: ``ports`` has another key in a container than in a Service.
 _PORT_KEYS = ("containerPort", "port")
-_SETS = {"finalizers"}
+#: Lists of plain values that are sets.
+SETS = {"finalizers"}
 
 
-def _merge_key(field: str, items: list[Any], current: list[Any]) -> str | None:
+def merge_key(field: str, items: list[Any], current: list[Any]) -> str | None:
+    """Return the key by which the items of a list field merge; None for one that is replaced."""
     if field == "addresses":
         return "type"
     if field == "ports":
@@ -43,8 +45,8 @@ def _merge_list(field: str, current: list[Any], patch: list[Any]) -> list[Any]:
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         return [item for item in patch if not (isinstance(item, dict) and item.get("$patch") == "replace")]
     if not all(isinstance(item, dict) for item in [*patch, *current]):
-        return [*current, *(item for item in patch if item not in current)] if field in _SETS else patch
-    key = _merge_key(field, patch, current)
+        return [*current, *(item for item in patch if item not in current)] if field in SETS else patch
+    key = merge_key(field, patch, current)
     if key is None:
         return patch
     result = list(current)
@@ -63,7 +65,7 @@ def _merge_list(field: str, current: list[Any], patch: list[Any]) -> list[Any]:
 def _ordered(field: str, items: list[Any], order: list[Any]) -> list[Any]:
     """Sort as ``$setElementOrder`` says; what it does not name stays behind."""
     if items and isinstance(items[0], dict):
-        key = _merge_key(field, items, []) or "name"
+        key = merge_key(field, items, []) or "name"
         rank = {entry.get(key): place for place, entry in enumerate(order)}
         return sorted(items, key=lambda item: rank.get(item.get(key), len(rank)))
     ranks = {entry: place for place, entry in enumerate(order)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .helpers import APPLY, JSON_PATCH, MERGE, STRATEGIC, cms, config_map, pod, pods, vmi, vmis
+from .helpers import JSON_PATCH, MERGE, STRATEGIC, cms, config_map, pod, pods, vmi, vmis
 
 
 def test_create_fills_in_the_metadata(lab, ns):
@@ -97,13 +97,6 @@ def test_strategic_merge_patch_merges_lists_by_key_but_not_for_custom_resources(
     lab.admin("POST", vmis(ns), vmi())
     refused = lab.admin("PATCH", f"{vmis(ns)}/v", {}, STRATEGIC)
     assert (refused.code, refused.body["reason"]) == (415, "UnsupportedMediaType")
-
-
-def test_server_side_apply_creates_and_merges(lab, ns):
-    path = f"{cms(ns)}/a?fieldManager=me"
-    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {%s}\n"
-    assert lab.admin("PATCH", path, text % "x: '1'", APPLY).code == 201
-    assert lab.admin("PATCH", path, text % "y: '2'", APPLY).body["data"] == {"x": "1", "y": "2"}
 
 
 def test_status_is_written_apart_where_there_is_a_subresource(lab, ns):
