@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,11 +71,23 @@ def judge_end(done: Done, findings: Findings) -> None:
     """Count a run that hung, and a traceback, which is no answer to anything."""
     if done.status is None:
         findings.add(HUNG, "the run did not end")
-    crashed = re.search(
-        r"INTERNALERROR>.*|Traceback \(most recent call last\)|Fatal Python error.*", done.output
-    )
-    if crashed:
-        findings.add(HUNG, f"the output has {crashed.group()!r}")
+    for words in crashes(done):
+        findings.add(HUNG, words)
+
+
+def crashes(done: Done) -> list[str]:
+    """What the output says of exceptions that came out of the run.
+
+    Where a SIGINT comes before pytest is in charge, or when it has ended, Python ends with a traceback of its own,
+    whose last line has no words; those of the plugin have.
+    """
+    found = re.findall(r"^INTERNALERROR>.*", done.output, re.MULTILINE)[-1:]
+    is_excused = any(one.number is signal.SIGINT for one in done.sent)
+    for traceback in re.split(r"Traceback \(most recent call last\):\n", done.output)[1:]:
+        end = next((line for line in traceback.splitlines() if line and not line[0].isspace()), "")
+        if not (is_excused and end == "KeyboardInterrupt"):
+            found.append(f"a traceback: {end}")
+    return found
 
 
 def left(ground: Ground, namespace: str, findings: Findings) -> None:
