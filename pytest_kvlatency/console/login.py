@@ -54,6 +54,8 @@ class Login:
         self._profile = profile
         self._name = name
         self.has_seen_shell = False
+        #: Whether it was asked for a user's name: what stood there before is over.
+        self.has_logged_in = False
         self._seen = ""
         self._refusals = 0
         self._is_answering = False
@@ -81,7 +83,7 @@ class Login:
             kind = self._prompt(limit)
             if kind == "login":
                 self._type(self._profile.user + "\n")
-                self._is_answering = True
+                self._is_answering = self.has_logged_in = True
             elif kind == "password" and not self._is_answering:
                 # Somebody else's, or for a name that was made of stray characters: back to the name.
                 self._type("\n")

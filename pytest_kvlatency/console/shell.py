@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.console.outcomes import ConnectionLost
 from pytest_kvlatency.console.spawn import ConsoleSpawn
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import GuestError
+from pytest_kvlatency.errors import GuestError, KvLatencyError
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -43,10 +45,22 @@ _LONGEST_PAUSE: Final = 3.0
 # A width at which no line wraps; no history, no kernel messages. All are kindnesses, none is needed. The echo stays:
 # without it BusyBox does not edit lines but reads them in a way that takes the end of a background job for the end of
 # its input, and ends the session (lineedit.c: "Happens when e.g. stty -echo was run before").
+# First of all it says how the terminal was found.
+_ROWS: Final = 100
+_COLUMNS: Final = 4096
 _PREPARE: Final = (
-    "stty echo icanon icrnl cols 4096 rows 100 <&1 2>/dev/null; unset HISTFILE; "
+    "stty -g <&1 2>/dev/null; stty size <&1 2>/dev/null; "
+    f"stty echo icanon icrnl cols {_COLUMNS} rows {_ROWS} <&1 2>/dev/null; unset HISTFILE; "
     "{root}dmesg -n 1 >/dev/null 2>&1; true"
 )
+# As it was found, but so that a person can type in any case: getty has Enter translated only where the user's name
+# ended in a carriage return, and ours does not.
+_RESTORE: Final = (
+    "stty {settings} <&1 >/dev/null 2>&1; "
+    "stty echo icanon icrnl isig opost onlcr rows {rows} cols {columns} <&1 2>/dev/null; true"
+)
+_SETTINGS: Final = re.compile(r"(?m)^[0-9a-f]+(?::[0-9a-f]+)+$")
+_SIZE: Final = re.compile(r"(?m)^(\d+) (\d+)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +69,15 @@ class CommandResult:
 
     output: str
     exit_status: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Terminal:
+    """How a terminal was found; ``settings`` as of ``stty -g``, empty where the guest does not tell."""
+
+    settings: str = ""
+    rows: int = 24
+    columns: int = 80
 
 
 class _Unheard(Exception):  # noqa: N818 - an outcome: what was typed is typed once more
@@ -84,6 +107,7 @@ class Shell:
         self._uid = ""
         self._has_session = False
         self._is_ready = False
+        self._found: _Terminal | None = None
         self._used_at = time.monotonic()
         self._typed = False
         self._was_unheard = False
@@ -161,6 +185,17 @@ class Shell:
 
     close = suspend
 
+    def leave(self, deadline: Deadline) -> None:
+        """Close the console of a guest that stays, for people to use: the terminal as it was found, at a prompt.
+
+        Never raises: a guest that cannot be reached now stays as it is.
+        """
+        self._spawn.stop = None
+        with contextlib.suppress(KvLatencyError):
+            if self._has_session:
+                self._attempt(deadline, self._restore, is_rerunnable=True)
+        self.close()
+
     def _attempt(
         self, deadline: Deadline, action: Callable[[Deadline], CommandResult], *, is_rerunnable: bool
     ) -> CommandResult:
@@ -231,10 +266,22 @@ class Shell:
         self._spawn.is_dirty = False
         self._is_ready = True
         self._used_at = time.monotonic()
-        return self._prepare(deadline)
+        prepared = self._prepare(deadline)
+        if dialogue.has_logged_in or self._found is None:
+            self._found = _terminal(prepared.output)
+        return prepared
+
+    def _restore(self, deadline: Deadline) -> CommandResult:
+        """Undo what was done to the terminal."""
+        self._make_ready(deadline)
+        found = self._found or _Terminal()
+        command = _RESTORE.format(settings=found.settings, rows=found.rows, columns=found.columns)
+        result = self._type_and_wait(command, COMMAND_SECONDS, deadline, is_rerunnable=True)
+        self._found, self._has_session = None, False
+        return result
 
     def _prepare(self, deadline: Deadline) -> CommandResult:
-        """Make the session quiet, and see that it runs commands at all."""
+        """Make the session quiet, and see that it runs commands at all. What it prints is for ``_terminal``."""
         command = _PREPARE.format(root=self.profile.become_root)
         result = self._type_and_wait(command, COMMAND_SECONDS, deadline, is_rerunnable=True)
         if result.exit_status == _NO_SUCH_COMMAND:
@@ -327,3 +374,13 @@ class Shell:
             transcript=self.transcript_end,
             stage="run",
         )
+
+
+def _terminal(said: str) -> _Terminal:
+    """Read how the terminal was found."""
+    settings, size = _SETTINGS.search(said), _SIZE.search(said)
+    rows, columns = (int(size[1]), int(size[2])) if size else (24, 80)
+    if (rows, columns) == (_ROWS, _COLUMNS):
+        # What an earlier run was kept from undoing.
+        rows, columns = 24, 80
+    return _Terminal(settings=settings[0] if settings else "", rows=rows, columns=columns)

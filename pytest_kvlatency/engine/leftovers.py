@@ -31,6 +31,7 @@ class Leftovers:
         self._closed = False
         self._creating = 0
         self._kept: dict[str, VmiHandle] = {}
+        self._logins: dict[str, str] = {}
         self._asked: set[VmiHandle] = set()
         #: Names of those whose deletion is about to be asked for.
         self._doomed: set[str] = set()
@@ -55,10 +56,12 @@ class Leftovers:
                 self._creating -= 1
                 self._idle.notify_all()
 
-    def keep(self, handles: Iterable[VmiHandle]) -> None:
-        """Leave these VMIs in the cluster for a look."""
+    def keep(self, handles: Iterable[VmiHandle], *, login: str) -> None:
+        """Leave these VMIs in the cluster for a look. ``login``: how their guests are logged into, in words."""
         with self._idle:
-            self._kept.update({handle.name: handle for handle in handles})
+            for handle in handles:
+                self._kept[handle.name] = handle
+                self._logins[handle.name] = login
         for handle in handles:
             self._vmis.forget(handle)
 
@@ -67,6 +70,16 @@ class Leftovers:
         """The VMIs that are left on purpose."""
         with self._idle:
             return tuple(self._kept.values())
+
+    def login_of(self, kept: VmiHandle) -> str:
+        """How the guest of a VMI that is left is logged into, in words."""
+        with self._idle:
+            return self._logins[kept.name]
+
+    def is_kept(self, handle: VmiHandle) -> bool:
+        """Whether this VMI is left on purpose."""
+        with self._idle:
+            return handle.name in self._kept
 
     @property
     def outstanding(self) -> tuple[VmiHandle, ...]:

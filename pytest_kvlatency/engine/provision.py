@@ -22,7 +22,7 @@ from pytest_kvlatency.engine.leases import Leases
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot_id
-from pytest_kvlatency.guest.profiles import profile_named
+from pytest_kvlatency.guest.profiles import login_words, profile_named
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
 from pytest_kvlatency.kube.nad import NadFacts, read_nad
@@ -54,6 +54,7 @@ MAC_ATTEMPTS = 5
 ADDRESS_ATTEMPTS = 5
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
+LEAVING_SECONDS = 3.0
 # The deadline does not run in users' own tests, the guest's watchdog does: an hour for those.
 WATCHDOG_EXTRA_SECONDS = 3600.0
 
@@ -149,7 +150,7 @@ class Provisioner:
                 say("settling its address")
                 address = self._settle(shell, state.mac or mac, lease, deadline, say)
         except KvLatencyError as error:
-            self._give_up(handle, shell, error)
+            self._give_up(handle, profile, shell, error)
             raise
         return ReadyGuest(
             key=key,
@@ -339,16 +340,18 @@ class Provisioner:
     def _watchdog_seconds(self, deadline: Deadline) -> float:
         return deadline.seconds + CLEANUP_SECONDS + WATCHDOG_EXTRA_SECONDS
 
-    def _give_up(self, handle: VmiHandle, shell: Shell, error: KvLatencyError) -> None:
+    def _give_up(self, handle: VmiHandle, profile: GuestProfile, shell: Shell, error: KvLatencyError) -> None:
         """Keep what tells why, and delete the VMI unless it is to be looked at."""
         error.transcript = error.transcript or shell.transcript_end
+        keeps = self._blueprint.keeps
+        if keeps:
+            self._leftovers.keep([handle], login=login_words(profile))
+            shell.leave(Deadline(LEAVING_SECONDS))
         if self._artifacts.directory is not None:
             evidence = self._leftovers.evidence(handle, Deadline(EVIDENCE_SECONDS))
             self._artifacts.keep(handle.name, evidence=evidence, transcript=shell.transcript)
         shell.close()
-        if self._blueprint.keeps:
-            self._leftovers.keep([handle])
-        else:
+        if not keeps:
             self._leftovers.delete([handle], Deadline(CLEANUP_SECONDS))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.guests import check_distinct, setup_timings
 from pytest_kvlatency.engine.measuring import judged, untold
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.guest.profiles import login_words
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import vmi_keys
 from pytest_kvlatency.threads import Threads, result_of
@@ -40,6 +42,8 @@ MAX_BOOTING = 100
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
 LAST_SECONDS = 1.0
+# Whoever stops a run may kill it after 5 s: so long for the terminals of guests that stay, beside all else.
+LEAVING_SECONDS = 3.0
 SHOWN_ACTIVITIES = 2
 #: A measurement that takes so many times its sample, and so many seconds, is late: a warm-up without replies, say.
 LATE_FACTOR = 1.5
@@ -96,6 +100,8 @@ class Engine:
         # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
         self._threads = Threads(MAX_MEASURING, "kvlatency-measure")
         self._boot_threads = Threads(MAX_BOOTING, "kvlatency-guest")
+        self._leaving_threads = Threads(MAX_MEASURING, "kvlatency-leave")
+        self._leaving_until = math.inf
         self._guests: dict[VmiKey, Future[ReadyGuest]] = {}
         self._users: Counter[VmiKey] = Counter()
         self._planned: Counter[VmiKey] = Counter()
@@ -194,13 +200,14 @@ class Engine:
         """Leave this check's VMIs in the cluster when the run ends."""
         with self._lock:
             guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
-        self._leftovers.keep([guest.handle for guest in guests])
+        for guest in guests:
+            self._leftovers.keep([guest.handle], login=login_words(guest.profile))
 
     def kept_lines(self) -> list[str]:
         """How to reach the VMIs that are left on purpose, a line each."""
         return [
             f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
-            f"(and then: kubectl delete vmi -n {one.namespace} {one.name})"
+            f"({self._leftovers.login_of(one)}; and then: kubectl delete vmi -n {one.namespace} {one.name})"
             for one in self._leftovers.kept
         ]
 
@@ -258,6 +265,9 @@ class Engine:
         with self._lock:
             self._is_over = True
             self._conductor.forget()
+            guests = self._up(self._guests.values())
+        self._leaving_until = time.monotonic() + LEAVING_SECONDS
+        self._leave(guest for guest in guests if self._leftovers.is_kept(guest.handle))
         self._leftovers.close(deadline)
 
     def wait_gone(self, deadline: Deadline) -> None:
@@ -269,19 +279,31 @@ class Engine:
         with self._lock:
             self._is_over = True
             guests = self._up(self._guests.values())
-        self._close_consoles(guests)
-        for threads in (self._threads, self._boot_threads):
-            # One that hangs in a request is left behind: it must not delay the end.
-            threads.shut_down(LAST_SECONDS)
+        # One that hangs in a request is left behind: it must not delay the end.
+        leaving = max(LAST_SECONDS, min(LEAVING_SECONDS, self._leaving_until - time.monotonic()))
+        for threads in (self._leaving_threads, self._boot_threads):
+            threads.shut_down(leaving if self._leftovers.kept else LAST_SECONDS)
+        for guest in guests:
+            guest.shell.close()
+        self._threads.shut_down(LAST_SECONDS)
 
     @staticmethod
     def _up(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest]:
         return [one.result() for one in futures if one.done() and one.exception() is None]
 
-    @staticmethod
-    def _close_consoles(guests: Iterable[ReadyGuest]) -> None:
+    def _close_consoles(self, guests: Iterable[ReadyGuest]) -> None:
         for guest in guests:
-            guest.shell.close()
+            if self._leftovers.is_kept(guest.handle):
+                self._leave([guest])
+            else:
+                guest.shell.close()
+
+    def _leave(self, guests: Iterable[ReadyGuest]) -> None:
+        """Hand guests that stay over to people, in the background."""
+        for guest in guests:
+            # Where no thread can be had, a terminal stays as it is, and clean-up goes on.
+            with suppress(RuntimeError):
+                self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS))
 
     # --- what may start now
 

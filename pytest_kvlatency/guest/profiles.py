@@ -61,6 +61,15 @@ FEDORA: Final = GuestProfile(
 BUILT_IN: Final = {profile.name: profile for profile in (ALPINE, FEDORA)}
 
 
+def login_words(profile: GuestProfile) -> str:
+    """Say who logs in, for people. The password of a profile that a hook registered is its author's to tell."""
+    if profile.password is None:
+        return f"user {profile.user}, no password"
+    if profile == BUILT_IN.get(profile.name):
+        return f"user {profile.user}, password {profile.password}"
+    return f"user {profile.user}, with the password of guest profile {profile.name!r}"
+
+
 def profile_named(name: str, extra: Mapping[str, GuestProfile]) -> GuestProfile:
     """Find a profile; ``extra`` are those that hooks registered, and win. Raises ``ConfigError``."""
     known = {**BUILT_IN, **extra}

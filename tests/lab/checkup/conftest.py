@@ -26,6 +26,7 @@ networks:
   checks/failed-network: {}
   checks/deleted-network: {}
   checks/stuck-network: {}
+  checks/taken-network: {}
   secrets/hidden-network: {}
 faults:
   - {fault: slow-boot, after: 2h, network: checks/boot-network}
@@ -34,6 +35,7 @@ faults:
   - {fault: vmi-failed, after: 1s, network: checks/failed-network}
   - {fault: vmi-deleted, after: 1s, network: checks/deleted-network}
   - {fault: stuck-deletion, network: checks/stuck-network}
+  - {fault: address-taken, network: checks/taken-network, times: 100}
 seed: 7
 boot: 100ms
 time_scale: 20

@@ -132,7 +132,7 @@ def test_E91_a_guest_that_is_kept_keeps_its_address_and_is_named(leases, vmis, l
     bring_up(leases, vmis, "vmi-a")
     bring_up(leases, vmis, "vmi-b")
     kept = vmis.there[0]
-    leftovers.keep([kept])
+    leftovers.keep([kept], login="user root, no password")
     # Its check is over: it would be deleted now.
     leftovers.doom([kept])
     with pytest.raises(ConfigError) as caught:

@@ -65,11 +65,14 @@ def test_each_is_asked_to_go_once_and_its_going_is_timed(vmis, leftovers):
 
 
 def test_what_is_kept_is_neither_deleted_nor_outstanding(vmis, leftovers):
-    leftovers.keep([TWO])
+    leftovers.keep([TWO], login="user root, no password")
     leftovers.delete([ONE, TWO, THREE], Deadline(60))
     leftovers.wait_gone(Deadline(60))
     assert vmis.asked == [ONE, THREE]
     assert leftovers.kept == (TWO,)
+    assert leftovers.login_of(TWO) == "user root, no password"
+    assert leftovers.is_kept(TWO)
+    assert not leftovers.is_kept(ONE)
     assert leftovers.is_clean
 
 

@@ -1,0 +1,99 @@
+"""Guests that are kept: somebody can sit down at their consoles, whatever ended the run."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from virtctl import check_usable
+
+from pytest_kvlatency.kube import paths
+
+NAMESPACE = "checks"
+PAIR = ("--kv-nodes", "worker1:worker2")
+LONG = ("--kv-sample-duration", "20m", "--kv-timeout", "40m")
+ALIKE = """
+from dataclasses import replace
+
+from pytest_kvlatency.guest.profiles import FEDORA
+
+def pytest_kvlatency_guest_profiles():
+    return [replace(FEDORA, name="mine")]
+"""
+
+
+@pytest.fixture
+def kept(cluster):
+    """Look at the consoles of the VMIs that are left, and remove these."""
+
+    def look():
+        names = cluster.vmis()
+        try:
+            for name in names:
+                check_usable(cluster.admin, NAMESPACE, name)
+        finally:
+            for name in names:
+                cluster.request("DELETE", paths.vmi(NAMESPACE, name))
+        return names
+
+    return look
+
+
+@pytest.mark.parametrize("guest", ["alpine", "fedora"])
+def test_a_finished_run_leaves_consoles_that_a_person_can_use(cluster, run, kept, guest):
+    done = run(
+        cluster, "--kv-nad", "checks/blue-network", *PAIR, "--kv-keep", "always", "--kv-guest", guest,
+        "--kv-sample-duration", "1s",
+    )  # fmt: skip
+    assert done.status == 0, done.output
+    words = {"alpine": "user root, no password", "fedora": "user fedora, password fedora"}[guest]
+    names = kept()
+    assert len(names) == 2
+    for name in names:
+        line = (
+            f"kept VMI checks/{name}: virtctl console -n checks {name} ({words}; and then: kubectl delete vmi"
+        )
+        assert line in done.output
+
+
+def test_the_password_of_a_profile_that_a_hook_registered_is_not_printed(cluster, run, kept, tmp_path):
+    (tmp_path / "conftest.py").write_text(ALIKE, encoding="utf-8")
+    done = run(
+        cluster, "--kv-nad", "checks/blue-network", *PAIR, "--kv-keep", "always", "--kv-guest", "mine",
+        "--kv-sample-duration", "1s",
+    )  # fmt: skip
+    assert done.status == 0, done.output
+    assert "(user fedora, with the password of guest profile 'mine'; and then:" in done.output
+    assert len(kept()) == 2
+
+
+@pytest.mark.parametrize("keep", ["always", "failed"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_E72_a_run_that_is_stopped_while_it_pings_leaves_such_consoles_too(
+    cluster, start, kept, keep, number
+):
+    name = cluster.make_configmap("blue-network")
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", *PAIR, "--kv-keep", keep, *LONG)
+    checkup.until("pinging .* times")
+    checkup.send(number)
+    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
+    assert checkup.end() == 2
+    assert len(kept()) == 2
+
+
+def test_a_bring_up_that_fails_after_the_login_leaves_such_consoles_too(cluster, run, kept):
+    done = run(cluster, "--kv-nad", "checks/taken-network", *PAIR, "--kv-keep", "failed")
+    assert done.status == 1
+    assert "were in use by somebody else" in done.output
+    assert len(kept()) == 2
+
+
+def test_a_guest_that_hears_nothing_does_not_delay_the_end(cluster, start):
+    name = cluster.make_configmap("boot-network")
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", *PAIR, "--kv-keep", "always")
+    checkup.until("booting and logging in")
+    checkup.send(signal.SIGTERM)
+    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
+    assert checkup.end() == 2
+    for vmi in cluster.vmis():
+        cluster.request("DELETE", paths.vmi(NAMESPACE, vmi))
