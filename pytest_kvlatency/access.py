@@ -216,6 +216,11 @@ class ConfigMapReport:
             ) from error
 
     @property
+    def refs(self) -> tuple[ConfigMapRef, ...]:
+        """What is read and what is written: two for a shard, else one."""
+        return tuple(dict.fromkeys((self._parameters, self.ref)))
+
+    @property
     def existing_keys(self) -> tuple[str, ...]:
         """The keys that it held when it was last read or written."""
         return () if self._last is None else tuple(self._last.data)

@@ -160,6 +160,10 @@ class Items:
                 self._attempts.append(attempt)
         self._pending.clear()
 
+    def drop(self) -> None:
+        """Run none of the items, and miss none: something else takes their place."""
+        self._pending.clear()
+
     def add_timings(self, engine: Engine) -> None:
         """Enter how long deletions took, now that they are over."""
         for attempt in self._attempts:

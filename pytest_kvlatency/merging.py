@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _EPOCH: Final = datetime.fromtimestamp(0, timezone.utc)
-_NAMES: Final = frozenset(build(RunResult(version="", start=_EPOCH, completion=_EPOCH)))
+# Documents of versions without a preflight have no such name.
+_NAMES: Final = frozenset(build(RunResult(version="", start=_EPOCH, completion=_EPOCH))) - {"preflight"}
 _ENTRY_NAMES: Final = frozenset(measurement_entry(ItemResult(nodeid="", outcome="notrun")))
 _PLAN_NAMES: Final = frozenset(plan_facts(digest="", shard=None, pairs=0, shard_pairs=0, nads=()))
 _NAMED: Final = 5
@@ -90,6 +91,7 @@ def merge(
             [part.document["cluster"] for part in parts if part.document["cluster"] is not None]
         ),
         "plan": {**plan, "shard": None, "shardPairs": plan["pairs"]},
+        "preflight": None,
         "measurements": sorted((entry for part in parts for entry in part.entries), key=_order),
     }
 
@@ -134,6 +136,8 @@ def _flaw(document: object) -> str:
     missing = sorted(_NAMES.difference(document))
     if missing:
         return f"is incomplete: it has no {', '.join(missing)}"
+    if document.get("preflight") is not None:
+        return "is of a preflight, which measures nothing. Merge the documents of the runs"
     plan, entries = document["plan"], document["measurements"]
     if plan is None:
         return f"has no plan: its run ended before there was one ({document['failureReason'] or 'no reason is given'})"

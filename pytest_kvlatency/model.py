@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.errors import FailureKind, Stage
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "notrun"]
+FindingOutcome = Literal["ok", "failed", "skipped", "warning"]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -229,3 +230,23 @@ class Measurement:
     def succeeded(self) -> bool:
         """The network's verdict."""
         return self.result is not None and not self.failures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of a preflight's checklist.
+
+    ``check`` is what was looked at (``network``), ``subject`` which one (``default/blue-network``; empty where there is
+    only one). ``skipped`` is what could not be looked at; ``warning`` does not fail the preflight.
+    """
+
+    check: str
+    subject: str = ""
+    outcome: FindingOutcome
+    message: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """As one line, without the outcome."""
+        return f"{self.check} {self.subject}".rstrip() + f": {self.message}"

@@ -237,6 +237,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="first remove VMIs that earlier, killed runs left in the namespace",
     ),
     Option(
+        name="preflight", parse=_switch, default=False, is_switch=True, show=_show_switch, configmap="preflight",
+        help="create nothing and run no test: print a checklist of all that can be known without a VM, and exit 0 or 1",
+    ),
+    Option(
         name="lab", metavar="SPEC", parse=parsers.some_text("auto, sim, qemu or a lab file"), optional_value="auto",
         removable=True, help="run in the embedded lab instead of a cluster: auto, sim, qemu or a FILE.yaml",
     ),

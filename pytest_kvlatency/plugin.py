@@ -62,6 +62,12 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     return checkup_of(config).header()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Let a preflight take the place of all tests."""
+    return checkup_of(session.config).run_preflight(session) or None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Measure once the item's fixtures are set up, unless one of them asked for it before."""

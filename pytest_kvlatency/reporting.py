@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.access import ConfigMapReport
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.cluster import ClusterFacts
+    from pytest_kvlatency.model import Finding
     from pytest_kvlatency.report.document import ItemResult
     from pytest_kvlatency.report.escape import Redactor
 
@@ -37,6 +38,8 @@ class Reporting:
         self.failures: list[Failure] = []
         #: Why the run ended before all of its checks were run, if it did.
         self.cut_short_by = ""
+        #: What a preflight has found so far; None in a run that measures.
+        self.preflight: list[Finding] | None = None
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
         #: What the last document says went wrong outside of items.
@@ -78,6 +81,7 @@ class Reporting:
             items=tuple(items),
             failures=tuple(self.failures),
             cut_short_by=self.cut_short_by,
+            preflight=None if self.preflight is None else tuple(self.preflight),
         )
         self.of_the_run = run.own_failures
         self.shortfalls = run.shortfalls

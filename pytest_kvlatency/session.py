@@ -19,6 +19,7 @@ from pytest_kvlatency.inputs import Inputs, usage_text
 from pytest_kvlatency.items import Items, is_planned, left_out_of
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.progress import Progress
+from pytest_kvlatency.report import checklist as checklist_report
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.reporting import Reporting
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.distribution.role import Role
     from pytest_kvlatency.engine.runner import Attempt, Engine
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.model import Check, Outcome, PingParameters
+    from pytest_kvlatency.kube.cluster import ClusterFacts
+    from pytest_kvlatency.model import Check, Finding, Outcome, PingParameters
     from pytest_kvlatency.pair import Pair
     from pytest_kvlatency.settings import Layer, Settings
     from pytest_kvlatency.sharding import Share
@@ -45,6 +47,10 @@ T = TypeVar("T")
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
 CONTACT_SECONDS = 60.0
 __tracebackhide__ = HIDDEN
+NO_DISTRIBUTION = (
+    "--kv-preflight cannot be used with pytest-xdist: it runs no test, so there is nothing to distribute. "
+    "Leave -n out, or give -n 0"
+)
 LAB_IS_OVER = (
     "kvlatency: the lab has ended with the run, and these VMIs with it; one that stays: "
     "python -m pytest_kvlatency.lab up, and its kubeconfig as --kv-kubeconfig"
@@ -88,6 +94,7 @@ class Checkup:
         try:
             checkup = cls(config)
             checkup.inputs.check_lab()
+            checkup.refuse_distribution()
         except KvLatencyError as error:
             raise pytest.UsageError(usage_text(error)) from None
         return checkup
@@ -192,6 +199,7 @@ class Checkup:
                 # Nobody's marker completes the options: what they contradict each other in is wrong.
                 self.inputs.check()
             self.collecting.refuse_children(items)
+            self.refuse_distribution()
             running = [item for item in items if CHECK_KEY in item.stash and is_planned(item)]
             self._plan = tuple(item.stash[CHECK_KEY] for item in running)
             self._ahead = tuple(item.stash[CHECK_KEY] for item in running if may_be_measured_ahead(item))
@@ -332,13 +340,81 @@ class Checkup:
 
     def open_cluster(self, deadline: Deadline) -> None:
         """Ask the cluster what it is, and write the start of the run to the ConfigMap. Raises ``KvLatencyError``."""
+        self.describe(deadline)
+        self.write_start(deadline)
+
+    def describe(self, deadline: Deadline) -> ClusterFacts:
+        """Ask the cluster what it is. Raises ``KvLatencyError``."""
         from pytest_kvlatency.kube.cluster import describe
 
-        self.reporting.cluster_facts = describe(self.client(), deadline)
+        facts = self.reporting.cluster_facts = describe(self.client(), deadline)
+        return facts
+
+    def write_start(self, deadline: Deadline) -> None:
+        """Write the start of the run to the ConfigMap, if there is one. Raises ``KvLatencyError``."""
         if self.inputs.configmap is not None:
             self.inputs.configmap.start(
                 self.reporting.start_changes(self.inputs.configmap.existing_keys), deadline
             )
+
+    # --- the preflight
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether a checklist takes the place of all tests."""
+        return self.inputs.given.preflight and self.may_contact
+
+    def refuse_distribution(self) -> None:
+        """Raise ``pytest.UsageError`` for a preflight that pytest-xdist is to distribute."""
+        if self.inputs.given.preflight and self.role.is_distributed:
+            raise pytest.UsageError(NO_DISTRIBUTION)
+
+    def run_preflight(self, session: pytest.Session) -> bool:
+        """Go through the checklist in the place of the tests, if that is asked for; return whether it was.
+
+        Raises ``session.Interrupted`` on a signal.
+        """
+        if not self.is_preflight or session.testsfailed:
+            return False
+        self.signals.install()
+        self.items.drop()
+        findings = self.reporting.preflight = []
+        deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
+        try:
+            self.waiter.wait(
+                Threads(1, "kvlatency-preflight").submit(self._preflight, findings, deadline),
+                deadline=deadline,
+                text=lambda: "kvlatency: preflight",
+            )
+        except InterruptedRunError as error:
+            raise session.Interrupted(error.reason) from None
+        except KvLatencyError as error:
+            self.reporting.add_failure(error)
+        return True
+
+    def _preflight(self, findings: list[Finding], deadline: Deadline) -> None:
+        """Enter each line as soon as it is known. Raises ``KvLatencyError`` of the ConfigMap's."""
+        from pytest_kvlatency.preflight import checklist
+        from pytest_kvlatency.preflight.scope import Scope
+
+        try:
+            client = self.client()
+            facts = self.describe(deadline)
+        except InterruptedRunError:
+            raise
+        except KvLatencyError as error:
+            findings.append(checklist.unreachable(error))
+            return
+        self.write_start(deadline)
+        configmap = self.inputs.configmap
+        scope = Scope(
+            client=client,
+            facts=facts,
+            namespace=self.namespace,
+            checks=[self.located(check) for check in self._plan],
+            configmaps=() if configmap is None else configmap.refs,
+        )
+        findings.extend(checklist.go_through(scope, deadline))
 
     # --- measuring
 
@@ -394,7 +470,12 @@ class Checkup:
             terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
             if self.access.lab_line:
                 terminal.write_line(printable(self.access.lab_line))
-        for failure in dict.fromkeys((*self.reporting.of_the_run, *self.reporting.failures)):
+        findings = None if document is None else document["preflight"]
+        if findings is not None:
+            checklist_report.write(terminal._tw, findings)  # noqa: SLF001 - as above
+        # A checklist has said its own failures.
+        of_the_run = self.reporting.of_the_run if findings is None else ()
+        for failure in dict.fromkeys((*of_the_run, *self.reporting.failures)):
             if failure in self._said:
                 continue
             terminal.write_line(f"kvlatency: {printable(redact(failure.failure_reason))}", red=True)

@@ -119,6 +119,7 @@ class Settings:
     baseline: Path | None
     max_regression_percent: float | None
     sweep: bool
+    preflight: bool
     lab: str | None
     sources: Mapping[str, Source]
 

@@ -84,6 +84,8 @@ class Hooks:
 class Controller(Role):
     """Answers its workers in threads of their own; the main thread is xdist's."""
 
+    is_distributed = True
+
     def __init__(self, checkup: Checkup) -> None:
         super().__init__(checkup)
         self._run_id = secrets.token_hex(4)

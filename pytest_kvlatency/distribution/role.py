@@ -48,6 +48,8 @@ class Role:
 
     #: Whether another process writes the reports and owns the cluster's side of the run.
     is_worker = False
+    #: Whether pytest-xdist distributes the items among several processes.
+    is_distributed = False
     journal: Journal | None = None
     occupy: Occupy | None = None
 

@@ -43,6 +43,7 @@ class Worker(Role):
     """Starts with nothing but the way to the controller, and does not even connect without kvlatency items."""
 
     is_worker = True
+    is_distributed = True
 
     def __init__(self, checkup: Checkup) -> None:
         super().__init__(checkup)

@@ -17,7 +17,7 @@ from pytest_kvlatency.units import to_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pytest_kvlatency.model import Check, GuestFacts, Limits, Measurement, Outcome
+    from pytest_kvlatency.model import Check, Finding, GuestFacts, Limits, Measurement, Outcome
 
 SCHEMA: Final = "kvlatency/v1"
 #: How it gives moments, which are in UTC.
@@ -84,6 +84,7 @@ class RunResult:
 
     Times are aware; ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked; ``plan`` from
     ``plan_facts``, None when the run ended before there was one. ``cut_short_by`` says why checks were not run.
+    ``preflight`` is the checklist that took the place of the checks; None in a run that measures.
     """
 
     version: str
@@ -94,10 +95,17 @@ class RunResult:
     items: tuple[ItemResult, ...] = ()
     failures: tuple[Failure, ...] = field(default=())
     cut_short_by: str = ""
+    preflight: tuple[Finding, ...] | None = None
 
     @property
     def own_failures(self) -> tuple[Failure, ...]:
-        """What went wrong outside of items, each once; that there are no items is one, but for an empty shard."""
+        """What went wrong outside of items, each once; that there are no items is one, but for an empty shard.
+
+        In a preflight it is what the checklist found.
+        """
+        if self.preflight is not None:
+            found = [_failure_of(one) for one in self.preflight if one.outcome == "failed"]
+            return tuple(dict.fromkeys((*found, *self.failures)))
         if not self.items and not self.failures and not _is_empty_shard(self.plan):
             return (_NOTHING_SELECTED,)
         return tuple(dict.fromkeys(self.failures))
@@ -117,6 +125,10 @@ class RunResult:
     @property
     def _standings(self) -> list[Standing]:
         return [item.standing for item in last_attempts(self.items)]
+
+
+def _failure_of(finding: Finding) -> Failure:
+    return Failure(kind="config", stage="setup", reason=f"preflight: {finding.text}", hint=finding.hint)
 
 
 def _is_empty_shard(plan: Mapping[str, Any] | None) -> bool:
@@ -169,6 +181,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "failureReason": failure_reason(run),
         "cluster": None if run.cluster is None else dict(run.cluster),
         "plan": None if run.plan is None else dict(run.plan),
+        "preflight": None if run.preflight is None else [asdict(one) for one in run.preflight],
         "measurements": [measurement_entry(item) for item in run.items],
     }
 

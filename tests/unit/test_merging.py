@@ -97,6 +97,23 @@ def problems(given: list[tuple[str, object]]) -> tuple[str, ...]:
     return caught.value.problems
 
 
+def test_the_document_of_a_preflight_is_not_merged() -> None:
+    given = documents()
+    checklist = [{"check": "KubeVirt", "subject": "", "outcome": "ok", "message": "v1.6.2", "hint": ""}]
+    given[1] = ("1.json", {**document(1), "preflight": checklist})
+    assert "1.json is of a preflight, which measures nothing. Merge the documents of the runs" in problems(
+        given
+    )
+
+
+def test_a_document_of_a_version_without_preflights_is_merged() -> None:
+    given = [document(index) for index in range(3)]
+    for one in given:
+        del one["preflight"]
+    merged = merge([(f"{index}.json", one) for index, one in enumerate(given)], version="2")
+    assert merged["succeeded"] is True
+
+
 def test_all_shards_make_the_document_of_the_whole_plan() -> None:
     merged = merge(documents()[::-1], version="2")
     assert list(merged) == list(document(0))

@@ -44,9 +44,10 @@ DOCUMENTED = {
     "--kv-sample-duration", "--kv-interval", "--kv-packet-size", "--kv-dont-fragment", "--kv-warmup", "--kv-timeout",
     "--kv-parallel", "--kv-namespace", "--kv-configmap", "--kv-kubeconfig", "--kv-context", "--kv-subnet",
     "--kv-binding", "--kv-guest", "--kv-image", "--kv-image-pull-secret", "--kv-toleration", "--kv-keep",
-    "--kv-artifacts", "--kv-json", "--kv-shard", "--kv-baseline", "--kv-max-regression", "--kv-sweep", "--kv-lab",
+    "--kv-artifacts", "--kv-json", "--kv-shard", "--kv-baseline", "--kv-max-regression", "--kv-sweep",
+    "--kv-preflight", "--kv-lab",
 }  # fmt: skip
-WITHOUT_INI = {"dont_fragment", "kubeconfig", "artifacts", "json", "baseline", "sweep"}
+WITHOUT_INI = {"dont_fragment", "kubeconfig", "artifacts", "json", "baseline", "sweep", "preflight"}
 
 
 def test_every_documented_option_is_registered(parser: Parser) -> None:

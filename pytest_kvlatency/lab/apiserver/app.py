@@ -71,9 +71,10 @@ class Parts:
 class _Record:
     """Writes a request's audit line exactly once."""
 
-    def __init__(self, parts: Parts, info: RequestInfo) -> None:
+    def __init__(self, parts: Parts, info: RequestInfo, *, dry_run: bool) -> None:
         self._parts = parts
         self._info = info
+        self._dry_run = dry_run
         self._at = parts.clock()
         self._done = False
         self.user: str | None = None
@@ -81,7 +82,9 @@ class _Record:
     def write(self, code: int) -> None:
         if not self._done:
             self._done = True
-            self._parts.audit.record(self._info, user=self.user, code=code, at=self._at)
+            self._parts.audit.record(
+                self._info, user=self.user, code=code, at=self._at, dry_run=self._dry_run
+            )
 
 
 class Application:
@@ -93,7 +96,7 @@ class Application:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Never raises but for a cancellation."""
         info = reqinfo.parse(request.method, request.rel_url.raw_path, request.query)
-        record = _Record(self._parts, info)
+        record = _Record(self._parts, info, dry_run="dryRun" in request.query)
         form = negotiation.wanted(request.headers.get("Accept", ""))
         try:
             response = await self._answer(request, info, form, record)

@@ -20,7 +20,9 @@ class AuditLog:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def record(self, info: RequestInfo, *, user: str | None, code: int, at: float) -> None:
+    def record(
+        self, info: RequestInfo, *, user: str | None, code: int, at: float, dry_run: bool = False
+    ) -> None:
         """Note a request; ``code`` 0 means that the connection ended without an answer."""
         line = {
             "time": timestamp(at)[:-1] + f".{int(at % 1 * 1000):03d}Z",
@@ -33,6 +35,8 @@ class AuditLog:
             "name": info.name or None,
             "code": code,
         }
+        if dry_run:
+            line["dryRun"] = True
         if not info.resource:
             line["path"] = info.path
         os.write(self._file, json.dumps(line).encode() + b"\n")

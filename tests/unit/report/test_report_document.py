@@ -37,6 +37,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
             "lab": {"guests": "sim"},
         },
         "plan": None,
+        "preflight": None,
         "measurements": [
             {
                 "nodeid": "test_x.py::test_y[default/blue-network-worker1:worker2]",

@@ -1,0 +1,154 @@
+"""What the account may do: asked by SelfSubjectAccessReview, which any account may send; and how to grant the rest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from pytest_kvlatency.errors import PermissionDeniedError
+from pytest_kvlatency.kube.errors import KubeApiError
+from pytest_kvlatency.kube.paths import Target
+from pytest_kvlatency.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.configmap import ConfigMapRef
+
+_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+# Since Kubernetes 1.28.
+_WHO_AM_I: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_RBAC: Final = "rbac.authorization.k8s.io"
+_NAME: Final = "pytest-kvlatency"
+_AT_ONCE: Final = 8
+_VMIS: Final = ("kubevirt.io", "virtualmachineinstances")
+_CONSOLE: Final = ("subresources.kubevirt.io", "virtualmachineinstances/console")
+_NADS: Final = ("k8s.cni.cncf.io", "network-attachment-definitions")
+
+
+def needed(
+    namespace: str, nad_namespaces: Iterable[str], configmaps: Iterable[ConfigMapRef] = ()
+) -> tuple[Target, ...]:
+    """Return the rules without which a run fails: VMIs in ``namespace``, NADs where they are, and its ConfigMaps."""
+    vmis = [_target(verb, *_VMIS, namespace) for verb in ("get", "create", "delete")]
+    nads = [_target("get", *_NADS, one) for one in sorted(set(nad_namespaces))]
+    maps = [
+        replace(_target(verb, "", "configmaps", ref.namespace), name=ref.name)
+        for ref in configmaps
+        for verb in ("get", "update")
+    ]
+    return (*vmis, _target("get", *_CONSOLE, namespace), *nads, *maps)
+
+
+def useful(namespace: str) -> tuple[Target, ...]:
+    """Return the rules that make a run faster, or its causes better, and that no run needs."""
+    return (
+        _target("list", *_VMIS, namespace),
+        _target("watch", *_VMIS, namespace),
+        _target("list", "", "events", namespace),
+        _target("list", "", "pods", namespace),
+        _target("get", "", "pods/log", namespace),
+        _target("get", "", "nodes", None),
+        _target("list", "", "nodes", None),
+    )
+
+
+def refused(client: KubeClient, wanted: Sequence[Target], deadline: Deadline) -> tuple[Target, ...]:
+    """Return those of the rules that the account does not have. One request for each, several at once.
+
+    Raises ``PermissionDeniedError`` where the account may not even ask, and as ``KubeClient.request``.
+    """
+    threads = Threads(_AT_ONCE, "kvlatency-review")
+    asked = [(one, threads.submit(_is_allowed, client, one, deadline)) for one in wanted]
+    return tuple(one for one, answer in asked if not answer.result())
+
+
+def account(client: KubeClient, deadline: Deadline) -> str | None:
+    """Return the account's name as the API server knows it; None where the server is too old to say."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = client.request("POST", _WHO_AM_I, body=body, deadline=deadline)
+    except (PermissionDeniedError, KubeApiError):
+        return None
+    return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "") or None
+
+
+def grant(rules: Sequence[Target], user: str | None) -> str:
+    """Return the manifest that grants the rules to the account, for ``kubectl apply -f -``.
+
+    A Role and its binding for each namespace, a ClusterRole for what has none. Their names hold the account's, so that
+    what is applied for one account takes nothing from another.
+    """
+    namespaces = sorted({one.namespace or "" for one in rules})
+    objects = [
+        made
+        for namespace in namespaces
+        for made in _role([one for one in rules if (one.namespace or "") == namespace], namespace, user)
+    ]
+    return yaml.safe_dump_all(objects, sort_keys=False, width=1000)
+
+
+def _target(verb: str, group: str, resource: str, namespace: str | None) -> Target:
+    return Target(verb=verb, group=group, resource=resource, namespace=namespace)
+
+
+def _is_allowed(client: KubeClient, wanted: Target, deadline: Deadline) -> bool:
+    resource, _, subresource = wanted.resource.partition("/")
+    attributes = {
+        "verb": wanted.verb,
+        "group": wanted.group,
+        "resource": resource,
+        "subresource": subresource,
+        "namespace": wanted.namespace,
+        "name": wanted.name,
+    }
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+    }
+    answer = client.request("POST", _REVIEWS, body=body, deadline=deadline)
+    return bool((answer.get("status") or {}).get("allowed"))
+
+
+def _role(rules: Sequence[Target], namespace: str, user: str | None) -> list[dict[str, Any]]:
+    """A role with these rules, and its binding; cluster-wide where the namespace is empty."""
+    by_resource: dict[tuple[str, str], list[str]] = {}
+    for one in rules:
+        verbs = by_resource.setdefault((one.group, one.resource), [])
+        verbs += [one.verb] if one.verb not in verbs else []
+    kind = "Role" if namespace else "ClusterRole"
+    # What an account may be called, and a role may not.
+    name = f"{_NAME}:{re.sub('[/%]', '-', user or 'USER')}"
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    return [
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": kind,
+            "metadata": metadata,
+            "rules": [
+                {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+                for (group, resource), verbs in by_resource.items()
+            ],
+        },
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": f"{kind}Binding",
+            "metadata": dict(metadata),
+            "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
+            "subjects": [_subject(user or "USER")],
+        },
+    ]
+
+
+def _subject(user: str) -> dict[str, str]:
+    prefix, _, rest = user.partition("system:serviceaccount:")
+    namespace, _, name = rest.partition(":")
+    if not prefix and name:
+        return {"kind": "ServiceAccount", "namespace": namespace, "name": name}
+    return {"kind": "User", "apiGroup": _RBAC, "name": user}

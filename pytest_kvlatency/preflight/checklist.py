@@ -1,0 +1,39 @@
+"""The checklist: every group of checks in its order; one that cannot be made is a line, and hides no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.model import Finding
+from pytest_kvlatency.preflight import cluster, permissions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.preflight.scope import Scope
+
+    Group = Callable[[Scope, Deadline], Iterator[Finding]]
+
+_GROUPS: Final[tuple[tuple[str, Group], ...]] = (
+    ("cluster", cluster.look),
+    ("permissions", permissions.look),
+)
+
+
+def unreachable(error: KvLatencyError) -> Finding:
+    """The one line of a cluster that does not answer, or does not accept the credentials."""
+    check = "credentials" if error.kind == "permission" else "cluster"
+    return Finding(check=check, outcome="failed", message=error.reason, hint=error.hint)
+
+
+def go_through(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
+    """Give the lines as they are found. Creates nothing. Raises ``InterruptedRunError``."""
+    for name, group in _GROUPS:
+        try:
+            yield from group(scope, deadline)
+        except InterruptedRunError:
+            raise
+        except KvLatencyError as error:
+            yield Finding(check=name, outcome="failed", message=error.reason, hint=error.hint)
