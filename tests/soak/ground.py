@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-NODES = 16
+NODES = 32
 LAB_SECONDS = 60.0
 GONE_SECONDS = 30.0
 EXPIRES = "pytest-kvlatency/expires-at"

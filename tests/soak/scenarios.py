@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ground import CUT, HEALTHY, LOSSY, NODES, SLOW, STUCK, name
 from judging import DOUBLE, LEFT, WRONG, Findings, Truth, judge, judge_end, left
 from middleman import Conduct, Loop, Meeting, Middleman
-from runs import PHASES, Done, Phase, Place, alongside
+from runs import PHASES, Done, Place, alongside
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from runs import Run
 
 PAIR = ("--kv-nodes", "worker1:worker2")
+MESH = ("--kv-nodes", "mesh", "--kv-node-set", "worker1,worker2,worker3")
 SAMPLE = ("--kv-sample-duration", "4s")
 PINGS = 40
 #: As long as it takes for a signal to meet a sample.
@@ -136,39 +138,35 @@ class Interrupts(Scenario):
         phase = PHASES[case % len(PHASES)]
         numbers = STOPS[case // len(PHASES) % len(STOPS)]
         network = STUCK if phase.name == "clean-up" else rng.choice((HEALTHY, HEALTHY, CUT))
+        nodes, checks = (MESH, 3) if rng.random() < 0.25 else (PAIR, 1)
         own_test = rng.random() < 0.25
         share, pause, delay = rng.random(), rng.random() * 0.5, 0.3 + rng.random()
         for attempt in range(ATTEMPTS):
             if attempt:
                 stage.again()
-            done, hit = self._run(stage, phase, share / 2**attempt, numbers, pause, delay, network, own_test)
-            stage.judge(done, network, pings=LONG_PINGS)
+            run = self._start(stage, network, nodes, own_test=own_test)
+            friend = self._befriend(stage, run, network, delay)
+            hit = run.stop_in(phase, share / 2**attempt, numbers, pause)
+            done = run.end()
+            friend.join()
+            stage.judge(done, network, checks=checks, pings=LONG_PINGS)
             if hit:
                 break
         stage.findings.notes[phase.name if hit else "too late"] += 1
 
-    def _run(
-        self,
-        stage: Stage,
-        phase: Phase,
-        share: float,
-        numbers: Sequence[signal.Signals],
-        pause: float,
-        delay: float,
-        network: Network,
-        own_test: bool,
-    ) -> tuple[Done, bool]:
-        arguments = [*stage.cluster(), *stage.configmap(network), *PAIR, *LONG_SAMPLE]
-        run = stage.place.start("run", arguments, own_test=own_test)
+    def _start(self, stage: Stage, network: Network, nodes: Sequence[str], *, own_test: bool) -> Run:
+        arguments = [*stage.cluster(), *stage.configmap(network), *nodes, *LONG_SAMPLE]
+        return stage.place.start("run", arguments, own_test=own_test)
+
+    def _befriend(self, stage: Stage, run: Run, network: Network, delay: float) -> threading.Thread:
+        """Have somebody let VMIs go that are stuck in deletion, each after a while."""
         namespace = stage.namespace
-        friend = None
-        if network is STUCK:
-            friend = alongside(lambda: stage.ground.let_go(namespace, delay, until=lambda: run.is_over))
-        hit = run.stop_in(phase, share, numbers, pause)
-        done = run.end()
-        if friend is not None:
-            friend.join()
-        return done, hit
+
+        def let_go() -> None:
+            if network is STUCK:
+                stage.ground.let_go(namespace, delay, until=lambda: run.is_over)
+
+        return alongside(let_go)
 
 
 class Kills(Scenario):
@@ -251,7 +249,7 @@ class ApiFailures(Scenario):
 
 
 class Drops(Scenario):
-    """Every console drops once, at a byte of its own: eight pairs in a run, each further by four bytes."""
+    """Every console drops once, at a byte of its own: sixteen pairs in a run, each four bytes further."""
 
     name = "drop"
     title = "consoles dropped at every 4th byte"
