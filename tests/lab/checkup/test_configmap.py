@@ -175,7 +175,7 @@ def test_the_command_line_wins_over_the_configmap(cluster, checkup):
     "E58",
     happens="The ConfigMap already holds the result of a run.",
     does="Refuses it with exit status 4, and leaves it unchanged:",
-    says="is in use or used up",
+    says="ConfigMap … is in use (since …), or already holds",
 )
 def test_E58_a_used_configmap_is_refused_unchanged(cluster, checkup):
     name = cluster.make_configmap(data={"status.startTimestamp": "2026-01-01T00:00:00Z"})

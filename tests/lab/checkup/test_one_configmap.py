@@ -71,6 +71,12 @@ def together(cluster, start, tmp_path):
     return go
 
 
+@pytest.mark.edge_case(
+    "E78",
+    happens="Two runs start from one ConfigMap at the same moment.",
+    does="Exactly one runs. The other ends with exit status 4:",
+    says="ConfigMap … is in use (since …)",
+)
 @pytest.mark.parametrize("lost", [0, 1], ids=["", "a lost answer"])
 def test_E78_of_two_runs_that_start_together_exactly_one_runs(cluster, lossy, user, together, lost):
     name = cluster.make_configmap(data=ONE_SECOND)
