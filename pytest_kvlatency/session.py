@@ -314,13 +314,20 @@ class Checkup:
         return self._engine
 
     def _open(self) -> Engine:
-        from pytest_kvlatency.engine.assembly import assemble
-
-        client = self.client()
+        self.client()
         checks = [self.located(check) for check in self._plan]
         self.role.open(self.deadline)
-        engine = assemble(
-            client=client,
+        engine = self._assemble(checks)
+        ahead = tuple(self.located(check) for check in self.role.ahead(self._ahead))
+        engine.start(plan.rounds(ahead, parallel=self.inputs.given.parallel))
+        return engine
+
+    def _assemble(self, checks: Sequence[Check]) -> Engine:
+        """Put the engine of a plan together, which creates nothing yet. Raises ``KvLatencyError``."""
+        from pytest_kvlatency.engine.assembly import assemble
+
+        return assemble(
+            client=self.client(),
             namespace=self.namespace,
             settings=self.inputs.given,
             checks=checks,
@@ -334,9 +341,6 @@ class Checkup:
             journal=self.role.journal,
             occupy=self.role.occupy,
         )
-        ahead = tuple(self.located(check) for check in self.role.ahead(self._ahead))
-        engine.start(plan.rounds(ahead, parallel=self.inputs.given.parallel))
-        return engine
 
     def open_cluster(self, deadline: Deadline) -> None:
         """Ask the cluster what it is, and write the start of the run to the ConfigMap. Raises ``KvLatencyError``."""
@@ -407,11 +411,18 @@ class Checkup:
             return
         self.write_start(deadline)
         configmap = self.inputs.configmap
+        checks = [self.located(check) for check in self._plan]
         scope = Scope(
             client=client,
             facts=facts,
             namespace=self.namespace,
-            checks=[self.located(check) for check in self._plan],
+            checks=checks,
+            provisioner=self._assemble(checks).provisioner,
+            profiles=extending.guest_profiles(self.config),
+            timeout_seconds=self.deadline.seconds,
+            parallel=self.inputs.given.parallel,
+            addresses=None if self._share is None else self._share.addresses,
+            tolerations=tuple(one.to_dict() for one in self.inputs.given.tolerations),
             configmaps=() if configmap is None else configmap.refs,
         )
         findings.extend(checklist.go_through(scope, deadline))

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 PAIR_LABEL = "pytest-kvlatency/pair"
 MAC_ATTEMPTS = 5
+#: The same for all, so that what is refused for one reason is refused in the same words.
+REHEARSED_NAME = "latency-check-preflight"
 ADDRESS_ATTEMPTS = 5
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
@@ -115,7 +117,7 @@ class Provisioner:
         """
         say("reading the network")
         profile = profile_named(key.guest.profile, self._blueprint.profiles)
-        nad = self._nad(key.nad, key.guest, deadline)
+        nad = self.network(key.nad, key.guest, deadline)
         with ExitStack() as leased:
             lease = None
             if nad.address_mode != "dhcp":
@@ -169,8 +171,31 @@ class Provisioner:
             notes=list(nad.warnings),
         )
 
-    def _nad(self, ref: NadRef, guest: GuestSpec, deadline: Deadline) -> NadFacts:
-        """Read a NAD once, before the first of its VMIs is created."""
+    def rehearse(self, key: VmiKey, check: Check, deadline: Deadline) -> None:
+        """Have the cluster judge the VMI of ``key`` as it would be created, and create nothing.
+
+        Raises ``KvLatencyError`` with the cause for which it would not be created.
+        """
+        profile = profile_named(key.guest.profile, self._blueprint.profiles)
+        nad = self.network(key.nad, key.guest, deadline)
+        architecture = self._architecture(key, profile, deadline)
+        with ExitStack() as leased:
+            lease = None
+            if nad.address_mode != "dhcp":
+                lease = leased.enter_context(self._leases(key.guest).lease(deadline, lambda _: None))
+            for attempt in range(1, MAC_ATTEMPTS + 1):
+                request = self._request(key, profile, nad, lease, fresh_mac(), deadline)
+                request = replace(request, name=REHEARSED_NAME, architecture=architecture)
+                try:
+                    self._vmis.rehearse(request, deadline, change=self._changer(check))
+                except MacRefused:
+                    if attempt == MAC_ATTEMPTS:
+                        raise
+                else:
+                    return
+
+    def network(self, ref: NadRef, guest: GuestSpec, deadline: Deadline) -> NadFacts:
+        """Read a NAD once, before the first of its VMIs is created. Raises ``KvLatencyError``."""
         with self._lock:
             future = self._nads.get((ref, guest))
             is_first = future is None

@@ -117,6 +117,11 @@ class Engine:
         self._activity: dict[str, str] = {}
         self._is_over = False
 
+    @property
+    def provisioner(self) -> Provisioner:
+        """What makes the guests."""
+        return self._provisioner
+
     def plan(self, checks: Sequence[Check]) -> None:
         """Count the users of each guest, so that it can be deleted after its last one."""
         with self._lock:

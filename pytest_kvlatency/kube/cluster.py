@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.kube import paths
@@ -18,12 +18,16 @@ LAB_ANNOTATION: Final = "kvlatency.lab/guests"
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterFacts:
-    """The facts of the reports; None is unknown. ``lab`` holds ``guests`` when the cluster is a lab."""
+    """The facts of the reports; None is unknown. ``lab`` holds ``guests`` when the cluster is a lab.
+
+    ``configuration`` is the ``spec.configuration`` of the KubeVirt object.
+    """
 
     server: str
     kubernetes_version: str | None = None
     kubevirt_version: str | None = None
     lab: dict[str, str] | None = None
+    configuration: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
@@ -37,9 +41,10 @@ def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
     version = client.request("GET", "/version", deadline=deadline)
     listed = asked.result() or {}
     objects: list[dict[str, Any]] = listed.get("items") or []
-    kubevirt, lab = None, None
+    kubevirt, lab, configuration = None, None, None
     if objects:
         kubevirt = (objects[0].get("status") or {}).get("observedKubeVirtVersion")
+        configuration = (objects[0].get("spec") or {}).get("configuration") or {}
         guests = (objects[0].get("metadata", {}).get("annotations") or {}).get(LAB_ANNOTATION)
         lab = None if guests is None else {"guests": str(guests)}
     if kubevirt is None:
@@ -50,4 +55,5 @@ def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
         kubernetes_version=version.get("gitVersion"),
         kubevirt_version=kubevirt,
         lab=lab,
+        configuration=configuration,
     )

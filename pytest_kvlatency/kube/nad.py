@@ -29,11 +29,13 @@ AddressMode = Literal["static", "dhcp"]
 class NadFacts:
     """What the NAD means for a guest. ``binding`` is ``bridge``, ``sriov`` or a binding plugin's name.
 
-    ``address_mode``: ``static`` is assigned by us, ``dhcp`` is answered by KubeVirt with the CNI's address.
+    ``types`` are its CNI plugins', empty where they are not known. ``address_mode``: ``static`` is assigned by us,
+    ``dhcp`` is answered by KubeVirt with the CNI's address.
     """
 
     ref: NadRef
     binding: str
+    types: tuple[str, ...] = ()
     address_mode: AddressMode = "static"
     warnings: tuple[str, ...] = ()
 
@@ -108,7 +110,7 @@ def judge(ref: NadRef, config: object, *, binding: str, subnet_is_ipv6: bool) ->
     chosen = binding if binding != AUTO else "sriov" if "sriov" in types else "bridge"
     has_ipam = any(_has_ipam(plugin) for plugin in plugins)
     mode = _address_mode(ref, plugins, chosen, subnet_is_ipv6=subnet_is_ipv6) if has_ipam else "static"
-    return NadFacts(ref=ref, binding=chosen, address_mode=mode, warnings=tuple(warnings))
+    return NadFacts(ref=ref, binding=chosen, types=types, address_mode=mode, warnings=tuple(warnings))
 
 
 def _plugins(ref: NadRef, config: object) -> Sequence[Mapping[str, Any]]:

@@ -31,6 +31,8 @@ __all__ = ["MacRefused", "VmiHandle", "VmiState", "Vmis"]
 
 _NAME_ATTEMPTS: Final = 5
 _THREADS: Final = 32
+#: How admission answers what it does not let pass.
+_REFUSALS: Final = (400, 403, 422)
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 # A request that was given up may still be on its way, held by a slow webhook (which may take 30 s): so long may a VMI
@@ -108,6 +110,32 @@ class Vmis:
             request = replace(request, name=fresh_name(request.name.rpartition("-")[0] or request.name))
         raise ProvisionError(f"no free name like {request.name} in namespace {request.namespace}")
 
+    def rehearse(
+        self,
+        request: VmiRequest,
+        deadline: Deadline,
+        *,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        """Have the API server judge a VMI as ``create`` would send it, by a dry run: nothing is created.
+
+        Raises as ``create``; what admission says is the reason, as it says it.
+        """
+        try:
+            self._client.request(
+                "POST",
+                paths.vmi(request.namespace),
+                body=change(vmi_manifest(request)),
+                query={"dryRun": "All"},
+                deadline=deadline,
+            )
+        except KubeApiError as error:
+            handle = VmiHandle(namespace=request.namespace, name=request.name, nad=request.nad)
+            refused = self._refusal(handle, error)
+            if error.status in _REFUSALS:
+                refused.reason = error.message
+            raise refused from error
+
     def _record(self, handle: VmiHandle) -> None:
         with self._lock:
             self._made[handle.namespace, handle.name] = handle
@@ -118,7 +146,6 @@ class Vmis:
         self, handle: VmiHandle, manifest: Mapping[str, Any], deadline: Deadline
     ) -> dict[str, Any] | None:
         """Return the VMI as created, by this or a repeated request; None when the name is taken."""
-        what = f"VMI {handle} cannot be created"
         try:
             return self._client.request(
                 "POST",
@@ -142,22 +169,27 @@ class Vmis:
                 self.forget(handle)
             if is_taken:
                 return None
-            if is_mac_refusal(error.message):
-                raise MacRefused(f"{what}: {error.message}") from error
-            if error.status in (400, 403, 422):
-                raise ProvisionError(
-                    f"{what}: {error.message}", hint=refusal_hint(error.message, handle.namespace)
-                ) from error
-            if error.api_missing:
-                raise ProvisionError(
-                    f"{what}: {self._client.server} serves no VirtualMachineInstances; is KubeVirt installed?",
-                    hint=error.hint,
-                ) from error
-            raise ProvisionError(f"{what}: {error.message or error.reason}", hint=error.hint) from error
+            raise self._refusal(handle, error) from error
         except KvLatencyError as error:
             if error.kind == "permission":
                 self.forget(handle)
             raise
+
+    def _refusal(self, handle: VmiHandle, error: KubeApiError) -> ProvisionError:
+        """Why a VMI is not created, with the way out; ``MacRefused`` where another MAC may do."""
+        what = f"VMI {handle} cannot be created"
+        if is_mac_refusal(error.message):
+            return MacRefused(f"{what}: {error.message}")
+        if error.status in _REFUSALS:
+            return ProvisionError(
+                f"{what}: {error.message}", hint=refusal_hint(error.message, handle.namespace)
+            )
+        if error.api_missing:
+            return ProvisionError(
+                f"{what}: {self._client.server} serves no VirtualMachineInstances; is KubeVirt installed?",
+                hint=error.hint,
+            )
+        return ProvisionError(f"{what}: {error.message or error.reason}", hint=error.hint)
 
     def _note_doubt(self, handle: VmiHandle) -> None:
         """Remember an attempt to create a VMI that got no answer."""

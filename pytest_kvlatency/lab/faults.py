@@ -56,6 +56,11 @@ FAULTS: dict[str, Fault] = {
         ),
     ),
     "quota": Fault(where="api", help="creating a VMI is refused with 403 'exceeded quota'"),
+    "policy-refused": Fault(
+        where="api",
+        help="creating a VMI is refused with 403 by an admission webhook, in a dry run too",
+        parameters=(("message", "the webhook's words"),),
+    ),
     "mac-collision": Fault(where="api", help="creating a VMI is refused as KubeMacPool refuses a MAC in use"),
     "kubevirt-missing": Fault(where="api", by_vmi=False, help="KubeVirt's API groups are not there"),
     "nad-api-missing": Fault(where="api", by_vmi=False, help="the API group k8s.cni.cncf.io is not there"),

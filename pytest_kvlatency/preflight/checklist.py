@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Finding
-from pytest_kvlatency.preflight import cluster, permissions
+from pytest_kvlatency.preflight import (
+    admission,
+    cluster,
+    multus,
+    networks,
+    nodes,
+    permissions,
+    plan,
+    podsecurity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +28,12 @@ if TYPE_CHECKING:
 _GROUPS: Final[tuple[tuple[str, Group], ...]] = (
     ("cluster", cluster.look),
     ("permissions", permissions.look),
+    ("networks", networks.look),
+    ("namespace isolation", multus.look),
+    ("nodes", nodes.look),
+    ("pod security", podsecurity.look),
+    ("admission", admission.look),
+    ("plan", plan.look),
 )
 
 

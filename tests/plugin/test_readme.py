@@ -169,6 +169,20 @@ def test_pytest_commands_pass(block: Block, checkup: Checkup, monkeypatch: pytes
         assert result.ret == 0, arguments
 
 
+@pytest.mark.parametrize("output", _with("text", "checked: output"))
+def test_the_output_that_is_shown_is_that_of_the_command_above_it(
+    output: Block, checkup: Checkup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(checkup.kubeconfig))
+    monkeypatch.setenv("COLUMNS", "250")
+    (command,) = [one for one in BLOCKS if (one.page, one.number) == (output.page, output.number - 1)]
+    (words,) = _commands(command.text)
+    result = checkup.pytester.runpytest_inprocess(*only.isolated(words[3:]))
+    printed = result.stdout.str().replace(str(checkup.kubeconfig), "lab/kubeconfig")
+    printed = re.sub(r"https://127\.0\.0\.1:\d+", "https://127.0.0.1:6443", printed)
+    assert output.text in printed
+
+
 @pytest.mark.parametrize("block", _with("sh", "checked: lab"))
 def test_lab_commands_pass(block: Block, pytester: pytest.Pytester) -> None:
     _write_lab_file(pytester.path)

@@ -109,6 +109,14 @@ class FaultGate:
                 "used: count/virtualmachineinstances.kubevirt.io=0, "
                 "limited: count/virtualmachineinstances.kubevirt.io=0",
             )
+        policy = self._strike(("policy-refused",), info, body)
+        if policy is not None:
+            message = policy.parameters.get("message") or "virtual machines are not allowed here"
+            raise errors.ApiError(
+                403,
+                f'admission webhook "policy.lab.kvlatency" denied the request: {message}',
+                reason="Forbidden",
+            )
         if self._strike(("mac-collision",), info, body):
             interfaces = ((body.get("spec") or {}).get("domain") or {}).get("devices", {}).get(
                 "interfaces"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 
@@ -18,9 +19,25 @@ nodes:
   - worker1
   - worker2
   - worker3
+  - {name: cordoned, unschedulable: true}
+  - {name: tainted, taints: ["dedicated=infra:NoSchedule"]}
+  - {name: unlabelled, labels: {kubevirt.io/schedulable: "false"}}
+  - {name: notready}
+  - {name: emulated}
 networks:
   checks/blue-network: {}
+  checks/leased-network: {ipam: 192.168.10.0/24}
+  checks/macvlan-network: {type: macvlan}
+  checks/broken-network: {config: "{"}
+  checks/policy-network: {}
+  checks/quota-network: {}
+  default/open-network: {}
+  others/far-network: {}
+faults:
+  - {fault: policy-refused, network: checks/policy-network, message: VMs are not welcome here}
+  - {fault: quota, network: checks/quota-network, node: worker2}
 seed: 7
+bindings: [l2bridge]
 """
 # Imported here once: pytester forgets after each run what the run has imported.
 for heavy in ("preflight.checklist", "engine.assembly", "kube.cluster", "kube.configmap"):
@@ -32,6 +49,30 @@ class Lab(Administrator):
 
     def __init__(self, lab, directory):
         super().__init__(lab, directory, NAMESPACE)
+
+    def has(self, node, status):
+        """Give a node another status."""
+        path = f"/api/v1/nodes/{node}/status"
+        self.request("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
+
+    def namespace_with(self, **labels):
+        """Make a namespace; return its name."""
+        name = self.unused("namespace")
+        metadata = {"name": name, "labels": labels}
+        self.request(
+            "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        )
+        return name
+
+    @contextlib.contextmanager
+    def kubevirt_with(self, **configuration):
+        """Give the KubeVirt object another configuration for a while."""
+        path = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt"
+        self.request("PATCH", path, {"spec": {"configuration": configuration}})
+        try:
+            yield
+        finally:
+            self.request("PATCH", path, {"spec": {"configuration": dict.fromkeys(configuration)}})
 
     def configmap(self, data):
         """Make the ConfigMap of a checkup of the blue network; return its name."""
@@ -83,7 +124,10 @@ def lab(tmp_path_factory):
     spec = directory / "lab.yaml"
     spec.write_text(LAB, encoding="utf-8")
     process = LabProcess.start(str(spec), directory / "run", 60)
-    yield Lab(process, directory)
+    found = Lab(process, directory)
+    found.has("notready", {"conditions": [{"type": "Ready", "status": "False", "reason": "KubeletNotReady"}]})
+    found.has("emulated", {"allocatable": {"devices.kubevirt.io/kvm": "0"}})
+    yield found
     process.stop()
 
 

@@ -1,0 +1,72 @@
+"""Each network of the plan: whether it is there, how guests are attached, and where their addresses come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, PermissionDeniedError
+from pytest_kvlatency.model import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.nad import NadFacts
+    from pytest_kvlatency.model import GuestSpec, NadRef
+    from pytest_kvlatency.preflight.scope import Scope
+
+CHECK: Final = "network"
+BINDINGS: Final = (
+    "Choose another --kv-binding, or register it in the KubeVirt object (spec.configuration.network.binding)."
+)
+CORE_BINDINGS: Final = ("bridge", "sriov")
+_ADDRESSES: Final = {
+    "static": "no IPAM, so the guests get addresses of this tool",
+    "dhcp": "IPAM, so the guests get their addresses by DHCP",
+}
+
+
+def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
+    """A line for each network, and for each of its notes; several where guests are attached in several ways."""
+    found = (
+        _network(scope, *one, deadline) for one in dict.fromkeys((key.nad, key.guest) for key in scope.vmis)
+    )
+    yield from dict.fromkeys(line for lines in found for line in lines)
+
+
+def _network(scope: Scope, ref: NadRef, guest: GuestSpec, deadline: Deadline) -> list[Finding]:
+    try:
+        facts = scope.provisioner.network(ref, guest, deadline)
+    except InterruptedRunError:
+        raise
+    except PermissionDeniedError:
+        return [Finding(check=CHECK, subject=str(ref), outcome="skipped", message="not permitted to read")]
+    except KvLatencyError as error:
+        return [
+            Finding(check=CHECK, subject=str(ref), outcome="failed", message=error.reason, hint=error.hint)
+        ]
+    unregistered = _unregistered(scope, facts)
+    if unregistered:
+        return [Finding(check=CHECK, subject=str(ref), outcome="failed", message=unregistered, hint=BINDINGS)]
+    lines = (
+        [Finding(check=CHECK, subject=str(ref), outcome="ok", message=_words(facts))] if facts.types else []
+    )
+    return lines + [
+        Finding(check=CHECK, subject=str(ref), outcome="warning", message=text) for text in facts.warnings
+    ]
+
+
+def _unregistered(scope: Scope, facts: NadFacts) -> str:
+    """What is wrong with a binding plugin: KubeVirt admits a VMI with any name, and then makes no pod of it."""
+    configuration = scope.facts.configuration
+    if facts.binding in CORE_BINDINGS or configuration is None:
+        return ""
+    known = sorted((configuration.get("network") or {}).get("binding") or {})
+    if facts.binding in known:
+        return ""
+    return f"KubeVirt has no binding plugin {facts.binding!r} (registered: {', '.join(known) or 'none'})"
+
+
+def _words(facts: NadFacts) -> str:
+    types = ", ".join(filter(None, facts.types))
+    return f"type {types}, binding {facts.binding}; {_ADDRESSES[facts.address_mode]}"
