@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_kvlatency.engine.lifetime import CONSOLE_SECONDS
 from pytest_kvlatency.errors import CommandError, KvLatencyError, again
 from pytest_kvlatency.units import parse_duration, to_seconds
 
@@ -49,7 +50,13 @@ class PairGuest:
 
     @property
     def console(self) -> ConsoleSpawn:
-        """A pexpect spawn on its serial console, logged in."""
+        """A pexpect spawn on its serial console, logged in.
+
+        Nothing else may be typed there while the test has it in its own hands: so its guest is kept for a day.
+        """
+        watchdog = self._guest.watchdog
+        if not self._guest.shell.is_in_use and not watchdog.lasts(CONSOLE_SECONDS / 2):
+            watchdog.cover(CONSOLE_SECONDS)
         return _asked_for(lambda: self._guest.shell.console)
 
     def run(
@@ -62,6 +69,7 @@ class PairGuest:
         runs: nobody but its author knows whether it may run twice.
         """
         seconds = to_seconds(parse_duration(timeout)) if isinstance(timeout, str) else float(timeout)
+        self._guest.watchdog.cover(seconds)
         result = _asked_for(
             lambda: self._guest.shell.run(
                 command, timeout_seconds=seconds, stop=self._stop, rerunnable=False, may_leave_jobs=True

@@ -1,4 +1,4 @@
-"""Commands that outlive the console: a long measurement, and the watchdog. They run in the guest's background.
+"""Commands that outlive the console, such as a long measurement. They run in the guest's background.
 
 Their output and status go to files under ``/tmp``, so a console that is lost meanwhile costs nothing. While they run
 nothing polls: the waiting shell blocks on a pipe, and takes no processor time from what is measured.
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _NOT_WRITABLE: Final = 73
 _LOST: Final = 74
-_WATCHDOG: Final = "/tmp/.kv-watchdog"  # noqa: S108 - in the guest, which is ours
 _COLLECT_EXTRA_SECONDS: Final = 10.0
 _READINGS: Final = 3
 
@@ -123,17 +122,3 @@ def run_detached(
             break
         result = collect(shell, detached, timeout_seconds=_COLLECT_EXTRA_SECONDS, deadline=deadline)
     return result
-
-
-def write_watchdog(shell: Shell, seconds: float, *, deadline: Deadline) -> None:
-    """Have the guest power itself off in ``seconds``, whoever still lives; replaces an earlier watchdog (E60)."""
-    script = f"""
-if [ -f {_WATCHDOG} ]; then kill $(cat {_WATCHDOG}) 2>/dev/null; fi
-(trap '' HUP INT QUIT
- {{ sleep {max(1, round(seconds))}; poweroff -f || halt -f -p; }} \\
-   >/dev/null 2>&1 </dev/null &
- echo $! >{_WATCHDOG})
-true"""
-    as_root = shell.profile.become_root
-    command = f'{as_root}sh -c "$(printf {framing.quote(script)})"' if as_root else script
-    shell.run(command, deadline=deadline)

@@ -60,6 +60,10 @@ class Conductor(Generic[Ticket]):
         """How many tickets run now."""
         return len(self._running)
 
+    def occupied(self, by: Callable[[Ticket], bool]) -> frozenset[object]:
+        """What the running tickets of a kind occupy."""
+        return frozenset().union(*(needed for one, needed in self._running.items() if by(one)))
+
     def done(self, ticket: Ticket) -> None:
         """Free what a ticket occupied."""
         self._busy -= self._running.pop(ticket, frozenset())

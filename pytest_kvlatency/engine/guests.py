@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_kvlatency.console.shell import Shell
+    from pytest_kvlatency.engine.lifetime import Watchdog
     from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.nad import NadFacts
@@ -30,6 +31,7 @@ class ReadyGuest:
     profile: GuestProfile
     nad: NadFacts
     shell: Shell
+    watchdog: Watchdog
     address: GuestAddress
     node: str
     software_emulation: bool

@@ -8,23 +8,31 @@ from collections import Counter
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.addresses import AddressPlan
-from pytest_kvlatency.console.detached import write_watchdog
 from pytest_kvlatency.console.opening import open_console
 from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine import lifetime
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
 from pytest_kvlatency.engine.leases import Leases
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.guest.profiles import login_words, profile_named
+from pytest_kvlatency.guest.watchdog import boot_command
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
+from pytest_kvlatency.kube.manifest import (
+    MAX_INLINE_BYTES,
+    VmiRequest,
+    fresh_mac,
+    fresh_name,
+    network_data,
+    user_data,
+)
 from pytest_kvlatency.kube.nad import NadFacts, read_nad
 from pytest_kvlatency.kube.nodes import node_facts
 from pytest_kvlatency.kube.vmi import MacRefused
@@ -57,8 +65,8 @@ ADDRESS_ATTEMPTS = 5
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
 LEAVING_SECONDS = 3.0
-# The deadline does not run in users' own tests, the guest's watchdog does: an hour for those.
-WATCHDOG_EXTRA_SECONDS = 3600.0
+NO_WATCHDOG = "its user data has no room for a watchdog: the guest has one only once it is logged into"
+NO_RENEWAL = "its guest can write neither /tmp nor /run: it powers itself off when the run's time is over"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +142,19 @@ class Provisioner:
         deadline: Deadline,
         say: Callable[[str], None],
     ) -> ReadyGuest:
+        """Create the VMI and make its guest ready.
+
+        Also while the run's clock stands still this takes no longer than all of the run's time: so a VMI that is not
+        Running and has expired is no longer needed by its run, and ``--kv-sweep`` may remove it.
+        """
+        run, deadline = deadline, deadline.limit(deadline.seconds)
         watch = Stopwatch()
         say("creating")
         handle, mac = self._create(key, check, profile, nad, lease, deadline)
         create_seconds = watch.lap()
         shell = self._shell(handle, profile)
+        watchdog = lifetime.Watchdog(shell, run, keeps=self._blueprint.keeps)
+        notes = self._user_data(profile, run)[1]
         try:
             state = self._look_out.wait_running(handle, deadline, lambda phase: say(phase or "waiting"))
             running_seconds = watch.lap()
@@ -146,7 +162,9 @@ class Provisioner:
             with self._consoles.using(shell, deadline):
                 say("booting and logging in")
                 shell.login(deadline)
-                write_watchdog(shell, self._watchdog_seconds(deadline), deadline=deadline)
+                watchdog.start(deadline)
+                if not watchdog.is_renewable:
+                    notes.append(NO_RENEWAL)
                 boot_id = read_boot_id(shell, deadline)
                 login_seconds = watch.lap()
                 say("settling its address")
@@ -160,6 +178,7 @@ class Provisioner:
             profile=profile,
             nad=nad,
             shell=shell,
+            watchdog=watchdog,
             address=address,
             node=state.node or "",
             software_emulation=state.software_emulation,
@@ -168,7 +187,7 @@ class Provisioner:
             login_seconds=login_seconds,
             boot_id=boot_id,
             has_used_address=lease is not None and lease.is_used,
-            notes=list(nad.warnings),
+            notes=[*nad.warnings, *notes],
         )
 
     def rehearse(self, key: VmiKey, check: Check, deadline: Deadline) -> None:
@@ -293,8 +312,6 @@ class Provisioner:
         deadline: Deadline,
     ) -> VmiRequest:
         blueprint = self._blueprint
-        seconds = self._watchdog_seconds(deadline)
-        expires = datetime.now(timezone.utc) + timedelta(seconds=seconds)
         side = "target" if key.slot in ("target", "twin") else "source"
         return VmiRequest(
             name=fresh_name(f"latency-check-{side}" if key.is_auto else "latency-check"),
@@ -305,14 +322,14 @@ class Provisioner:
             image=key.guest.image or profile.image,
             memory=profile.memory,
             network_data=network_data(mac, None if lease is None else str(lease.address)),
-            user_data=user_data(profile.user_data),
+            user_data=self._user_data(profile, deadline)[0],
             run_id=blueprint.run_id,
             node=key.node,
             anti_affinity_label=(PAIR_LABEL, self._pair_label(key)) if key.is_auto else None,
             image_pull_secret=blueprint.image_pull_secret,
             tolerations=blueprint.tolerations,
             owner=blueprint.owner,
-            expires_at=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            expires_at=None if blueprint.keeps else self._expires_at(deadline),
         )
 
     def _shell(self, handle: VmiHandle, profile: GuestProfile) -> Shell:
@@ -362,8 +379,18 @@ class Provisioner:
         digest = hashlib.sha256(f"{words}|{generation}".encode()).hexdigest()[:8]
         return f"{self._blueprint.run_id}-{digest}"
 
-    def _watchdog_seconds(self, deadline: Deadline) -> float:
-        return deadline.seconds + CLEANUP_SECONDS + WATCHDOG_EXTRA_SECONDS
+    def _user_data(self, profile: GuestProfile, deadline: Deadline) -> tuple[str, list[str]]:
+        """The profile's user data, with a watchdog where there is room for one; and a note where there is none."""
+        seconds = lifetime.boot_seconds(deadline, keeps=self._blueprint.keeps)
+        whole = user_data(profile.user_data, boot_command=boot_command(seconds))
+        if len(whole.encode()) <= MAX_INLINE_BYTES:
+            return whole, []
+        return user_data(profile.user_data), [NO_WATCHDOG]
+
+    def _expires_at(self, deadline: Deadline) -> str:
+        """When a VMI that is created now expires, by the API server's clock."""
+        expires = self._client.now() + timedelta(seconds=lifetime.expiry_seconds(deadline))
+        return expires.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _give_up(self, handle: VmiHandle, profile: GuestProfile, shell: Shell, error: KvLatencyError) -> None:
         """Keep what tells why, and delete the VMI unless it is to be looked at."""

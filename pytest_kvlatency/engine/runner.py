@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.guests import check_distinct, setup_timings
+from pytest_kvlatency.engine.lifetime import Keeper
 from pytest_kvlatency.engine.measuring import judged, untold
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.guest.profiles import login_words
@@ -116,6 +117,7 @@ class Engine:
         self._owners: dict[Check, _Ticket] = {}
         self._activity: dict[str, str] = {}
         self._is_over = False
+        self._keeper = Keeper(self._not_measured, consoles)
 
     @property
     def provisioner(self) -> Provisioner:
@@ -184,6 +186,9 @@ class Engine:
         """Give both guests back; whatever the owner did on their consoles is cleaned up by the next user."""
         with self._lock:
             ticket = self._owners.pop(check, None)
+            guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
+        for guest in guests:
+            guest.watchdog.relax()
         if ticket is not None:
             self._done(ticket)
 
@@ -271,6 +276,7 @@ class Engine:
             self._is_over = True
             self._conductor.forget()
             guests = self._up(self._guests.values())
+        self._keeper.close()
         self._leaving_until = time.monotonic() + LEAVING_SECONDS
         self._leave(guest for guest in guests if self._leftovers.is_kept(guest.handle))
         self._leftovers.close(deadline)
@@ -284,6 +290,7 @@ class Engine:
         with self._lock:
             self._is_over = True
             guests = self._up(self._guests.values())
+        self._keeper.close()
         # One that hangs in a request is left behind: it must not delay the end.
         leaving = max(LAST_SECONDS, min(LEAVING_SECONDS, self._leaving_until - time.monotonic()))
         for threads in (self._leaving_threads, self._boot_threads):
@@ -327,7 +334,21 @@ class Engine:
                     future.add_done_callback(self._is_up)
         self._dispatch()
 
+    def _not_measured(self) -> list[ReadyGuest]:
+        """The guests whose time no measurement needs now; a test that owns its guests may leave them idle for long."""
+        with self._lock:
+            measured = self._conductor.occupied(lambda ticket: not ticket.owns)
+            return [one for one in self._up(self._guests.values()) if one.key not in measured]
+
+    def _cover(self, guests: Iterable[ReadyGuest], seconds: float) -> None:
+        """Keep these guests for a measurement that takes so long, though the run's clock may stand still meanwhile."""
+        for guest in guests:
+            if not guest.watchdog.lasts(seconds) and not guest.shell.is_in_use:
+                with self._consoles.using(guest.shell, self._deadline):
+                    guest.watchdog.cover(seconds)
+
     def _is_up(self, future: Future[ReadyGuest]) -> None:
+        self._keeper.start()
         with self._lock:
             self._nodes.update(guest.node for guest in self._up([future]))
         self._dispatch()
@@ -416,6 +437,7 @@ class Engine:
                     with self._lock:
                         others = self._up(self._guests.values())
                     check_distinct((source, target), others)
+                self._cover((target, source), check.ping.sample_duration_ns / 1e9)
                 with self._consoles.using(source.shell, self._deadline):
                     measured = self._measurer.measure(
                         check, source, target, self._deadline, say, look_again=self._last_used(check)

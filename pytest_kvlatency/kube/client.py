@@ -6,6 +6,8 @@ import json
 import random
 import threading
 import time
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -57,6 +59,8 @@ class KubeClient:
         self._denied: set[tuple[str, str, str, str | None]] = set()
         self.stop = stop
         self.namespace = access.namespace
+        #: The API server's time at one moment of the monotonic clock.
+        self._server_time: tuple[datetime, float] | None = None
 
     @classmethod
     def connect(
@@ -83,6 +87,13 @@ class KubeClient:
     def pod_namespace(self) -> str | None:
         """The namespace of the pod that this process runs in, or None outside one."""
         return config.pod_namespace()
+
+    def now(self) -> datetime:
+        """The time by the API server's clock, to the second; by this machine's where it has not said."""
+        if self._server_time is None:
+            return datetime.now(timezone.utc)
+        said, at = self._server_time
+        return said + timedelta(seconds=time.monotonic() - at)
 
     def secrets(self) -> frozenset[str]:
         """Return every credential used so far, for whoever takes them out of texts; and for nothing else."""
@@ -147,6 +158,7 @@ class KubeClient:
             except urllib3.exceptions.HTTPError as error:
                 problem = self._problem(error)
             if answer is not None:
+                self._note_time(answer)
                 self._contacted = self._contacted or answer.status >= 300 or _is_of_the_api(answer)
                 if 200 <= answer.status < 300 and _is_of_the_api(answer):
                     return answer.json() or {}
@@ -279,6 +291,15 @@ class KubeClient:
             if self._transport is used:
                 self._secrets |= used.secrets()
                 self._transport = Transport(self._access.load())
+
+    def _note_time(self, answer: Answer) -> None:
+        """Remember what time it is where the answer comes from (RFC 9110, section 6.6.1)."""
+        try:
+            said = parsedate_to_datetime(answer.headers.get("date", ""))
+        except (TypeError, ValueError):
+            return
+        if said.tzinfo is not None:
+            self._server_time = (said, time.monotonic())
 
     def _refusal(self, answer: Answer, wanted: paths.Target) -> KvLatencyError:
         return refusal(answer, wanted, server=self.server, origin=self.origin)

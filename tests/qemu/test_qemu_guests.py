@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kvlatency.guest.watchdog import boot_command
+from pytest_kvlatency.kube.manifest import user_data
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.base import GuestRequest, HypervisorError, Nic
 from pytest_kvlatency.lab.guests.qemu.hypervisor import QemuHypervisor
@@ -378,6 +380,17 @@ def test_a_dead_qemu_is_a_crash_with_its_cause(tmp_path):
             ending = await bad.wait_exit()
             assert ending.how == "crash"
             assert "no mac" in ending.detail
+
+    asyncio.run(scenario())
+
+
+def test_E92_a_guest_whose_run_was_killed_while_it_booted_powers_itself_off(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            guest = made.create(request(1, user_data=user_data(boot_command=boot_command(2))))
+            await guest.start()
+            ending = await asyncio.wait_for(guest.wait_exit(), PATIENCE_SECONDS)
+            assert ending.how == "poweroff"
 
     asyncio.run(scenario())
 

@@ -278,24 +278,3 @@ def test_E10_without_a_writable_directory_the_command_runs_in_the_foreground(mak
     shell.run("mkdir() { return 1; }")
     result = detached.run_detached(shell, "echo done; exit 5", timeout_seconds=60, deadline=Deadline(60))
     assert (result.output, result.exit_status) == ("done", 5)
-
-
-def test_E60_a_second_watchdog_takes_the_place_of_the_first(make_guest, make_shell, tmp_path, monkeypatch):
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("poweroff", "halt", "dmesg"):
-        (programs / name).write_text("#!/bin/sh\n")
-        (programs / name).chmod(0o755)
-    file = tmp_path / "watchdog"
-    monkeypatch.setattr(detached, "_WATCHDOG", str(file))
-    guest = make_guest("dash -i", env={"PATH": f"{programs}:{os.environ['PATH']}"})
-    shell = make_shell(guest.connect, become_root="")
-    detached.write_watchdog(shell, 30, deadline=Deadline(60))
-    first = file.read_text().strip()
-    shell.suspend()
-    detached.write_watchdog(shell, 30, deadline=Deadline(60))
-    second = file.read_text().strip()
-    assert first != second
-    # A signal is on its way for a while; then it is gone, or a zombie that nobody has waited for yet.
-    shell.run(f"while grep -q '^State:.*[RSD] ' /proc/{first}/status 2>/dev/null; do :; done")
-    assert shell.run(f"kill -0 {second} && kill {second}").exit_status == 0

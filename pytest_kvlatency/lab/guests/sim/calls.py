@@ -120,9 +120,9 @@ class CallServer:
         loop.add_reader(self._fd, self._readable)
 
     def register(self, guest: str, handler: Callable[[PipeCall], None]) -> None:
-        """Give the programs of ``guest`` (its directory) to ``handler``."""
+        """Give the programs of ``guest`` (its directory) to ``handler``; those that run already go on."""
         self._handlers[guest] = handler
-        self._calls[guest] = {}
+        self._calls.setdefault(guest, {})
 
     def unregister(self, guest: str) -> None:
         """End all programs of ``guest``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any
@@ -48,14 +49,28 @@ def parse_network_data(text: str) -> tuple[list[InterfaceConfig], str | None]:
 
 def password(user_data: str) -> str | None:
     """The default user's password, if ``#cloud-config`` user data sets one."""
+    value = _cloud_config(user_data).get("password")
+    return None if value is None else str(value)
+
+
+def boot_script(user_data: str) -> str:
+    """The shell script that ``bootcmd`` makes, as cloud-init joins its commands; empty without any."""
+    commands = _cloud_config(user_data).get("bootcmd")
+    lines = [
+        shlex.join(map(str, one)) if isinstance(one, list) else str(one)
+        for one in (commands if isinstance(commands, list) else [])
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cloud_config(user_data: str) -> dict[str, Any]:
     if not user_data.startswith("#cloud-config"):
-        return None
+        return {}
     try:
         data = yaml.load(user_data, Loader=_LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError:
-        return None
-    value = data.get("password") if isinstance(data, dict) else None
-    return None if value is None else str(value)
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _version_1(data: dict[str, Any]) -> Iterator[InterfaceConfig]:

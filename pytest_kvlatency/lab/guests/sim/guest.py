@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError, datasource_wait_seconds
-from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, confine, wiring
+from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, confine, unattended, wiring
 from pytest_kvlatency.lab.guests.sim.clock import Clock
 from pytest_kvlatency.lab.guests.sim.login import Login
 from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
@@ -155,6 +155,9 @@ class SimGuest:
         slow = self._fault("slow-boot")
         seconds = self._host.spec.boot_seconds + (0.0 if slow is None else slow.after_seconds)
         self._emit("\r\n".join(machine.boot_log) + "\r\n")
+        if named:
+            # Once the system is up, before its login prompt is.
+            self._later(seconds - self._host.spec.boot_seconds / 2, self._run_boot_commands)
         self._later(seconds, self._booted)
 
     def _booted(self) -> None:
@@ -206,8 +209,15 @@ class SimGuest:
     def _reboot(self) -> None:
         self._stop_timers()
         self._stack.clear()
-        self._end_shell()
-        self._boot()
+        used = self._end_shell()
+        self._cleaning = asyncio.ensure_future(self._boot_again(used=used))
+
+    async def _boot_again(self, *, used: bool) -> None:
+        """No program outlives a reboot."""
+        if used:
+            await self._host.reaper.reap(str(self._directory))
+        if self._phase == "down":
+            self._boot()
 
     def _end(self, result: GuestExit) -> None:
         if self._exit is None or self._exit.done():
@@ -233,6 +243,17 @@ class SimGuest:
             self._shell = None
         return self._used
 
+    def _run_boot_commands(self) -> None:
+        script = cloudinit.boot_script(self._request.user_data)
+        if not script:
+            return
+        try:
+            pid = self._spawn(("sh", "-c", script), os.devnull, user="root")
+        except OSError as error:
+            self._emit(f"cloud-init[402]: failed to run bootcmd: {os.strerror(error.errno or 0)}\r\n")
+        else:
+            unattended.reap(asyncio.get_running_loop(), pid)
+
     # The login shell.
 
     def _passwords(self) -> dict[str, str]:
@@ -250,10 +271,10 @@ class SimGuest:
         if typed_ahead and self._shell is not None:
             self._shell.write(typed_ahead)
 
-    def _start_shell(self, *, sends_returns: bool = True) -> None:
+    def _spawn(self, arguments: Sequence[str], terminal: str, *, user: str) -> int:
+        """Start the guest's shell; return its pid. Raises ``OSError``."""
         assert self._machine is not None  # noqa: S101 - set by _boot
         host = self._host
-        user = "fedora" if self._fedora else "root"
         environment = {
             "ENV": str(host.directory / "rc"),
             "HOME": str(self._directory / "root"),
@@ -269,24 +290,28 @@ class SimGuest:
         }
         self._used = True
         host.calls.register(str(self._directory), self._call)
+        return confine.spawn(
+            host.shell.path,
+            arguments,
+            environment,
+            terminal=terminal,
+            directory=self._directory,
+            fifo=host.fifo,
+        )
+
+    def _start_shell(self, *, sends_returns: bool = True) -> None:
+        shell, user = self._host.shell, "fedora" if self._fedora else "root"
         try:
             self._shell = ShellProcess(
                 asyncio.get_running_loop(),
-                spawn=lambda terminal: confine.spawn(
-                    host.shell.path,
-                    host.shell.arguments,
-                    environment,
-                    terminal=terminal,
-                    directory=self._directory,
-                    fifo=host.fifo,
-                ),
+                spawn=lambda terminal: self._spawn(shell.arguments, terminal, user=user),
                 on_output=self._emit_bytes,
                 on_exit=self._logged_out,
                 is_busybox=not self._fedora,
                 sends_returns=sends_returns,
             )
         except OSError as error:
-            self._emit(f"login: can't execute '{host.shell.path}': {os.strerror(error.errno or 0)}\r\n")
+            self._emit(f"login: can't execute '{shell.path}': {os.strerror(error.errno or 0)}\r\n")
             self._prompt()
             return
         self._phase = "shell"

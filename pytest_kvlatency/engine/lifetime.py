@@ -1,0 +1,150 @@
+"""How long guests and their VMIs outlive the run that made them, and how a run that lives keeps its guests.
+
+A guest's watchdog powers it off ``SLACK_SECONDS`` after the run's time is over. That time stands still while users'
+tests run, the watchdog does not: so a run that lives starts a new one whenever half of the slack is used up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.guest import watchdog
+from pytest_kvlatency.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_kvlatency.console.shell import Shell
+    from pytest_kvlatency.engine.consoles import Consoles
+    from pytest_kvlatency.engine.guests import ReadyGuest
+
+CLEANUP_SECONDS = 60.0
+SLACK_SECONDS = 300.0
+#: For a look at what ``--kv-keep`` leaves.
+KEPT_SECONDS = 3600.0
+#: While a test has a guest's console in its own hands nothing else may be typed there.
+CONSOLE_SECONDS = 86400.0
+#: What a renewal may take. One that fails is tried again at the next round.
+RENEWAL_SECONDS = 20.0
+_ROUNDS_IN_SLACK = 10
+_AT_ONCE = 8
+_CLOSING_SECONDS = 0.5
+
+
+def expiry_seconds(deadline: Deadline) -> float:
+    """Seconds after which a VMI that is created now may be removed, unless its guest runs.
+
+    No run needs one for longer that is not Running: see ``Provisioner._bring_up``.
+    """
+    return deadline.seconds + CLEANUP_SECONDS + SLACK_SECONDS
+
+
+def boot_seconds(deadline: Deadline, *, keeps: bool) -> float:
+    """Seconds after which a guest that boots now powers itself off, unless it is logged into."""
+    return deadline.seconds + SLACK_SECONDS + (KEPT_SECONDS if keeps else 0.0)
+
+
+class Watchdog:
+    """The watchdog of one guest, as the run has set it. Thread-safe."""
+
+    def __init__(self, shell: Shell, deadline: Deadline, *, keeps: bool = False) -> None:
+        self._shell = shell
+        self._deadline = deadline
+        self._extra = KEPT_SECONDS if keeps else 0.0
+        #: By the monotonic clock.
+        self._ends_at = 0.0
+        self.is_renewable = False
+
+    def start(self, deadline: Deadline) -> None:
+        """Take over from the one of the guest's boot. Raises as ``Shell.run`` does."""
+        self._arm(self._wanted(0.0), deadline)
+
+    def lasts(self, seconds: float = 0.0) -> bool:
+        """Whether it needs no renewal for what is left of the run's time, nor for ``seconds``."""
+        wanted = self._wanted(seconds) + SLACK_SECONDS / 2
+        return not self.is_renewable or self._ends_at - time.monotonic() >= wanted
+
+    def cover(self, seconds: float = 0.0) -> None:
+        """Have it last for what is left of the run's time, and for ``seconds``; costs nothing where it does.
+
+        Never raises: a guest that cannot be reached says so to who needs it.
+        """
+        if self.lasts(seconds):
+            return
+        with contextlib.suppress(KvLatencyError):
+            self._arm(self._wanted(seconds), Deadline(RENEWAL_SECONDS, stop=self._deadline.stop))
+
+    def relax(self) -> None:
+        """Forget that it was to last for a test's own sake: the next renewal has it last as long as others."""
+        usual = time.monotonic() + self._wanted(0.0)
+        if self._ends_at > usual + 2 * SLACK_SECONDS:
+            self._ends_at = usual
+
+    def _wanted(self, seconds: float) -> float:
+        return max(seconds, self._deadline.remaining()) + self._extra
+
+    def _arm(self, seconds: float, deadline: Deadline) -> None:
+        lasts = seconds + SLACK_SECONDS
+        before = time.monotonic()
+        self.is_renewable = watchdog.arm(self._shell, lasts, deadline=deadline)
+        if self.is_renewable:
+            self._ends_at = before + lasts
+
+
+class Keeper:
+    """Renews the watchdogs of guests that nobody uses, in threads of its own, from ``start`` to ``close``.
+
+    ``guests`` gives those on whose consoles something may be typed now.
+    """
+
+    def __init__(self, guests: Callable[[], Iterable[ReadyGuest]], consoles: Consoles) -> None:
+        self._guests = guests
+        self._consoles = consoles
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._is_started = False
+        self._threads = Threads(_AT_ONCE, "kvlatency-keep")
+        self._busy: set[str] = set()
+
+    def start(self) -> None:
+        """Begin, unless this is done."""
+        with self._lock:
+            if self._is_started or self._closed.is_set():
+                return
+            self._is_started = True
+        threading.Thread(target=self._run, name="kvlatency-keeper", daemon=True).start()
+
+    def close(self) -> None:
+        """Renew nothing more; what is under way has a moment to end, so that consoles can be left to others."""
+        self._closed.set()
+        self._threads.shut_down(_CLOSING_SECONDS)
+
+    def _run(self) -> None:
+        while not self._closed.wait(SLACK_SECONDS / _ROUNDS_IN_SLACK):
+            for guest in self._guests():
+                if not guest.watchdog.lasts() and not guest.shell.is_in_use:
+                    self._submit(guest)
+
+    def _submit(self, guest: ReadyGuest) -> None:
+        name = str(guest.handle)
+        with self._lock:
+            if name in self._busy or self._closed.is_set():
+                return
+            self._busy.add(name)
+            self._threads.submit(self._renew, guest, name)
+
+    def _renew(self, guest: ReadyGuest, name: str) -> None:
+        # Where no console is free, or the guest does not answer, the next round tries again.
+        with (
+            contextlib.suppress(KvLatencyError),
+            self._consoles.using(guest.shell, Deadline(RENEWAL_SECONDS)),
+        ):
+            if not self._closed.is_set() and any(one is guest for one in self._guests()):
+                guest.watchdog.cover()
+        with self._lock:
+            self._busy.discard(name)

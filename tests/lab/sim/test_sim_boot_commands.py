@@ -1,0 +1,49 @@
+"""What cloud-init runs while a simulated guest boots."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pytest_kvlatency.guest.watchdog import boot_command
+from pytest_kvlatency.kube.manifest import user_data
+from pytest_kvlatency.lab.spec import FaultSpec
+
+
+def go(coroutine):
+    return asyncio.run(asyncio.wait_for(coroutine, 120))
+
+
+def test_E92_a_guest_that_nobody_logs_into_powers_itself_off(lab):
+    async def scenario():
+        async with lab() as it:
+            console = await it.guest(node="worker1", user_data=user_data(boot_command=boot_command(1)))
+            assert (await console.guest.wait_exit()).how == "poweroff"
+
+    go(scenario())
+
+
+def test_boot_commands_run_before_the_login_prompt_and_at_each_boot(lab):
+    commands = ["echo booted >>$HOME/boots", ["sh", "-c", "echo 'two words' >>$HOME/boots"]]
+
+    async def scenario():
+        async with lab() as it:
+            console = await it.guest(node="worker1", user_data=user_data({"bootcmd": commands}))
+            await console.login()
+            assert await console.run("cat boots") == ("booted\ntwo words\n", 0)
+            console.type("reboot\r")
+            await console.login()
+            assert await console.run("grep -c booted boots") == ("2\n", 0)
+
+    go(scenario())
+
+
+def test_a_guest_without_cloud_init_runs_no_boot_command(lab):
+    async def scenario():
+        async with lab() as it:
+            data = user_data({"bootcmd": ["echo booted >$HOME/boots"]})
+            faults = (FaultSpec(fault="no-cloud-init"),)
+            console = await it.guest(node="worker1", user_data=data, faults=faults)
+            await console.login()
+            assert (await console.run("cat boots 2>&1"))[1] == 1
+
+    go(scenario())
