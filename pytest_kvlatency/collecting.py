@@ -107,7 +107,7 @@ class Collecting:
         except KvLatencyError as error:
             raise pytest.UsageError(full_text(error)) from None
         if not settings.nad and not self._checkup.inputs.is_unread:
-            if self._own_only or self._own_ids:
+            if self._own_ids or (self._own_only and not settings.sweep):
                 raise pytest.UsageError(NO_NAD)
             return
         if self._own_ids:

@@ -46,6 +46,11 @@ def find(settings: Settings) -> Iterator[Conflict]:
             text=timeout_too_short(settings, rounds=1, needed_ns=sample),
             options=("timeout", "sample_duration"),
         )
+    if settings.sweep and settings.preflight:
+        yield Conflict(
+            text="--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing in the cluster",
+            options=("sweep", "preflight"),
+        )
     if settings.lab is not None:
         for name, value in (("kubeconfig", settings.kubeconfig), ("context", settings.context)):
             if value is not None:

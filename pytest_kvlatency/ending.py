@@ -236,10 +236,9 @@ class Ending:
         return document
 
     def _set_exit_status(self, session: pytest.Session) -> None:
-        if (
-            session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
-            and self._checkup.reporting.is_empty_shard
-        ):
+        reporting = self._checkup.reporting
+        may_be_empty = reporting.is_empty_shard or reporting.is_sweep_only
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and may_be_empty:
             session.exitstatus = pytest.ExitCode.OK
         configmap = self._checkup.inputs.configmap
         if configmap is not None and configmap.is_taken:

@@ -92,8 +92,15 @@ def merge(
         ),
         "plan": {**plan, "shard": None, "shardPairs": plan["pairs"]},
         "preflight": None,
+        **_swept(parts),
         "measurements": sorted((entry for part in parts for entry in part.entries), key=_order),
     }
+
+
+def _swept(parts: Sequence[_Part]) -> dict[str, list[str]]:
+    """What any shard removed of killed runs' VMIs; nothing where none was to."""
+    found = [part.document["swept"] for part in parts if "swept" in part.document]
+    return {"swept": sorted({name for names in found for name in names})} if found else {}
 
 
 def _verdict(parts: Sequence[_Part]) -> tuple[list[str], bool]:

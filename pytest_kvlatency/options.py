@@ -233,8 +233,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="how much worse than the baseline is accepted, in percent",
     ),
     Option(
-        name="sweep", parse=_switch, default=False, is_switch=True, show=_show_switch,
-        help="first remove VMIs that earlier, killed runs left in the namespace",
+        name="sweep", parse=_switch, default=False, is_switch=True, show=_show_switch, configmap="sweep",
+        help="first remove VMIs that earlier, killed runs left in the namespace; without a network, that is all",
     ),
     Option(
         name="preflight", parse=_switch, default=False, is_switch=True, show=_show_switch, configmap="preflight",
@@ -269,7 +269,6 @@ class NotYet:
 NOT_YET: Final[Mapping[str, NotYet]] = {
     "baseline": NotYet(),
     "max_regression": NotYet(refuses=lambda value: value is not None),
-    "sweep": NotYet(),
 }
 
 

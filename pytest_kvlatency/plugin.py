@@ -64,8 +64,10 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Let a preflight take the place of all tests."""
-    return checkup_of(session.config).run_preflight(session) or None
+    """Remove what killed runs left before anything is measured; or let a preflight take the place of all tests."""
+    checkup = checkup_of(session.config)
+    checkup.sweep_first(session)
+    return checkup.run_preflight(session) or None
 
 
 @pytest.hookimpl(wrapper=True)

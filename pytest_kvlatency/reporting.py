@@ -40,6 +40,10 @@ class Reporting:
         self.cut_short_by = ""
         #: What a preflight has found so far; None in a run that measures.
         self.preflight: list[Finding] | None = None
+        #: The VMIs that a sweep removed; None where none was asked for.
+        self.swept: tuple[str, ...] | None = None
+        #: Whether a sweep was asked for, and no network.
+        self.is_sweep_only = False
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
         #: What the last document says went wrong outside of items.
@@ -82,6 +86,8 @@ class Reporting:
             failures=tuple(self.failures),
             cut_short_by=self.cut_short_by,
             preflight=None if self.preflight is None else tuple(self.preflight),
+            swept=self.swept,
+            is_sweep_only=self.is_sweep_only,
         )
         self.of_the_run = run.own_failures
         self.shortfalls = run.shortfalls

@@ -22,7 +22,7 @@ from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import checklist as checklist_report
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
-from pytest_kvlatency.reporting import Reporting
+from pytest_kvlatency.reporting import Reporting, failure_of
 from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for, with_sources
 from pytest_kvlatency.signals import SignalGuard
 from pytest_kvlatency.threads import Threads
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
 CONTACT_SECONDS = 60.0
+SWEEP_SECONDS = 120.0
 __tracebackhide__ = HIDDEN
 NO_DISTRIBUTION = (
     "--kv-preflight cannot be used with pytest-xdist: it runs no test, so there is nothing to distribute. "
@@ -83,6 +84,8 @@ class Checkup:
         self._node_sets: dict[object, tuple[str, ...] | KvLatencyError] = {}
         self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         self.collection_errors = 0
+        #: What a sweep did, for the terminal.
+        self.swept_lines: list[str] = []
         self.ending = Ending(self)
         self.items = Items(self)
         self.collecting = Collecting(config, self)
@@ -104,7 +107,8 @@ class Checkup:
     @property
     def is_concerned(self) -> bool:
         """Whether this pytest run has to do with kvlatency at all: of others the plugin says nothing."""
-        return bool(self.items.total or self.collecting.is_wanted or self.inputs.asked_on_the_command_line)
+        asked = self.inputs.asked_on_the_command_line or self.inputs.given.sweep
+        return bool(self.items.total or self.collecting.is_wanted or asked)
 
     @property
     def may_contact(self) -> bool:
@@ -346,6 +350,9 @@ class Checkup:
         """Ask the cluster what it is, and write the start of the run to the ConfigMap. Raises ``KvLatencyError``."""
         self.describe(deadline)
         self.write_start(deadline)
+        if self._begins_sweep():
+            # A ConfigMap of parameters that the workers of pytest-xdist had read: it is known only now.
+            self._sweep(Deadline(SWEEP_SECONDS, stop=self.stop))
 
     def describe(self, deadline: Deadline) -> ClusterFacts:
         """Ask the cluster what it is. Raises ``KvLatencyError``."""
@@ -427,6 +434,61 @@ class Checkup:
         )
         findings.extend(checklist.go_through(scope, deadline))
 
+    # --- what killed runs left
+
+    def sweep_first(self, session: pytest.Session) -> None:
+        """Remove, before anything is measured, what killed runs left, where that is asked for.
+
+        What goes wrong fails the run, and hinders nothing else. Raises ``session.Interrupted`` on a signal.
+        """
+        if session.testsfailed and not self.config.option.continue_on_collection_errors:
+            return
+        if not self._begins_sweep():
+            return
+        self.signals.install()
+        deadline = Deadline(SWEEP_SECONDS, stop=self.stop)
+        try:
+            self.waiter.wait(
+                Threads(1, "kvlatency-sweep").submit(self._sweep, deadline),
+                deadline=deadline,
+                text=lambda: "kvlatency: removing the VMIs of killed runs",
+            )
+        except InterruptedRunError:
+            raise session.Interrupted(self.stop.reason) from None
+
+    def _begins_sweep(self) -> bool:
+        """Whether this process sweeps, and has not begun: of workers and shards only one does."""
+        shard = self.inputs.given.shard
+        is_one = not self.role.is_worker and (shard is None or shard.index == 0)
+        if self.inputs.given.sweep and shard is not None and shard.index:
+            self.swept_lines = ["--kv-sweep is left to shard 0"]
+        begins = self.inputs.given.sweep and is_one and self.may_contact and self.reporting.swept is None
+        if begins:
+            self.reporting.swept = ()
+            self.reporting.is_sweep_only = not self.inputs.given.nad and self.inputs.given.configmap is None
+        return begins
+
+    def _sweep(self, deadline: Deadline) -> None:
+        """Sweep, and enter what came of it. Raises ``InterruptedRunError``."""
+        from pytest_kvlatency.kube.sweep import sweep, words
+
+        try:
+            client = self.client()
+            swept = sweep(client, self.namespace, deadline)
+        except InterruptedRunError:
+            raise
+        except KvLatencyError as error:
+            self._not_swept(error)
+            return
+        self.reporting.swept = tuple(map(str, swept.removed))
+        self.swept_lines = words(swept, self.namespace)
+        for problem in swept.problems:
+            self._not_swept(problem)
+
+    def _not_swept(self, error: KvLatencyError) -> None:
+        failure = failure_of(error)
+        self.reporting.failures.append(replace(failure, reason=f"--kv-sweep: {failure.reason}"))
+
     # --- measuring
 
     def measure(self, check: Check, *, anew: bool) -> Attempt:
@@ -477,6 +539,8 @@ class Checkup:
     def summarize(self, terminal: TerminalReporter) -> None:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
         document, redact = self.reporting.document, self.access.redactor()
+        for line in self.swept_lines:
+            terminal.write_line(f"kvlatency: {printable(redact(line))}")
         if document is not None and document["measurements"]:
             terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
             if self.access.lab_line:

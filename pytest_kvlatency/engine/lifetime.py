@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.guest import watchdog
+from pytest_kvlatency.kube.manifest import LONGEST_RUN
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -53,9 +54,12 @@ class Watchdog:
     """The watchdog of one guest, as the run has set it. Thread-safe."""
 
     def __init__(self, shell: Shell, deadline: Deadline, *, keeps: bool = False) -> None:
+        """Of a VMI that was just created. ``deadline`` is the run's."""
         self._shell = shell
         self._deadline = deadline
         self._extra = KEPT_SECONDS if keeps else 0.0
+        # The VMI has expired by then, and a sweep may remove it although its guest runs.
+        self._last_moment = time.monotonic() + LONGEST_RUN.total_seconds()
         #: By the monotonic clock.
         self._ends_at = 0.0
         self.is_renewable = False
@@ -66,8 +70,8 @@ class Watchdog:
 
     def lasts(self, seconds: float = 0.0) -> bool:
         """Whether it needs no renewal for what is left of the run's time, nor for ``seconds``."""
-        wanted = self._wanted(seconds) + SLACK_SECONDS / 2
-        return not self.is_renewable or self._ends_at - time.monotonic() >= wanted
+        until = min(time.monotonic() + self._wanted(seconds) + SLACK_SECONDS / 2, self._last_moment - 1.0)
+        return not self.is_renewable or self._ends_at >= until
 
     def cover(self, seconds: float = 0.0) -> None:
         """Have it last for what is left of the run's time, and for ``seconds``; costs nothing where it does.
@@ -89,8 +93,8 @@ class Watchdog:
         return max(seconds, self._deadline.remaining()) + self._extra
 
     def _arm(self, seconds: float, deadline: Deadline) -> None:
-        lasts = seconds + SLACK_SECONDS
         before = time.monotonic()
+        lasts = min(seconds + SLACK_SECONDS, self._last_moment - before)
         self.is_renewable = watchdog.arm(self._shell, lasts, deadline=deadline)
         if self.is_renewable:
             self._ends_at = before + lasts

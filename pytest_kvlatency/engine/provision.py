@@ -26,6 +26,7 @@ from pytest_kvlatency.guest.profiles import login_words, profile_named
 from pytest_kvlatency.guest.watchdog import boot_command
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.manifest import (
+    EXPIRES_FORMAT,
     MAX_INLINE_BYTES,
     VmiRequest,
     fresh_mac,
@@ -390,7 +391,7 @@ class Provisioner:
     def _expires_at(self, deadline: Deadline) -> str:
         """When a VMI that is created now expires, by the API server's clock."""
         expires = self._client.now() + timedelta(seconds=lifetime.expiry_seconds(deadline))
-        return expires.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return expires.strftime(EXPIRES_FORMAT)
 
     def _give_up(self, handle: VmiHandle, profile: GuestProfile, shell: Shell, error: KvLatencyError) -> None:
         """Keep what tells why, and delete the VMI unless it is to be looked at."""

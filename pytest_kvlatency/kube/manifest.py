@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -17,10 +18,16 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import NadRef
 
 NAME: Final = "pytest-kvlatency"
+LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
 LABEL_RUN: Final = "pytest-kvlatency/run"
 ANNOTATION_EXPIRES: Final = "pytest-kvlatency/expires-at"
+#: So long after its expiry no run uses a VMI any more, however long its tests take.
+LONGEST_RUN: Final = timedelta(days=7)
+EXPIRES_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+#: Names the VMI itself, ``NAMESPACE/NAME``, so that no copy has it; never on what a run with ``--kv-keep`` creates.
+ANNOTATION_SWEEP: Final = "pytest-kvlatency/sweep"
 ANNOTATION_REQUEST: Final = "pytest-kvlatency/request"
 INTERFACE: Final = "kvlatency"
 # KubeVirt refuses longer inline user and network data.
@@ -36,9 +43,9 @@ class VmiRequest:
     """All that one guest's VMI is made of.
 
     ``node`` pins it; ``anti_affinity_label`` keeps it from nodes of VMIs with the same label (it gets the label
-    itself). ``tolerations`` are Kubernetes' own mappings. ``expires_at`` is RFC 3339, the time after which a
-    sweep may remove it; None for what is to be kept. ``token`` tells our own object from a stranger's of the same
-    name.
+    itself). ``tolerations`` are Kubernetes' own mappings. ``expires_at`` is RFC 3339 (``EXPIRES_FORMAT``), the time
+    after which a sweep may remove it unless its guest runs; None for what may be kept, which no sweep removes.
+    ``token`` tells our own object from a stranger's of the same name.
     """
 
     name: str
@@ -150,7 +157,7 @@ def _labels(request: VmiRequest) -> dict[str, str]:
     if request.anti_affinity_label is not None:
         key, value = request.anti_affinity_label
         labels[key] = value
-    labels["app.kubernetes.io/name"] = NAME
+    labels[LABEL_NAME] = NAME
     labels[LABEL_MANAGED_BY] = NAME
     labels[LABEL_INSTANCE] = request.name
     labels[LABEL_RUN] = request.run_id
@@ -161,6 +168,7 @@ def _annotations(request: VmiRequest) -> dict[str, str]:
     annotations = {**request.annotations, ANNOTATION_REQUEST: request.token}
     if request.expires_at is not None:
         annotations[ANNOTATION_EXPIRES] = request.expires_at
+        annotations[ANNOTATION_SWEEP] = f"{request.namespace}/{request.name}"
     return annotations
 
 

@@ -85,6 +85,8 @@ class RunResult:
     Times are aware; ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked; ``plan`` from
     ``plan_facts``, None when the run ended before there was one. ``cut_short_by`` says why checks were not run.
     ``preflight`` is the checklist that took the place of the checks; None in a run that measures.
+    ``swept`` are the VMIs of killed runs that were removed, None when that was not asked for; ``is_sweep_only``: no
+    network was named beside it.
     """
 
     version: str
@@ -96,17 +98,21 @@ class RunResult:
     failures: tuple[Failure, ...] = field(default=())
     cut_short_by: str = ""
     preflight: tuple[Finding, ...] | None = None
+    swept: tuple[str, ...] | None = None
+    is_sweep_only: bool = False
 
     @property
     def own_failures(self) -> tuple[Failure, ...]:
-        """What went wrong outside of items, each once; that there are no items is one, but for an empty shard.
+        """What went wrong outside of items, each once.
 
-        In a preflight it is what the checklist found.
+        That there are no items is one, but for an empty shard, and where nothing but a sweep was asked for. In a
+        preflight it is what the checklist found.
         """
         if self.preflight is not None:
             found = [_failure_of(one) for one in self.preflight if one.outcome == "failed"]
             return tuple(dict.fromkeys((*found, *self.failures)))
-        if not self.items and not self.failures and not _is_empty_shard(self.plan):
+        may_be_empty = self.is_sweep_only or _is_empty_shard(self.plan)
+        if not self.items and not self.failures and not may_be_empty:
             return (_NOTHING_SELECTED,)
         return tuple(dict.fromkeys(self.failures))
 
@@ -182,6 +188,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "cluster": None if run.cluster is None else dict(run.cluster),
         "plan": None if run.plan is None else dict(run.plan),
         "preflight": None if run.preflight is None else [asdict(one) for one in run.preflight],
+        **({} if run.swept is None else {"swept": list(run.swept)}),
         "measurements": [measurement_entry(item) for item in run.items],
     }
 

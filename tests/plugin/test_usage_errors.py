@@ -89,7 +89,6 @@ def test_all_wrong_options_are_said_at_once(pytester: pytest.Pytester) -> None:
     [
         ["--kv-baseline", "old.json"],
         ["--kv-max-regression", "10"],
-        ["--kv-sweep"],
     ],
     ids="=".join,
 )

@@ -347,7 +347,6 @@ def test_an_unknown_name_from_a_hook_is_refused() -> None:
     [
         ("baseline", "old.json", "'old.json'", "to leave --kv-baseline out"),
         ("max_regression", "20%", "'20'", "to leave --kv-max-regression out"),
-        ("sweep", True, "'true'", "to leave --kv-sweep out"),
     ],
 )
 def test_what_this_version_cannot_do_is_refused(option: str, raw: object, said: str, instead: str) -> None:
@@ -357,8 +356,14 @@ def test_what_this_version_cannot_do_is_refused(option: str, raw: object, said: 
     ]
 
 
+def test_a_preflight_removes_nothing() -> None:
+    (text,) = messages(layer("command line", sweep=True, preflight=True))
+    assert text.startswith("--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing")
+
+
 def test_what_this_version_can_do_of_those_is_accepted() -> None:
-    assert cli(parallel="auto", sweep=False, max_regression="none").parallel is None
+    assert cli(parallel="auto", max_regression="none").parallel is None
+    assert cli(sweep=True).sweep
 
 
 def test_E36_a_percentile_limit_with_too_few_samples_says_how_long_to_sample() -> None:

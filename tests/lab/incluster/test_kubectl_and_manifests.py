@@ -22,6 +22,7 @@ MORE = {
     ],
     "optional/speed": [("watch", "kubevirt.io", "virtualmachineinstances"), ("patch", "", "configmaps")],
     "optional/nodes": [("get", "", "nodes"), ("list", "", "nodes")],
+    "optional/sweep": [("list", "kubevirt.io", "virtualmachineinstances")],
 }
 NEVER = [
     ("list", "", "secrets"),
@@ -31,7 +32,6 @@ NEVER = [
     ("delete", "", "configmaps"),
     ("create", "", "pods"),
     ("create", "", "pods/exec"),
-    ("list", "kubevirt.io", "virtualmachineinstances"),
     ("update", "kubevirt.io", "virtualmachineinstances"),
     ("get", "subresources.kubevirt.io", "virtualmachineinstances/vnc"),
     ("create", "k8s.cni.cncf.io", "network-attachment-definitions"),

@@ -81,6 +81,7 @@ def test_E54_the_role_is_the_readmes():
         "optional/diagnosis/role.yaml",
         "optional/speed/role.yaml",
         "optional/nodes/clusterrole.yaml",
+        "optional/sweep/role.yaml",
     ],
 )
 def test_each_binding_gives_its_role_to_the_account(path):

@@ -36,8 +36,9 @@ def server():
                 self.close_connection = True
                 return
             body = entry[1] if isinstance(entry[1], bytes) else json.dumps(entry[1]).encode()
-            self.send_response(entry[0])
-            for name, value in (entry[2] if len(entry) > 2 else {}).items():
+            headers = entry[2] if len(entry) > 2 else {}
+            self.send_response_only(entry[0])
+            for name, value in {"Date": self.date_time_string(), **headers}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from kubescript import status_object
@@ -250,3 +251,21 @@ def test_every_refusal_is_a_cause(server, client, deadline):
     server.answer(f"POST {VMIS}", (302, b"", {"Location": "https://login.example"}))
     with pytest.raises(KvLatencyError):
         client.request("POST", VMIS, body={}, deadline=deadline)
+
+
+def test_E60_the_time_is_the_servers(server, client, deadline):
+    server.answer("GET /version", (200, {"gitVersion": "v1"}, {"Date": "Sun, 06 Nov 1994 08:49:37 GMT"}))
+    before = client.now()
+    assert abs((datetime.now(timezone.utc) - before).total_seconds()) < 60, (
+        "as long as the server has not said"
+    )
+    client.request("GET", "/version", deadline=deadline)
+    passed = client.now() - datetime(1994, 11, 6, 8, 49, 37, tzinfo=timezone.utc)
+    assert timedelta() <= passed < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("told", ["", "yesterday", "Sun, 06 Nov 1994 08:49:37 -0000"])
+def test_E60_a_time_that_cannot_be_read_is_none(server, client, deadline, told):
+    server.answer("GET /version", (200, {"gitVersion": "v1"}, {"Date": told}))
+    client.request("GET", "/version", deadline=deadline)
+    assert abs((datetime.now(timezone.utc) - client.now()).total_seconds()) < 300

@@ -70,7 +70,9 @@ def test_E60_what_may_be_swept_says_when():
     metadata = vmi_manifest(replace(REQUEST, expires_at="2026-01-01T00:00:00Z"))["metadata"]
     assert metadata["annotations"]["pytest-kvlatency/expires-at"] == "2026-01-01T00:00:00Z"
     assert metadata["labels"]["app.kubernetes.io/managed-by"] == "pytest-kvlatency"
-    assert "pytest-kvlatency/expires-at" not in vmi_manifest(REQUEST)["metadata"]["annotations"]
+    assert metadata["annotations"]["pytest-kvlatency/sweep"] == "checks/latency-check-source-abcde"
+    kept = vmi_manifest(REQUEST)["metadata"]["annotations"]
+    assert not {"pytest-kvlatency/expires-at", "pytest-kvlatency/sweep"} & set(kept)
 
 
 def test_E70_the_architecture_is_said():
@@ -133,3 +135,13 @@ def test_names_and_macs():
 def test_E60_the_owner(environ, pod, expected):
     owner = owner_from_environment(environ, pod_namespace=pod, vmi_namespace="checks")
     assert (owner and owner.name) == expected
+
+
+def test_E92_a_command_at_boot_comes_before_the_profiles_own():
+    text = user_data({"bootcmd": ["echo mine"], "password": "x"}, boot_command="arm &")
+    assert yaml.safe_load(text) == {"disable_root": False, "bootcmd": ["arm &", "echo mine"], "password": "x"}
+    assert yaml.safe_load(user_data({"bootcmd": "echo mine"}, boot_command="arm &"))["bootcmd"] == [
+        "arm &",
+        "echo mine",
+    ]
+    assert "bootcmd" not in yaml.safe_load(user_data({"password": "x"}))
