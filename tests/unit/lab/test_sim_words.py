@@ -120,8 +120,8 @@ class Typist:
     def emit(self, text):
         self.text += text
 
-    def accepted(self, rest):
-        self.rest = rest
+    def accepted(self, rest, *, sends_returns):
+        self.rest, self.sends_returns = rest, sends_returns
 
 
 def test_login_hands_on_what_was_typed_ahead():
