@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, TeardownError
+from pytest_kvlatency.finishing import FINISHING_KEY, Finishing
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.junit import describe_suite
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from pytest_kvlatency.distribution.role import Removable
     from pytest_kvlatency.session import Checkup
@@ -35,7 +37,8 @@ class _Interrupts:
     A wrapper, so that it has been called before another plugin's implementation may raise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], None]) -> None:
+        self._begin = begin
         #: What ``pytest.exit`` was given, say; empty without words.
         self.reason = ""
 
@@ -43,6 +46,7 @@ class _Interrupts:
     def pytest_keyboard_interrupt(
         self, excinfo: pytest.ExceptionInfo[BaseException]
     ) -> Generator[None, None, None]:
+        self._begin()
         # A session's shouldstop may be just True.
         self.reason = "" if excinfo.value.args == (True,) else str(excinfo.value)
         return (yield)
@@ -63,8 +67,13 @@ class Ending:
         self._signalled = ""
         self._is_finished = False
         self._is_interrupted = False
-        self._interrupts = _Interrupts()
+        self._interrupts = _Interrupts(self._begin)
         checkup.config.pluginmanager.register(self._interrupts, "kvlatency-interrupts")
+        self._finishing = checkup.config.stash.get(FINISHING_KEY, None) or Finishing(checkup.config)
+        self._is_reporting = False
+        self._is_closed = False
+        #: The session, from its start on.
+        self.session: pytest.Session | None = None
         #: Seconds that clean-up may take, after the run's deadline too.
         self.cleanup_seconds = CLEANUP_SECONDS
         self.is_going_on = False
@@ -77,6 +86,10 @@ class Ending:
         self._signalled = self._signalled or name
         if name == "SIGINT" and self._count > 1:
             self._stop.set(f"interrupted by {name}")
+
+    def _begin(self) -> None:
+        """From now on a signal only sets a flag: pytest is on its way to the end."""
+        self.is_going_on = True
 
     def clean_up(self) -> None:
         """Delete every VMI that is not kept and wait until all are gone. Raises ``TeardownError``.
@@ -102,26 +115,72 @@ class Ending:
         if self._is_finished:
             return
         self._is_finished = True
-        self.is_going_on = True
+        self._begin()
         checkup = self._checkup
         try:
-            checkup.role.gather()
-            self._account(session)
-            removable = checkup.role.removable
-            if removable is not None:
-                self._remove(removable)
-            self._complete()
-            if checkup.role.is_worker:
-                checkup.role.hand_over()
-            else:
-                self._report(session)
             try:
-                checkup.access.close(keep_lab_records_in=checkup.inputs.given.artifacts)
-            except KvLatencyError as error:
-                checkup.reporting.add_failure(error)
+                checkup.role.gather()
+                self._account(session)
+                removable = checkup.role.removable
+                if removable is not None:
+                    self._remove(removable)
+                self._complete()
+            except BaseException as error:
+                reason = f"the end of the run was broken off: {type(error).__name__}: {error}"
+                checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))
+                raise
+            finally:
+                if checkup.role.is_worker:
+                    checkup.role.hand_over()
+                else:
+                    self._report(session)
+            if checkup.inputs.given.lab is not None or not self._is_reporting:
+                self._close_access()
             self._set_exit_status(session)
         finally:
             checkup.signals.restore()
+
+    @contextmanager
+    def others(self, session: pytest.Session) -> Iterator[None]:
+        """Let other plugins end the session inside, each by itself."""
+        if not self._is_reporting:
+            yield
+            return
+        self._finishing.guard_the_end()
+        try:
+            yield
+        finally:
+            self.settle()
+            self._close_access()
+            self._set_exit_status(session)
+        self._finishing.raise_first()
+
+    def settle(self) -> None:
+        """Have the run's own reports say which others could not be written; called as soon as these are due."""
+        errors = self._finishing.take_unwritten()
+        if not errors or not self._is_reporting or self.session is None:
+            return
+        for error in errors:
+            self._checkup.reporting.add_failure(error)
+        self._write_status(is_last=True)
+        self._set_exit_status(self.session)
+
+    def make_up(self) -> None:
+        """Do at the very end what another plugin kept from being done in ``pytest_sessionfinish``."""
+        if self.session is not None and not self._is_finished:
+            self.finish(self.session)
+
+    def _close_access(self) -> None:
+        """Close the way to the cluster; the ConfigMap is written by then."""
+        checkup = self._checkup
+        self._is_closed = True
+        try:
+            checkup.access.close(keep_lab_records_in=checkup.inputs.given.artifacts)
+        except KvLatencyError as error:
+            checkup.reporting.add_failure(error)
+            if self._is_reporting:
+                checkup.reporting.make_document(checkup.items.results())
+                checkup.reporting.write_json(checkup.inputs.given.json)
 
     def _account(self, session: pytest.Session) -> None:
         """Say why the run ended before its time, if it did."""
@@ -215,6 +274,9 @@ class Ending:
         if self._signalled and not self._is_interrupted:
             reason = f"the run was interrupted by {self._signalled} during clean-up"
             checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))
+        self._is_reporting = True
+        for error in self._finishing.take_unwritten():
+            checkup.reporting.add_failure(error)
         document = self._write_status(is_last=True)
         describe_suite(session.config, document)
 
@@ -222,7 +284,18 @@ class Ending:
         """Write the reports that others may wait for; the ConfigMap first, and JSON with what became of that."""
         reporting, checkup = self._checkup.reporting, self._checkup
         reporting.make_document(checkup.items.results())
-        configmap, trouble = checkup.inputs.configmap, None
+        self._write_configmap(is_last=is_last)
+        document = reporting.make_document(checkup.items.results())
+        if not reporting.write_json(checkup.inputs.given.json):
+            document = reporting.make_document(checkup.items.results())
+            self._write_configmap(is_last=is_last)
+        return document
+
+    def _write_configmap(self, *, is_last: bool) -> None:
+        if self._is_closed:
+            # It was the lab's, and has ended with that.
+            return
+        reporting, configmap, trouble = self._checkup.reporting, self._checkup.inputs.configmap, None
         is_patient = is_last and not (self._is_interrupted or self._signalled)
         if is_patient:
             trouble = reporting.write_configmap(configmap, Deadline(REPORT_SECONDS, stop=self._stop))
@@ -231,9 +304,6 @@ class Ending:
             trouble = reporting.write_configmap(configmap, Deadline(STATUS_SECONDS))
         if trouble is not None and is_last:
             reporting.add_failure(trouble)
-        document = reporting.make_document(checkup.items.results())
-        reporting.write_json(checkup.inputs.given.json)
-        return document
 
     def _set_exit_status(self, session: pytest.Session) -> None:
         reporting = self._checkup.reporting

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kvlatency import hookspecs, marker, options
+from pytest_kvlatency.finishing import Early
 from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
 from pytest_kvlatency.inputs import refuse_early
 from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of
@@ -28,12 +29,19 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the extension points."""
     pluginmanager.add_hookspecs(hookspecs)
+    pluginmanager.register(Early(), "kvlatency-early")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and read the options; a wrong one ends the run here."""
     config.addinivalue_line("markers", marker.MARKER_HELP)
     config.stash[CHECKUP_KEY] = Checkup.configure(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Know what is to be ended, even where another plugin keeps this one from ``pytest_sessionfinish``."""
+    checkup_of(session.config).ending.session = session
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -106,16 +114,20 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Clean up and write every report; before JUnit and HTML write theirs."""
-    del exitstatus
-    checkup_of(session.config).finish(session)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Clean up and write every report, before JUnit and HTML write theirs and whatever other plugins do."""
+    checkup = checkup_of(session.config)
+    checkup.finish(session)
+    with checkup.ending.others(session):
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Show the table, and what could not be written or removed."""
-    checkup_of(terminalreporter.config).summarize(terminalreporter)
+    checkup = checkup_of(terminalreporter.config)
+    checkup.ending.settle()
+    checkup.summarize(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

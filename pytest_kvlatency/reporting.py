@@ -98,14 +98,16 @@ class Reporting:
         """The document's entry of one item, before the document is made."""
         return self._redactor().mapping(document_report.measurement_entry(result))
 
-    def write_json(self, path: Path | None) -> None:
-        """Write the document to ``path``; what goes wrong is a failure of the run."""
+    def write_json(self, path: Path | None) -> bool:
+        """Write the document to ``path``; whether that went well. What goes wrong is a failure of the run."""
         if path is None or self._document is None:
-            return
+            return True
         try:
             json_report.write(self._document, path)
         except KvLatencyError as error:
             self.add_failure(error)
+            return False
+        return True
 
     def write_configmap(self, configmap: ConfigMapReport | None, deadline: Deadline) -> TeardownError | None:
         """Write the document's part of the ConfigMap, unless it stands there; return why it could not be written."""

@@ -569,7 +569,8 @@ class Checkup:
             terminal.write_line(LAB_IS_OVER)
 
     def close(self) -> None:
-        """Close what an end without ``pytest_sessionfinish`` has left open."""
+        """Close what an unusual end has left open, and end what it has not ended."""
+        self.ending.make_up()
         self.signals.restore()
         self.access.close()
         self.role.close()

@@ -39,10 +39,10 @@ def write(text: str, path: str | os.PathLike[str], *, name: str, option: str) ->
         raise unwritten(target, error, name=name, option=option) from error
 
 
-def unwritten(path: Path, error: OSError, *, name: str, option: str) -> ReportError:
+def unwritten(path: Path, error: Exception, *, name: str, option: str) -> ReportError:
     """The error of a report that cannot be written."""
     return ReportError(
-        f"cannot write the {name} report to {path}: {error.strerror or error}",
+        f"cannot write the {name} report to {path}: {getattr(error, 'strerror', None) or error}",
         hint=f"choose another {option} PATH",
     )
 

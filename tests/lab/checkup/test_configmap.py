@@ -374,3 +374,38 @@ def test_E54_one_that_may_not_be_read(cluster, checkup, role):
     done = checkup(cluster.make_configmap(), kubeconfig=cluster.account(rules))
     assert done.status == 4
     assert "may not get configmaps" in done.output
+
+
+@pytest.mark.parametrize("option", ["--junitxml", "--html", "--kv-json"])
+def test_E80_the_configmap_knows_of_a_report_that_cannot_be_written(cluster, run, tmp_path, option):
+    (tmp_path / "place").mkdir()
+    path = "/dev/full" if option == "--junitxml" else tmp_path / "place"
+    name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "1"})
+    arguments = ("--self-contained-html", f"{option}={path}")
+    done = run(cluster, "--kv-configmap", f"checks/{name}", *arguments, json=option != "--kv-json")
+    assert done.status == 1, done.output
+    assert "Traceback" not in done.output
+    status = cluster.status(name)
+    assert status["succeeded"] == "false"
+    assert re.fullmatch(rf"teardown: cannot write the \w+ report to {path}: [\w ]+", status["failureReason"])
+    assert int(status["result.minLatencyNanoSec"]) > 0
+    assert done.output.count(status["failureReason"]) == 1
+    if option != "--kv-json":
+        assert done.document["failureReason"] == status["failureReason"]
+
+
+def test_E80_another_plugin_that_raises_first_at_the_end_costs_no_status(cluster, run, tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n"
+        "@pytest.hookimpl(tryfirst=True)\n"
+        "def pytest_sessionfinish():\n"
+        "    raise RuntimeError('in another plugin')\n"
+    )
+    (tmp_path / "test_own.py").write_text("def test_it(kv_latency): pass\n")
+    name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "1"})
+    done = run(cluster, "--kv-configmap", f"checks/{name}")
+    assert done.status != 0
+    assert "RuntimeError: in another plugin" in done.output
+    assert cluster.status(name).keys() >= KEYS
+    assert len(done.document["measurements"]) == 1
+    assert cluster.vmis() == []
