@@ -26,6 +26,8 @@ CLEANUP_SECONDS = 60.0
 # Whoever stops a run may kill it 5 s later: so long for the deletions to be asked for, and so long for the status.
 ASKING_SECONDS = 1.5
 STATUS_SECONDS = 3.0
+# Longer than an answer takes that the client waits for: by then the VMIs are gone, and it may be the only try left.
+LAST_STATUS_SECONDS = 20.0
 REPORT_SECONDS = 60.0
 WAITING = "kvlatency: waiting until the VMIs are gone"
 NO_REASON = "pytest ended without running them"
@@ -296,10 +298,12 @@ class Ending:
             # It was the lab's, and has ended with that.
             return
         reporting, configmap, trouble = self._checkup.reporting, self._checkup.inputs.configmap, None
-        is_patient = is_last and not (self._is_interrupted or self._signalled)
-        if is_patient:
-            trouble = reporting.write_configmap(configmap, Deadline(REPORT_SECONDS, stop=self._stop))
-        if not is_patient or self._stop.is_set():
+        seconds = STATUS_SECONDS
+        if is_last:
+            seconds = LAST_STATUS_SECONDS if self._is_interrupted or self._signalled else REPORT_SECONDS
+        if not self._stop.is_set():
+            trouble = reporting.write_configmap(configmap, Deadline(seconds, stop=self._stop))
+        if self._stop.is_set():
             # No stop ends this one: it is short, and without it a ConfigMap would look in use for ever.
             trouble = reporting.write_configmap(configmap, Deadline(STATUS_SECONDS))
         if trouble is not None and is_last:

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
+from pytest_kvlatency.kube.errors import ApiUnavailableError
+from pytest_kvlatency.kube.vmi import deletion_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,6 +42,7 @@ class Leftovers:
         self._refused: dict[str, KvLatencyError] = {}
         self._asking = 0
         self._given_up: set[VmiHandle] = set()
+        self._named: set[str] = set()
 
     @contextmanager
     def creating(self, deadline: Deadline) -> Iterator[None]:
@@ -168,11 +171,23 @@ class Leftovers:
             hints.append(error.hint)
         with self._idle:
             self._given_up.update(waiting)
-            for one in self.outstanding:
-                refused = self._refused.get(one.name)
-                if refused is not None:
-                    reasons.append(f"VMI {one} could not be deleted: {refused.reason}")
-                    hints.append(refused.hint)
+            refused = {
+                one: self._refused[one.name]
+                for one in self.outstanding
+                if one.name in self._refused and one.name not in self._named
+            }
+            self._named.update(one.name for one in refused)
+        unanswered = [one for one, why in refused.items() if isinstance(why, ApiUnavailableError)]
+        if unanswered:
+            # One cause that all share, and what is to be done about each.
+            why = refused[unanswered[0]]
+            names = ", ".join(map(str, unanswered))
+            reasons.append(f"these VMIs may still exist: {names}; {why.reason}")
+            hints += [deletion_hint(unanswered), why.hint]
+        for one, why in refused.items():
+            if one not in unanswered:
+                reasons.append(f"VMI {one} could not be deleted: {why.reason}")
+                hints.append(why.hint)
         if reasons:
             raise TeardownError("; ".join(reasons), hint="\n".join(dict.fromkeys(filter(None, hints))))
 

@@ -40,10 +40,19 @@ NOT_OBEYED: Final = frozenset({429, 503})
 PATIENCE: Final = 60.0
 # A server that never answered is given less: its address is more likely wrong than its health poor.
 FIRST_CONTACT: Final = 3.0
+# More where its silence may be slowness: longer than what a single attempt waits for.
+FIRST_CONNECTION: Final = 10.0
+FIRST_ANSWER: Final = 30.0
+# Once nothing has answered for as long as a restart takes, and so much longer, each request has only a few tries.
+_GRACE: Final = 10.0
+_FEW_TRIES: Final = 3.0
 _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUTS: Final = (5.0, 10.0, 20.0, 30.0)
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+_GATEWAYS_OWN: Final = frozenset({502, 503, 504})
+# Without a connection nothing was sent.
+_UNSENT: Final = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 _MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -56,6 +65,8 @@ class KubeClient:
         self._transport = Transport(access.load())
         self._secrets: set[str] = set()
         self._contacted = False
+        #: Since when no request was answered; None when the last one was.
+        self._silent_since: float | None = None
         self._denied: set[tuple[str, str, str, str | None]] = set()
         self.stop = stop
         self.namespace = access.namespace
@@ -115,6 +126,7 @@ class KubeClient:
         ok_missing: bool = False,
         patience: float = PATIENCE,
         on_doubt: Callable[[], None] = lambda: None,
+        on_reached: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Send a request until it is answered; return the JSON object of the answer (``{}`` when there is none).
 
@@ -122,7 +134,9 @@ class KubeClient:
         Retry-After says) for ``patience`` seconds at most, within the deadline. So a POST may be sent twice: the
         caller tells its own object from a stranger's (409). ``ok_missing``: 404 gives ``{}``, if it speaks of the
         object; one of a proxy, or of a server that has just been started, proves nothing and is tried again too.
-        ``on_doubt`` is called after each attempt that the server may have obeyed, or may obey yet, without an answer.
+        ``on_doubt`` is called after each attempt that the server may have obeyed, or may obey yet, without an answer;
+        ``on_reached`` after each for which there was a connection. A server that has answered nothing for longer than a
+        restart takes is gone for good: each request gives up after a few tries then.
 
         Raises ``PermissionDeniedError`` (401, or 403 of a missing permission), ``KubeApiError`` (other answers),
         its ``ApiUnavailableError`` (patience is over), ``ConfigError`` (the server was never reached),
@@ -144,6 +158,8 @@ class KubeClient:
             transport = self._transport
             answer: Answer | None = None
             problem = ""
+            first_contact = FIRST_CONTACT
+            attempted_at = time.monotonic()
             try:
                 answer = transport.exchange(
                     method,
@@ -157,6 +173,13 @@ class KubeClient:
                 )
             except urllib3.exceptions.HTTPError as error:
                 problem = self._problem(error)
+                first_contact = _first_contact(error)
+                is_reached = not isinstance(error, _UNSENT)
+            else:
+                is_reached = True
+            if is_reached:
+                on_reached()
+            self._note_silence(answer, attempted_at)
             if answer is not None:
                 self._note_time(answer)
                 self._contacted = self._contacted or answer.status >= 300 or _is_of_the_api(answer)
@@ -176,9 +199,9 @@ class KubeClient:
                         refused.was_repeated = attempt > 0
                     raise refused
                 problem = f"{answer.status} {words(answer)}".rstrip()
-            if answer is None or answer.status not in NOT_OBEYED:
+            if is_reached and (answer is None or answer.status not in NOT_OBEYED):
                 on_doubt()
-            if not self._contacted and time.monotonic() - began >= FIRST_CONTACT:
+            if not self._contacted and time.monotonic() - began >= first_contact:
                 raise ConfigError(
                     f"the API server {self.server} cannot be reached: {problem}",
                     hint=f"The cluster comes from {self.origin}: check its server, or choose another with "
@@ -187,7 +210,7 @@ class KubeClient:
             told = _told_pause(answer)
             pause = _pause(attempt) if told is None else told
             attempt += 1
-            left = patience - (time.monotonic() - began)
+            left = self._patience_left(patience, began)
             # A server that says when to come again is not lost; what is optional does not wait that long.
             patient = told is not None and patience >= PATIENCE
             if not patient and left <= pause and left < deadline.remaining():
@@ -202,6 +225,21 @@ class KubeClient:
                 deadline.pause(pause, f"the API server ({what})")
             except CheckupTimeoutError as error:
                 raise CheckupTimeoutError(f"{error.reason}, which last said: {problem}") from error
+
+    def _note_silence(self, answer: Answer | None, attempted_at: float) -> None:
+        """Remember since when nothing answers but, at most, what stands before the server."""
+        if answer is not None and answer.status not in _GATEWAYS_OWN:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = attempted_at
+
+    def _patience_left(self, patience: float, began: float) -> float:
+        now = time.monotonic()
+        left = patience - (now - began)
+        since = self._silent_since
+        if since is None:
+            return left
+        return min(left, max(_FEW_TRIES - (now - began), PATIENCE + _GRACE - (now - since)))
 
     def optional(
         self,
@@ -339,6 +377,15 @@ def _is_of_the_api(answer: Answer) -> bool:
 def _may_be_a_middlemans(answer: Answer, *, ok_missing: bool) -> bool:
     """Whether somebody on the way may have answered in the server's stead: another try may reach the server."""
     return answer.status < 300 or (answer.status == 404 and ok_missing)
+
+
+def _first_contact(error: urllib3.exceptions.HTTPError) -> float:
+    """Seconds that a server which has never answered is given after such an attempt."""
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return FIRST_CONTACT
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return FIRST_CONNECTION
+    return FIRST_ANSWER if isinstance(error, urllib3.exceptions.TimeoutError) else FIRST_CONTACT
 
 
 def _error_words(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.client import FIRST_ANSWER
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
     credentials.
     """
     threads = Threads(1, "kvlatency-describe")
-    asked = threads.submit(lambda: client.optional(f"{paths.KUBEVIRT}/kubevirts", deadline=deadline))
+    # Most often the first contact, and it tells a lab from a cluster: as patient as the request beside it.
+    path = f"{paths.KUBEVIRT}/kubevirts"
+    asked = threads.submit(lambda: client.optional(path, deadline=deadline, patience=FIRST_ANSWER))
     version = client.request("GET", "/version", deadline=deadline)
     listed = asked.result() or {}
     objects: list[dict[str, Any]] = listed.get("items") or []

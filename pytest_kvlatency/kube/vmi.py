@@ -21,13 +21,13 @@ from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.manifest import VmiRequest
 
-__all__ = ["MacRefused", "VmiHandle", "VmiState", "Vmis"]
+__all__ = ["MacRefused", "VmiHandle", "VmiState", "Vmis", "deletion_hint"]
 
 _NAME_ATTEMPTS: Final = 5
 _THREADS: Final = 32
@@ -146,6 +146,7 @@ class Vmis:
         self, handle: VmiHandle, manifest: Mapping[str, Any], deadline: Deadline
     ) -> dict[str, Any] | None:
         """Return the VMI as created, by this or a repeated request; None when the name is taken."""
+        reached: list[bool] = []
         try:
             return self._client.request(
                 "POST",
@@ -153,6 +154,7 @@ class Vmis:
                 body=manifest,
                 deadline=deadline,
                 on_doubt=lambda: self._note_doubt(handle),
+                on_reached=lambda: reached.append(True),
             )
         except KubeApiError as error:
             is_taken = error.status == 409 and error.api_reason == "AlreadyExists"
@@ -165,13 +167,13 @@ class Vmis:
                         # One of those attempts was obeyed.
                         doubts.pop()
                     return found
-            if not isinstance(error, ApiUnavailableError):
+            if not reached or not isinstance(error, ApiUnavailableError):
                 self.forget(handle)
             if is_taken:
                 return None
             raise self._refusal(handle, error) from error
         except KvLatencyError as error:
-            if error.kind == "permission":
+            if not reached or error.kind == "permission":
                 self.forget(handle)
             raise
 
@@ -285,8 +287,13 @@ class Vmis:
         except CheckupTimeoutError as error:
             stuck = ", ".join(_held(handle, state) for handle, state in left.items())
             raise TeardownError(
-                f"not gone after {deadline.spent():.0f} s: {stuck}",
-                hint="\n".join(f"kubectl delete vmi -n {handle.namespace} {handle.name}" for handle in left),
+                f"not gone after {deadline.spent():.0f} s: {stuck}", hint=deletion_hint(left)
+            ) from error
+        except ApiUnavailableError as error:
+            names = ", ".join(map(str, left))
+            raise TeardownError(
+                f"these VMIs may still exist: {names}; the API server does not say: {error.message}",
+                hint="\n".join(filter(None, [deletion_hint(left), error.hint])),
             ) from error
 
     def _get_leaving(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
@@ -313,6 +320,11 @@ def _is_ours(found: Mapping[str, Any], handle: VmiHandle, *, by_request: bool = 
     if handle.uid and (metadata.get("uid") == handle.uid or not by_request):
         return bool(metadata.get("uid") == handle.uid)
     return bool(handle.token and (metadata.get("annotations") or {}).get(ANNOTATION_REQUEST) == handle.token)
+
+
+def deletion_hint(handles: Iterable[VmiHandle]) -> str:
+    """The commands that delete VMIs, a line each."""
+    return "\n".join(f"kubectl delete vmi -n {handle.namespace} {handle.name}" for handle in handles)
 
 
 def _held(handle: VmiHandle, state: VmiState | None) -> str:

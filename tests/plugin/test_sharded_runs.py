@@ -258,7 +258,9 @@ def test_a_shard_only_reads_the_configmap_and_reports_to_its_own(checkup: Checku
     assert int(own["status.result.maxLatencyNanoSec"]) > 0
     again = checkup.run("--kv-configmap", "default/mesh", "--kv-shard", "1/3")
     assert again.ret == pytest.ExitCode.USAGE_ERROR
-    again.stderr.fnmatch_lines(["*ConfigMap default/mesh-1 is in use or used up*"])
+    again.stderr.fnmatch_lines(
+        ["*ConfigMap default/mesh-1 already holds the result of a run. To run it again: *"]
+    )
 
 
 def test_the_command_to_run_a_pair_again_asks_no_configmap_that_is_used_up(

@@ -58,6 +58,12 @@ def check_document(checkup: Checkup, said: str) -> None:
     assert [one["outcome"] for one in checkup.document["measurements"]] == ["passed"]
 
 
+@pytest.mark.edge_case(
+    "E80",
+    happens="The JUnit or HTML file cannot be written: the disk is full, or the path is taken.",
+    does="Writes every other report and the table, and fails the run. All reports say so:",
+    says="cannot write the JUnit report to …",
+)
 def test_E80_a_junit_file_on_a_full_disk_costs_no_other_report(checkup: Checkup, full: str) -> None:
     result = checkup.quick(*BLUE, f"--junitxml={full}", *OTHERS[1:])
     said = f"cannot write the JUnit report to {full}: No space left on device"
@@ -107,6 +113,11 @@ def test_E80_artifacts_that_cannot_be_written_fail_the_run(checkup: Checkup) -> 
     assert "could not be written" in checkup.document["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E80",
+    happens="Another plugin raises in `pytest_sessionfinish`.",
+    does="Cleans up and writes every report before that.",
+)
 @pytest.mark.parametrize("options", ["tryfirst=True", "", "trylast=True"], ids=["first", "between", "last"])
 def test_E80_another_plugin_that_raises_at_the_end_costs_no_report(checkup: Checkup, options: str) -> None:
     checkup.pytester.makeconftest(RAISING.format(options=options).replace("        yield\n", ""))

@@ -125,7 +125,9 @@ def cluster_with(tmp_path_factory):
     starting = clusters(tmp_path_factory)
     start = next(starting)
     shared = LAB.partition("faults:")[0] + "seed: 7\nboot: 100ms\ntime_scale: 20\n"
-    yield lambda *faults: start(shared + "faults:\n" + "".join(f"  - {one}\n" for one in faults))
+    yield lambda *faults: start(
+        shared + "faults:\n" * bool(faults) + "".join(f"  - {one}\n" for one in faults)
+    )
     next(starting, None)
 
 

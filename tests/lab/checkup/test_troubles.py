@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 import yaml
 
+LONG = ("--kv-sample-duration", "20m", "--kv-timeout", "40m")
 PAIRS = ("--kv-nodes", "worker1:worker1", "--kv-sample-duration", "1s")
 
 
@@ -205,3 +207,45 @@ def test_E65_source_and_target_on_one_node(cluster, run):
     done = run(cluster, "--kv-nad", "checks/blue-network", *PAIRS)
     entry = done.document["measurements"][0]
     assert (entry["sourceNode"], entry["targetNode"], entry["outcome"]) == ("worker1", "worker1", "passed")
+
+
+@pytest.mark.edge_case(
+    "E62",
+    happens="The API server goes, and does not come back.",
+    does="Gives up when it was gone for longer than a restart takes. Says once what may be left, with the commands that delete it:",
+    says="these VMIs may still exist: …",
+)
+def test_E62_a_server_that_is_gone_for_good_is_given_up_and_what_is_left_said_once(cluster_with, start):
+    cluster = cluster_with()
+    name = cluster.make_configmap()
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", "-p", "impatient", *LONG)
+    checkup.until("pinging .* times")
+    created = [one["metadata"]["name"] for one in cluster.objects()]
+    cluster.lab.stop()
+    began = time.monotonic()
+    assert checkup.end() == 1
+    # A sixth of what clean-up and the status have together.
+    assert time.monotonic() - began < 60
+    for vmi in created:
+        assert checkup.output.count(f"kubectl delete vmi -n checks {vmi}") == 1
+    reason = checkup.document["failureReason"]
+    assert reason.count("these VMIs may still exist") == 1
+    assert checkup.document["succeeded"] is False
+
+
+@pytest.mark.edge_case(
+    "E79",
+    happens="The first answer of the API server takes 6 s.",
+    does="Waits for it, or tries again, and measures.",
+)
+@pytest.mark.parametrize(
+    "fault",
+    ["resource: configmaps, verb: get, times: 1", "resource: nodes, verb: list, times: 2"],
+    ids=["ConfigMap", "nodes"],
+)
+def test_E79_a_first_answer_that_takes_6_s(cluster_with, run, fault):
+    cluster = cluster_with(f"{{fault: api-slow, delay: 6s, {fault}}}")
+    name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "1", "spec.param.nodes": "ring"})
+    done = run(cluster, "--kv-configmap", f"checks/{name}")
+    assert done.status == 0, done.output
+    assert cluster.status(name)["succeeded"] == "true"

@@ -9,6 +9,7 @@ import pytest
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.errors import ProvisionError, TeardownError
+from pytest_kvlatency.kube.errors import ApiUnavailableError
 from pytest_kvlatency.kube.state import VmiHandle
 
 ONE, TWO, THREE = (VmiHandle(namespace="default", name=f"vmi-{word}", uid=word) for word in ("a", "b", "c"))
@@ -22,6 +23,7 @@ class Vmis:
         self.asked = []
         self.stuck = set()
         self.refused = set()
+        self.why = ProvisionError("403")
 
     def outstanding(self):
         return list(self.there)
@@ -31,7 +33,7 @@ class Vmis:
 
     def delete_all(self, handles, deadline):
         self.asked += handles
-        return {one: ProvisionError("403") for one in handles if one in self.refused}
+        return {one: self.why for one in handles if one in self.refused}
 
     def wait_gone(self, handles, deadline, *, on_gone):
         left = [one for one in handles if one in self.stuck]
@@ -141,3 +143,23 @@ def test_E59_what_came_while_its_creation_was_given_up_is_looked_for_again(vmis,
     leftovers.close(Deadline(60))
     creating.join(60)
     assert vmis.asked == [unknown, unknown]
+
+
+def test_a_server_that_is_gone_is_told_once_with_all_that_may_be_left(vmis, leftovers):
+    vmis.refused = {ONE, THREE}
+    vmis.why = ApiUnavailableError("the API server did not delete it", status=0, hint="is it up?")
+    leftovers.delete([ONE, TWO, THREE], Deadline(60))
+    with pytest.raises(TeardownError) as caught:
+        leftovers.wait_gone(Deadline(60))
+    assert caught.value.reason == (
+        "these VMIs may still exist: default/vmi-a, default/vmi-c; the API server did not delete it"
+    )
+    assert caught.value.hint.splitlines() == [
+        "kubectl delete vmi -n default vmi-a",
+        "kubectl delete vmi -n default vmi-c",
+        "is it up?",
+    ]
+    leftovers.close(Deadline(60))
+    leftovers.wait_gone(Deadline(60))
+    assert vmis.asked.count(ONE) > 1
+    assert leftovers.outstanding == (ONE, THREE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -35,6 +36,10 @@ def server():
             if entry[0] == "reset":
                 self.close_connection = True
                 return
+            if entry[0] == "late":
+                # Seconds, and the answer.
+                time.sleep(entry[1])
+                entry = (200, entry[2])
             body = entry[1] if isinstance(entry[1], bytes) else json.dumps(entry[1]).encode()
             headers = entry[2] if len(entry) > 2 else {}
             self.send_response_only(entry[0])

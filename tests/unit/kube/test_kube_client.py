@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from datetime import datetime, timedelta, timezone
@@ -15,7 +16,14 @@ from pytest_kvlatency.errors import (
     KvLatencyError,
     PermissionDeniedError,
 )
-from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.kube.client import (
+    _CONNECT_TIMEOUT,
+    _READ_TIMEOUTS,
+    FIRST_ANSWER,
+    FIRST_CONNECTION,
+    PATIENCE,
+    KubeClient,
+)
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
@@ -269,3 +277,53 @@ def test_E60_a_time_that_cannot_be_read_is_none(server, client, deadline, told):
     server.answer("GET /version", (200, {"gitVersion": "v1"}, {"Date": told}))
     client.request("GET", "/version", deadline=deadline)
     assert abs((datetime.now(timezone.utc) - client.now()).total_seconds()) < 300
+
+
+def test_E79_a_first_answer_that_takes_longer_than_one_attempt_is_waited_for(
+    server, client, deadline, monkeypatch
+):
+    monkeypatch.setattr("pytest_kvlatency.kube.client._READ_TIMEOUTS", (0.2, 20.0))
+    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.1)
+    server.answer("GET /version", ("late", 0.5, {"gitVersion": "v1"}))
+    assert client.request("GET", "/version", deadline=deadline) == {"gitVersion": "v1"}
+    assert len(server.seen) == 2
+
+
+def test_E79_the_first_contact_outlasts_each_time_out_of_an_attempt():
+    assert FIRST_CONNECTION > _CONNECT_TIMEOUT
+    assert _READ_TIMEOUTS[0] + _READ_TIMEOUTS[1] < FIRST_ANSWER
+    assert FIRST_ANSWER < PATIENCE
+
+
+def test_E62_a_server_that_is_gone_for_good_costs_each_further_request_a_few_tries(
+    write_kubeconfig, deadline, monkeypatch
+):
+    monkeypatch.setattr("pytest_kvlatency.kube.client.PATIENCE", 2.0)
+    monkeypatch.setattr("pytest_kvlatency.kube.client._GRACE", 0.1)
+    monkeypatch.setattr("pytest_kvlatency.kube.client._FEW_TRIES", 0.1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        client = KubeClient.connect(kubeconfig=write_kubeconfig(url), context=None)
+        client._contacted = True
+        tried = []
+        for _ in range(5):
+            with pytest.raises(ApiUnavailableError, match="Connection refused") as caught:
+                client.request("GET", "/version", deadline=deadline, patience=2.0)
+            tried.append(int(re.search(r"tried (\d+) times", caught.value.reason)[1]))
+    assert tried[0] >= 3
+    assert tried[-1] <= 2
+
+
+def test_E62_any_answer_of_the_server_gives_back_the_whole_patience(server, client, deadline, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.kube.client.PATIENCE", 0.2)
+    monkeypatch.setattr("pytest_kvlatency.kube.client._GRACE", 0.0)
+    monkeypatch.setattr("pytest_kvlatency.kube.client._FEW_TRIES", 0.0)
+    server.answer("GET /version", (503, {}))
+    with pytest.raises(ApiUnavailableError):
+        client.request("GET", "/version", deadline=deadline, patience=0.5)
+    server.answer("GET /healthz", status_object(404, "NotFound", "no", name="x"))
+    with pytest.raises(KubeApiError):
+        client.request("GET", "/healthz", deadline=deadline)
+    server.answer("GET /version", (503, {}), {"gitVersion": "v1"})
+    assert client.request("GET", "/version", deadline=deadline, patience=60) == {"gitVersion": "v1"}

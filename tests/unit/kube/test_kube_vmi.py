@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import replace
 
 import pytest
 from kubescript import REQUEST, status_object
 
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import CheckupTimeoutError, PermissionDeniedError, ProvisionError, TeardownError
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    ConfigError,
+    PermissionDeniedError,
+    ProvisionError,
+    TeardownError,
+)
+from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.errors import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
@@ -326,3 +334,28 @@ def test_a_changed_manifest_is_what_is_sent(server, vmis, deadline):
     vmis.create(replace(REQUEST), deadline, change=change)
     assert server.seen[0].body["spec"]["hostname"] == "mine"
     assert json.dumps(server.seen[0].body)
+
+
+def test_E62_what_no_request_ever_reached_the_server_for_is_not_on_record(
+    write_kubeconfig, deadline, monkeypatch
+):
+    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        vmis = Vmis(KubeClient.connect(kubeconfig=write_kubeconfig(url), context=None))
+        with pytest.raises(ConfigError, match="Connection refused"):
+            vmis.create(REQUEST, deadline)
+        vmis._client._contacted = True
+        with pytest.raises(CheckupTimeoutError, match="Connection refused"):
+            vmis.create(REQUEST, Deadline(0.3))
+    assert vmis.outstanding() == []
+
+
+def test_E62_what_may_have_reached_the_server_stays_on_record(server, vmis, deadline):
+    server.answer("GET /version", {})
+    server.answer(f"POST {VMIS}", ("reset",))
+    vmis._client.request("GET", "/version", deadline=deadline)
+    with pytest.raises(CheckupTimeoutError):
+        vmis.create(REQUEST, Deadline(0.3))
+    assert [one.name for one in vmis.outstanding()] == [REQUEST.name]

@@ -1,0 +1,8 @@
+"""A plugin for checkups under test: a server counts as gone for good after seconds, not after a minute."""
+
+from pytest_kvlatency.kube import client
+
+client.PATIENCE = 6.0
+client._GRACE = 2.0
+client._FEW_TRIES = 1.0
+client.KubeClient.request.__kwdefaults__["patience"] = client.PATIENCE
