@@ -330,6 +330,4 @@ class Ending:
         if reporting.failures:
             return True
         document = reporting.document
-        if document is not None and document["preflight"] is not None:
-            return not document["succeeded"]
         return checkup.is_reported_elsewhere and document is not None and not document["succeeded"]

@@ -47,6 +47,7 @@ T = TypeVar("T")
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
 CONTACT_SECONDS = 60.0
 SWEEP_SECONDS = 120.0
+PREFLIGHT_SECONDS = 30.0
 __tracebackhide__ = HIDDEN
 NO_DISTRIBUTION = (
     "--kv-preflight cannot be used with pytest-xdist: it runs no test, so there is nothing to distribute. "
@@ -330,6 +331,7 @@ class Checkup:
         """Put the engine of a plan together, which creates nothing yet. Raises ``KvLatencyError``."""
         from pytest_kvlatency.engine.assembly import assemble
 
+        facts = self.reporting.cluster_facts
         return assemble(
             client=self.client(),
             namespace=self.namespace,
@@ -339,6 +341,7 @@ class Checkup:
             profiles=extending.guest_profiles(self.config),
             change_manifest=lambda manifest, check: extending.change_manifest(self.config, manifest, check),
             artifacts=self.artifacts,
+            binding_plugins=None if facts is None else facts.binding_plugins,
             addresses=self.role.addresses(
                 plan.guest_count(checks), None if self._share is None else self._share.addresses
             ),
@@ -385,12 +388,15 @@ class Checkup:
 
         Raises ``session.Interrupted`` on a signal.
         """
-        if not self.is_preflight or session.testsfailed:
+        if not self.is_preflight:
+            return False
+        if session.testsfailed and not self.config.option.continue_on_collection_errors:
+            # pytest says so itself, and runs nothing.
             return False
         self.signals.install()
         self.items.drop()
         findings = self.reporting.preflight = []
-        deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
+        deadline = Deadline(PREFLIGHT_SECONDS, stop=self.stop, paused=True)
         try:
             self.waiter.wait(
                 Threads(1, "kvlatency-preflight").submit(self._preflight, findings, deadline),
@@ -404,7 +410,8 @@ class Checkup:
         return True
 
     def _preflight(self, findings: list[Finding], deadline: Deadline) -> None:
-        """Enter each line as soon as it is known. Raises ``KvLatencyError`` of the ConfigMap's."""
+        """Enter each line as soon as it is known. Raises ``ConfigMapTakenError``."""
+        from pytest_kvlatency.kube.errors import ConfigMapTakenError
         from pytest_kvlatency.preflight import checklist
         from pytest_kvlatency.preflight.scope import Scope
 
@@ -416,7 +423,16 @@ class Checkup:
         except KvLatencyError as error:
             findings.append(checklist.unreachable(error))
             return
-        self.write_start(deadline)
+        try:
+            self.write_start(deadline)
+        except (ConfigMapTakenError, InterruptedRunError):
+            raise
+        except KvLatencyError as error:
+            # The checklist says what else is missing.
+            self.reporting.add_failure(error)
+        if not self._plan:
+            findings.append(checklist.nothing_planned(is_of_others=self.reporting.is_empty_shard))
+            return
         configmap = self.inputs.configmap
         checks = [self.located(check) for check in self._plan]
         scope = Scope(
@@ -534,6 +550,8 @@ class Checkup:
     @property
     def is_reported_elsewhere(self) -> bool:
         """Whether somebody waits for a report even of a run without items."""
+        if self.reporting.preflight is not None:
+            return True
         return self.inputs.configmap is not None or self.inputs.given.json is not None
 
     def summarize(self, terminal: TerminalReporter) -> None:

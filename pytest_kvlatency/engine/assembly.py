@@ -41,14 +41,16 @@ def assemble(
     profiles: Mapping[str, GuestProfile],
     change_manifest: Callable[[dict[str, Any], Check], None],
     artifacts: Artifacts,
+    binding_plugins: frozenset[str] | None = None,
     addresses: AddressShare | None = None,
     journal: Journal | None = None,
     occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.
 
-    ``addresses`` is its share of a block that several processes divide; None: the run has one for itself. ``journal``
-    is told of every VMI. Inside ``occupy(nodes, deadline)`` no other process measures on these nodes.
+    ``binding_plugins`` are those that KubeVirt knows, None where that is unknown. ``addresses`` is its share of a block
+    that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI. Inside
+    ``occupy(nodes, deadline)`` no other process measures on these nodes.
     """
     run_id = secrets.token_hex(4)
     in_subnets = guests_by_subnet(checks)
@@ -66,6 +68,7 @@ def assemble(
         keeps=settings.keep != "never",
         profiles=profiles,
         change_manifest=change_manifest,
+        binding_plugins=binding_plugins,
     )
     consoles = Consoles(guests=guests)
     provisioner = Provisioner(

@@ -34,7 +34,7 @@ from pytest_kvlatency.kube.manifest import (
     network_data,
     user_data,
 )
-from pytest_kvlatency.kube.nad import NadFacts, read_nad
+from pytest_kvlatency.kube.nad import NadFacts, check_binding, read_nad
 from pytest_kvlatency.kube.nodes import node_facts
 from pytest_kvlatency.kube.vmi import MacRefused
 from pytest_kvlatency.threads import result_of
@@ -72,7 +72,10 @@ NO_RENEWAL = "its guest can write neither /tmp nor /run: it powers itself off wh
 
 @dataclass(frozen=True, kw_only=True)
 class Blueprint:
-    """What every VMI of the run has in common. ``guests_by_subnet``: how many this process needs in which."""
+    """What every VMI of the run has in common. ``guests_by_subnet``: how many this process needs in which.
+
+    ``binding_plugins`` are those that KubeVirt knows; None where that is unknown.
+    """
 
     run_id: str
     addresses: AddressShare
@@ -84,6 +87,7 @@ class Blueprint:
     keeps: bool
     profiles: Mapping[str, GuestProfile]
     change_manifest: Callable[[dict[str, Any], Check], None]
+    binding_plugins: frozenset[str] | None = None
 
 
 class Provisioner:
@@ -231,6 +235,7 @@ class Provisioner:
                     subnet_is_ipv6=subnet is not None and ip_network(subnet).version == 6,
                     deadline=deadline,
                 )
+                check_binding(facts, self._blueprint.binding_plugins)
             except BaseException as error:
                 with self._lock:
                     # A rerun asks again.

@@ -30,6 +30,13 @@ class ClusterFacts:
     lab: dict[str, str] | None = None
     configuration: dict[str, Any] | None = field(default=None, repr=False)
 
+    @property
+    def binding_plugins(self) -> frozenset[str] | None:
+        """The binding plugins that are registered; None where that is unknown."""
+        if self.configuration is None:
+            return None
+        return frozenset((self.configuration.get("network") or {}).get("binding") or {})
+
 
 def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
     """Ask for the versions, which any authenticated user may; what cannot be had is None.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 AUTO: Final = "auto"
 # Types that no core binding of KubeVirt serves: under a bridge no reply ever arrives (KubeVirt issue 2925).
 _UNSERVED: Final = ("macvlan", "ipvlan", "macvtap")
+_CORE_BINDINGS: Final = ("bridge", "sriov")
 _OVN: Final = "ovn-k8s-cni-overlay"
 AddressMode = Literal["static", "dhcp"]
 
@@ -70,6 +71,20 @@ def read_nad(
         raise
     text = (nad.get("spec") or {}).get("config")
     return judge(ref, text, binding=binding, subnet_is_ipv6=subnet_is_ipv6)
+
+
+def check_binding(facts: NadFacts, known: frozenset[str] | None) -> None:
+    """Raise ``ConfigError`` for a binding plugin that KubeVirt does not know; ``known`` is None where that is unknown.
+
+    KubeVirt admits a VMI with any name there, and then makes no pod of it.
+    """
+    if known is None or facts.binding in (*_CORE_BINDINGS, *known):
+        return
+    raise ConfigError(
+        f"KubeVirt has no binding plugin {facts.binding!r} (registered: {', '.join(sorted(known)) or 'none'})",
+        hint="Choose another --kv-binding, or register it in the KubeVirt object "
+        "(spec.configuration.network.binding).",
+    )
 
 
 def _others(client: KubeClient, ref: NadRef, deadline: Deadline) -> str:

@@ -43,6 +43,13 @@ def unreachable(error: KvLatencyError) -> Finding:
     return Finding(check=check, outcome="failed", message=error.reason, hint=error.hint)
 
 
+def nothing_planned(*, is_of_others: bool) -> Finding:
+    """The line of a plan without checks; ``is_of_others``: all of them are other shards'."""
+    if is_of_others:
+        return Finding(check="plan", outcome="ok", message="no pair of the plan falls to this shard")
+    return Finding(check="plan", outcome="failed", message="no check was selected")
+
+
 def go_through(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
     """Give the lines as they are found. Creates nothing. Raises ``InterruptedRunError``."""
     for name, group in _GROUPS:

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.preflight.scope import Scope
 
 CHECK: Final = "network"
-BINDINGS: Final = (
-    "Choose another --kv-binding, or register it in the KubeVirt object (spec.configuration.network.binding)."
-)
-CORE_BINDINGS: Final = ("bridge", "sriov")
 _ADDRESSES: Final = {
     "static": "no IPAM, so the guests get addresses of this tool",
     "dhcp": "IPAM, so the guests get their addresses by DHCP",
@@ -45,26 +41,12 @@ def _network(scope: Scope, ref: NadRef, guest: GuestSpec, deadline: Deadline) ->
         return [
             Finding(check=CHECK, subject=str(ref), outcome="failed", message=error.reason, hint=error.hint)
         ]
-    unregistered = _unregistered(scope, facts)
-    if unregistered:
-        return [Finding(check=CHECK, subject=str(ref), outcome="failed", message=unregistered, hint=BINDINGS)]
     lines = (
         [Finding(check=CHECK, subject=str(ref), outcome="ok", message=_words(facts))] if facts.types else []
     )
     return lines + [
         Finding(check=CHECK, subject=str(ref), outcome="warning", message=text) for text in facts.warnings
     ]
-
-
-def _unregistered(scope: Scope, facts: NadFacts) -> str:
-    """What is wrong with a binding plugin: KubeVirt admits a VMI with any name, and then makes no pod of it."""
-    configuration = scope.facts.configuration
-    if facts.binding in CORE_BINDINGS or configuration is None:
-        return ""
-    known = sorted((configuration.get("network") or {}).get("binding") or {})
-    if facts.binding in known:
-        return ""
-    return f"KubeVirt has no binding plugin {facts.binding!r} (registered: {', '.join(known) or 'none'})"
 
 
 def _words(facts: NadFacts) -> str:

@@ -113,30 +113,3 @@ def test_credentials_that_the_server_does_not_accept_are_one_line(lab, preflight
     assert done.status == 1
     (line,) = done.lines
     assert line.startswith(f"FAILED credentials: {lab.admin.server} does not accept the credentials (401 ")
-
-
-def test_no_test_of_a_suite_runs(preflight):
-    done = preflight(
-        tests="""
-        import pytest
-
-        def test_of_others():
-            assert False
-
-        @pytest.mark.kvlatency(nad="checks/blue-network", nodes="worker1:worker2")
-        def test_own(kv_latency):
-            assert False
-        """
-    )
-    assert done.status == 0, done.output
-    assert "no tests ran" in done.output
-    assert "preflight passed" in done.output
-
-
-def test_a_preflight_cannot_be_distributed(preflight):
-    done = preflight(*BLUE, "-n", "2")
-    assert done.status == 4
-    assert done.errors.strip() == (
-        "ERROR: --kv-preflight cannot be used with pytest-xdist: it runs no test, so there is nothing to distribute. "
-        "Leave -n out, or give -n 0"
-    )
