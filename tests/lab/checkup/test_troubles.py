@@ -213,7 +213,7 @@ def test_E65_source_and_target_on_one_node(cluster, run):
     "E62",
     happens="The API server goes, and does not come back.",
     does="Gives up when it was gone for longer than a restart takes. Says once what may be left, with the commands that delete it:",
-    says="these VMIs may still exist: …",
+    says="these VMIs may still exist",
 )
 def test_E62_a_server_that_is_gone_for_good_is_given_up_and_what_is_left_said_once(cluster_with, start):
     cluster = cluster_with()
