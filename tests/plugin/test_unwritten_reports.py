@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import QUICK
 
 if TYPE_CHECKING:
     from conftest import Checkup
@@ -144,3 +146,25 @@ def test_a_run_without_checks_leaves_what_other_plugins_raise_alone(checkup: Che
     checkup.pytester.makepyfile("def test_it(): pass")
     result = checkup.pytester.runpytest_inprocess(f"--junitxml={full}")
     result.stderr.fnmatch_lines(["OSError: *No space left on device"])
+
+
+def test_E80_a_labs_record_that_cannot_be_kept_is_in_the_document_too(pytester: pytest.Pytester) -> None:
+    (pytester.path / "file").write_text("no folder")
+    lab = ("--kv-lab=sim", *BLUE, "--kv-sample-duration=500ms", "--kv-json=out.json")
+    result = pytester.runpytest_inprocess(*lab, "--kv-artifacts=file")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["kvlatency: teardown: the lab's record could not be kept in *"])
+    document = json.loads((pytester.path / "out.json").read_text("utf-8"))
+    assert document["succeeded"] is False
+    assert "the lab's record could not be kept" in document["failureReason"]
+
+
+def test_E80_with_workers_a_report_that_cannot_be_written_costs_no_other(checkup: Checkup, full: str) -> None:
+    pytest.importorskip("xdist")
+    checkup.pytester.makepyfile("def test_it(kv_latency): pass")
+    arguments = (*QUICK, "--kv-json=result.json", f"--junitxml={full}", *OTHERS[1:], "-n1")
+    result = checkup.pytester.runpytest_subprocess(f"--kv-kubeconfig={checkup.kubeconfig}", *BLUE, *arguments)
+    said = f"cannot write the JUnit report to {full}: No space left on device"
+    check(checkup, result, said)
+    check_document(checkup, said)
+    assert has_html(checkup)
