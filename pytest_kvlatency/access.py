@@ -21,6 +21,7 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.parsers import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.report.escape import Redactor
+from pytest_kvlatency.threads import Threads, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,7 @@ class Access:
         self._failed: KvLatencyError | None = None
         self._lab: LabProcess | None = None
         self._opening = threading.Lock()
+        self._is_closed = False
         self._secrets: set[str] = set()
         self.lab_line = ""
         self.doing = "kvlatency: waiting for the cluster"
@@ -61,7 +63,16 @@ class Access:
 
         Raises ``KvLatencyError``, an equal one for everyone who asks again: a lab that does not start takes a minute.
         """
+        known = self._client
+        if known is not None:
+            return known
+        # In a thread of its own: an exception that strikes the one who waits (pytest-timeout's, say) loses no lab.
+        return result_of(Threads(1, "kvlatency-connect").submit(self._open, settings))
+
+    def _open(self, settings: Settings) -> KubeClient:
         with self._opening:
+            if self._is_closed:
+                raise InterruptedRunError("the run is over")
             if self._failed is not None:
                 raise again(self._failed)
             if self._client is None:
@@ -93,11 +104,13 @@ class Access:
         return Redactor(self._secrets)
 
     def close(self, *, keep_lab_records_in: Path | None = None) -> None:
-        """Stop the lab, also one that is just starting; its record of requests is kept in a directory if one is given.
+        """Stop the lab, also one that is just starting, and start none any more.
 
+        Its record of requests is kept in a directory if one is given.
         Raises ``TeardownError`` when the record could not be kept.
         """
         with self._opening:
+            self._is_closed = True
             if self._client is not None:
                 self._secrets |= self._client.secrets()
                 self._client.close()
@@ -192,6 +205,8 @@ class ConfigMapReport:
         self._started = ""
         #: Whether another run was found to have it.
         self.is_taken = False
+        self._writing = threading.Lock()
+        self._is_ending = False
 
     def read(self, deadline: Deadline) -> Mapping[str, str]:
         """Read its data. Raises ``ConfigMapTakenError`` when it was used before, and as ``ConfigMaps.read``."""
@@ -237,12 +252,24 @@ class ConfigMapReport:
 
     def start(self, changes: Mapping[str, str | None], deadline: Deadline) -> None:
         """Write the start, and with it have the ConfigMap. Raises ``ConfigMapTakenError``, ``KvLatencyError``."""
-        self._write(changes, deadline)
-        self._started = str(changes[START_KEY])
+        with self._writing:
+            if self._is_ending:
+                raise InterruptedRunError("the run is over")
+            self._write(changes, deadline)
+            self._started = str(changes[START_KEY])
 
     def write(self, changes: Mapping[str, str | None], deadline: Deadline) -> None:
-        """Write the end; also where there was no start. Raises ``ConfigMapTakenError``, ``KvLatencyError``."""
-        self._write(changes, deadline)
+        """Write the end; also where there was no start. Raises ``ConfigMapTakenError``, ``KvLatencyError``.
+
+        No start is written behind it: it waits for one that is under way, and refuses one that comes later.
+        """
+        self._is_ending = True
+        is_alone = self._writing.acquire(timeout=min(deadline.remaining(), threading.TIMEOUT_MAX))
+        try:
+            self._write(changes, deadline)
+        finally:
+            if is_alone:
+                self._writing.release()
 
     def _write(self, changes: Mapping[str, str | None], deadline: Deadline) -> None:
         last = self._last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -255,22 +256,44 @@ def _has(item: pytest.Item, fixtures: frozenset[str]) -> bool:
 
 
 def may_be_measured_ahead(item: pytest.Item) -> bool:
-    """Whether the item's own set-up cannot matter to what is measured.
+    """Whether nothing that happens before the item's turn can matter to what is measured, as far as is known now.
 
-    So it is when its fixtures are only this plugin's, pytest's, or of the session. One that owns its guests, or sets
-    something up first (a load, say), is measured when its turn comes.
+    So it is when its fixtures are only this plugin's, pytest's, or fixtures of the session that are set up already.
+    One that owns its guests, or sets something up first (a load, say), is measured when its turn comes.
     """
     if isinstance(item, OwnCheckItem):
         return True
     info = getattr(item, "_fixtureinfo", None)
     names = set(getattr(item, "fixturenames", ()))
-    if info is None or names & {"kv_pair", "kv_ping"}:
+    if info is None or names & {"kv_pair", "kv_ping"} or _has_package_setup(item):
         return False
     definitions = [found[-1] for name, found in info.name2fixturedefs.items() if name in names]
-    return all(
-        one.scope == "session" or one.func.__module__.split(".")[0] in ("pytest_kvlatency", "_pytest")
-        for one in definitions
-    )
+    return all(_is_no_users(one) or _is_set_up_for_all(one) for one in definitions)
+
+
+def _is_no_users(fixture: pytest.FixtureDef[object]) -> bool:
+    """Whether a fixture is this plugin's or pytest's own.
+
+    pytest wraps ``setup_module``, ``setup_class`` and the like in fixtures of its own, and those belong to a file.
+    """
+    return not fixture.baseid and fixture.func.__module__.split(".")[0] in ("pytest_kvlatency", "_pytest")
+
+
+def _is_set_up_for_all(fixture: pytest.FixtureDef[object]) -> bool:
+    """Whether a fixture of the session is set up, and stays so for every item."""
+    result = fixture.cached_result
+    return fixture.scope == "session" and not fixture.params and result is not None and result[2] is None
+
+
+def _has_package_setup(item: pytest.Item) -> bool:
+    """Whether a package that the item lies in has a ``setup_module``, which pytest calls without a fixture."""
+    name = getattr(getattr(item, "module", None), "__package__", None) or ""
+    while name:
+        package = sys.modules.get(name)
+        if any(hasattr(package, one) for one in ("setup_module", "setUpModule")):
+            return True
+        name = name.rpartition(".")[0]
+    return False
 
 
 def planned_check(item: pytest.Item) -> PlannedCheck | None:

@@ -18,34 +18,45 @@ STOP_SLICE_SECONDS = 0.25
 
 
 class Stop:
-    """Asks every wait of the run to end. Thread-safe, and safe in a signal handler."""
+    """Asks every wait of the run to end. Thread-safe, and safe in a signal handler.
 
-    def __init__(self) -> None:
+    One with a ``parent`` ends the waits of a part of the run, and is set as soon as its parent is.
+    """
+
+    def __init__(self, *, parent: Stop | None = None) -> None:
         # A handler runs in the main thread, which may be inside ``wait`` with the lock in hand: it must not block.
         self._changed = threading.Condition(threading.RLock())
+        self._parent = parent
         self._is_set = False
-        self.reason = ""
+        self._reason = ""
+
+    @property
+    def reason(self) -> str:
+        """Why; empty while it is not set."""
+        if self._parent is not None and self._parent.is_set():
+            return self._parent.reason
+        return self._reason
 
     def set(self, reason: str) -> None:
         """Stop; the first reason is kept."""
         with self._changed:
             if not self._is_set:
-                self.reason = reason
+                self._reason = reason
                 self._is_set = True
                 self._changed.notify_all()
 
     def is_set(self) -> bool:
         """Whether somebody asked to stop."""
-        return self._is_set
+        return self._is_set or (self._parent is not None and self._parent.is_set())
 
     def wait(self, seconds: float) -> bool:
         """Wait at most ``seconds``; True as soon as somebody asked to stop."""
         until = time.monotonic() + seconds
         with self._changed:
-            while not self._is_set and (left := until - time.monotonic()) > 0:
-                # In slices: a handler that strikes just before the wait itself wakes nobody.
+            while not self.is_set() and (left := until - time.monotonic()) > 0:
+                # In slices: a handler that strikes just before the wait itself wakes nobody, nor does a parent.
                 self._changed.wait(min(left, STOP_SLICE_SECONDS))
-        return self._is_set
+        return self.is_set()
 
 
 class Deadline:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kvlatency.deadline import Deadline, Stop
-from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, TeardownError
+from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError, TeardownError
 from pytest_kvlatency.finishing import FINISHING_KEY, Finishing
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.junit import describe_suite
@@ -108,6 +108,8 @@ class Ending:
             self._checkup.waiter.wait(asked, deadline=deadline, text=lambda: WAITING)
         except InterruptedRunError:
             return
+        except CheckupTimeoutError as error:
+            raise TeardownError(f"clean-up did not end in time: {engine.left_over}") from error
         finally:
             # Where it was interrupted the run ends with this item, and the next signal belongs to the end.
             self.is_going_on = self._checkup.stop.is_set()
@@ -123,6 +125,7 @@ class Ending:
             try:
                 checkup.role.gather()
                 self._account(session)
+                checkup.settle_opening(ASKING_SECONDS)
                 removable = checkup.role.removable
                 if removable is not None:
                     self._remove(removable)
@@ -258,6 +261,8 @@ class Ending:
             )
         except InterruptedRunError as error:
             raise TeardownError(f"clean-up was interrupted: {removable.left_over}") from error
+        except CheckupTimeoutError as error:
+            raise TeardownError(f"clean-up did not end in time: {removable.left_over}") from error
 
     def _complete(self) -> None:
         """Enter what is known only when everything is removed."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_kvlatency import rerun
-from pytest_kvlatency.collecting import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item, may_be_measured_ahead
+from pytest_kvlatency.collecting import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError, again
 from pytest_kvlatency.extending import judgements
 from pytest_kvlatency.failing import FailureRepr, without_frames
@@ -196,7 +196,7 @@ class Items:
             self._fail(attempt, ConfigError(problem))
         if attempt.check is not None and self._checkup.may_contact:
             try:
-                attempt.check = item.stash[CHECK_KEY] = self._checkup.located(attempt.check)
+                attempt.check = item.stash[CHECK_KEY] = self._checkup.locate(attempt.check)
             except KvLatencyError as error:
                 self._fail(attempt, error)
         yield
@@ -341,16 +341,17 @@ class Items:
         attempt = item.stash[STATE_KEY]
         self._count(attempt, check)
         try:
-            pair = self._checkup.own_pair(check)
-        except KvLatencyError as error:
-            self._fail(attempt, error)
-        attempt.owns_pair = True
-        try:
+            try:
+                pair = self._checkup.own_pair(check, holder=attempt)
+            except KvLatencyError as error:
+                self._fail(attempt, error)
+            attempt.owns_pair = True
             yield pair
         finally:
+            # Whatever ends it, and also while it is still waited for.
             attempt.owns_pair = False
             if self._checkup.engine is not None:
-                self._checkup.engine.disown(check)
+                self._checkup.engine.release(attempt)
 
     def measure_again(self, item: pytest.Item, parameters: dict[str, object]) -> Latency:
         """Measure the item's owned pair with other ping parameters; kept under ``extra``."""
@@ -365,7 +366,8 @@ class Items:
             ping = self._checkup.collecting.settings_of(item, kv_ping=parameters).ping
         except SettingsError as error:
             raise ConfigError("; ".join(error.messages)) from None
-        tried = self._checkup.measure_owned(replace(check, limits=NO_LIMITS), ping, confirm=False)
+        unlimited = replace(check, limits=NO_LIMITS)
+        tried = self._checkup.measure_owned(unlimited, ping, holder=attempt, confirm=False)
         attempt.extra.append(tried.measurement)
         if tried.error is not None:
             self._fail(attempt, tried.error)
@@ -381,10 +383,9 @@ class Items:
         self._count(attempt, check)
         try:
             if attempt.owns_pair:
-                tried = self._checkup.measure_owned(check, check.ping, confirm=True)
+                tried = self._checkup.measure_owned(check, check.ping, holder=attempt, confirm=True)
             else:
-                anew = attempt.is_set_up or not may_be_measured_ahead(item)
-                tried = self._checkup.measure(check, anew=anew)
+                tried = self._checkup.measure(item, check, holder=attempt, anew=attempt.is_set_up)
         except KvLatencyError as error:
             self._fail(attempt, error)
         measured = attempt.measurement = tried.measurement
@@ -416,16 +417,21 @@ class Items:
 
     def _let_go(self, attempt: Attempted) -> None:
         engine = self._checkup.engine
-        if engine is None or attempt.check is None or not attempt.is_counted:
+        if engine is None:
+            return
+        engine.release(attempt)
+        if attempt.check is None or not attempt.is_counted:
             return
         attempt.is_counted = False
         keep = self._checkup.inputs.given.keep
-        if attempt.outcome in ("failed", "error"):
-            engine.save_evidence(attempt.check)
-            attempt.transcript_file = self._transcript_file(attempt)
-        if keep == "always" or (keep == "failed" and attempt.outcome in ("failed", "error")):
-            engine.keep(attempt.check)
-        engine.let_go(attempt.check)
+        try:
+            if attempt.outcome in ("failed", "error"):
+                engine.save_evidence(attempt.check)
+                attempt.transcript_file = self._transcript_file(attempt)
+        finally:
+            if keep == "always" or (keep == "failed" and attempt.outcome in ("failed", "error")):
+                engine.keep(attempt.check)
+            engine.let_go(attempt.check)
 
     def _fail(self, attempt: Attempted, error: KvLatencyError) -> NoReturn:
         attempt.failures.append(failure_of(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +15,14 @@ from pytest_kvlatency.cluster import Cluster
 from pytest_kvlatency.collecting import CHECK_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
-from pytest_kvlatency.errors import HIDDEN, ConfigError, InterruptedRunError, KvLatencyError, again
+from pytest_kvlatency.errors import (
+    HIDDEN,
+    CheckupTimeoutError,
+    ConfigError,
+    InterruptedRunError,
+    KvLatencyError,
+    again,
+)
 from pytest_kvlatency.inputs import Inputs, usage_text
 from pytest_kvlatency.items import Items, is_planned, left_out_of
 from pytest_kvlatency.model import Failure
@@ -81,7 +89,11 @@ class Checkup:
         self._said: list[Failure] = []
         self._share: Share | None = None
         self._plan: tuple[Check, ...] = ()
-        self._ahead: tuple[Check, ...] = ()
+        self._running: tuple[pytest.Item, ...] = ()
+        #: Node ids of what is measured ahead, once that is decided.
+        self._measured_ahead: frozenset[str] | None = None
+        self._opening = threading.Lock()
+        self._opened: Future[Engine] | None = None
         self._node_sets: dict[object, tuple[str, ...] | KvLatencyError] = {}
         self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         self.collection_errors = 0
@@ -192,6 +204,13 @@ class Checkup:
             return check
         return replace(check, nad=replace(check.nad, namespace=self.namespace))
 
+    def locate(self, check: Check) -> Check:
+        """As ``located``, for the main thread: it waits for the cluster. Raises ``KvLatencyError``."""
+        if not check.nad.namespace:
+            connected = Threads(1, "kvlatency-locate").submit(self.client)
+            self.waiter.wait(connected, deadline=self.deadline, text=lambda: self.access.doing)
+        return self.located(check)
+
     def take_plan(self, session: pytest.Session) -> None:
         """Take what survived selection as the plan. Raises ``pytest.UsageError``."""
         self._session = session
@@ -206,8 +225,8 @@ class Checkup:
             self.collecting.refuse_children(items)
             self.refuse_distribution()
             running = [item for item in items if CHECK_KEY in item.stash and is_planned(item)]
+            self._running = tuple(running)
             self._plan = tuple(item.stash[CHECK_KEY] for item in running)
-            self._ahead = tuple(item.stash[CHECK_KEY] for item in running if may_be_measured_ahead(item))
             self._time(self._plan)
         except SettingsError as error:
             raise pytest.UsageError(usage_text(error)) from None
@@ -254,8 +273,14 @@ class Checkup:
         from pytest_kvlatency.engine.consoles import MAX_OPEN
 
         # No more pairs than consoles are measured at once, however many a round has.
-        rounds = len(plan.rounds(checks, parallel=self.role.at_once(self.inputs.given.parallel) or MAX_OPEN))
+        at_once = self.role.at_once(self.inputs.given.parallel) or MAX_OPEN
+        rounds = len(plan.rounds(checks, parallel=at_once))
         check_timeout(self.inputs.given, checks, rounds=rounds)
+        if not self.role.is_worker:
+            ahead = [item for item in self._running if may_be_measured_ahead(item)]
+            together = plan.rounds([item.stash[CHECK_KEY] for item in ahead], parallel=at_once)
+            # The others are measured one by one.
+            rounds = len(together) + len(self._running) - len(ahead)
         nanoseconds = timeout_for(self.inputs.given, checks, rounds=rounds)
         if self.inputs.given.timeout_ns is None:
             nanoseconds += self.role.allowance_ns(checks)
@@ -301,30 +326,65 @@ class Checkup:
 
         Raises the same ``KvLatencyError`` to every item when that is not possible.
         """
+        if self._engine is not None:
+            return self._engine
         if self._broken is not None:
             raise again(self._broken)
-        if self._engine is None:
-            self.signals.install()
-            try:
-                self._engine = self.waiter.wait(
-                    Threads(1, "kvlatency-begin").submit(self._open),
-                    deadline=self.deadline,
-                    text=lambda: self.access.doing,
-                )
-            except InterruptedRunError:
-                raise
-            except KvLatencyError as error:
-                self._broken = again(error)
-                raise
-        return self._engine
+        self.signals.install()
+        if self._opened is None or self._opened.done():
+            self._opened = Threads(1, "kvlatency-begin").submit(self._open)
+        try:
+            return self.waiter.wait(
+                self._opened,
+                deadline=self.deadline,
+                text=lambda: self.access.doing,
+                what=lambda: "the cluster",
+            )
+        except CheckupTimeoutError as error:
+            self._broken = again(error)
+            raise
 
     def _open(self) -> Engine:
+        """Open once, and keep the engine here: whoever waits for it may be gone when it comes."""
+        with self._opening:
+            if self._broken is not None:
+                raise again(self._broken)
+            if self._engine is None:
+                try:
+                    self._engine = self._make_engine()
+                except InterruptedRunError:
+                    raise
+                except KvLatencyError as error:
+                    self._broken = again(error)
+                    raise
+            return self._engine
+
+    def settle_opening(self, seconds: float) -> None:
+        """Wait at most so long until nothing is being opened; the stop is set, so nothing is begun any more."""
+        if self._opening.acquire(timeout=seconds):
+            self._opening.release()
+
+    def _make_engine(self) -> Engine:
         self.client()
         checks = [self.located(check) for check in self._plan]
         self.role.open(self.deadline)
         engine = self._assemble(checks)
-        ahead = tuple(self.located(check) for check in self.role.ahead(self._ahead))
-        engine.start(plan.rounds(ahead, parallel=self.inputs.given.parallel))
+        if self.stop.is_set():
+            raise InterruptedRunError(self.stop.reason)
+        engine.begin()
+        return engine
+
+    def _at_work(self) -> Engine:
+        """The engine, which measures ahead from the first time that an item asks it for something.
+
+        What the set-up of an item prepares is there by then, its session's fixtures for one: those that depend on
+        others are measured when their turn comes.
+        """
+        engine = self.begin()
+        if self._measured_ahead is None:
+            items = self.role.ahead([item for item in self._running if may_be_measured_ahead(item)])
+            engine.start([self.located(item.stash[CHECK_KEY]) for item in items])
+            self._measured_ahead = frozenset(item.nodeid for item in items)
         return engine
 
     def _assemble(self, checks: Sequence[Check]) -> Engine:
@@ -507,30 +567,34 @@ class Checkup:
 
     # --- measuring
 
-    def measure(self, check: Check, *, anew: bool) -> Attempt:
-        """Measure a check and wait for it; ``anew`` takes nothing that was measured ahead.
+    def measure(self, item: pytest.Item, check: Check, *, holder: object, anew: bool) -> Attempt:
+        """Measure an item's check and wait for it; ``anew`` takes nothing that was measured ahead.
 
         Raises ``KvLatencyError`` when the cluster cannot be opened, and on a stop.
         """
-        return self._wait(self.begin().measure(check, anew=anew), check)
+        engine = self._at_work()
+        is_ahead = self._measured_ahead is not None and item.nodeid in self._measured_ahead
+        return self._wait(engine.measure(check, holder=holder, anew=anew or not is_ahead), check)
 
-    def measure_owned(self, check: Check, ping: PingParameters, *, confirm: bool) -> Attempt:
-        """Measure a pair that the caller owns; ``confirm`` has the target asked after a loss."""
-        return self._wait(self.begin().measure_owned(check, ping, confirm=confirm), check)
+    def measure_owned(self, check: Check, ping: PingParameters, *, holder: object, confirm: bool) -> Attempt:
+        """Measure a pair that the holder owns; ``confirm`` has the target asked after a loss."""
+        return self._wait(self.begin().measure_owned(check, ping, holder=holder, confirm=confirm), check)
 
-    def own_pair(self, check: Check) -> Pair:
-        """Own both guests until ``engine.disown``. Raises ``KvLatencyError``."""
+    def own_pair(self, check: Check, *, holder: object) -> Pair:
+        """Own both guests until ``engine.release(holder)``. Raises ``KvLatencyError``."""
         from pytest_kvlatency.pair import Pair, PairGuest
 
-        source, target = self._wait(self.begin().own(check), check)
+        source, target = self._wait(self._at_work().own(check, holder=holder), check)
         return Pair(nad=check.nad, source=PairGuest(source, self.stop), target=PairGuest(target, self.stop))
 
     def _wait(self, future: Future[T], check: Check) -> T:
-        def text() -> str:
-            doing = "" if self._engine is None else self._engine.activity
-            return terminal_report.progress_line(self.items.progress(doing or check.id))
+        def what() -> str:
+            return ("" if self._engine is None else self._engine.activity) or check.id
 
-        return self.waiter.wait(future, deadline=self.deadline, text=text)
+        def text() -> str:
+            return terminal_report.progress_line(self.items.progress(what()))
+
+        return self.waiter.wait(future, deadline=self.deadline, text=text, what=what)
 
     # --- the end
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_kvlatency.errors import HIDDEN, again
@@ -94,3 +96,50 @@ class Threads:
                 future.set_result(result)
             # Nothing of a finished task may live on in a waiting thread's frame.
             del future, call
+
+
+class Steward:
+    """Runs tasks in the order in which they were put.
+
+    An exception may strike the main thread between any two of its steps: that of a signal handler, as pytest-timeout
+    has one. ``put`` is a single step, so a task is taken whole or not at all, and none is left half done.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._tasks: SimpleQueue[tuple[Callable[[], object], Future[Any]] | None] = SimpleQueue()
+        self._name = name
+
+    def start(self) -> None:
+        """Begin. Raises ``RuntimeError`` where no thread can be had."""
+        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
+    def put(self, task: Callable[[], object], *, answer: Future[Any] | None = None) -> None:
+        """Have ``task`` run. What it raises is set on ``answer``, which it sets itself when all goes well."""
+        self._tasks.put((task, Future() if answer is None else answer))
+
+    def ask(self, function: Callable[[], T]) -> Future[T]:
+        """Have ``function`` run; what it gives or raises is in the future."""
+        answer: Future[T] = Future()
+        self.put(lambda: answer.set_result(function()), answer=answer)
+        return answer
+
+    def settle(self, seconds: float) -> None:
+        """Wait at most so long until all that was put before has been done."""
+        is_settled = threading.Event()
+        self.put(is_settled.set)
+        is_settled.wait(seconds)
+
+    def end(self) -> None:
+        """End the thread once it has done what was put."""
+        self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (found := self._tasks.get()) is not None:
+            task, answer = found
+            try:
+                task()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the one who waits
+                with contextlib.suppress(InvalidStateError):
+                    answer.set_exception(error)
+            # Nothing of a finished task may live on in a waiting thread's frame.
+            del found, task, answer

@@ -165,7 +165,6 @@ class Shell:
         lost too often, ``ProvisionError`` when the VMI is gone, and as ``deadline.check`` does.
         """
         whole = deadline if deadline is not None else Deadline(math.inf, stop=stop)
-        self._spawn.stop = whole.stop
         return self._attempt(
             whole,
             lambda one: self._run_once(
@@ -202,9 +201,12 @@ class Shell:
         """Do ``action``, again after a lost connection, within bounds; when nobody else uses the session."""
         while not self._use.acquire(timeout=SLICE_SECONDS):
             deadline.check(f"another command on VMI {self.name}")
+        # Of this use only: the next one of the console may outlive what this one was for.
+        before, self._spawn.stop = self._spawn.stop, deadline.stop
         try:
             return self._attempt_alone(deadline, action, is_rerunnable=is_rerunnable)
         finally:
+            self._spawn.stop = before
             self._use.release()
 
     def _attempt_alone(
@@ -332,6 +334,8 @@ class Shell:
     ) -> CommandResult:
         token = framing.new_token()
         self._typed = not is_rerunnable
+        # Until it has ended: whatever ends this wait, pytest-timeout for one, may leave it running.
+        self._is_ready = False
         for line in framing.typed_lines(command, token, is_tagged=is_tagged):
             self._spawn.type_in(line + "\n")
         limit = deadline.limit(seconds)
@@ -354,9 +358,9 @@ class Shell:
             if framed is None:
                 continue
             self._used_at = time.monotonic()
-            if framed.shell_ended:
-                self._is_ready = self._has_session = False
-            elif is_tagged:
+            self._is_ready = not framed.shell_ended
+            self._has_session = self._has_session and self._is_ready
+            if self._is_ready and is_tagged:
                 self._spawn.type_in("\n")
             return CommandResult(output=framed.output.rstrip("\n"), exit_status=framed.exit_status)
 

@@ -97,9 +97,9 @@ class Role:
         del checks
         return 0
 
-    def ahead(self, checks: tuple[Check, ...]) -> tuple[Check, ...]:
-        """Those of the checks that are measured before their items ask for it."""
-        return checks
+    def ahead(self, items: Sequence[pytest.Item]) -> Sequence[pytest.Item]:
+        """Those of the items that are measured before they ask for it."""
+        return items
 
     def phase(self) -> AbstractContextManager[None]:
         """Run a phase of a test inside."""

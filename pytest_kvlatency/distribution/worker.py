@@ -18,6 +18,7 @@ from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.items import left_out_of
 from pytest_kvlatency.plan import guest_count
 from pytest_kvlatency.settings import ROUND_NS
+from pytest_kvlatency.threads import Steward, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,7 @@ class Worker(Role):
         self._input: Mapping[str, Any] = workerinput.get(INPUT) or {}
         self._part: tuple[int, int] = tuple(self._input.get("part", (0, 1)))
         self._connected: Link | None = None
+        self._talking: Steward | None = None
         self._is_lost = False
         self._is_in_phase = False
         self._locks: NodeLocks | None = None
@@ -132,9 +134,9 @@ class Worker(Role):
         samples = sum(check.ping.sample_duration_ns + ROUND_NS for check in checks)
         return samples + guest_count(checks) * BOOT_NS
 
-    def ahead(self, checks: tuple[Check, ...]) -> tuple[Check, ...]:
-        """Nothing: xdist hands out items one after the other, and nobody knows to whom."""
-        del checks
+    def ahead(self, items: Sequence[pytest.Item]) -> Sequence[pytest.Item]:
+        """None: xdist hands out items one after the other, and nobody knows to whom."""
+        del items
         return ()
 
     @property
@@ -204,21 +206,34 @@ class Worker(Role):
         if self._connected is not None:
             self._connected.close()
             self._connected = None
+        if self._talking is not None:
+            self._talking.end()
+            self._talking = None
 
     # --- inside
 
     def _call(self, name: str, *arguments: object) -> Any:
         was_in_phase, self._is_in_phase = self._is_in_phase, False
         try:
+            if self._talking is None:
+                talking = Steward("kvlatency-link")
+                talking.start()
+                self._talking = talking
+            # Whole, whatever strikes this thread meanwhile: else the next call would be given this one's answer.
+            return result_of(self._talking.ask(lambda: self._talk(name, arguments)))
+        finally:
+            self._is_in_phase = was_in_phase
+
+    def _talk(self, name: str, arguments: tuple[object, ...]) -> Any:
+        try:
             if self._connected is None:
-                self._connected = Link(self._input["address"], self._input["key"])
-                self._connected.call(self._id)
-                self._connected.call("hello", os.getpid())
+                connected = Link(self._input["address"], self._input["key"])
+                connected.call(self._id)
+                connected.call("hello", os.getpid())
+                self._connected = connected
             return self._connected.call(name, *arguments)
         except OSError as error:
             raise InterruptedRunError(f"the controller of pytest-xdist cannot be reached: {error}") from error
-        finally:
-            self._is_in_phase = was_in_phase
 
     def _tell(self, name: str, *arguments: object) -> None:
         """Call where nobody waits for an answer; without a controller the run is over."""

@@ -48,6 +48,14 @@ class Conductor(Generic[Ticket]):
         """Take a ticket that somebody waits for: it goes before all that is planned."""
         self._urgent.append(ticket)
 
+    def drop(self, ticket: Ticket) -> bool:
+        """Drop a ticket that has not started; False when it has, or is not known."""
+        for queue in (self._urgent, *self._waiting):
+            if ticket in queue:
+                queue.remove(ticket)
+                return True
+        return False
+
     def forget(self) -> list[Ticket]:
         """Drop and return what has not started."""
         dropped = [*self._urgent, *(ticket for one in self._waiting for ticket in one)]

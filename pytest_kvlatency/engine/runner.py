@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.guests import check_distinct, setup_timings
 from pytest_kvlatency.engine.lifetime import Keeper
 from pytest_kvlatency.engine.measuring import judged, untold
-from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.engine.ticket import HAS_ENDED, Ticket
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.guest.profiles import login_words
 from pytest_kvlatency.model import Failure, Measurement
-from pytest_kvlatency.plan import vmi_keys
-from pytest_kvlatency.threads import Threads, result_of
+from pytest_kvlatency.plan import rounds, vmi_keys
+from pytest_kvlatency.threads import Steward, Threads, result_of
 from pytest_kvlatency.verdict import samples_needed
 
 if TYPE_CHECKING:
@@ -59,21 +60,13 @@ class Attempt:
     error: KvLatencyError | None = None
 
 
-@dataclass(eq=False, kw_only=True)
-class _Ticket:
-    """Something that wants both guests of a check: to measure, or, with ``owns``, to hold them for a while."""
-
-    check: Check
-    owns: bool = False
-    began_at: float = 0.0
-    measured: Future[Attempt] = field(default_factory=Future)
-    owned: Future[tuple[ReadyGuest, ReadyGuest]] = field(default_factory=Future)
-
-
 class Engine:
     """Measures checks: ahead and in rounds what the plan holds, at once what somebody waits for.
 
     Its threads write nothing and raise nothing out of themselves: what went wrong is in the ``Attempt``.
+
+    The main thread only asks, and waits for futures. A ``holder`` is who asks, such as one attempt at an item: all that
+    it has asked for ends when it is released, whatever has become of it until then.
     """
 
     def __init__(
@@ -91,13 +84,15 @@ class Engine:
         self._provisioner = provisioner
         #: Keeps other processes from measuring on the same nodes.
         self._occupy = occupy
-        self._occupied: dict[_Ticket, ExitStack] = {}
+        self._occupied: dict[Ticket, ExitStack] = {}
         self._measurer = measurer
         self._leftovers = leftovers
         self._artifacts = artifacts
         self._consoles = consoles
         self._deadline = deadline
+        self._parallel = parallel
         self._lock = threading.RLock()
+        self._steward = Steward("kvlatency-engine")
         # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
         self._threads = Threads(MAX_MEASURING, "kvlatency-measure")
         self._boot_threads = Threads(MAX_BOOTING, "kvlatency-guest")
@@ -108,16 +103,20 @@ class Engine:
         self._planned: Counter[VmiKey] = Counter()
         #: Where guests are up.
         self._nodes: set[str] = set()
-        self._conductor: Conductor[_Ticket] = Conductor(
-            needs=self._needs, parallel=parallel, is_late=_is_late
-        )
+        self._conductor: Conductor[Ticket] = Conductor(needs=_needs, parallel=parallel, is_late=_is_late)
         self._ahead: dict[MeasurementKey, Future[Attempt]] = {}
         #: Of checks that share a measurement, one that asks no number of samples: another's limit must not prevent it.
         self._modest: dict[MeasurementKey, Check] = {}
-        self._owners: dict[Check, _Ticket] = {}
+        #: What each holder has asked for, and what wants each guest, as long as it has not ended.
+        self._held: defaultdict[object, list[Ticket]] = defaultdict(list)
+        self._wanting: defaultdict[VmiKey, set[Ticket]] = defaultdict(set)
         self._activity: dict[str, str] = {}
         self._is_over = False
         self._keeper = Keeper(self._not_measured, consoles)
+
+    def begin(self) -> None:
+        """Take up work: what is asked for before waits until then."""
+        self._steward.start()
 
     @property
     def provisioner(self) -> Provisioner:
@@ -132,86 +131,52 @@ class Engine:
                 check.measurement_key: check for check in checks if samples_needed(check.limits) == 1
             }
 
-    def start(self, ahead: Sequence[Sequence[Check]]) -> None:
-        """Bring up the guests of these rounds and measure them without being asked; equal measurements once."""
-        rounds: list[list[_Ticket]] = []
-        with self._lock:
-            for one in ahead:
-                rounds.append([])
-                for check in one:
-                    if check.measurement_key not in self._ahead:
-                        ticket = _Ticket(check=self._modest.get(check.measurement_key, check))
-                        self._ahead[check.measurement_key] = ticket.measured
-                        rounds[-1].append(ticket)
-                        self._planned.update(vmi_keys(check))
-            self._conductor.plan(rounds)
-        for tickets in rounds:
-            for ticket in tickets:
-                self._bring_up_both(ticket.check)
+    def start(self, ahead: Sequence[Check]) -> None:
+        """Bring up the guests of these checks and measure them without being asked; equal measurements once."""
+        self._steward.put(partial(self._start, ahead))
 
-    def measure(self, check: Check, *, anew: bool = False) -> Future[Attempt]:
+    def measure(self, check: Check, *, holder: object, anew: bool = False) -> Future[Attempt]:
         """Measure ``check``, or, unless ``anew``, take what was measured ahead."""
-        with self._lock:
-            ahead = None if anew else self._ahead.get(check.measurement_key)
-            if ahead is not None:
-                return _for_limits(ahead, check)
-        ticket = _Ticket(check=check)
-        self._ask(ticket)
-        return ticket.measured
+        answer: Future[Attempt] = Future()
+        self._steward.put(partial(self._take_or_measure, check, holder, answer, anew=anew), answer=answer)
+        return answer
 
-    def measure_owned(self, check: Check, ping: PingParameters, *, confirm: bool) -> Future[Attempt]:
-        """Measure with these ping parameters, for a caller that owns the pair already.
+    def measure_owned(
+        self, check: Check, ping: PingParameters, *, holder: object, confirm: bool
+    ) -> Future[Attempt]:
+        """Measure with these ping parameters, for a holder that owns the pair already.
 
-        ``confirm`` has the target asked after a loss; else the loss is what the caller wants to see.
+        ``confirm`` has the target asked after a loss; else the loss is what the holder wants to see.
         """
-        return self._threads.submit(partial(self._measure, replace(check, ping=ping), confirm=confirm))
+        answer: Future[Attempt] = Future()
+        wanted = replace(check, ping=ping)
+        self._steward.put(partial(self._use, wanted, holder, answer, confirm=confirm), answer=answer)
+        return answer
 
     def take_again(self, check: Check) -> None:
         """Count one user more than planned (a rerun): it is measured anew, and so are guests that did not come up."""
-        with self._lock:
-            self._ahead.pop(check.measurement_key, None)
-            self._users.update(vmi_keys(check))
-            for key in vmi_keys(check):
-                future = self._guests.get(key)
-                if future is not None and future.done() and future.exception() is not None:
-                    del self._guests[key]
+        self._steward.put(partial(self._take_again, check))
 
-    def own(self, check: Check) -> Future[tuple[ReadyGuest, ReadyGuest]]:
-        """Bring both guests up and own them until ``disown``."""
-        ticket = _Ticket(check=check, owns=True)
-        self._ask(ticket)
+    def own(self, check: Check, *, holder: object) -> Future[tuple[ReadyGuest, ReadyGuest]]:
+        """Bring both guests up and own them until the holder is released."""
+        ticket = Ticket.of(check, self._deadline, owns=True)
+        self._steward.put(partial(self._ask, ticket, holder), answer=ticket.owned)
         return ticket.owned
 
-    def disown(self, check: Check) -> None:
-        """Give both guests back; whatever the owner did on their consoles is cleaned up by the next user."""
-        with self._lock:
-            ticket = self._owners.pop(check, None)
-            guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
-        for guest in guests:
-            guest.watchdog.relax()
-        if ticket is not None:
-            self._done(ticket)
+    def release(self, holder: object) -> None:
+        """End all that a holder has asked for: guests are given back, what waits is dropped, what runs is stopped.
+
+        Whatever the owner did on the guests' consoles is cleaned up by the next user.
+        """
+        self._steward.put(partial(self._release, holder))
 
     def let_go(self, check: Check) -> None:
         """Say that one user of the check's guests is done; a guest without users is deleted, in the background."""
-        with self._lock:
-            keys = vmi_keys(check)
-            self._users.subtract(keys)
-            idle = [key for key in dict.fromkeys(keys) if self._users[key] <= 0]
-            guests = self._up(self._guests.pop(key) for key in idle if key in self._guests)
-        self._provisioner.forget_pairs(idle)
-        self._close_consoles(guests)
-        handles = [guest.handle for guest in guests]
-        if handles:
-            self._leftovers.doom(handles)
-            self._threads.submit(self._leftovers.delete, handles, Deadline(CLEANUP_SECONDS))
+        self._steward.put(partial(self._let_go, check))
 
     def keep(self, check: Check) -> None:
         """Leave this check's VMIs in the cluster when the run ends."""
-        with self._lock:
-            guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
-        for guest in guests:
-            self._leftovers.keep([guest.handle], login=login_words(guest.profile))
+        self._steward.put(partial(self._keep, check))
 
     def kept_lines(self) -> list[str]:
         """How to reach the VMIs that are left on purpose, a line each."""
@@ -263,15 +228,17 @@ class Engine:
 
         Raises ``TeardownError``.
         """
+        self._steward.settle(LAST_SECONDS)
         with self._lock:
-            guests = self._up(self._guests.values())
+            futures = list(self._guests.values())
             self._guests = {}
-        self._close_consoles(guests)
+        self._discard(futures)
         self._leftovers.delete(self._leftovers.outstanding, deadline)
         self._leftovers.wait_gone(deadline)
 
     def delete_all(self, deadline: Deadline) -> None:
         """Ask for every deletion at once, also of what is being created; nothing is begun afterwards."""
+        self._steward.settle(LAST_SECONDS)
         with self._lock:
             self._is_over = True
             self._conductor.forget()
@@ -290,6 +257,7 @@ class Engine:
         with self._lock:
             self._is_over = True
             guests = self._up(self._guests.values())
+        self._steward.end()
         self._keeper.close()
         # One that hangs in a request is left behind: it must not delay the end.
         leaving = max(LAST_SECONDS, min(LEAVING_SECONDS, self._leaving_until - time.monotonic()))
@@ -301,7 +269,7 @@ class Engine:
 
     @staticmethod
     def _up(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest]:
-        return [one.result() for one in futures if one.done() and one.exception() is None]
+        return [one.result() for one in futures if one.done() and not _is_lost(one)]
 
     def _close_consoles(self, guests: Iterable[ReadyGuest]) -> None:
         for guest in guests:
@@ -317,22 +285,143 @@ class Engine:
             with suppress(RuntimeError):
                 self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS))
 
-    # --- what may start now
+    # --- what was asked for, in the steward's thread
 
-    def _ask(self, ticket: _Ticket) -> None:
+    def _start(self, ahead: Sequence[Check]) -> None:
+        planned = [
+            [Ticket.of(self._modest.get(check.measurement_key, check), self._deadline) for check in one]
+            for one in rounds(ahead, parallel=self._parallel)
+        ]
         with self._lock:
-            self._conductor.ask(ticket)
-        self._bring_up_both(ticket.check)
-
-    def _bring_up_both(self, check: Check) -> None:
-        """Have both guests brought up, unless they are or are being so."""
-        with self._lock:
-            for key in vmi_keys(check):
-                if key not in self._guests:
-                    future = self._boot_threads.submit(self._bring_up, key, check)
-                    self._guests[key] = future
-                    future.add_done_callback(self._is_up)
+            new = [
+                ticket
+                for tickets in planned
+                for ticket in tickets
+                if self._ahead.setdefault(ticket.check.measurement_key, ticket.measured) is ticket.measured
+            ]
+            try:
+                # All of them before the first may start: what has become of one guest says nothing of another.
+                for ticket in new:
+                    self._bring_up_both(ticket)
+            except BaseException:
+                # They are measured when somebody asks, and get their cause then.
+                for ticket in new:
+                    del self._ahead[ticket.check.measurement_key]
+                raise
+            self._planned.update(key for ticket in new for key in vmi_keys(ticket.check))
+            self._conductor.plan([ticket for ticket in tickets if ticket.guests] for tickets in planned)
         self._dispatch()
+
+    def _take_or_measure(self, check: Check, holder: object, answer: Future[Attempt], *, anew: bool) -> None:
+        ahead = None if anew else self._ahead.get(check.measurement_key)
+        if ahead is None:
+            self._ask(Ticket.of(check, self._deadline, measured=answer), holder)
+        else:
+            _for_limits(ahead, check, answer)
+
+    def _ask(self, ticket: Ticket, holder: object) -> None:
+        with self._lock:
+            self._held[holder].append(ticket)
+            self._bring_up_both(ticket)
+            self._conductor.ask(ticket)
+        self._dispatch()
+
+    def _use(self, check: Check, holder: object, answer: Future[Attempt], *, confirm: bool) -> None:
+        with self._lock:
+            ticket = next((one for one in self._held.get(holder, ()) if one.is_owned), None)
+            if ticket is None:
+                raise ConfigError("the pair was given back when its test ended", stage="run")
+            ticket.uses += 1
+
+        def use() -> None:
+            try:
+                answer.set_result(self._measure(ticket, check, confirm=confirm))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
+                answer.set_exception(error)
+            self._used(ticket)
+
+        try:
+            self._threads.submit(use)
+        except BaseException:
+            self._used(ticket)
+            raise
+
+    def _take_again(self, check: Check) -> None:
+        with self._lock:
+            self._ahead.pop(check.measurement_key, None)
+            self._users.update(vmi_keys(check))
+            for key in vmi_keys(check):
+                future = self._guests.get(key)
+                if future is not None and future.done() and _is_lost(future):
+                    del self._guests[key]
+
+    def _release(self, holder: object) -> None:
+        with self._lock:
+            tickets = self._held.pop(holder, [])
+        for ticket in tickets:
+            self._end(ticket)
+
+    def _let_go(self, check: Check) -> None:
+        with self._lock:
+            keys = vmi_keys(check)
+            self._users.subtract(keys)
+            idle = [key for key in dict.fromkeys(keys) if self._users[key] <= 0]
+            unwanted = [ticket for key in idle for ticket in self._wanting[key]]
+            futures = [self._guests.pop(key) for key in idle if key in self._guests]
+        for ticket in unwanted:
+            self._end(ticket)
+        self._provisioner.forget_pairs(idle)
+        self._discard(futures)
+
+    def _keep(self, check: Check) -> None:
+        with self._lock:
+            guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
+        for guest in guests:
+            self._leftovers.keep([guest.handle], login=login_words(guest.profile))
+
+    def _end(self, ticket: Ticket) -> None:
+        """Nobody wants the ticket any more: one that runs is stopped, and then frees what it holds by itself."""
+        with self._lock:
+            if ticket.has_ended:
+                return
+            ticket.has_ended = True
+            has_not_started = self._conductor.drop(ticket)
+            is_idle = ticket.is_owned and not ticket.uses
+            ticket.is_owned = False
+        if has_not_started:
+            self._forget(ticket)
+            ticket.answer.cancel()
+        elif is_idle:
+            self._done(ticket)
+        else:
+            ticket.stop.set(HAS_ENDED)
+
+    def _used(self, ticket: Ticket) -> None:
+        with self._lock:
+            ticket.uses -= 1
+            is_over = ticket.has_ended and not ticket.uses
+        if is_over:
+            self._done(ticket)
+
+    # --- guests
+
+    def _bring_up_both(self, ticket: Ticket) -> None:
+        """Have both guests brought up, unless they are or are being so. The lock is held."""
+        found = []
+        for key in vmi_keys(ticket.check):
+            future = self._guests.get(key)
+            if future is None:
+                future = self._guests[key] = self._boot_threads.submit(self._bring_up, key, ticket.check)
+                future.add_done_callback(self._is_up)
+            found.append(future)
+        ticket.guests = tuple(found)
+        for key in vmi_keys(ticket.check):
+            self._wanting[key].add(ticket)
+
+    def _forget(self, ticket: Ticket) -> None:
+        with self._lock:
+            for key in vmi_keys(ticket.check):
+                self._wanting[key].discard(ticket)
 
     def _not_measured(self) -> list[ReadyGuest]:
         """The guests whose time no measurement needs now; a test that owns its guests may leave them idle for long."""
@@ -340,11 +429,11 @@ class Engine:
             measured = self._conductor.occupied(lambda ticket: not ticket.owns)
             return [one for one in self._up(self._guests.values()) if one.key not in measured]
 
-    def _cover(self, guests: Iterable[ReadyGuest], seconds: float) -> None:
+    def _cover(self, guests: Iterable[ReadyGuest], seconds: float, deadline: Deadline) -> None:
         """Keep these guests for a measurement that takes so long, though the run's clock may stand still meanwhile."""
         for guest in guests:
             if not guest.watchdog.lasts(seconds) and not guest.shell.is_in_use:
-                with self._consoles.using(guest.shell, self._deadline):
+                with self._consoles.using(guest.shell, deadline):
                     guest.watchdog.cover(seconds)
 
     def _is_up(self, future: Future[ReadyGuest]) -> None:
@@ -353,19 +442,30 @@ class Engine:
             self._nodes.update(guest.node for guest in self._up([future]))
         self._dispatch()
 
-    def _needs(self, ticket: _Ticket) -> frozenset[object] | None:
-        """The guests and nodes that a ticket occupies; None while a guest is not up.
+    def _discard(self, futures: Iterable[Future[ReadyGuest]]) -> None:
+        """Delete guests that nobody needs, in the background; one that is being brought up as soon as that is over."""
+        begun = [one for one in futures if not one.cancel()]
+        ready = [one for one in begun if one.done()]
+        self._remove(self._up(ready))
+        for one in begun:
+            if one not in ready:
+                one.add_done_callback(lambda done: self._remove(self._up([done])))
 
-        A ticket whose guest will never be up occupies nothing: it ends at once, with the cause.
-        """
-        keys = vmi_keys(ticket.check)
-        futures = [self._guests.get(key) for key in keys]
-        if any(one is not None and one.done() and one.exception() is not None for one in futures):
-            return frozenset()
-        if not all(one is not None and one.done() for one in futures):
-            return None
-        nodes = [one.result().node for one in futures if one is not None]
-        return frozenset((*keys, *nodes))
+    def _remove(self, guests: Sequence[ReadyGuest]) -> None:
+        handles = [guest.handle for guest in guests]
+
+        def remove() -> None:
+            self._close_consoles(guests)
+            self._leftovers.delete(handles, Deadline(CLEANUP_SECONDS))
+
+        if self._is_over:
+            # Its deletion is the end's to ask for.
+            self._close_consoles(guests)
+        elif guests:
+            self._leftovers.doom(handles)
+            self._threads.submit(remove)
+
+    # --- what may start now
 
     def _dispatch(self) -> None:
         """Start what can start. Called whenever a guest is up, something has ended, or somebody asks."""
@@ -377,7 +477,7 @@ class Engine:
 
     # --- in the engine's threads
 
-    def _run(self, ticket: _Ticket) -> None:
+    def _run(self, ticket: Ticket) -> None:
         if ticket.owns:
             self._hand_over(ticket)
             return
@@ -387,49 +487,59 @@ class Engine:
             ticket.measured.set_exception(error)
         self._done(ticket)
 
-    def _hand_over(self, ticket: _Ticket) -> None:
+    def _hand_over(self, ticket: Ticket) -> None:
         try:
-            pair = self._pair(ticket.check)
+            pair = _pair(ticket)
             self._take_nodes(ticket, pair)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             self._done(ticket)
             ticket.owned.set_exception(error)
             return
         with self._lock:
-            self._owners[ticket.check] = ticket
+            ticket.is_owned = not ticket.has_ended
+            is_unwanted = ticket.has_ended
+        if is_unwanted:
+            self._done(ticket)
         ticket.owned.set_result(pair)
 
-    def _done(self, ticket: _Ticket) -> None:
+    def _done(self, ticket: Ticket) -> None:
         with self._lock:
+            ticket.has_ended = True
             held = self._occupied.pop(ticket, None)
+            owned = self._up(ticket.guests) if ticket.owns else []
+            self._forget(ticket)
             self._conductor.done(ticket)
+        for guest in owned:
+            guest.watchdog.relax()
         if held is not None:
             held.close()
         self._dispatch()
 
-    def _take_nodes(self, ticket: _Ticket, pair: tuple[ReadyGuest, ReadyGuest]) -> None:
+    def _take_nodes(self, ticket: Ticket, pair: tuple[ReadyGuest, ReadyGuest]) -> None:
         """Have the pair's nodes for this process, until the ticket is done. Raises ``KvLatencyError``."""
         if self._occupy is None:
             return
         with ExitStack() as held, self._doing(ticket.check.id) as say:
             say("waiting for its nodes, where another process measures")
-            held.enter_context(self._occupy([guest.node for guest in pair], self._deadline))
+            held.enter_context(self._occupy([guest.node for guest in pair], ticket.deadline))
             with self._lock:
                 self._occupied[ticket] = held.pop_all()
 
-    def _measure_alone(self, ticket: _Ticket) -> Attempt:
+    def _measure_alone(self, ticket: Ticket) -> Attempt:
         if self._occupy is not None:
             try:
-                self._take_nodes(ticket, self._pair(ticket.check))
+                self._take_nodes(ticket, _pair(ticket))
             except KvLatencyError as error:
                 return _failed(ticket.check, error)
-        return self._measure(ticket.check)
+        return self._measure(ticket, ticket.check)
 
-    def _measure(self, check: Check, *, confirm: bool = True) -> Attempt:
+    def _measure(self, ticket: Ticket, check: Check, *, confirm: bool = True) -> Attempt:
+        """Measure ``check`` between the guests of a ticket that may start."""
         try:
-            source, target = self._pair(check)
+            source, target = _pair(ticket)
         except KvLatencyError as error:
             return _failed(check, error)
+        deadline = ticket.deadline
         with self._doing(check.id) as say:
             try:
                 if source.nad.address_mode == "dhcp":
@@ -437,45 +547,37 @@ class Engine:
                     with self._lock:
                         others = self._up(self._guests.values())
                     check_distinct((source, target), others)
-                self._cover((target, source), check.ping.sample_duration_ns / 1e9)
-                with self._consoles.using(source.shell, self._deadline):
+                self._cover((target, source), check.ping.sample_duration_ns / 1e9, deadline)
+                with self._consoles.using(source.shell, deadline):
                     measured = self._measurer.measure(
-                        check, source, target, self._deadline, say, look_again=self._last_used(check)
+                        check, source, target, deadline, say, look_again=self._last_used(ticket)
                     )
                 if measured.has_lost and confirm:
                     say("seeing that the target lives")
-                    measured = self._confirmed(measured, target)
+                    measured = self._confirmed(measured, target, deadline)
             except KvLatencyError as error:
                 return _failed(check, error, source, target)
         return Attempt(measurement=measured)
 
-    def _confirmed(self, measured: Measurement, target: ReadyGuest) -> Measurement:
+    def _confirmed(self, measured: Measurement, target: ReadyGuest, deadline: Deadline) -> Measurement:
         """A measurement with losses whose target lives. Raises ``KvLatencyError`` when the guest was the cause.
 
         The source's console is given back: nobody holds two at a time.
         """
         try:
-            with self._consoles.using(target.shell, self._deadline):
-                note = self._measurer.confirm(target, self._deadline)
+            with self._consoles.using(target.shell, deadline):
+                note = self._measurer.confirm(target, deadline)
         except (CheckupTimeoutError, InterruptedRunError) as error:
             note = untold(target, error.reason)
         return replace(measured, notes=(*measured.notes, note)) if note else measured
 
-    def _last_used(self, check: Check) -> list[ReadyGuest]:
-        """The check's guests that nothing planned needs after it."""
+    def _last_used(self, ticket: Ticket) -> list[ReadyGuest]:
+        """The ticket's guests that nothing planned needs after it."""
         with self._lock:
-            keys = vmi_keys(check)
+            keys = vmi_keys(ticket.check)
             self._planned.subtract(keys)
-            return self._up(self._guests[key] for key in keys if self._planned[key] <= 0)
-
-    def _pair(self, check: Check) -> tuple[ReadyGuest, ReadyGuest]:
-        """Both guests of a ticket that may start: they are up, or the cause is known."""
-        with self._lock:
-            futures = [self._guests[key] for key in vmi_keys(check)]
-        for future in futures:
-            if future.done():
-                result_of(future)
-        return futures[0].result(), futures[1].result()
+            guests = zip(keys, ticket.guests, strict=True)
+            return self._up(future for key, future in guests if self._planned[key] <= 0)
 
     def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
         with self._doing(str(key)) as say:
@@ -496,15 +598,44 @@ class Engine:
                 self._activity.pop(what, None)
 
 
-def _is_late(ticket: _Ticket) -> bool:
+def _is_lost(future: Future[ReadyGuest]) -> bool:
+    """Whether a guest did not come up."""
+    return future.cancelled() or future.exception() is not None
+
+
+def _needs(ticket: Ticket) -> frozenset[object] | None:
+    """The guests and nodes that a ticket occupies; None while a guest is not up.
+
+    A ticket whose guest will never be up occupies nothing: it ends at once, with the cause.
+    """
+    done = [one for one in ticket.guests if one.done()]
+    if any(_is_lost(one) for one in done):
+        return frozenset()
+    if len(done) < len(ticket.guests):
+        return None
+    return frozenset((*vmi_keys(ticket.check), *(one.result().node for one in done)))
+
+
+def _pair(ticket: Ticket) -> tuple[ReadyGuest, ReadyGuest]:
+    """Both guests of a ticket that may start: they are up, or the cause is known."""
+    for future in ticket.guests:
+        if future.done():
+            result_of(future)
+    source, target = (future.result() for future in ticket.guests)
+    return source, target
+
+
+def _is_late(ticket: Ticket) -> bool:
     """Whether nobody can tell how long a ticket still runs: its owner is a test, or it takes longer than it should."""
     expected = LATE_FACTOR * ticket.check.ping.sample_duration_ns / 1e9 + LATE_SECONDS
     return ticket.owns or 0.0 < ticket.began_at < time.monotonic() - expected
 
 
-def _for_limits(ahead: Future[Attempt], check: Check) -> Future[Attempt]:
-    """What was measured ahead, judged by this check's own limits."""
-    mine: Future[Attempt] = Future()
+def _for_limits(
+    ahead: Future[Attempt], check: Check, answer: Future[Attempt] | None = None
+) -> Future[Attempt]:
+    """What was measured ahead, judged by this check's own limits; given to ``answer``, if there is one."""
+    mine: Future[Attempt] = Future() if answer is None else answer
 
     def hand_on(done: Future[Attempt]) -> None:
         try:

@@ -124,3 +124,81 @@ def test_load(kv_cluster, kv_ping):
     )
     checkup.quick(*BLUE).assert_outcomes(failed=1)
     assert checkup.outcomes == [("failed", "provision")]
+
+
+#: What a user prepares before a test, in each way that pytest knows: file names, and their text.
+PREPARED = {
+    "session": {"test_b": "@pytest.fixture(scope='session')\ndef load(): begin()\n"},
+    "package": {"test_b": "@pytest.fixture(scope='package')\ndef load(): begin()\n"},
+    "module": {"test_b": "@pytest.fixture(scope='module')\ndef load(): begin()\n"},
+    "autouse": {"test_b": "@pytest.fixture(scope='module', autouse=True)\ndef load(): begin()\n"},
+    "setup_module": {"test_b": "def setup_module(): begin()\n"},
+    "setup_function": {"test_b": "def setup_function(function): begin()\n"},
+    "setup_module of a package": {"zone/__init__": "from tools import begin\ndef setup_module(): begin()\n"},
+}
+TOOLS = """
+import os
+import pathlib
+from types import SimpleNamespace
+
+from pytest_kvlatency.kube.client import KubeClient
+
+
+def begin():
+    remove_the_guests(SimpleNamespace(client=KubeClient.connect(kubeconfig=pathlib.Path(os.environ["WHERE"]))))
+"""
+
+
+@pytest.mark.edge_case(
+    "E74",
+    happens="A fixture of a user's, of whatever scope, starts a load before the test asks for the latency.",
+    does="Measures after it. Only what depends on no such fixture, or on one that is set up already, is measured ahead.",
+)
+@pytest.mark.parametrize("how", PREPARED)
+def test_E74_what_a_user_prepares_comes_before_the_sample(
+    checkup: Checkup, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERE", str(checkup.kubeconfig))
+    # Without the fixture where pytest itself calls what is prepared.
+    asks = "load, kv_latency" if "def load" in str(PREPARED[how]) else "kv_latency"
+    directory = "zone/" if "zone/__init__" in PREPARED[how] else ""
+    texts = {
+        "tools": LATE + TOOLS,
+        "test_a": "def test_first(kv_latency): assert kv_latency.received == 5\n",
+        f"{directory}test_b": "",
+        **PREPARED[how],
+    }
+    test_b = f"{directory}test_b"
+    texts[test_b] = (
+        "import pytest\nfrom tools import begin\n"
+        f"{texts[test_b]}\ndef test_loaded({asks}): raise AssertionError('its guests are gone')\n"
+    )
+    for name, text in texts.items():
+        file = checkup.pytester.path / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    checkup.quick(*BLUE, "-o", "pythonpath=.").assert_outcomes(passed=1, errors=1)
+    assert checkup.outcomes == [("passed", None), ("error", "provision")]
+
+
+def test_E74_a_fixture_that_is_parametrized_comes_before_each_sample(
+    checkup: Checkup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERE", str(checkup.kubeconfig))
+    (checkup.pytester.path / "tools.py").write_text(LATE + TOOLS, encoding="utf-8")
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+        from tools import begin
+
+        @pytest.fixture(scope="session", params=["idle", "loaded"])
+        def load(request):
+            if request.param == "loaded":
+                begin()
+
+        def test_it(load, kv_latency):
+            pass
+        """
+    )
+    checkup.quick(*BLUE, "-o", "pythonpath=.").assert_outcomes(passed=1, errors=1)
+    assert checkup.outcomes == [("passed", None), ("error", "provision")]

@@ -113,3 +113,25 @@ def test_idle(kv_latency):
     last_load = max(loads.values())
     ahead = [start for check, start, _ in done.spans if start < last_load]
     assert len(ahead) > 6
+
+
+READY = """
+import pytest
+
+@pytest.fixture(scope="session", autouse=True)
+def suite(kv_cluster):
+    return kv_cluster.namespace
+
+@pytest.mark.parametrize("of_the_test", [1])
+def test_pair(suite, of_the_test, tmp_path, monkeypatch, kv_latency):
+    assert suite == "default"
+"""
+
+
+def test_fixtures_of_the_session_that_are_set_up_let_pairs_be_measured_in_parallel(grid):
+    done = grid(4, time_scale=1).run(
+        *BLUE, "--kv-sample-duration", "1s", "test_own.py", tests=READY, module="pytest"
+    )
+    assert done.status == 0, done.output
+    assert len(done.spans) == 6
+    assert done.at_once == 2

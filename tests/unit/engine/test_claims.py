@@ -1,0 +1,242 @@
+"""Who has which guests, in which order, and until when; with guests that come up, or fail, when a test says so."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine.runner import Engine
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError
+from pytest_kvlatency.model import Check, GuestFacts, Limits, Measurement, NadRef, NodePair, PingParameters
+from pytest_kvlatency.plan import vmi_keys
+
+SECONDS = 60
+NODES = [f"worker{number}" for number in range(32)]
+
+
+def check(source, target, seconds=5):
+    ping = PingParameters(sample_duration_ns=seconds * 1_000_000_000)
+    pair = NodePair(source=source, target=target)
+    return Check(nad=NadRef(namespace="ns", name="blue"), pair=pair, limits=Limits(), ping=ping)
+
+
+class Provisioner:
+    """Brings guests up at once, but for those that a test holds back or has failed."""
+
+    def __init__(self):
+        self.booting = defaultdict(threading.Event)
+        self.may_boot = {}
+        self.errors = {}
+        self.made = []
+
+    def hold_back(self, node):
+        self.may_boot[node] = threading.Event()
+        return self.may_boot[node]
+
+    def bring_up(self, key, check, deadline, say):
+        self.booting[key.node].set()
+        if key.node in self.may_boot:
+            assert self.may_boot[key.node].wait(SECONDS)
+        if key.node in self.errors:
+            raise self.errors[key.node]
+        shell = SimpleNamespace(close=lambda: None)
+        nad = SimpleNamespace(address_mode="static", binding="bridge")
+        watchdog = SimpleNamespace(lasts=lambda *_: True, relax=lambda: None)
+        self.made.append(key.node)
+        facts = GuestFacts(vmi_name=key.node, namespace="ns", node=key.node, address="192.0.2.1")
+        seconds = dict.fromkeys(("create_seconds", "running_seconds", "login_seconds"), 0.0)
+        return SimpleNamespace(
+            key=key,
+            node=key.node,
+            handle=key,
+            shell=shell,
+            nad=nad,
+            watchdog=watchdog,
+            facts=facts,
+            **seconds,
+        )
+
+    def forget_pairs(self, keys):
+        pass
+
+
+class Measurer:
+    """Measures until a test lets it end, or its deadline says so."""
+
+    def __init__(self):
+        self.may_end = threading.Event()
+        self.may_end.set()
+        self.began = threading.Event()
+        self.stopped = threading.Event()
+
+    def measure(self, check, source, target, deadline, say, *, look_again):
+        self.began.set()
+        while not self.may_end.wait(0.01):
+            try:
+                deadline.check("a sample")
+            except InterruptedRunError:
+                self.stopped.set()
+                raise
+        return Measurement(check=check)
+
+
+class Consoles:
+    def using(self, shell, deadline):
+        return nullcontext()
+
+
+class Leftovers:
+    kept = ()
+
+    def __init__(self):
+        self.deleted = []
+        self.changed = threading.Condition()
+
+    def is_kept(self, handle):
+        return False
+
+    def doom(self, handles):
+        pass
+
+    def delete(self, handles, deadline):
+        with self.changed:
+            self.deleted += [one.node for one in handles]
+            self.changed.notify_all()
+
+    def wait_for(self, *nodes):
+        with self.changed:
+            assert self.changed.wait_for(lambda: set(nodes) <= set(self.deleted), SECONDS)
+
+
+@pytest.fixture
+def rig():
+    parts = SimpleNamespace(provisioner=Provisioner(), measurer=Measurer(), leftovers=Leftovers())
+    parts.engine = Engine(
+        provisioner=parts.provisioner,
+        measurer=parts.measurer,
+        leftovers=parts.leftovers,
+        artifacts=None,
+        consoles=Consoles(),
+        deadline=Deadline(SECONDS),
+        parallel=None,
+    )
+    parts.engine.begin()
+    yield parts
+    parts.measurer.may_end.set()
+    parts.engine.shut_down()
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_each_of_many_pairs_gets_the_cause_of_its_guests_whichever_fails_first(rig, turn):
+    checks = [check(source, target) for number, source in enumerate(NODES) for target in NODES[number + 1 :]]
+    rig.provisioner.errors = {node: ConfigError(f"there is no network on {node}") for node in NODES}
+    rig.engine.plan(checks)
+    rig.engine.start(checks)
+    for one in checks:
+        found = rig.engine.measure(one, holder=one).result(SECONDS)
+        assert type(found.error) is ConfigError
+        assert found.error.reason in {f"there is no network on {node}" for node in str(one.pair).split(":")}
+
+
+def test_guests_that_were_let_go_meanwhile_give_their_cause_too(rig):
+    one, other = check("a", "b"), check("a", "c")
+    rig.provisioner.errors = {"a": ConfigError("there is no network")}
+    gate = rig.provisioner.hold_back("c")
+    rig.engine.plan([one, other])
+    assert rig.engine.measure(one, holder="one").result(SECONDS).error.reason == "there is no network"
+    # The pair's other guest is not up, and the one that failed is nobody's any more.
+    rig.engine.let_go(one)
+    rig.engine.let_go(other)
+    assert rig.engine.measure(other, holder="other").result(SECONDS).error.reason == "there is no network"
+    gate.set()
+
+
+def test_E81_a_claim_that_ends_while_the_guests_boot_leaves_them_to_the_next(rig):
+    pair = check("a", "b")
+    gate = rig.provisioner.hold_back("b")
+    rig.engine.plan([pair, pair])
+    first = rig.engine.own(pair, holder="first")
+    assert rig.provisioner.booting["b"].wait(SECONDS)
+    rig.engine.release("first")
+    rig.engine.let_go(pair)
+    second = rig.engine.own(pair, holder="second")
+    rig.engine._steward.settle(SECONDS)
+    gate.set()
+    assert [guest.node for guest in second.result(SECONDS)] == ["a", "b"]
+    assert first.cancelled()
+    assert sorted(rig.provisioner.made) == ["a", "b"]
+
+
+def test_E81_a_claim_that_ends_while_it_waits_for_its_turn_is_never_handed_over(rig):
+    pair = check("a", "b")
+    rig.engine.plan([pair] * 3)
+    rig.engine.own(pair, holder="first").result(SECONDS)
+    waiting = rig.engine.own(pair, holder="second")
+    third = rig.engine.own(pair, holder="third")
+    rig.engine.release("second")
+    rig.engine.release("first")
+    assert third.result(SECONDS)
+    assert waiting.cancelled()
+
+
+def test_E81_a_claim_ends_only_once_the_measurement_of_its_owner_has_ended(rig):
+    pair = check("a", "b")
+    rig.engine.plan([pair] * 2)
+    rig.engine.own(pair, holder="first").result(SECONDS)
+    rig.measurer.may_end.clear()
+    measured = rig.engine.measure_owned(pair, pair.ping, holder="first", confirm=True)
+    assert rig.measurer.began.wait(SECONDS)
+    rig.engine.release("first")
+    assert rig.engine.own(pair, holder="second").result(SECONDS)
+    assert rig.measurer.stopped.is_set()
+    assert type(measured.result(SECONDS).error) is InterruptedRunError
+
+
+def test_E81_a_measurement_that_nobody_waits_for_any_more_is_stopped(rig):
+    pair = check("a", "b")
+    rig.engine.plan([pair] * 2)
+    rig.measurer.may_end.clear()
+    rig.engine.measure(pair, holder="first", anew=True)
+    assert rig.measurer.began.wait(SECONDS)
+    rig.engine.release("first")
+    assert rig.engine.own(pair, holder="second").result(SECONDS)
+    assert rig.measurer.stopped.is_set()
+
+
+def test_a_pair_that_was_given_back_is_measured_for_its_owner_no_more(rig):
+    pair = check("a", "b")
+    rig.engine.plan([pair])
+    rig.engine.own(pair, holder="first").result(SECONDS)
+    rig.engine.release("first")
+    late = rig.engine.measure_owned(pair, pair.ping, holder="first", confirm=True)
+    with pytest.raises(ConfigError, match="given back"):
+        late.result(SECONDS)
+
+
+def test_E81_a_guest_whose_last_user_ended_while_it_booted_is_deleted_once_it_is_up(rig):
+    pair = check("a", "b")
+    gate = rig.provisioner.hold_back("b")
+    rig.engine.plan([pair])
+    rig.engine.own(pair, holder="first")
+    assert rig.provisioner.booting["b"].wait(SECONDS)
+    rig.engine.release("first")
+    rig.engine.let_go(pair)
+    gate.set()
+    rig.leftovers.wait_for("a", "b")
+
+
+def test_what_was_to_be_measured_ahead_for_tests_that_are_over_is_dropped(rig):
+    pair, other = check("a", "b"), check("a", "b", seconds=3)
+    rig.engine.plan([pair, other])
+    rig.measurer.may_end.clear()
+    rig.engine.start([pair, other])
+    assert rig.measurer.began.wait(SECONDS)
+    for one in (pair, other):
+        rig.engine.let_go(one)
+    rig.leftovers.wait_for(*(key.node for key in vmi_keys(pair)))
+    assert rig.measurer.stopped.wait(SECONDS)
