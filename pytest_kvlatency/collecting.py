@@ -50,6 +50,8 @@ class _Problem:
 
 
 CHECK_KEY: pytest.StashKey[Check] = pytest.StashKey()
+#: By which settings an item was collected, its markers' included.
+SETTINGS_KEY: pytest.StashKey[Settings] = pytest.StashKey()
 PROBLEM_KEY = pytest.StashKey[str]()
 #: Of an item that runs all the same (in another worker, or with ``--continue-on-collection-errors``).
 SAID_BEFORE = "its kvlatency marker is wrong: see the collection error"
@@ -64,6 +66,8 @@ class Collecting:
         self._problems: list[_Problem] = []
         #: Whether any test, selected or not, uses the marker or the fixtures.
         self.is_wanted = False
+        #: Whether there were kvlatency items before any was deselected.
+        self.had_items = False
         own, others = own_ids(config.args)
         self._own_ids = own
         self._own_only = only.is_active(config)
@@ -100,6 +104,7 @@ class Collecting:
         """Append the own check, where the design says so; called before anything is deselected."""
         if self._wanted:
             items[:] = [item for item in items if is_wanted(item, planned_check(item), self._wanted)]
+        self.had_items = any(map(is_kv_item, items))
         if not self._wants_own_check(session, items):
             return
         try:
@@ -114,6 +119,7 @@ class Collecting:
         if self._own_ids:
             planned = select(planned, self._own_ids)
         items.extend(session.genitems(OwnCheck.from_parent(session, name="kvlatency", planned=planned)))
+        self.had_items = True
 
     def report_problems(self, session: pytest.Session) -> list[str]:
         """Say all that is wrong, each as a collection error of its own; wrong options are a usage error.
@@ -172,6 +178,7 @@ class Collecting:
         if isinstance(item, OwnCheckItem):
             if planned is not None and planned.check is not None:
                 item.stash[CHECK_KEY] = planned.check
+                item.stash[SETTINGS_KEY] = self._checkup.inputs.given
             return
         if not hasattr(item, "callspec") and getattr(item, "_testcase", None) is None and planned is None:
             self._settle_unparametrized(item)
@@ -188,6 +195,7 @@ class Collecting:
                 "nad, nodes and node_set of the kvlatency marker cannot be changed once the test has been "
                 "collected; give them by decorator, class or module marker"
             )
+        item.stash[SETTINGS_KEY] = settings
         item.stash[CHECK_KEY] = replace(
             generated, limits=settings.limits, ping=settings.ping, guest=settings.guest_spec
         )

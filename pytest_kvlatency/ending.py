@@ -216,6 +216,7 @@ class Ending:
             checkup.items.cut_off(reason)
         if not checkup.role.is_worker:
             checkup.items.close()
+            checkup.take_notes()
         checkup.stop.set("the run is over")
 
     def _why_it_ended(self, session: pytest.Session) -> str:

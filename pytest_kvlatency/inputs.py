@@ -17,7 +17,7 @@ from pytest_kvlatency.model import Failure
 from pytest_kvlatency.settings import SettingsError, refuse_negative_values, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
@@ -47,7 +47,21 @@ class Inputs:
     @property
     def asked_on_the_command_line(self) -> bool:
         """Whether ``--kv-nad`` or ``--kv-configmap`` stands on the command line, not only in an ini file."""
-        return any(one.split("=", 1)[0] in ("--kv-nad", "--kv-configmap") for one in _given(self._config))
+        return not _flags(_given(self._config)).isdisjoint(("--kv-nad", "--kv-configmap"))
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The options that are asked for with this very run: by its command line or its ConfigMap.
+
+        What an ini file says, ``addopts`` included, is a default for many runs.
+        """
+        usual = _flags(map(str, self._config.getini("addopts"))) - _flags(_given(self._config))
+        return frozenset(
+            option.name
+            for option in options.OPTIONS
+            if (kind := self.given.sources[option.name].kind) == "ConfigMap"
+            or (kind == "command line" and option.flag not in usual)
+        )
 
     def resolved(self, *over: Layer) -> Settings:
         """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
@@ -137,6 +151,10 @@ def refuse_early(config: pytest.Config) -> None:
 def usage_text(error: KvLatencyError) -> str:
     """A wrong option or parameter as pytest's one error message."""
     return "\n".join([error.reason, *error.hint.splitlines()])
+
+
+def _flags(arguments: Iterable[str]) -> set[str]:
+    return {one.split("=", 1)[0] for one in arguments}
 
 
 def _given(config: pytest.Config) -> list[str]:

@@ -75,6 +75,8 @@ def main(arguments: Sequence[str]) -> int:
     terminal.write_summary(writer, merged)
     if merged["failureReason"]:
         writer.line(printable(merged["failureReason"]), red=True)
+    for note in merged["notes"]:
+        writer.line(f"note: {printable(note)}", yellow=True)
     plan = merged["plan"]
     writer.line(f"kvlatency: {len(documents)} shards, {plan['pairs']} pairs (plan {plan['digest'][:12]})")
     status = pytest.ExitCode.OK if merged["succeeded"] else pytest.ExitCode.TESTS_FAILED

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _EPOCH: Final = datetime.fromtimestamp(0, timezone.utc)
-# Documents of versions without a preflight have no such name.
-_NAMES: Final = frozenset(build(RunResult(version="", start=_EPOCH, completion=_EPOCH))) - {"preflight"}
+#: Documents of older versions have no preflight and no notes.
+_NEWER: Final = frozenset({"preflight", "notes"})
+_NAMES: Final = frozenset(build(RunResult(version="", start=_EPOCH, completion=_EPOCH))) - _NEWER
 _ENTRY_NAMES: Final = frozenset(measurement_entry(ItemResult(nodeid="", outcome="notrun")))
 _PLAN_NAMES: Final = frozenset(plan_facts(digest="", shard=None, pairs=0, shard_pairs=0, nads=()))
 _NAMED: Final = 5
@@ -53,6 +54,11 @@ class _Part:
     @property
     def plan(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.document["plan"]
+        return found
+
+    @property
+    def notes(self) -> list[str]:
+        found: list[str] = self.document.get("notes") or []
         return found
 
     @property
@@ -87,6 +93,7 @@ def merge(
         "completionTimestamp": max(part.document["completionTimestamp"] for part in parts),
         "succeeded": is_good,
         "failureReason": "; ".join(dict.fromkeys(reasons)) or None,
+        "notes": list(dict.fromkeys(note for part in parts for note in part.notes)),
         "cluster": _agreed(
             [part.document["cluster"] for part in parts if part.document["cluster"] is not None]
         ),

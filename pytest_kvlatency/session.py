@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,7 @@ from pytest_kvlatency import distribution, extending, plan, sharding
 from pytest_kvlatency.access import Access
 from pytest_kvlatency.artifacts import Artifacts
 from pytest_kvlatency.cluster import Cluster
-from pytest_kvlatency.collecting import CHECK_KEY, Collecting, may_be_measured_ahead
+from pytest_kvlatency.collecting import CHECK_KEY, SETTINGS_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.ending import Ending
 from pytest_kvlatency.errors import (
@@ -30,6 +31,7 @@ from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import checklist as checklist_report
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.escape import printable
+from pytest_kvlatency.report.notes import Unused, unmeasured, unused
 from pytest_kvlatency.reporting import Reporting, failure_of
 from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for, with_sources
 from pytest_kvlatency.signals import SignalGuard
@@ -99,6 +101,7 @@ class Checkup:
         self.collection_errors = 0
         #: What a sweep did, for the terminal.
         self.swept_lines: list[str] = []
+        self.unused = Unused()
         self.ending = Ending(self)
         self.items = Items(self)
         self.collecting = Collecting(config, self)
@@ -214,7 +217,8 @@ class Checkup:
     def take_plan(self, session: pytest.Session) -> None:
         """Take what survived selection as the plan. Raises ``pytest.UsageError``."""
         self._session = session
-        items = self._shared_out(session, self.collecting.settle(session))
+        settled = self.collecting.settle(session)
+        items = self._shared_out(session, settled)
         try:
             if self.inputs.asked_on_the_command_line or self.collecting.is_wanted:
                 # Also where nothing is left to run: whoever waits for the ConfigMap's status is told.
@@ -232,6 +236,7 @@ class Checkup:
             raise pytest.UsageError(usage_text(error)) from None
         wrong = self.collecting.report_problems(session)
         self.collection_errors = session.testsfailed
+        self.unused = self._find_unused(settled)
         self._said += [Failure(kind="config", stage="config", reason=one.splitlines()[0]) for one in wrong]
         self.reporting.failures += self._said
         if not wrong or self.config.option.continue_on_collection_errors:
@@ -240,17 +245,40 @@ class Checkup:
             )
         self.role.planned(items, self._said)
 
+    def _find_unused(self, items: Sequence[pytest.Item]) -> Unused:
+        """What was asked for with this run, and none of these items uses, whatever shard they are in."""
+        if not self.may_contact or self.inputs.is_unread:
+            return Unused()
+        used = [item.stash[SETTINGS_KEY] for item in items if SETTINGS_KEY in item.stash and is_planned(item)]
+        # What a file holds that could not be collected is not known.
+        had_tests = self.collecting.had_items or self.collection_errors > 0
+        return unused(self.inputs.given, used, self.inputs.asked, had_tests=had_tests)
+
+    def take_notes(self) -> None:
+        """Note in the document, and warn of, what was asked for and not used; called when all items are over."""
+        namespace = self.inputs.given.namespace or ""
+        if not namespace and self.reporting.cluster_facts is not None:
+            namespace = self.namespace
+        networks = unmeasured(self.unused, self.items.results(), self.reporting.plan, namespace=namespace)
+        self.reporting.notes = (*networks, *self.unused.texts)
+        for text in self.reporting.notes:
+            # Where warnings are errors it stays a note: the run is as healthy as without.
+            with suppress(pytest.PytestWarning):
+                self.config.issue_config_time_warning(pytest.PytestWarning(text), stacklevel=2)
+
     def adopt_plan(
         self,
         checks: Sequence[tuple[str, Check | None]],
         share: Share | None,
         *,
         left_out: Mapping[str, Outcome],
+        unused: Unused,
         collection_errors: int,
         said: Sequence[Failure],
     ) -> None:
         """Take the plan of those who collect in this process's stead."""
         self._share = share
+        self.unused = unused
         self.collection_errors = collection_errors
         self._said += said
         self.reporting.failures += said
@@ -642,6 +670,8 @@ class Checkup:
             # Where no report but this one was asked for, the run does not fail for it.
             color = "red" if self.is_reported_elsewhere else "yellow"
             terminal.write_line(f"kvlatency: {printable(redact(reason))}", **{color: True})
+        for note in self.reporting.notes:
+            terminal.write_line(f"kvlatency: note: {printable(redact(note))}", yellow=True)
         if self.reporting.told:
             terminal.write_line(f"kvlatency: {self.reporting.told}")
         kept = self.role.kept_lines

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check, Outcome
     from pytest_kvlatency.parsers import NodeSet, Toleration
     from pytest_kvlatency.report.document import ItemResult
+    from pytest_kvlatency.report.notes import Unused
     from pytest_kvlatency.session import Checkup
     from pytest_kvlatency.settings import Layer
     from pytest_kvlatency.sharding import Share
@@ -193,6 +194,7 @@ class Controller(Role):
         worker: str,
         checks: list[tuple[str, Check | None]],
         left_out: dict[str, Outcome],
+        unused: Unused,
         share: Share | None,
         errors: int,
         said: list[Failure],
@@ -202,9 +204,11 @@ class Controller(Role):
                 return
             self._is_planned = True
             self.checks = checks
-        if self.checkup.config.getoption("dist", "no") == "each":
+        if checks and self.checkup.config.getoption("dist", "no") == "each":
             self._refuse(worker, EACH)
-        self.checkup.adopt_plan(checks, share, left_out=left_out, collection_errors=errors, said=said)
+        self.checkup.adopt_plan(
+            checks, share, left_out=left_out, unused=unused, collection_errors=errors, said=said
+        )
 
     def _parameters(self, worker: str) -> list[Layer]:
         del worker

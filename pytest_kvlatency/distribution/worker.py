@@ -91,7 +91,7 @@ class Worker(Role):
         session = checkup.session
         if checkup.stop.is_set() and session is not None:
             session.shouldstop = checkup.stop.reason
-        if not items:
+        if not items and not checkup.inputs.asked_on_the_command_line:
             return
         if not self._input:
             for item in filter(is_kv_item, items):
@@ -99,7 +99,13 @@ class Worker(Role):
             return
         checks = [(item.nodeid, item.stash.get(CHECK_KEY, None)) for item in items]
         self._tell(
-            "planned", checks, left_out_of(items), checkup.share, checkup.collection_errors, list(said)
+            "planned",
+            checks,
+            left_out_of(items),
+            checkup.unused,
+            checkup.share,
+            checkup.collection_errors,
+            list(said),
         )
 
     # --- while items run

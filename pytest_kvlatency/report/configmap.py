@@ -16,6 +16,7 @@ START_KEY: Final = "status.startTimestamp"
 COMPLETION_KEY: Final = "status.completionTimestamp"
 RESULT_PREFIX: Final = "status.result."
 MEASUREMENTS_KEY: Final = "status.result.measurements"
+NOTES_KEY: Final = "status.result.notes"
 REASON_KEY: Final = "status.failureReason"
 _END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", REASON_KEY)
 #: Keys of the worst pair, and where the document has them; integers.
@@ -78,6 +79,7 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     changes["status.result.sourceNode"] = worst.get("sourceNode")
     changes["status.result.targetNode"] = worst.get("targetNode")
     changes[MEASUREMENTS_KEY] = _list(entries) if len(entries) > 1 else None
+    changes[NOTES_KEY] = json.dumps(document["notes"]) if document["notes"] else None
     return changes
 
 

@@ -87,6 +87,7 @@ class RunResult:
     ``preflight`` is the checklist that took the place of the checks; None in a run that measures.
     ``swept`` are the VMIs of killed runs that were removed, None when that was not asked for; ``is_sweep_only``: no
     network was named beside it.
+    ``notes`` are about what was asked for and not used.
     """
 
     version: str
@@ -100,6 +101,7 @@ class RunResult:
     preflight: tuple[Finding, ...] | None = None
     swept: tuple[str, ...] | None = None
     is_sweep_only: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def own_failures(self) -> tuple[Failure, ...]:
@@ -185,6 +187,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "completionTimestamp": timestamp(run.completion),
         "succeeded": run.succeeded,
         "failureReason": failure_reason(run),
+        "notes": list(run.notes),
         "cluster": None if run.cluster is None else dict(run.cluster),
         "plan": None if run.plan is None else dict(run.plan),
         "preflight": None if run.preflight is None else [asdict(one) for one in run.preflight],

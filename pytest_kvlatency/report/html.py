@@ -62,9 +62,10 @@ def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> N
 
 
 def summary(prefix: list[str], postfix: list[str], document: Mapping[str, Any]) -> None:
-    """Say why the run did not succeed, and add the matrices above the table (hook ``pytest_html_results_summary``)."""
+    """Add the run's reasons, its notes and the matrices above the table (hook ``pytest_html_results_summary``)."""
     if document["failureReason"]:
         prefix.append(f"<p><strong>{for_html(document['failureReason'])}</strong></p>")
+    prefix += [f"<p>Note: {for_html(note)}</p>" for note in document["notes"]]
     section = heatmap.section(document["measurements"])
     if section:
         postfix.append(section)

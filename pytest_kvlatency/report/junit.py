@@ -28,10 +28,12 @@ def cluster_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str
 
 
 def suite_properties(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The suite's properties: the run's verdict with its reason, and the cluster."""
+    """The suite's properties: the run's verdict with its reason, the notes, and the cluster."""
     properties = [("succeeded", "true" if document["succeeded"] else "false")]
     if document["failureReason"]:
         properties.append(("failureReason", for_xml(document["failureReason"])))
+    if document["notes"]:
+        properties.append(("notes", for_xml("; ".join(document["notes"]))))
     return [*properties, *cluster_properties(document["cluster"])]
 
 

@@ -174,6 +174,17 @@ def test_E73_a_document_that_calls_a_run_without_measurements_a_success_is_not_b
     assert (merged["succeeded"], merged["failureReason"]) == (False, "run: 1 of 3 checks was not run")
 
 
+def test_notes_of_all_shards_are_kept_each_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    parts = documents()
+    for index, (_, part) in enumerate(parts):
+        part["notes"] = ["of all", f"of {index}"]  # type: ignore[index]
+    del parts[2][1]["notes"]  # type: ignore[attr-defined]
+    assert merge(parts, version="2")["notes"] == ["of all", "of 0", "of 1"]
+    assert main(["merge", *saved(tmp_path, parts), "--html", str(tmp_path / "all.html")]) == 0
+    assert "note: of 1" in capsys.readouterr().out.splitlines()
+    assert "Note: of 1" in (tmp_path / "all.html").read_text("utf-8")
+
+
 def test_attempts_stay_together() -> None:
     whole = document(0)
     again = {**whole["measurements"][0], "attempt": 2}

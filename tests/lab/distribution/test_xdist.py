@@ -175,6 +175,28 @@ def test_what_a_killed_worker_left_is_removed_and_its_item_is_an_error(run):
     assert mine.vmis() == []
 
 
+def test_what_no_test_uses_is_noted_once_and_by_the_controller(run):
+    mine = run(MESH, "-n", "2", "--kv-nad", "default/red-network", "--kv-sample-duration", "2s")
+    assert mine.end() == 0, mine.output
+    told = [
+        "default/red-network was not measured: all 6 tests name their own networks",
+        "--kv-sample-duration 2s was not used: all 6 tests set their own sample_duration",
+    ]
+    assert mine.document["notes"] == told
+    for note in told:
+        assert mine.output.count(f"PytestWarning: {note}") == 1
+        assert mine.output.count(f"kvlatency: note: {note}") == 1
+
+
+def test_a_network_beside_tests_of_workers_that_check_none(run):
+    mine = run("def test_other(): pass", "-n", "1", "--kv-nad", "default/red-network", "test_it.py")
+    assert mine.end() == 1, mine.output
+    told = "default/red-network was not measured: no test of this run checks a network"
+    assert mine.document["notes"] == [told]
+    assert mine.document["failureReason"] == "config: no check was selected"
+    assert mine.output.count(f"kvlatency: note: {told}") == 1
+
+
 DYING = """
     import os
     import pytest

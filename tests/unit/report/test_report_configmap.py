@@ -61,6 +61,7 @@ def test_a_success_writes_every_key(make: Make) -> None:
         "status.result.packetsReceived": "100",
         "status.result.packetLossPercent": "0",
         "status.result.measurements": None,
+        "status.result.notes": None,
     }
 
 

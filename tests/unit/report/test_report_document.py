@@ -30,6 +30,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
         "completionTimestamp": "2024-05-01T12:00:20Z",
         "succeeded": True,
         "failureReason": None,
+        "notes": [],
         "cluster": {
             "server": "https://127.0.0.1:6443",
             "kubernetesVersion": "v1.30.0",
