@@ -25,6 +25,12 @@ def test_net():
 """
 
 
+@pytest.mark.edge_case(
+    "E73",
+    happens="`--forked` (pytest-forked) would run each check in a child process.",
+    does="Ends the run with exit status 4 before a VMI is created:",
+    says="--forked cannot be used with kvlatency checks",
+)
 @pytest.mark.parametrize("arguments", [BLUE, ("test_it.py",)], ids=["own check", "marker"])
 def test_E73_forked_is_refused_with_the_way_out(checkup: Checkup, arguments: tuple[str, ...]) -> None:
     if arguments != BLUE:
