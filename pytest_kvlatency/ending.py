@@ -31,6 +31,8 @@ LAST_STATUS_SECONDS = 20.0
 REPORT_SECONDS = 60.0
 WAITING = "kvlatency: waiting until the VMIs are gone"
 NO_REASON = "pytest ended without running them"
+#: With any other exit status a run without checks may have ended before all of its tests were collected.
+_COLLECTED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class _Interrupts:
@@ -216,7 +218,8 @@ class Ending:
             checkup.items.cut_off(reason)
         if not checkup.role.is_worker:
             checkup.items.close()
-            checkup.take_notes()
+            if checkup.items.total or session.exitstatus in _COLLECTED:
+                checkup.take_notes()
         checkup.stop.set("the run is over")
 
     def _why_it_ended(self, session: pytest.Session) -> str:

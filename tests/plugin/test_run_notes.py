@@ -158,6 +158,12 @@ def test_where_warnings_are_errors_the_run_stays_as_healthy(checkup: Checkup, ho
     assert checkup.document["notes"] == [NOT_MEASURED]
 
 
+def test_a_run_that_is_refused_has_no_notes(checkup: Checkup) -> None:
+    result = checkup.run(*BLUE, "--kv-nodes", "mesh", "--kv-node-set", "worker1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "not measured" not in result.stdout.str()
+
+
 def test_a_list_of_tests_has_no_notes(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(RED.format(more=""))
     result = checkup.run(*BLUE, "--collect-only", "-q")
