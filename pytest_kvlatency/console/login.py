@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.console import framing
+from pytest_kvlatency.console import framing, prompts
 from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, KvLatencyError
 from pytest_kvlatency.units import format_duration
 
@@ -24,13 +23,15 @@ _ANSWER_SECONDS: Final = 1.5
 _INTERRUPT_SECONDS: Final = 4.0
 _MAX_REFUSALS: Final = 3
 _KEPT: Final = 4096
-# One word at most before it: "Last failed login:" is a message, not a prompt.
-_LOGIN: Final = re.compile(r"(?:(?!Last )\S+ )?login: ?\Z")
-_PASSWORD: Final = re.compile(r"(?i)password(?: for [^:]+)?: ?\Z")
-_PROMPT: Final = re.compile(r"[#$] ?\Z")
-_REFUSED: Final = re.compile(
-    r"(?i)login incorrect|authentication failure|account (?:has |is )?(?:expired|locked)"
-)
+# An echo comes at once, but a machine may be slow.
+_ECHO_SECONDS: Final = 1.0
+# Twice: what a boot loader prints by chance at that moment is taken for an echo once at most.
+_ECHOES: Final = 2
+# A message may end in a colon too, and go on.
+_QUESTION_SECONDS: Final = 0.5
+# PAM punishes a refusal with 2 s, and some images lock an account after several: spaced.
+_FIRST_RETRY_SECONDS: Final = 2.0
+_LONGEST_RETRY_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,8 @@ class LoginProfile:
 class Login:
     """One dialogue from whatever the console shows to a shell that answers.
 
-    Only Enter is typed as long as nothing is known: it does no harm to a boot loader, an init script or a prompt.
+    Only Enter is typed until the guest has printed something that tells what it is: a login prompt, a shell's prompt
+    twice, or the echo of Enter twice. Enter does no harm to a boot loader; anything else may stop the boot.
     """
 
     def __init__(self, spawn: ConsoleSpawn, profile: LoginProfile, name: str) -> None:
@@ -57,8 +59,17 @@ class Login:
         #: Whether it was asked for a user's name: what stood there before is over.
         self.has_logged_in = False
         self._seen = ""
-        self._refusals = 0
+        self._is_known = False
+        self._echoes = 0
+        self._echo_is_due = False
+        self._suspected = ""
         self._is_answering = False
+        self._has_sent_password = False
+        self._refusals = 0
+        self._refusals_since_set_up = 0
+        self._is_set_up = False
+        self._refused_because = ""
+        self._retry_at = 0.0
         self._has_interrupted = False
         self._began_at = self._heard_at = self._typed_at = time.monotonic()
         self._pause = _FIRST_PAUSE
@@ -66,42 +77,44 @@ class Login:
     def run(self, limit: Deadline, *, known_session: bool) -> None:
         """Return when a shell answers. ``known_session``: a shell was here before, so ^C can only hit its command.
 
-        Raises ``GuestError`` when ``limit`` is over or the login is refused, ``CheckupTimeoutError`` when it is over
-        because the whole checkup's time is, and the guest was on its way; ``ConnectionLost``, ``InterruptedRunError``.
+        Raises ``GuestError`` when ``limit`` is over, the login is refused for good or a new password is demanded,
+        ``CheckupTimeoutError`` when it is over because the whole checkup's time is, and the guest was on its way;
+        ``ConnectionLost``, ``InterruptedRunError``.
         """
-        self._refusals = 0
-        self._is_answering = False
+        self._is_known = known_session
         # A command that was just starting may have missed the first ^C.
         interrupt_after = _FIRST_PAUSE if known_session else _INTERRUPT_SECONDS
         quiet_since, last_answer = time.monotonic(), ""
         if known_session:
             self._interrupt()
-        self._type("\n")
+        self._press_enter()
         while True:
             self._listen(limit, SLICE_SECONDS)
-            self._count_refusals()
+            self._read_between_prompts()
             kind = self._prompt(limit)
             if kind == "login":
-                self._type(self._profile.user + "\n")
-                self._is_answering = self.has_logged_in = True
+                self._answer_login()
             elif kind == "password" and not self._is_answering:
                 # Somebody else's, or for a name that was made of stray characters: back to the name.
-                self._type("\n")
+                self._press_enter()
             elif kind == "password":
-                self._type((self._profile.password or "") + "\n")
-                if self._profile.password is None:
-                    self._refuse("it asks for a password, and the profile has none")
-            elif kind == "shell":
+                self._send_password()
+            elif kind == "question" and self._expects_password():
+                if self._is_idle(_QUESTION_SECONDS):
+                    self._answer_question()
+            elif kind == "shell" and self._is_really_a_shell():
                 self.has_seen_shell = True
                 if self._obeys(limit):
                     return
                 self._interrupt("\n")
+            elif kind == "shell":
+                self._press_enter()
             elif self._is_idle(self._pause) or (
                 self._is_idle(_FIRST_PAUSE) and time.monotonic() - quiet_since >= interrupt_after
             ):
                 if self._seen.strip() and self._seen.strip() != last_answer:
                     quiet_since, last_answer = time.monotonic(), self._seen.strip()
-                if time.monotonic() - quiet_since >= interrupt_after:
+                if self._is_known and time.monotonic() - quiet_since >= interrupt_after:
                     # Enter brought nothing new for long: a command of an earlier session is likely running. During
                     # a boot ^C hits nobody, for what boots has no controlling terminal.
                     self._interrupt()
@@ -112,7 +125,86 @@ class Login:
                 elif self._is_answering and self._pause > _FIRST_PAUSE and self._obeys(limit):
                     return
                 self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
-                self._type("\n")
+                self._press_enter()
+
+    # --- what the prompts ask for
+
+    def _answer_login(self) -> None:
+        """Type the user's name, unless it is too early to be refused again."""
+        if self._has_sent_password:
+            # In whatever language it was refused.
+            self._refuse("it asks for the user again")
+        if time.monotonic() >= self._retry_at:
+            self._type(self._profile.user + "\n")
+            self._is_answering = self.has_logged_in = self._is_known = True
+
+    def _expects_password(self) -> bool:
+        return self._is_answering and self._profile.password is not None
+
+    def _answer_question(self) -> None:
+        """Take it for the prompt for the password, once."""
+        if not self._has_sent_password:
+            self._send_password()
+            return
+        self._refuse(f'it goes on asking "{prompts.last_line(self._seen).strip()}"')
+        self._press_enter()
+
+    def _send_password(self) -> None:
+        if self._has_sent_password:
+            self._refuse("it asks for the password again")
+            self._press_enter()
+            return
+        self._type((self._profile.password or "") + "\n")
+        self._has_sent_password = True
+        if self._profile.password is None:
+            self._refuse("it asks for a password, and the profile has none")
+
+    def _is_really_a_shell(self) -> bool:
+        """Whether a line that reads like a shell's prompt is one: a boot loader's progress may end in # too."""
+        line = prompts.last_line(self._seen)
+        self._is_known = self._is_known or line == self._suspected
+        self._suspected = line
+        return self._is_known
+
+    def _read_between_prompts(self) -> None:
+        """See what the guest says of the login."""
+        self._is_set_up = self._is_set_up or prompts.is_set_up(self._seen)
+        if not self._is_answering:
+            return
+        if demand := prompts.demand_for_a_new_password(self._seen):
+            raise GuestError(
+                f"the guest of VMI {self._name} demands a new password of {self._profile.user!r} before it lets the "
+                f'user in: it says "{demand}"',
+                hint="cloud-init lets a password that it sets expire at once, unless the user_data of the guest "
+                "profile has chpasswd: {expire: false}",
+                transcript=transcript_end(self._spawn),
+            )
+        if match := prompts.refusal(self._seen):
+            self._seen = self._seen[match.end() :]
+            self._refuse(f'it says "{match[0]}"')
+
+    def _refuse(self, why: str) -> None:
+        """Count a refusal. A password may be set only later, by cloud-init: so it is tried again until that is done."""
+        self._is_answering = self._has_sent_password = False
+        self._refused_because = why
+        self._refusals += 1
+        self._refusals_since_set_up += self._is_set_up
+        is_final = self._profile.password is None or self._refusals_since_set_up >= _MAX_REFUSALS - 1
+        if is_final and self._refusals >= _MAX_REFUSALS:
+            raise self._refused()
+        if self._profile.password is not None:
+            pause = _FIRST_RETRY_SECONDS * 2 ** (self._refusals - 1)
+            self._retry_at = time.monotonic() + min(pause, _LONGEST_RETRY_SECONDS)
+
+    def _refused(self) -> GuestError:
+        return GuestError(
+            f"the guest of VMI {self._name} refuses the login of {self._profile.user!r}: {self._refused_because} "
+            f"({self._refusals} times within {self._waited()})",
+            hint="the guest profile must fit the image: --kv-guest, --kv-image",
+            transcript=transcript_end(self._spawn),
+        )
+
+    # --- the console
 
     def _listen(self, limit: Deadline, seconds: float) -> bool:
         """Whether something came."""
@@ -124,26 +216,21 @@ class Login:
         before = self._seen
         # What a job of an earlier command prints says nothing of who reads the terminal.
         self._seen = framing.without_tagged(before + text)[-_KEPT:]
-        if self._seen != before:
-            self._heard_at = time.monotonic()
-        return self._seen != before
+        if self._seen == before:
+            return False
+        self._heard_at = time.monotonic()
+        if self._echo_is_due and prompts.is_an_echo(self._seen):
+            self._echo_is_due = False
+            self._echoes += self._heard_at - self._typed_at <= _ECHO_SECONDS
+            self._is_known = self._is_known or self._echoes >= _ECHOES
+        return True
 
     def _prompt(self, limit: Deadline) -> str:
         """Which prompt stands at the end of what was seen; it must stand for a moment, for more may follow it."""
-        kind = self._last_line()
+        kind = prompts.prompt_at_end(self._seen)
         if kind and self._listen(limit, _SETTLE_SECONDS):
             return ""
         return kind
-
-    def _last_line(self) -> str:
-        line = framing.without_escapes(self._seen).replace("\r", "\n").rsplit("\n", 1)[-1]
-        if not line or "__KV" in line:
-            return ""
-        if _LOGIN.fullmatch(line):
-            return "login"
-        if _PASSWORD.search(line):
-            return "password"
-        return "shell" if _PROMPT.search(line) else ""
 
     def _obeys(self, limit: Deadline) -> bool:
         """Whether a shell answers, and goes on answering.
@@ -162,7 +249,7 @@ class Login:
             self._listen(limit, SLICE_SECONDS)
             if framing.probe_answer(token) in self._seen:
                 return True
-            if self._last_line() in {"login", "password"}:
+            if prompts.prompt_at_end(self._seen) in {"login", "password"}:
                 return False
         return False
 
@@ -170,49 +257,46 @@ class Login:
         self._has_interrupted = True
         self._type("\x03" + then)
 
+    def _press_enter(self) -> None:
+        self._type("\n")
+        self._echo_is_due = True
+
     def _type(self, text: str) -> None:
         self._spawn.type_in(text)
         self._typed_at = time.monotonic()
         self._seen = ""
+        self._echo_is_due = False
 
     def _is_idle(self, seconds: float) -> bool:
         """Whether nothing came for so long; or nothing was typed for very long, because something always comes."""
         now = time.monotonic()
         return now - max(self._heard_at, self._typed_at) >= seconds or now - self._typed_at >= _LONGEST_PAUSE
 
-    def _count_refusals(self) -> None:
-        match = _REFUSED.search(self._seen)
-        if match and self._is_answering:
-            self._seen = self._seen[match.end() :]
-            self._refuse(f'it says "{match[0]}"')
-
-    def _refuse(self, why: str) -> None:
-        self._is_answering = False
-        self._refusals += 1
-        if self._refusals >= _MAX_REFUSALS:
-            raise GuestError(
-                f"the guest of VMI {self._name} refuses the login of {self._profile.user!r}: {why}",
-                hint="the guest profile must fit the image: --kv-guest, --kv-image",
-                transcript=transcript_end(self._spawn),
-            )
+    def _waited(self) -> str:
+        """How long it took so far. Less than the checkup's whole time, where the console opened late."""
+        return format_duration(round((time.monotonic() - self._began_at) * 10) * 100_000_000)
 
     def _late(self, limit: Deadline, error: CheckupTimeoutError) -> KvLatencyError:
         """The cause of a login that took too long.
 
-        The guest's, when it printed nothing at all, or had all the time that a login gets. Otherwise the checkup's
-        time was too short to tell.
+        The guest's, when it refused the login several times, printed nothing at all, or had all the time that a login
+        gets. Otherwise the checkup's time was too short to tell.
         """
-        # Less than the checkup's whole time, where the console opened late.
-        waited = format_duration(round((time.monotonic() - self._began_at) * 10) * 100_000_000)
+        if self._refusals >= _MAX_REFUSALS or (self._refusals and not limit.is_cut_short):
+            return self._refused()
+        waited = self._waited()
         text = transcript_end(self._spawn)
         if not text.strip():
             return GuestError(
                 f"the guest of VMI {self._name} printed nothing on its console within {waited}",
                 hint="the image may not boot, or has no console on ttyS0",
             )
+        state = "was still booting, or offered no login"
+        if self._refusals:
+            state = f"has refused the login of {self._profile.user!r} so far: {self._refused_because}"
         if limit.is_cut_short:
             return CheckupTimeoutError(
-                f"{error.reason}: its guest was still booting, or offered no login",
+                f"{error.reason}: its guest {state}",
                 hint="the end of its console output says how far it came; a slow guest needs more time: "
                 "--kv-timeout, or spec.timeout of the ConfigMap",
                 transcript=text,

@@ -262,7 +262,9 @@ class Shell:
         # A guest that was just heard boots no more.
         seconds = COMMAND_SECONDS if self._was_unheard else self.profile.login_seconds
         try:
-            dialogue.run(deadline.limit(seconds), known_session=self._has_session)
+            # In doubt a boot loader may stand there again.
+            is_known = self._has_session and not math.isinf(self._used_at)
+            dialogue.run(deadline.limit(seconds), known_session=is_known)
         finally:
             self._has_session = self._has_session or dialogue.has_seen_shell
         self._spawn.is_dirty = False

@@ -118,6 +118,22 @@ FAULTS: dict[str, Fault] = {
     ),
     "silent": Fault(where="guest", help="the guest never prints anything"),
     "login-refused": Fault(where="guest", help="the login is refused"),
+    "password-late": Fault(
+        where="guest",
+        help="cloud-init sets the password `after` the login prompt: until then the login is refused (profile fedora)",
+    ),
+    "password-expired": Fault(
+        where="guest", help="a new password is demanded at the first login (profile fedora)"
+    ),
+    "password-prompt": Fault(
+        where="guest",
+        help="the password is asked for in another language (profile fedora)",
+        parameters=(("prompt", "the words (default 'Passwort: ')"),),
+    ),
+    "boot-loader": Fault(
+        where="guest",
+        help="a boot loader waits in silence for `after` (default 10s); any key but Enter stops the boot",
+    ),
     "datasource-wait": Fault(
         where="guest",
         help="without user data cloud-init waits `after` (default 2m) before it applies anything",

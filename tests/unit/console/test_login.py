@@ -177,7 +177,7 @@ def test_E15_a_refused_login_is_a_cause_with_the_transcript():
     with pytest.raises(
         GuestError, match="refuses the login of 'fedora': it says \"Login incorrect\""
     ) as caught:
-        log_in(Guest(user="fedora", password="x", refuse=True), user="fedora", password="wrong")
+        log_in(Guest(user="fedora", password="x", refuse=True), user="fedora", password="wrong", seconds=8.0)
     assert "Login incorrect" in caught.value.transcript
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 SERIAL_LOG_BYTES = 256 * 1024
 _SHUTDOWN_SECONDS = 0.2
 
-_Phase = Literal["off", "boot", "login", "shell", "down", "over"]
+_LOADER_SECONDS = 10.0
+
+_Phase = Literal["off", "loader", "boot", "login", "shell", "down", "over"]
 
 
 class SimGuest:
@@ -93,7 +95,11 @@ class SimGuest:
         """See ``base.Guest``. Nobody reads what is typed before the login prompt."""
         if self._silent or not data:
             return
-        if self._phase == "login" and self._login is not None:
+        if self._phase == "loader" and data.strip(b"\r\n"):
+            # Where a key that means nothing to it leads a boot loader: to its own prompt, and nowhere from there.
+            self._stop_timers()
+            self._emit("\r\nBoot aborted.\r\ngrub> ")
+        elif self._phase == "login" and self._login is not None:
             self._login.feed(data)
         elif self._phase == "shell" and self._shell is not None:
             self._shell.write(data)
@@ -154,8 +160,18 @@ class SimGuest:
         machine.boot_log = commands.boot_log(machine)
         slow = self._fault("slow-boot")
         seconds = self._host.spec.boot_seconds + (0.0 if slow is None else slow.after_seconds)
-        self._emit("\r\n".join(machine.boot_log) + "\r\n")
-        if named:
+        loader = self._fault("boot-loader")
+        if loader is None:
+            self._start_kernel(seconds)
+        else:
+            self._phase = "loader"
+            self._later(loader.after_seconds or _LOADER_SECONDS, lambda: self._start_kernel(seconds))
+
+    def _start_kernel(self, seconds: float) -> None:
+        assert self._machine is not None  # noqa: S101 - set by _boot
+        self._phase = "boot"
+        self._emit("\r\n".join(self._machine.boot_log) + "\r\n")
+        if self._fault("no-cloud-init") is None:
             # Once the system is up, before its login prompt is.
             self._later(seconds - self._host.spec.boot_seconds / 2, self._run_boot_commands)
         self._later(seconds, self._booted)
@@ -164,14 +180,21 @@ class SimGuest:
         assert self._machine is not None  # noqa: S101 - set by _boot
         self._configure_network()
         self._phase = "login"
+        prompt, late = self._fault("password-prompt"), self._fault("password-late")
         passwords = self._passwords()
-        self._login = Login(
+        self._login = login = Login(
             hostname=self._machine.hostname,
-            passwords=passwords,
+            passwords={name: passwords[name] for name in passwords if not passwords[name] or late is None},
             emit=self._emit,
             later=self._later,
             accepted=self._accepted,
+            password_prompt="Password: "
+            if prompt is None
+            else str(prompt.parameters.get("prompt", "Passwort: ")),
+            is_expired=self._fault("password-expired") is not None,
         )
+        if late is not None:
+            self._later(late.after_seconds, lambda: login.set_passwords(passwords))
         if self._fault("already-logged-in") is not None:
             self._resume_command()
             return

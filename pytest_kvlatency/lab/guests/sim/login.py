@@ -18,7 +18,10 @@ class Accepted(Protocol):
 
 
 class Login:
-    """Reads what is typed at the prompt. ``passwords`` maps each user to a password ("": none is asked)."""
+    """Reads what is typed at the prompt. ``passwords`` maps each user to a password ("": none is asked).
+
+    ``is_expired``: whoever gives the right one must choose another, and nobody ever gets that far.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,8 @@ class Login:
         emit: Callable[[str], None],
         later: Callable[[float, Callable[[], None]], None],
         accepted: Accepted,
+        password_prompt: str = "Password: ",  # noqa: S107 - the words before it
+        is_expired: bool = False,
     ) -> None:
         self._hostname = hostname
         self._passwords = passwords
@@ -38,6 +43,13 @@ class Login:
         self._user: str | None = None
         self._waiting = False
         self._sends_returns = True
+        self._password_prompt = password_prompt
+        self._is_expired = is_expired
+        self._is_changing = False
+
+    def set_passwords(self, passwords: dict[str, str]) -> None:
+        """From now on these are right."""
+        self._passwords = passwords
 
     @property
     def prompt(self) -> str:
@@ -63,7 +75,7 @@ class Login:
                     return
             elif byte in {0x03, 0x04, 0x1C}:
                 self._line.clear()
-                self._user = None
+                self._user, self._is_changing = None, False
                 self._emit("\r\n" + self.prompt)
             elif byte in {0x08, 0x7F}:
                 if self._line:
@@ -84,11 +96,20 @@ class Login:
             if self._passwords.get(line) == "":
                 return True
             self._user = line
-            self._emit("Password: ")
+            self._emit(self._password_prompt)
+            return False
+        if self._is_changing:
+            self._emit("Current password: ")
             return False
         user, self._user = self._user, None
         if line and self._passwords.get(user) == line:
-            return True
+            if self._is_expired:
+                self._user, self._is_changing = user, True
+                self._emit(
+                    "You are required to change your password immediately (administrator enforced).\r\n"
+                    "Current password: "
+                )
+            return not self._is_expired
         self._waiting = True
         self._later(_WRONG_PASSWORD_SECONDS, self._refuse)
         return False
