@@ -62,6 +62,7 @@ class Transport:
         self.configuration = configuration
         self._lock = threading.Lock()
         self._sent: set[str] = set()
+        self._is_closed = False
         try:
             self._api = ApiClient(configuration)
         except (
@@ -162,6 +163,9 @@ class Transport:
             response.close()
             raise
         response.release_conn()
+        if self._is_closed:
+            # A request that was still under way has opened its connection anew.
+            self._pool.clear()
         lowered = {name.lower(): value for name, value in response.headers.items()}
         return Answer(status=response.status, headers=lowered, body=content)
 
@@ -195,5 +199,6 @@ class Transport:
         return response
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close idle connections, and those of requests under way once they are answered."""
+        self._is_closed = True
         self._pool.clear()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import QUICK
 
 if TYPE_CHECKING:
     from conftest import Checkup
@@ -162,7 +161,16 @@ def test_E80_a_labs_record_that_cannot_be_kept_is_in_the_document_too(pytester: 
 def test_E80_with_workers_a_report_that_cannot_be_written_costs_no_other(checkup: Checkup, full: str) -> None:
     pytest.importorskip("xdist")
     checkup.pytester.makepyfile("def test_it(kv_latency): pass")
-    arguments = (*QUICK, "--kv-json=result.json", f"--junitxml={full}", *OTHERS[1:], "-n1")
+    arguments = (
+        "--kv-sample-duration",
+        "500ms",
+        "--kv-warmup",
+        "0",
+        "--kv-json=result.json",
+        f"--junitxml={full}",
+        *OTHERS[1:],
+        "-n1",
+    )
     result = checkup.pytester.runpytest_subprocess(f"--kv-kubeconfig={checkup.kubeconfig}", *BLUE, *arguments)
     said = f"cannot write the JUnit report to {full}: No space left on device"
     check(checkup, result, said)
