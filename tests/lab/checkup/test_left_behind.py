@@ -217,7 +217,8 @@ def test_E54_E60_a_sweep_that_may_not_list_fails_the_run_and_hinders_no_check(cl
     assert "setup: --kv-sweep: " in done.document["failureReason"]
 
 
-def test_E60_the_configmap_may_ask_for_a_sweep(cluster, start, run):
+@pytest.mark.parametrize("more", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_E60_the_configmap_may_ask_for_a_sweep(cluster, start, run, more):
     dead = start(cluster, *PAIR, "--kv-sample-duration", "2h", json=False)
     cluster.until_vmis(lambda found: len(found) == 2 and phases(found) == {"Running"})
     dead.kill()
@@ -226,7 +227,7 @@ def test_E60_the_configmap_may_ask_for_a_sweep(cluster, start, run):
         age(cluster, name)
     asked = {"spec.param.sweep": "true", "spec.param.sampleDurationSeconds": "1"}
     checkup = cluster.make_configmap(data=asked)
-    done = run(cluster, "--kv-configmap", f"checks/{checkup}")
+    done = run(cluster, "--kv-configmap", f"checks/{checkup}", *more)
     assert done.status == 0, done.output
     assert sorted(done.document["swept"]) == sorted(f"checks/{name}" for name in names)
     assert cluster.objects() == []
