@@ -21,6 +21,7 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.parsers import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.report.escape import Redactor
+from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads, result_of
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Access:
                 raise again(self._failed)
             if self._client is None:
                 try:
-                    self._client = self._connect(settings)
+                    with told():
+                        self._client = self._connect(settings)
                 except InterruptedRunError:
                     raise
                 except KvLatencyError as error:

@@ -15,6 +15,7 @@ from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.placeholders import is_wanted, widen
 from pytest_kvlatency.plan import PlannedCheck, origin_of
 from pytest_kvlatency.settings import SettingsError
+from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +90,8 @@ class Collecting:
             return
         self.is_wanted = True
         try:
-            planned = self._checkup.plan_for(self.settings_of(node))
+            with told():
+                planned = self._checkup.plan_for(self.settings_of(node))
         except KvLatencyError as error:
             self._refuse(node.nodeid, error)
             return

@@ -15,6 +15,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.settings import SettingsError, refuse_negative_values, resolve
+from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -132,12 +133,23 @@ class Inputs:
     def noting_refusals(self) -> Iterator[None]:
         """Keep the usage error that is raised inside for the reports of the run."""
         try:
-            yield
+            with _refusing_shortages():
+                yield
         except pytest.UsageError as error:
             if str(error) != str(self._refusal):
                 reason = str(error).partition("\n")[0]
                 self._reporting.failures.append(Failure(kind="config", stage="config", reason=reason))
             raise
+
+
+@contextmanager
+def _refusing_shortages() -> Iterator[None]:
+    """Raise ``pytest.UsageError`` where the machine gives this process too little even to collect."""
+    try:
+        with told():
+            yield
+    except ConfigError as error:
+        raise pytest.UsageError(usage_text(error)) from None
 
 
 def refuse_early(config: pytest.Config) -> None:

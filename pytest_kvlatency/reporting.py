@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
@@ -72,7 +72,7 @@ class Reporting:
         """Make the document anew from what is known now."""
         facts = self.cluster_facts
         run = RunResult(
-            version=version("pytest-kvlatency"),
+            version=_version(),
             start=self.started_at,
             completion=datetime.now(timezone.utc),
             cluster=None
@@ -157,6 +157,14 @@ class Reporting:
             if reason == configmap_report.NO_ROOM:
                 self.told += f": {reason}"
             return
+
+
+def _version() -> str:
+    """The tool's own. Where no file can be opened (too many are), the document is no less worth."""
+    try:
+        return version("pytest-kvlatency")
+    except (OSError, PackageNotFoundError):
+        return "unknown"
 
 
 def failure_of(error: KvLatencyError) -> Failure:

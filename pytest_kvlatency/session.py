@@ -34,6 +34,7 @@ from pytest_kvlatency.report.escape import printable
 from pytest_kvlatency.report.notes import Unused, unmeasured, unused
 from pytest_kvlatency.reporting import Reporting, failure_of
 from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for, with_sources
+from pytest_kvlatency.shortage import told
 from pytest_kvlatency.signals import SignalGuard
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.waiting import Waiter
@@ -111,9 +112,10 @@ class Checkup:
     def configure(cls, config: pytest.Config) -> Checkup:
         """Read the options. Raises ``pytest.UsageError`` for wrong ones, without a traceback."""
         try:
-            checkup = cls(config)
-            checkup.inputs.check_lab()
-            checkup.refuse_distribution()
+            with told():
+                checkup = cls(config)
+                checkup.inputs.check_lab()
+                checkup.refuse_distribution()
         except KvLatencyError as error:
             raise pytest.UsageError(usage_text(error)) from None
         return checkup
@@ -201,6 +203,7 @@ class Checkup:
             tolerations=tuple(one.to_dict() for one in settings.tolerations),
         )
 
+    @told()
     def located(self, check: Check) -> Check:
         """The check with its NAD's namespace, now that the cluster may be asked for. Raises ``ConfigError``."""
         if check.nad.namespace:
@@ -298,10 +301,10 @@ class Checkup:
         """Set the deadline that these checks need. Raises ``SettingsError`` when they do not fit an explicit one."""
         if not checks:
             return
-        from pytest_kvlatency.engine.consoles import MAX_OPEN
+        from pytest_kvlatency.engine.consoles import most_open
 
         # No more pairs than consoles are measured at once, however many a round has.
-        at_once = self.role.at_once(self.inputs.given.parallel) or MAX_OPEN
+        at_once = self.role.at_once(self.inputs.given.parallel) or most_open()
         rounds = len(plan.rounds(checks, parallel=at_once))
         check_timeout(self.inputs.given, checks, rounds=rounds)
         if not self.role.is_worker:
@@ -337,6 +340,7 @@ class Checkup:
         """Where the VMIs are created."""
         return self.inputs.given.namespace or self.client().namespace
 
+    @told()
     def cluster(self) -> Cluster:
         """What ``kv_cluster`` gives. Raises ``KvLatencyError``."""
         self.begin()
@@ -349,6 +353,7 @@ class Checkup:
             kubevirt_version=None if facts is None else facts.kubevirt_version,
         )
 
+    @told()
     def begin(self) -> Engine:
         """Open the cluster and the engine before the first kvlatency item; later calls return the engine.
 
@@ -379,7 +384,8 @@ class Checkup:
                 raise again(self._broken)
             if self._engine is None:
                 try:
-                    self._engine = self._make_engine()
+                    with told():
+                        self._engine = self._make_engine()
                 except InterruptedRunError:
                     raise
                 except KvLatencyError as error:
@@ -595,6 +601,7 @@ class Checkup:
 
     # --- measuring
 
+    @told()
     def measure(self, item: pytest.Item, check: Check, *, holder: object, anew: bool) -> Attempt:
         """Measure an item's check and wait for it; ``anew`` takes nothing that was measured ahead.
 
@@ -604,10 +611,12 @@ class Checkup:
         is_ahead = self._measured_ahead is not None and item.nodeid in self._measured_ahead
         return self._wait(engine.measure(check, holder=holder, anew=anew or not is_ahead), check)
 
+    @told()
     def measure_owned(self, check: Check, ping: PingParameters, *, holder: object, confirm: bool) -> Attempt:
         """Measure a pair that the holder owns; ``confirm`` has the target asked after a loss."""
         return self._wait(self.begin().measure_owned(check, ping, holder=holder, confirm=confirm), check)
 
+    @told()
     def own_pair(self, check: Check, *, holder: object) -> Pair:
         """Own both guests until ``engine.release(holder)``. Raises ``KvLatencyError``."""
         from pytest_kvlatency.pair import Pair, PairGuest

@@ -10,20 +10,27 @@ from concurrent.futures import Future, InvalidStateError
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_kvlatency.errors import HIDDEN, again
+from pytest_kvlatency.errors import HIDDEN, KvLatencyError, again
+from pytest_kvlatency.shortage import shortage, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    _Task = tuple[Future[Any], Callable[[], Any]]
 
 T = TypeVar("T")
 __tracebackhide__ = HIDDEN
 
 
 def result_of(future: Future[T]) -> T:
-    """As ``future.result()``, for a future that several wait for: each raises an error of its own."""
+    """As ``future.result()``, for a future that several wait for: each raises an error of its own.
+
+    What comes of a limit of the machine is raised as that cause.
+    """
     error = future.exception()
     if error is not None:
-        raise again(error)
+        lacking = None if isinstance(error, KvLatencyError) else shortage(error)
+        raise lacking or again(error)
     return future.result()
 
 
@@ -32,40 +39,64 @@ class Threads:
 
     The standard library's executor joins its threads when the interpreter ends, so that one that waits for a
     server would delay the end by its whole time-out.
+
+    Where the machine gives fewer threads, those that run come to everything; where it gives none at all, whoever
+    submits something does it, unless ``keep_one`` was called.
     """
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._waiting: deque[_Task] = deque()
         self._running = 0
+        self._idle = 0
         self._closed = False
+
+    def keep_one(self) -> None:
+        """Have a thread from now to the end, whatever is submitted. Raises ``ConfigError`` where there is none."""
+        with self._changed, told():
+            self._start(is_lasting=True)
 
     def submit(self, function: Callable[..., T], /, *arguments: Any) -> Future[T]:
         """Run ``function(*arguments)`` as soon as a thread is free.
 
-        Raises ``RuntimeError`` once shut down, and where not a single thread can be had.
+        Raises ``RuntimeError`` once shut down. Not to be called with a lock in hand that ``function`` takes.
         """
         future: Future[T] = Future()
+        task: _Task = (future, lambda: function(*arguments))
         with self._changed:
             if self._closed:
                 raise RuntimeError(f"{self._name}: nothing is begun after the end")
-            self._waiting.append((future, lambda: function(*arguments)))
-            if self._running < self._limit:
-                self._start()
+            self._waiting.append(task)
+            if len(self._waiting) <= self._idle:
+                self._changed.notify()
+                return future
+            if self._running >= self._limit:
+                return future
+            if self._has_started() or self._running:
+                return future
+            self._waiting.remove(task)
+        _do(task)
         return future
 
-    def _start(self) -> None:
-        """Have one thread more; the lock is held. Where the machine gives none, those that run come to the task too."""
+    def _has_started(self) -> bool:
+        """Start one thread more, if the machine gives one; the lock is held."""
+        try:
+            self._start()
+        except RuntimeError:
+            return False
+        return True
+
+    def _start(self, *, is_lasting: bool = False) -> None:
+        """Have one thread more; the lock is held. Raises ``RuntimeError`` where the machine gives none."""
+        thread = threading.Thread(target=self._work, args=(is_lasting,), name=self._name, daemon=True)
         self._running += 1
         try:
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            thread.start()
         except RuntimeError:
             self._running -= 1
-            if not self._running:
-                self._waiting.pop()
-                raise
+            raise
 
     def shut_down(self, wait_seconds: float) -> bool:
         """Begin nothing more, and wait so long for what runs; whether all of it has ended."""
@@ -74,28 +105,26 @@ class Threads:
             self._closed = True
             for future, _ in self._waiting:
                 future.cancel()
+            self._changed.notify_all()
             while self._running and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             return not self._running
 
-    def _work(self) -> None:
+    def _work(self, is_lasting: bool) -> None:  # noqa: FBT001 - a thread's argument
         while True:
             with self._changed:
+                while is_lasting and not self._waiting and not self._closed:
+                    self._idle += 1
+                    self._changed.wait()
+                    self._idle -= 1
                 if not self._waiting:
                     self._running -= 1
                     self._changed.notify_all()
                     return
-                future, call = self._waiting.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who waits for the future
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+                task = self._waiting.popleft()
+            _do(task)
             # Nothing of a finished task may live on in a waiting thread's frame.
-            del future, call
+            del task
 
 
 class Steward:
@@ -110,8 +139,9 @@ class Steward:
         self._name = name
 
     def start(self) -> None:
-        """Begin. Raises ``RuntimeError`` where no thread can be had."""
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        """Begin. Raises ``ConfigError`` where no thread can be had."""
+        with told():
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def put(self, task: Callable[[], object], *, answer: Future[Any] | None = None) -> None:
         """Have ``task`` run. What it raises is set on ``answer``, which it sets itself when all goes well."""
@@ -143,3 +173,15 @@ class Steward:
                     answer.set_exception(error)
             # Nothing of a finished task may live on in a waiting thread's frame.
             del found, task, answer
+
+
+def _do(task: _Task) -> None:
+    future, call = task
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who waits for the future
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 from urllib.parse import unquote, urlsplit
 
 from pytest_kvlatency.console.outcomes import ConsoleRefused, ConsoleUnreachable
 from pytest_kvlatency.console.transport import ConsoleTransport
 from pytest_kvlatency.errors import ConfigError, GuestError, PermissionDeniedError, ProvisionError
+from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +67,7 @@ def open_console(
     ``probe()`` looks at the VMI (None: gone). Raises ``ProvisionError``, ``GuestError``, ``PermissionDeniedError`` or
     ``ConfigError`` for what waiting cannot mend, and as ``Deadline.check`` does for the rest.
     """
-    pause, unauthorized = _FIRST_PAUSE, 0
+    pause, unauthorized, lacking_since = _FIRST_PAUSE, 0, math.inf
     while True:
         target = endpoint()
         name = vmi_of(target.url)
@@ -85,6 +88,10 @@ def open_console(
                     f"the console of VMI {name} cannot be reached: {error}", stage="setup"
                 ) from error
             last = str(error)
+            lacking = shortage(error)
+            lacking_since = math.inf if lacking is None else min(lacking_since, time.monotonic())
+            if lacking is not None and time.monotonic() - lacking_since >= PATIENCE_SECONDS:
+                raise lacking from None
         check_alive(probe(), name)
         deadline.pause(max(wish, pause), f"the console of VMI {name} (last answer: {last})")
         pause = min(pause * 1.6, longest)

@@ -24,7 +24,9 @@ from pytest_kvlatency.distribution.role import Role
 from pytest_kvlatency.distribution.wire import Exchange
 from pytest_kvlatency.distribution.worker import INPUT, REMOTE
 from pytest_kvlatency.errors import KvLatencyError, TeardownError, again
+from pytest_kvlatency.inputs import usage_text
 from pytest_kvlatency.model import Failure
+from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -120,7 +122,13 @@ class Controller(Role):
             place = None if len(tempfile.gettempdir()) < LONGEST_PLACE else "/tmp"  # noqa: S108
             self._directory = Path(tempfile.mkdtemp(prefix="kvlatency-xdist-", dir=place))
         if self._exchange is None:
-            self._exchange = Exchange(self._directory, self._key, answer=self._answer, hung_up=self._hung_up)
+            try:
+                with told():
+                    self._exchange = Exchange(
+                        self._directory, self._key, answer=self._answer, hung_up=self._hung_up
+                    )
+            except KvLatencyError as error:
+                raise pytest.UsageError(usage_text(error)) from None
         count = int(node.workerinput["workercount"])
         with self._changed:
             taken = {one.part for one in self._known.values()}
@@ -311,7 +319,11 @@ class Controller(Role):
         self._signal_workers(signal.SIGTERM)
         timer = threading.Timer(STOPPING_SECONDS, self._lose_patience)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError:
+            # No thread can be had that would lose patience later.
+            raise KeyboardInterrupt(reason) from None
 
     def gather(self) -> None:
         """Wait until no worker is left that could tell something, or create something; end those that do not end."""

@@ -16,6 +16,7 @@ import pytest
 
 from pytest_kvlatency import errors
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, LimitExceeded
+from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 #: What a socket raises when the other end is gone, or nobody is there any more.
 LOST: Final = (EOFError, OSError)
+PAUSE_SECONDS: Final = 0.05
 
 
 class Link:
@@ -52,7 +54,7 @@ class Link:
 
 
 class Exchange:
-    """The controller's end: answers every worker in a thread of its own."""
+    """The controller's end: answers every worker in a thread of its own. Raises ``ConfigError`` without one."""
 
     def __init__(
         self,
@@ -68,7 +70,13 @@ class Exchange:
         self._hung_up = hung_up
         self._closed = threading.Event()
         self._listener = Listener(self.address, "AF_UNIX", authkey=key)
-        threading.Thread(target=self._accept, name="kvlatency-exchange", daemon=True).start()
+        accepting = threading.Thread(target=self._accept, name="kvlatency-exchange", daemon=True)
+        try:
+            with told():
+                accepting.start()
+        except KvLatencyError:
+            self._listener.close()
+            raise
 
     def close(self) -> None:
         """Take no more connections; those that are open end with their workers."""
@@ -86,14 +94,28 @@ class Exchange:
         while not self._closed.is_set():
             try:
                 connection = self._listener.accept()
-            except Exception:  # noqa: BLE001, S112 - whoever knocked without the key, or went away, is not one of ours
+            except Exception:  # noqa: BLE001 - whoever knocked without the key, or went away, is not one of ours
+                # Nor is it to be tried without a pause where no descriptor is left.
+                self._closed.wait(PAUSE_SECONDS)
                 continue
             if self._closed.is_set():
                 connection.close()
                 return
-            threading.Thread(
+            serving = threading.Thread(
                 target=self._serve, args=(connection,), name="kvlatency-worker", daemon=True
-            ).start()
+            )
+            try:
+                with told():
+                    serving.start()
+            except KvLatencyError as error:
+                self._refuse(connection, error)
+
+    @staticmethod
+    def _refuse(connection: Connection[Any, Any], error: KvLatencyError) -> None:
+        """Say why a worker is not served: it would wait for its answer for ever."""
+        with connection, contextlib.suppress(*LOST):
+            connection.recv()
+            connection.send((False, _packed(error)))
 
     def _serve(self, connection: Connection[Any, Any]) -> None:
         worker = ""

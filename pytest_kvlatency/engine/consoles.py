@@ -6,6 +6,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.shortage import at_once
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,10 +17,16 @@ if TYPE_CHECKING:
 MAX_OPEN: Final = 100
 
 
+def most_open() -> int:
+    """How many consoles this process may have open at once: fewer where the limit on open files is low."""
+    return at_once(MAX_OPEN)
+
+
 class Consoles:
     """Lends consoles. While there are no more guests than may be open, each stays open between its uses."""
 
-    def __init__(self, *, guests: int, limit: int = MAX_OPEN) -> None:
+    def __init__(self, *, guests: int, limit: int | None = None) -> None:
+        limit = most_open() if limit is None else limit
         self._stay_open = guests <= limit
         self._free = limit
         self._changed = threading.Condition()

@@ -121,7 +121,9 @@ class Keeper:
             if self._is_started or self._closed.is_set():
                 return
             self._is_started = True
-        threading.Thread(target=self._run, name="kvlatency-keeper", daemon=True).start()
+        # Where the machine gives no thread, guests that nobody uses for an hour power themselves off.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._run, name="kvlatency-keeper", daemon=True).start()
 
     def close(self) -> None:
         """Renew nothing more; what is under way has a moment to end, so that consoles can be left to others."""
@@ -140,6 +142,8 @@ class Keeper:
             if name in self._busy or self._closed.is_set():
                 return
             self._busy.add(name)
+        # Once closed it takes nothing more.
+        with contextlib.suppress(RuntimeError):
             self._threads.submit(self._renew, guest, name)
 
     def _renew(self, guest: ReadyGuest, name: str) -> None:

@@ -174,7 +174,8 @@ class Provisioner:
                 login_seconds = watch.lap()
                 say("settling its address")
                 address = self._settle(shell, state.mac or mac, lease, deadline, say)
-        except KvLatencyError as error:
+        except BaseException as error:
+            # Also one that is none of ours: the VMI would stay, and its console, to the end of the run.
             self._give_up(handle, profile, shell, error)
             raise
         return ReadyGuest(
@@ -398,9 +399,10 @@ class Provisioner:
         expires = self._client.now() + timedelta(seconds=lifetime.expiry_seconds(deadline))
         return expires.strftime(EXPIRES_FORMAT)
 
-    def _give_up(self, handle: VmiHandle, profile: GuestProfile, shell: Shell, error: KvLatencyError) -> None:
+    def _give_up(self, handle: VmiHandle, profile: GuestProfile, shell: Shell, error: BaseException) -> None:
         """Keep what tells why, and delete the VMI unless it is to be looked at."""
-        error.transcript = error.transcript or shell.transcript_end
+        if isinstance(error, KvLatencyError):
+            error.transcript = error.transcript or shell.transcript_end
         keeps = self._blueprint.keeps
         if keeps:
             self._leftovers.keep([handle], login=login_words(profile))

@@ -22,6 +22,7 @@ from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, Interrupte
 from pytest_kvlatency.guest.profiles import login_words
 from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.plan import rounds, vmi_keys
+from pytest_kvlatency.shortage import at_once
 from pytest_kvlatency.threads import Steward, Threads, result_of
 from pytest_kvlatency.verdict import samples_needed
 
@@ -95,7 +96,7 @@ class Engine:
         self._steward = Steward("kvlatency-engine")
         # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
         self._threads = Threads(MAX_MEASURING, "kvlatency-measure")
-        self._boot_threads = Threads(MAX_BOOTING, "kvlatency-guest")
+        self._boot_threads = Threads(at_once(MAX_BOOTING), "kvlatency-guest")
         self._leaving_threads = Threads(MAX_MEASURING, "kvlatency-leave")
         self._leaving_until = math.inf
         self._guests: dict[VmiKey, Future[ReadyGuest]] = {}
@@ -115,7 +116,12 @@ class Engine:
         self._keeper = Keeper(self._not_measured, consoles)
 
     def begin(self) -> None:
-        """Take up work: what is asked for before waits until then."""
+        """Take up work: what is asked for before waits until then.
+
+        Raises ``ConfigError`` where the threads cannot be had without which nothing goes on.
+        """
+        for threads in (self._threads, self._boot_threads):
+            threads.keep_one()
         self._steward.start()
 
     @property
@@ -281,7 +287,7 @@ class Engine:
     def _leave(self, guests: Iterable[ReadyGuest]) -> None:
         """Hand guests that stay over to people, in the background."""
         for guest in guests:
-            # Where no thread can be had, a terminal stays as it is, and clean-up goes on.
+            # After the end a terminal stays as it is.
             with suppress(RuntimeError):
                 self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, again
 from pytest_kvlatency.kube.waiting import FIRST_STEP_SECONDS, Progress, explain_late, next_step
+from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,8 +141,14 @@ class LookOut:
             self._round_at = min(self._round_at, self._joined_at + self._step)
             if self._thread is None:
                 self._news.clear()
-                self._thread = threading.Thread(target=self._run, name="kvlatency-look-out", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="kvlatency-look-out", daemon=True)
+                try:
+                    with told():
+                        thread.start()
+                except KvLatencyError:
+                    self._waiting.remove(one)
+                    raise
+                self._thread = thread
             self._changed.notify_all()
         return one.future.result()
 

@@ -27,6 +27,7 @@ from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.refusals import refusal, unavailable_hint, words
 from pytest_kvlatency.kube.transport import Answer, Transport
 from pytest_kvlatency.model import ConsoleEndpoint
+from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,6 +139,8 @@ class KubeClient:
         ``on_reached`` after each for which there was a connection. A server that has answered nothing for longer than a
         restart takes is gone for good: each request gives up after a few tries then.
 
+        Where this process may open no more connections that is tried again for 5 s, while others close theirs.
+
         Raises ``PermissionDeniedError`` (401, or 403 of a missing permission), ``KubeApiError`` (other answers),
         its ``ApiUnavailableError`` (patience is over), ``ConfigError`` (the server was never reached),
         ``CheckupTimeoutError`` and ``InterruptedRunError`` (the deadline's).
@@ -157,6 +160,7 @@ class KubeClient:
             deadline.check(f"the API server ({what})")
             transport = self._transport
             answer: Answer | None = None
+            lacking: ConfigError | None = None
             problem = ""
             first_contact = FIRST_CONTACT
             attempted_at = time.monotonic()
@@ -174,12 +178,15 @@ class KubeClient:
             except urllib3.exceptions.HTTPError as error:
                 problem = self._problem(error)
                 first_contact = _first_contact(error)
-                is_reached = not isinstance(error, _UNSENT)
+                lacking = shortage(error)
+                # A certificate that cannot be opened is missed before anything is sent.
+                is_reached = lacking is None and not isinstance(error, _UNSENT)
             else:
                 is_reached = True
             if is_reached:
                 on_reached()
-            self._note_silence(answer, attempted_at)
+            if lacking is None:
+                self._note_silence(answer, attempted_at)
             if answer is not None:
                 self._note_time(answer)
                 self._contacted = self._contacted or answer.status >= 300 or _is_of_the_api(answer)
@@ -201,7 +208,9 @@ class KubeClient:
                 problem = f"{answer.status} {words(answer)}".rstrip()
             if is_reached and (answer is None or answer.status not in NOT_OBEYED):
                 on_doubt()
-            if not self._contacted and time.monotonic() - began >= first_contact:
+            if lacking is not None and time.monotonic() - began >= PATIENCE_SECONDS:
+                raise lacking
+            if not self._contacted and lacking is None and time.monotonic() - began >= first_contact:
                 raise ConfigError(
                     f"the API server {self.server} cannot be reached: {problem}",
                     hint=f"The cluster comes from {self.origin}: check its server, or choose another with "

@@ -58,7 +58,9 @@ class VmiWatch:
         self._lock = threading.Lock()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._thread = threading.Thread(target=self._run, name="kvlatency-watch", daemon=True)
-        self._thread.start()
+        # Without a thread nothing is told.
+        with contextlib.suppress(RuntimeError):
+            self._thread.start()
 
     @property
     def active(self) -> bool:
@@ -77,7 +79,8 @@ class VmiWatch:
             response = self._response
         if response is not None:
             _hang_up(response)
-        self._thread.join(_JOIN)
+        if self._thread.is_alive():
+            self._thread.join(_JOIN)
 
     def _run(self) -> None:
         failures = 0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.lab import helptext
 from pytest_kvlatency.lab.specfile import LabSpecError, parse_spec
+from pytest_kvlatency.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,12 @@ def _up(spec: LabSpec, directory: str | None, *, die_with_parent: bool) -> int:
             asyncio.run(_serve(spec, where, die_with_parent=die_with_parent))
         except LabStartError as error:
             return _fail(str(error))
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            lacking = shortage(error)
+            if lacking is not None:
+                return _fail(lacking.reason)
+            if not isinstance(error, OSError):
+                raise
             return _fail(f"--dir {directory}: {error}" if directory else str(error))
     return 0
 

@@ -41,7 +41,6 @@ class LabProcess:
         self.directory = directory
         self.kubeconfig = directory / "kubeconfig"
         self.info: dict[str, Any] = {}
-        self._reader.start()
 
     @classmethod
     def start(
@@ -80,6 +79,7 @@ class LabProcess:
         )
         lab = cls(process, directory)
         try:
+            lab._reader.start()
             lab._wait_ready(timeout_seconds, should_stop)
         except BaseException:
             lab.stop()
@@ -109,7 +109,8 @@ class LabProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._reader.join(_STOP_SECONDS)
+        if self._reader.is_alive():
+            self._reader.join(_STOP_SECONDS)
         if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +31,10 @@ _GROUPS = ("system:masters", "system:serviceaccounts", "system:authenticated")
 #: What the shutdown of one part may take before the next is shut down all the same.
 _STOP_SECONDS = 1.0
 INFO_FILE = "lab.json"
+#: Descriptors: a guest's terminal and programs, its console's connections on their way through the API server, and
+#: requests.
+_OWN_FILES = 64
+_FILES_PER_NODE = 16
 
 
 class LabStartError(Exception):
@@ -53,6 +58,7 @@ async def run(spec: LabSpec, directory: Path, ready: Callable[[LabInfo], None], 
 
     Raises ``LabStartError`` when guests of the kind that ``spec`` names cannot be had, ``OSError`` for the directory.
     """
+    _check_files(spec)
     plane = ControlPlane(directory=directory, faults=spec.faults)
     hypervisor: Hypervisor | None = None
     half: KubeVirt | None = None
@@ -85,6 +91,17 @@ async def run(spec: LabSpec, directory: Path, ready: Callable[[LabInfo], None], 
                     await asyncio.wait_for(part(), _STOP_SECONDS)
         if api is not None:
             await api.close()
+
+
+def _check_files(spec: LabSpec) -> None:
+    """Raise ``LabStartError`` where a guest or a console would not get its descriptors later, and seem to hang."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _OWN_FILES + _FILES_PER_NODE * len(spec.nodes)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise LabStartError(
+            f"a lab of {len(spec.nodes)} nodes needs {needed} open files, and may have {hard}: raise the limit "
+            f"(ulimit -n {max(1024, needed)})"
+        )
 
 
 async def _open_hypervisor(spec: LabSpec, directory: Path) -> tuple[Hypervisor, str]:

@@ -80,9 +80,51 @@ print(0 < running < 40)
 """
 
 
-def test_where_the_machine_gives_fewer_threads_they_do_all_the_same():
+NONE = """
+import resource, threading
+from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.threads import Threads
+
+lasting = Threads(40, "x")
+lasting.keep_one()
+# No room for the stack of one thread more.
+STACK = 128 * 1024 * 1024
+threading.stack_size(STACK)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + STACK // 2,) * 2)
+names = [lasting.submit(lambda: threading.current_thread().name).result(60) for _ in range(40)]
+print(set(names))
+print(lasting.shut_down(60))
+try:
+    Threads(1, "y").keep_one()
+except ConfigError as error:
+    print(error)
+here = Threads(1, "z")
+print(here.submit(threading.current_thread).result(0) is threading.main_thread())
+print(repr(here.submit(lambda: 1 / 0).exception(0)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (FEW, ["True"]),
+        (
+            NONE,
+            [
+                "{'x'}",
+                "True",
+                "this process can start no more threads: a limit on processes or on memory is reached",
+                "True",
+                "ZeroDivisionError('division by zero')",
+            ],
+        ),
+    ],
+    ids=["few", "none"],
+)
+def test_where_the_machine_gives_fewer_threads_they_do_all_the_same(program, said):
     done = subprocess.run(
-        [sys.executable, "-c", FEW],
+        [sys.executable, "-c", program],
         timeout=60,
         check=False,
         capture_output=True,
@@ -90,4 +132,13 @@ def test_where_the_machine_gives_fewer_threads_they_do_all_the_same():
         # Else each thread takes room for a heap of its own, too.
         env={**os.environ, "MALLOC_ARENA_MAX": "1"},
     )
-    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert (done.stdout.splitlines(), done.stderr) == (said, "")
+
+
+def test_a_lasting_thread_is_there_for_what_comes_later_and_others_come_to_help():
+    threads = Threads(3, "test")
+    threads.keep_one()
+    meet = threading.Barrier(3)
+    for _ in range(3):
+        assert len({one.result(60) for one in [threads.submit(meet.wait) for _ in range(3)]}) == 3
+    assert threads.shut_down(60)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -222,3 +225,31 @@ def test_a_missing_extra_is_named(tmp_path):
     )
     assert done.returncode == 2
     assert "the lab needs aiohttp: pip install 'pytest-kvlatency[lab]'" in done.stderr
+
+
+def test_a_lab_whose_output_no_thread_can_read_is_ended(tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+
+    def start(*arguments, **more):
+        started.append(popen(*arguments, **more))
+        return started[-1]
+
+    def start_thread(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", start)
+        patch.setattr(threading.Thread, "start", start_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            LabProcess.start("sim", tmp_path / "lab", SECONDS)
+    assert gone(started[0].pid)
+
+
+def test_a_lab_that_would_run_out_of_open_files_says_how_many_it_needs(tmp_path):
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (100, 100))
+    done = run_up("sim", "--dir", str(tmp_path / "lab"), preexec_fn=limit)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: a lab of 3 nodes needs 112 open files, and may have 100: raise the limit (ulimit -n 1024)\n"
+    )

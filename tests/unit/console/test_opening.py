@@ -1,5 +1,7 @@
 """Which refusals of a console are waited for, and which are causes."""
 
+import errno
+
 import pytest
 from consolefakes import ScriptedTransport, State
 
@@ -131,3 +133,21 @@ def test_E62_retry_after_is_honoured():
     refusal = ConsoleRefused(status=429, retry_after_seconds=60)
     with pytest.raises(CheckupTimeoutError):
         opened(refusal, ScriptedTransport(), seconds=0.05)
+
+
+def no_descriptor():
+    unreachable = ConsoleUnreachable("no connection to host:6443: Too many open files")
+    unreachable.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    return unreachable
+
+
+def test_a_console_waits_until_others_have_closed_theirs():
+    there = ScriptedTransport()
+    transport, _ = opened(no_descriptor(), no_descriptor(), there)
+    assert transport is there
+
+
+def test_a_console_for_which_no_descriptor_comes_free_has_that_as_its_cause(monkeypatch):
+    monkeypatch.setattr(opening, "PATIENCE_SECONDS", 0.05)
+    with pytest.raises(ConfigError, match=r"too many open files: this process may have \d+ \(ulimit -n\)"):
+        opened(no_descriptor())

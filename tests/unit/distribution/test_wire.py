@@ -102,3 +102,26 @@ def test_closing_waits_for_nobody_even_when_the_accepting_thread_has_left(contro
     closing.start()
     closing.join(60)
     assert not closing.is_alive()
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    return lambda: monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_a_worker_for_which_no_thread_can_be_had_is_told_and_does_not_wait(controller, no_threads):
+    no_threads()
+    link = Link(controller.exchange.address, KEY)
+    with pytest.raises(ConfigError, match="can start no more threads"):
+        link.call("gw0")
+    link.close()
+
+
+def test_without_a_thread_no_exchange_is_open(tmp_path, no_threads):
+    no_threads()
+    with pytest.raises(ConfigError, match="can start no more threads"):
+        Controller(tmp_path)
+    assert list(tmp_path.iterdir()) == []

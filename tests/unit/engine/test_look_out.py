@@ -15,6 +15,7 @@ from pytest_kvlatency.engine import watching
 from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
+    ConfigError,
     InterruptedRunError,
     KvLatencyError,
     ProvisionError,
@@ -343,3 +344,17 @@ def test_E54_a_watch_that_is_refused_is_not_asked_for_again(world_of):
         again = thread.submit(result.look_out.wait_running, handle("a"), Deadline(60), lambda phase: None)
         assert again.result().running
     assert asked == [1]
+
+
+def test_without_a_thread_for_the_look_out_each_wait_ends_with_that_cause_and_none_hangs(monkeypatch):
+    look_out = LookOut(None, None)
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="can start no more threads"):
+                look_out.wait_running(handle("a"), Deadline(60), print)
+    assert look_out._waiting == []

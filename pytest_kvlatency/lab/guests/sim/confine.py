@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import struct
@@ -77,7 +78,10 @@ def spawn(
             future.set_result(pid)
 
     thread = threading.Thread(target=run, name="kvlatency-sim-spawn")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, str(error)) from error
     thread.join()
     return future.result()
 
