@@ -82,6 +82,11 @@ class Ending:
         self.cleanup_seconds = CLEANUP_SECONDS
         self.is_going_on = False
 
+    @property
+    def has_heard_a_signal(self) -> bool:
+        """Whether this run was sent a signal before."""
+        return self._count > 0
+
     def on_signal(self, name: str) -> None:
         """Count a signal, whenever it strikes."""
         self._count += 1

@@ -697,7 +697,7 @@ class Checkup:
         self.role.close()
 
     def _on_signal(self, name: str) -> None:
-        if name == "SIGHUP" and self.stop.is_set():
+        if name == "SIGHUP" and self.ending.has_heard_a_signal:
             # A terminal that goes sends several, by the kernel and by its shell: they are one.
             return
         self.stop.set(f"interrupted by {name}")

@@ -298,6 +298,19 @@ def test_E76_the_status_of_a_finished_check_comes_before_the_wait_for_its_vmis(c
     assert checkup.end() == 2
 
 
+@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
+def test_E77_a_signal_in_the_last_clean_up_is_told(cluster, start, tmp_path, number):
+    (tmp_path / "test_own.py").write_text("def test_a(kv_pair): assert 0\ndef test_b(kv_latency): pass\n")
+    name = cluster.make_configmap("stuck-network")
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", "-x")
+    checkup.until("waiting until the VMIs are gone")
+    checkup.send(number)
+    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
+    free(cluster)
+    assert checkup.end() == 2, checkup.output
+    assert f"interrupted by {NAMES[number]} during clean-up" in cluster.status(name)["failureReason"]
+
+
 A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 BODY = """
 import pathlib, time
