@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _EPOCH: Final = datetime.fromtimestamp(0, timezone.utc)
-#: Documents of older versions have no preflight and no notes.
-_NEWER: Final = frozenset({"preflight", "notes"})
+#: Documents of older versions have none of these.
+_NEWER: Final = frozenset({"preflight", "notes", "swept"})
 _NAMES: Final = frozenset(build(RunResult(version="", start=_EPOCH, completion=_EPOCH))) - _NEWER
 _ENTRY_NAMES: Final = frozenset(measurement_entry(ItemResult(nodeid="", outcome="notrun")))
 _PLAN_NAMES: Final = frozenset(plan_facts(digest="", shard=None, pairs=0, shard_pairs=0, nads=()))
@@ -99,15 +99,15 @@ def merge(
         ),
         "plan": {**plan, "shard": None, "shardPairs": plan["pairs"]},
         "preflight": None,
-        **_swept(parts),
+        "swept": _swept(parts),
         "measurements": sorted((entry for part in parts for entry in part.entries), key=_order),
     }
 
 
-def _swept(parts: Sequence[_Part]) -> dict[str, list[str]]:
-    """What any shard removed of killed runs' VMIs; nothing where none was to."""
-    found = [part.document["swept"] for part in parts if "swept" in part.document]
-    return {"swept": sorted({name for names in found for name in names})} if found else {}
+def _swept(parts: Sequence[_Part]) -> list[str] | None:
+    """What any shard removed of killed runs' VMIs; None where none was to."""
+    found = [names for part in parts if (names := part.document.get("swept")) is not None]
+    return sorted({name for names in found for name in names}) if found else None
 
 
 def _verdict(parts: Sequence[_Part]) -> tuple[list[str], bool]:

@@ -191,7 +191,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "cluster": None if run.cluster is None else dict(run.cluster),
         "plan": None if run.plan is None else dict(run.plan),
         "preflight": None if run.preflight is None else [asdict(one) for one in run.preflight],
-        **({} if run.swept is None else {"swept": list(run.swept)}),
+        "swept": None if run.swept is None else list(run.swept),
         "measurements": [measurement_entry(item) for item in run.items],
     }
 
