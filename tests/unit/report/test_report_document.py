@@ -39,6 +39,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
         },
         "plan": None,
         "preflight": None,
+        "swept": None,
         "measurements": [
             {
                 "nodeid": "test_x.py::test_y[default/blue-network-worker1:worker2]",
