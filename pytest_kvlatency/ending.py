@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CLEANUP_SECONDS = 60.0
 # Whoever stops a run may kill it 5 s later: so long for the deletions to be asked for, and so long for the status.
 ASKING_SECONDS = 1.5
+LAST_ASKING_SECONDS = 3.0
 STATUS_SECONDS = 3.0
 # Longer than an answer takes that the client waits for: by then the VMIs are gone, and it may be the only try left.
 LAST_STATUS_SECONDS = 20.0
@@ -241,7 +242,9 @@ class Ending:
     def _remove(self, removable: Removable) -> None:
         deadline = Deadline(self.cleanup_seconds, stop=self._stop)
         is_clean = removable.is_clean
-        asked = Threads(1, "kvlatency-cleanup").submit(removable.delete_all, deadline)
+        # A second SIGINT ends the wait for deletions; they are asked for all the same.
+        asking = Deadline(self.cleanup_seconds, stop=Stop())
+        asked = Threads(1, "kvlatency-cleanup").submit(removable.delete_all, asking)
         if not is_clean:
             # Whoever stops a run may kill it soon: the status first, and only then the wait for deletions.
             wait([asked], timeout=ASKING_SECONDS)
@@ -258,6 +261,7 @@ class Ending:
                 self._wait(removable, finish_deletions, deadline)
             except KvLatencyError as error:
                 self._checkup.reporting.add_failure(error)
+        wait([asked], timeout=LAST_ASKING_SECONDS)
         removable.shut_down()
 
     def _wait(self, removable: Removable, work: Callable[[], None], deadline: Deadline) -> None:

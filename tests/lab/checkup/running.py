@@ -12,25 +12,11 @@ import sys
 import threading
 from pathlib import Path
 
+from hangups import told_when_hung_up
+
 TIMEOUT = 120
 #: What a checkup must not find by accident.
 FOREIGN = ("KUBECONFIG", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "POD_UID", "POD_NAME", "HOSTNAME")
-
-
-@contextlib.contextmanager
-def told_when_hung_up():
-    """Have what is started here told of SIGHUP, even if its tests are not: an ignored signal is inherited as such.
-
-    Only the main thread can see to it. Who starts checkups in others does so beforehand.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 class Checkup:

@@ -311,6 +311,19 @@ def test_E77_a_signal_in_the_last_clean_up_is_told(cluster, start, tmp_path, num
     assert f"interrupted by {NAMES[number]} during clean-up" in cluster.status(name)["failureReason"]
 
 
+def test_E59_a_second_sigint_does_not_keep_deletions_from_being_asked_for(cluster_with, start):
+    slow = "{fault: api-error, code: 503, retry_after: 1, verb: delete, resource: virtualmachineinstances, times: 6}"
+    cluster = cluster_with(slow)
+    name = cluster.make_configmap()
+    checkup = start(cluster, "--kv-configmap", f"checks/{name}", *LONG)
+    checkup.until("pinging .* times")
+    checkup.send(signal.SIGINT)
+    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
+    checkup.send(signal.SIGINT)
+    assert checkup.end() == 2, checkup.output
+    cluster.until(lambda: cluster.objects() == [])
+
+
 A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 BODY = """
 import pathlib, time

@@ -12,6 +12,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hangups import told_when_hung_up
+
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube.client import KubeClient
 
@@ -57,7 +59,7 @@ class Run:
         command += ["--kv-kubeconfig", lab.kubeconfig, *reports, *arguments]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         self._file = directory / "output"
-        with self._file.open("w") as output:
+        with self._file.open("w") as output, told_when_hung_up():
             self.process = subprocess.Popen(
                 [str(one) for one in command],
                 cwd=directory,
