@@ -177,7 +177,8 @@ def test_E74_what_a_user_prepares_comes_before_the_sample(
         file = checkup.pytester.path / f"{name}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    checkup.quick(*BLUE, "-o", "pythonpath=.").assert_outcomes(passed=1, errors=1)
+    checkup.pytester.makeini("[pytest]\npythonpath = .\n")
+    checkup.quick(*BLUE).assert_outcomes(passed=1, errors=1)
     assert checkup.outcomes == [("passed", None), ("error", "provision")]
 
 
@@ -200,5 +201,6 @@ def test_E74_a_fixture_that_is_parametrized_comes_before_each_sample(
             pass
         """
     )
-    checkup.quick(*BLUE, "-o", "pythonpath=.").assert_outcomes(passed=1, errors=1)
+    checkup.pytester.makeini("[pytest]\npythonpath = .\n")
+    checkup.quick(*BLUE).assert_outcomes(passed=1, errors=1)
     assert checkup.outcomes == [("passed", None), ("error", "provision")]

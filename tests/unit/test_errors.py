@@ -63,7 +63,7 @@ class DemandingError(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", [errors.ConfigError("shared"), KeyError("a mistake"), OSError(24, "no files", "name")]
+    "error", [errors.ConfigError("shared"), KeyError("a mistake"), OSError(2, "no such file", "name")]
 )
 def test_a_failure_that_many_wait_for_costs_the_last_no_more_than_the_first(error: Exception) -> None:
     shared: Future[None] = Future()
