@@ -312,7 +312,7 @@ def test_E77_a_signal_in_the_last_clean_up_is_told(cluster, start, tmp_path, num
 
 
 def test_E59_a_second_sigint_does_not_keep_deletions_from_being_asked_for(cluster_with, start):
-    slow = "{fault: api-error, code: 503, retry_after: 1, verb: delete, resource: virtualmachineinstances, times: 6}"
+    slow = "{fault: api-error, code: 503, retry_after: 1, verb: delete, resource: virtualmachineinstances, times: 3}"
     cluster = cluster_with(slow)
     name = cluster.make_configmap()
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", *LONG)
