@@ -185,7 +185,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         name="binding", metavar="NAME", parse=parsers.word("a binding"), default="auto", marker=True,
         configmap="binding",
-        help="how VMIs are bound to the network; auto (default): sriov for a NAD of that type, else bridge; another "
+        help="how VMIs are bound to the network; auto (default): sriov for SR-IOV NADs, else bridge; another "
         "NAME: a binding plugin",
     ),
     Option(

@@ -19,10 +19,28 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import NadRef
 
 AUTO: Final = "auto"
-# Types that no core binding of KubeVirt serves: under a bridge no reply ever arrives (KubeVirt issue 2925).
-_UNSERVED: Final = ("macvlan", "ipvlan", "macvtap")
 _CORE_BINDINGS: Final = ("bridge", "sriov")
 _OVN: Final = "ovn-k8s-cni-overlay"
+#: Types whose guests KubeVirt attaches by a bridge: those of its user guide, and of projects that document it.
+_BRIDGED: Final = frozenset({"bridge", "cnv-bridge", "ovs", _OVN, "kube-ovn"})
+#: Types that hand a virtual function of the SR-IOV device plugin to the pod; accelerated-bridge puts its representor
+#: on a bridge of the node, and ib-sriov is sriov's twin for InfiniBand.
+_SRIOV: Final = frozenset({"sriov", "ib-sriov", "accelerated-bridge"})
+#: Plugins that change an interface of another plugin and make none.
+_META: Final = frozenset(
+    {"tuning", "cnv-tuning", "sbr", "bandwidth", "portmap", "firewall", "vrf", "route-override", "rdma"}
+)
+#: Types that no core binding of KubeVirt serves: under a bridge no reply ever arrives (macvlan: KubeVirt issue 2925),
+#: because the guest's own MAC is filtered out, or nothing is connected to what they make.
+_UNSERVED: Final = frozenset(
+    {
+        *("macvlan", "ipvlan", "macvtap", "tap", "userspace", "dummy", "loopback", "kubevirt-passt-binding"),
+        *_META,
+    }
+)
+_SHOWN_CHARACTERS: Final = 60
+#: Fields of an IPAM that hold a prefix or an address.
+_PREFIXES: Final = frozenset({"subnet", "range", "address", "rangeStart", "ipRanges", "addresses"})
 AddressMode = Literal["static", "dhcp"]
 
 
@@ -69,8 +87,12 @@ def read_nad(
                 hint=error.hint,
             ) from error
         raise
-    text = (nad.get("spec") or {}).get("config")
-    return judge(ref, text, binding=binding, subnet_is_ipv6=subnet_is_ipv6)
+    spec = nad.get("spec")
+    if spec is not None and not isinstance(spec, dict):
+        raise ConfigError(
+            f"spec of NAD {ref} is {_kind(spec)}: expected a mapping with config", hint=_look_at(ref)
+        )
+    return judge(ref, (spec or {}).get("config"), binding=binding, subnet_is_ipv6=subnet_is_ipv6)
 
 
 def check_binding(facts: NadFacts, known: frozenset[str] | None) -> None:
@@ -101,9 +123,16 @@ def _others(client: KubeClient, ref: NadRef, deadline: Deadline) -> str:
 
 
 def judge(ref: NadRef, config: object, *, binding: str, subnet_is_ipv6: bool) -> NadFacts:
-    """Say what a NAD's ``spec.config`` means. Pure. Raises ``ConfigError``."""
+    """Say what a NAD's ``spec.config`` means. Pure. Raises ``ConfigError``.
+
+    Multus takes a NAD without one from a file of each node: it is used, with a warning, only when a binding was given.
+    """
+    if config is None or config == "":
+        return _from_a_file(ref, binding)
     plugins = _plugins(ref, config)
-    types = tuple(str(plugin.get("type", "")) for plugin in plugins)
+    makers = [plugin for plugin in plugins if plugin["type"] not in _META] or plugins
+    # The first plugin makes the interface; those after it change it.
+    kind = _shown(makers[0])
     for plugin in plugins:
         if plugin.get("type") == _OVN and plugin.get("role") == "primary":
             raise ConfigError(
@@ -112,43 +141,127 @@ def judge(ref: NadRef, config: object, *, binding: str, subnet_is_ipv6: bool) ->
                 hint="Name a network of role secondary.",
             )
     warnings: list[str] = []
-    unserved = [name for name in types if name in _UNSERVED]
-    if unserved and binding == AUTO:
-        raise ConfigError(
-            f"NAD {ref} is of type {unserved[0]}, which KubeVirt's bridge and sriov bindings do not serve; valid is "
-            "--kv-binding with a binding plugin of the cluster, or a NAD of type bridge or sriov",
-        )
-    if unserved and binding == "bridge":
-        warnings.append(
-            f"NAD {ref} is of type {unserved[0]}: with the binding bridge replies may never arrive"
-        )
-    chosen = binding if binding != AUTO else "sriov" if "sriov" in types else "bridge"
-    has_ipam = any(_has_ipam(plugin) for plugin in plugins)
-    mode = _address_mode(ref, plugins, chosen, subnet_is_ipv6=subnet_is_ipv6) if has_ipam else "static"
+    if binding == AUTO:
+        chosen = "sriov" if kind in _SRIOV else "bridge"
+        warnings += _doubts(ref, kind)
+    else:
+        chosen = binding
+        if binding == "bridge" and kind in _UNSERVED | _SRIOV:
+            warnings.append(f"NAD {ref} is of type {kind}: with the binding bridge replies may never arrive")
+    has_ipam = any(_has_ipam(ref, plugin) for plugin in makers)
+    mode = _address_mode(ref, makers, chosen, subnet_is_ipv6=subnet_is_ipv6) if has_ipam else "static"
+    types = tuple(map(_shown, plugins))
     return NadFacts(ref=ref, binding=chosen, types=types, address_mode=mode, warnings=tuple(warnings))
+
+
+def _from_a_file(ref: NadRef, binding: str) -> NadFacts:
+    """Take a NAD whose configuration no API shows. Raises ``ConfigError`` without a binding."""
+    why = f"NAD {ref} has no spec.config: Multus reads the file of network {ref.name!r} on each node"
+    if binding == AUTO:
+        raise ConfigError(
+            f"{why}, and the binding that its guests need is not known from here",
+            hint="Say with --kv-binding how its guests are attached: bridge, sriov, or a binding plugin.",
+        )
+    return NadFacts(
+        ref=ref, binding=binding, warnings=(f"{why}; it is taken to have no IPAM, as --kv-binding was given",)
+    )
+
+
+def _doubts(ref: NadRef, kind: str) -> list[str]:
+    """Say what is doubtful about the binding that was chosen for a type. Raises ``ConfigError`` where none can work."""
+    if kind in _UNSERVED:
+        raise ConfigError(
+            f"NAD {ref} is of type {kind}, which KubeVirt's bridge and sriov bindings do not serve. Use --kv-binding "
+            "with a binding plugin of the cluster, or a NAD of type bridge or sriov",
+        )
+    if kind == "ib-sriov":
+        return [f"NAD {ref} is of type {kind}: the guest image needs the drivers of an InfiniBand device"]
+    if kind in _BRIDGED | _SRIOV:
+        return []
+    doubt = (
+        f"NAD {ref} is of type {kind}, which KubeVirt does not document for its bindings: bridge was chosen. "
+        "If no reply arrives, choose another with --kv-binding"
+    )
+    return [doubt]
 
 
 def _plugins(ref: NadRef, config: object) -> Sequence[Mapping[str, Any]]:
     where = f"spec.config of NAD {ref}"
-    hint = f"Check `kubectl get network-attachment-definitions -n {ref.namespace} {ref.name} -o yaml`."
-    if not isinstance(config, str) or not config.strip():
-        raise ConfigError(f"{where} is empty; it must hold a CNI configuration", hint=hint)
+    hint = _look_at(ref)
+    if not isinstance(config, str):
+        raise ConfigError(
+            f"{where} is {_kind(config)}: expected the JSON of a CNI configuration as text", hint=hint
+        )
+    if not config.strip():
+        raise ConfigError(f"{where} is blank: expected the JSON of a CNI configuration", hint=hint)
     try:
         value = json.loads(config)
     except ValueError as error:
         raise ConfigError(f"{where} is not valid JSON: {error}", hint=hint) from error
+    except RecursionError:
+        raise ConfigError(f"{where} is not valid JSON: it is nested too deeply", hint=hint) from None
     if not isinstance(value, dict):
-        raise ConfigError(f"{where} is no CNI configuration: it holds no JSON object", hint=hint)
+        raise ConfigError(
+            f"{where} is not a CNI configuration: it is {_kind(value)}, no JSON object", hint=hint
+        )
     plugins = value.get("plugins", [value])
     if not isinstance(plugins, list) or not plugins or not all(isinstance(one, dict) for one in plugins):
-        raise ConfigError(f"{where} is no CNI configuration: its plugins are no list of objects", hint=hint)
-    if not any(isinstance(one.get("type"), str) and one["type"] for one in plugins):
-        raise ConfigError(f"{where} is no CNI configuration: it names no type", hint=hint)
+        raise ConfigError(
+            f"{where} is not a CNI configuration: plugins must be a list of objects, with one at least",
+            hint=hint,
+        )
+    for one in plugins:
+        kind = one.get("type")
+        if kind in (None, ""):
+            raise ConfigError(f"{where} is not a CNI configuration: it names no type", hint=hint)
+        if not isinstance(kind, str):
+            raise ConfigError(
+                f"{where} is not a CNI configuration: its type is {_kind(kind)}, expected the name of a plugin",
+                hint=hint,
+            )
     return plugins
 
 
-def _has_ipam(plugin: Mapping[str, Any]) -> bool:
-    return bool(plugin.get("ipam")) or (plugin.get("type") == _OVN and bool(plugin.get("subnets")))
+def _shown(plugin: Mapping[str, Any]) -> str:
+    """A plugin's type, bounded: it is told in messages."""
+    return str(plugin["type"])[:_SHOWN_CHARACTERS]
+
+
+def _look_at(ref: NadRef) -> str:
+    return f"Check `kubectl get network-attachment-definitions -n {ref.namespace} {ref.name} -o yaml`."
+
+
+def _kind(value: object) -> str:
+    """What a value of JSON is, in words."""
+    if value is None:
+        return "null"
+    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean"}
+    return names.get(type(value), "a number")
+
+
+def _has_ipam(ref: NadRef, plugin: Mapping[str, Any]) -> bool:
+    """Whether a plugin gives addresses out. As the CNI plugins see it: without a type ``ipam`` means nothing.
+
+    A ``static`` one without addresses waits for those that somebody asks for with the pod, and KubeVirt asks for none.
+    """
+    if plugin.get("type") == _OVN and plugin.get("subnets"):
+        return True
+    ipam = plugin.get("ipam")
+    if ipam is None:
+        return False
+    if not isinstance(ipam, dict):
+        raise ConfigError(
+            f"spec.config of NAD {ref} is not a CNI configuration: its ipam is {_kind(ipam)}, expected an object",
+            hint=_look_at(ref),
+        )
+    kind = ipam.get("type")
+    if kind is not None and not isinstance(kind, str):
+        raise ConfigError(
+            f"spec.config of NAD {ref} is not a CNI configuration: the type of its ipam is {_kind(kind)}, expected "
+            "the name of a plugin",
+            hint=_look_at(ref),
+        )
+    return bool(kind) and (kind != "static" or bool(ipam.get("addresses")))
 
 
 def _address_mode(
@@ -188,25 +301,21 @@ def _ip_versions(plugin: Mapping[str, Any]) -> Iterator[int]:
     yield from _versions_in(plugin.get("ipam"))
 
 
-def _versions_in(value: object, key: str = "") -> Iterator[int]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name not in ("routes", "dns", "exclude"):
-                yield from _versions_in(inner, name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _versions_in(inner, key)
-    elif isinstance(value, str) and key in (
-        "subnet",
-        "range",
-        "address",
-        "rangeStart",
-        "ipRanges",
-        "addresses",
-    ):
-        version = _version(value)
-        if version:
-            yield version
+def _versions_in(ipam: object) -> Iterator[int]:
+    # Not recursive: how deep it is nested is for whoever wrote the NAD to choose.
+    left: list[tuple[str, object]] = [("", ipam)]
+    while left:
+        key, value = left.pop()
+        if isinstance(value, dict):
+            left += [
+                (name, inner) for name, inner in value.items() if name not in ("routes", "dns", "exclude")
+            ]
+        elif isinstance(value, list):
+            left += [(key, inner) for inner in value]
+        elif isinstance(value, str) and key in _PREFIXES:
+            version = _version(value)
+            if version:
+                yield version
 
 
 def _version(text: str) -> int:

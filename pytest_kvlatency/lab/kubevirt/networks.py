@@ -24,12 +24,12 @@ def nad_manifest(network: NetworkSpec) -> dict[str, Any]:
     annotations = {}
     if network.type == "sriov":
         annotations["k8s.v1.cni.cncf.io/resourceName"] = f"lab.kvlatency/{name.replace('-', '_')}"
-    return {
+    made = {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
         "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
-        "spec": {"config": config},
     }
+    return {**made, "spec": {"config": config}} if config else made
 
 
 def _config(network: NetworkSpec, name: str) -> dict[str, Any]:
@@ -62,8 +62,13 @@ class Attachment:
 
 
 def read_nad(nad: Mapping[str, Any]) -> Attachment:
-    """Read a NAD object as a CNI would. Raises ``ValueError`` where its config is none."""
+    """Read a NAD object as a CNI would. Raises ``ValueError`` where its config is none.
+
+    Where it has none, Multus reads the file of that network on the node; the lab's nodes have one of a plain bridge.
+    """
     text = (nad.get("spec") or {}).get("config") or ""
+    if not text:
+        return Attachment()
     try:
         config = json.loads(text)
     except ValueError as error:
@@ -84,6 +89,8 @@ def _range_of(plugin: Mapping[str, Any]) -> str | None:
     if plugin.get("type") == "ovn-k8s-cni-overlay" and plugin.get("subnets"):
         return _cidr(str(plugin["subnets"]).split(",")[0])
     ipam = plugin.get("ipam") or {}
+    if not ipam.get("type"):
+        return None
     if ipam.get("range"):
         return _cidr(str(ipam["range"]))
     if ipam.get("subnet"):

@@ -28,6 +28,13 @@ networks:
   default/sriov: {type: sriov, ipam: 192.168.12.0/24}
   default/sriov-list: {config: {plugins: [{type: tuning}, {type: sriov}]}}
   default/macvlan: {type: macvlan}
+  default/tap: {type: tap}
+  default/vlan: {config: {type: vlan, master: eth1, vlanId: 5}}
+  default/ib-sriov: {config: {cniVersion: 0.3.1, name: n, type: ib-sriov, pkey: "0x6"}}
+  default/accelerated: {config: {type: accelerated-bridge, bridge: b1}}
+  default/no-addresses: {config: {type: bridge, bridge: br1, capabilities: {ips: true}, ipam: {type: static}}}
+  default/no-ipam-type: {config: {type: bridge, bridge: br1, ipam: {type: ""}}}
+  default/of-the-node: {config: ""}
   default/no-agent: {}
   default/no-cloud-init: {}
   default/mac-changed: {}
@@ -204,6 +211,8 @@ def test_E21_sriov_with_ipam_is_static(check):
         pytest.param("ovn-primary", (), "role primary", id="E21-ovn-primary"),
         pytest.param("ipam", ("--kv-subnet", "fd00::/64"), "IPv6", id="E21-ipv6-wanted-where-dhcp-rules"),
         pytest.param("macvlan", (), "--kv-binding", id="E21-macvlan"),
+        pytest.param("tap", (), "--kv-binding", id="E87-tap"),
+        pytest.param("of-the-node", (), "has no spec.config", id="E87-no-spec"),
     ],
 )
 def test_a_network_that_cannot_be_served_costs_no_vmi(check, network, args, reason):
@@ -212,6 +221,49 @@ def test_a_network_that_cannot_be_served_costs_no_vmi(check, network, args, reas
     assert run.only["failureKind"] == "config"
     assert reason in run.only["failureReason"]
     assert run.requested("create") == []
+
+
+@pytest.mark.edge_case(
+    "E87",
+    happens="The NAD has an `ipam` without a type, or a `static` one without addresses.",
+    does="Takes it for a network without IPAM: the guests get addresses of this tool.",
+)
+@pytest.mark.edge_case(
+    "E87",
+    happens="The NAD is of a type that KubeVirt does not document, such as `vlan`.",
+    does="Uses the binding `bridge`, measures, and adds a note:",
+    says="bridge was chosen. If no reply arrives, choose another with --kv-binding",
+)
+def test_E87_unusual_networks_are_measured(check):
+    run = check("accelerated", "ib-sriov", "no-addresses", "no-ipam-type", "vlan")
+    run.result.assert_outcomes(passed=5)
+    found = {one["nad"]: one for one in run.measurements}
+    bindings = {name.removeprefix("default/"): one["binding"] for name, one in found.items()}
+    assert bindings == {
+        "accelerated": "sriov",
+        "ib-sriov": "sriov",
+        "no-addresses": "bridge",
+        "no-ipam-type": "bridge",
+        "vlan": "bridge",
+    }
+    assert all(address in BENCHMARKING for one in found.values() for address in both(one))
+    assert "bridge was chosen. If no reply arrives, choose another with --kv-binding" in notes(
+        found["default/vlan"]
+    )
+
+
+@pytest.mark.edge_case(
+    "E87",
+    happens="The NAD has no `spec.config`, because Multus reads it from a file of each node; `--kv-binding` is given.",
+    does="Measures as without IPAM, and adds a note:",
+    says="has no spec.config: Multus reads the file of network … on each node",
+)
+def test_E87_a_nad_without_spec_is_measured_with_a_binding(check):
+    run = check("of-the-node", args=("--kv-binding", "bridge"))
+    run.result.assert_outcomes(passed=1)
+    assert all(one in BENCHMARKING for one in both(run.only))
+    note = "NAD default/of-the-node has no spec.config: Multus reads the file of network 'of-the-node' on each node"
+    assert note in notes(run.only)
 
 
 @pytest.mark.edge_case(

@@ -46,6 +46,11 @@ def judged(config, *, binding="auto", ipv6=False):
         ({**OVN, "role": "secondary"}, "bridge", "static"),
         ({**OVN, "subnets": "10.128.0.0/14/23"}, "bridge", "dhcp"),
         ({**OVN, "subnets": "10.1.0.0/16,fd00::/64"}, "bridge", "dhcp"),
+        ({"cniVersion": "0.3.1", "name": "n", "type": "ib-sriov", "pkey": "0x6"}, "sriov", "static"),
+        ({"type": "accelerated-bridge", "bridge": "b1"}, "sriov", "static"),
+        ({"plugins": [{"type": "bridge"}, {"type": "tuning"}, {"type": "sriov"}]}, "bridge", "static"),
+        ({"plugins": [{"type": "sbr", "ipam": {"type": "dhcp"}}, {"type": "ovs"}]}, "bridge", "static"),
+        ({"type": "vlan", "ipam": {"type": "whereabouts", "range": "10.0.0.0/24"}}, "bridge", "dhcp"),
     ],
 )
 def test_E21_E25_binding_and_address_mode(config, binding, mode):
@@ -82,30 +87,117 @@ def test_E21_a_primary_ovn_network_is_refused():
         judged({**OVN, "role": "primary", "subnets": "10.1.0.0/16"}, binding="sriov")
 
 
-@pytest.mark.parametrize("kind", ["macvlan", "ipvlan", "macvtap"])
-def test_unserved_types_are_refused_naming_the_option(kind):
-    with pytest.raises(ConfigError, match=kind) as caught:
+@pytest.mark.parametrize(
+    "ipam",
+    [
+        {},
+        {"type": ""},
+        {"subnet": "10.0.0.0/24"},
+        {"type": "static"},
+        {"type": "static", "addresses": []},
+        None,
+    ],
+)
+@pytest.mark.parametrize("capabilities", [{}, {"capabilities": {"ips": True}}])
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_E87_an_ipam_that_gives_no_address_is_none(ipam, capabilities, ipv6):
+    config = {"type": "bridge", "bridge": "br1", **capabilities, "ipam": ipam}
+    assert judged(config, ipv6=ipv6).address_mode == "static"
+    assert judged(config, binding="l2bridge").address_mode == "static"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("macvlan", "ipvlan", "macvtap", "tap", "userspace", "dummy", "loopback", "kubevirt-passt-binding"),
+        *("tuning", "bandwidth"),
+    ],
+)
+def test_E87_unserved_types_are_refused_naming_the_option(kind):
+    with pytest.raises(ConfigError, match=f"is of type {kind}, which") as caught:
         judged({"plugins": [{"type": kind}]})
-    assert "valid is --kv-binding" in caught.value.failure_reason
-    assert judged({"type": kind}, binding="macvtap").binding == "macvtap"
-    assert judged({"type": kind}, binding="bridge").warnings
+    assert "Use --kv-binding with a binding plugin" in caught.value.failure_reason
+    plugin = judged({"type": kind}, binding="l2bridge")
+    assert (plugin.binding, plugin.warnings) == ("l2bridge", ())
+    assert "replies may never arrive" in judged({"type": kind}, binding="bridge").warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["vlan", "bond", "host-device", "ptp", "of-some-vendor", "v" * 10_000])
+def test_E87_types_that_kubevirt_does_not_document_are_bridged_with_a_note(kind):
+    for config in ({"type": kind}, {"plugins": [{"type": "tuning"}, {"type": kind}, {"type": "bridge"}]}):
+        facts = judged(config)
+        assert facts.binding == "bridge"
+        assert "bridge was chosen. If no reply arrives, choose another with --kv-binding" in facts.warnings[0]
+        assert len(facts.warnings[0]) < 300
+        assert judged(config, binding="bridge").warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["bridge", "cnv-bridge", "ovs", "ovn-k8s-cni-overlay", "sriov"])
+def test_types_that_kubevirt_documents_need_no_note(kind):
+    assert judged({"plugins": [{"type": kind}, {"type": "tuning"}]}).warnings == ()
 
 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ("", "is empty"),
-        ("  ", "is empty"),
+        ("  ", "is blank"),
         ("{", "not valid JSON"),
-        ("[]", "no JSON object"),
+        ("[" * 200_000, "nested too deeply"),
+        ("1" * 20_000, "spec.config of NAD default/blue-network is not"),
+        ("[]", "it is a list, no JSON object"),
+        ("null", "it is null, no JSON object"),
+        ("7", "it is a number, no JSON object"),
         ('{"plugins": []}', "plugins"),
         ('{"plugins": [1]}', "plugins"),
+        ('{"plugins": null}', "plugins"),
         ("{}", "no type"),
+        ('{"type": null}', "no type"),
+        ('{"type": ["bridge"]}', "its type is a list"),
+        ('{"plugins": [{"type": "bridge"}, {"type": 7}]}', "its type is a number"),
+        ('{"type": "bridge", "ipam": "dhcp"}', "its ipam is text"),
+        ('{"type": "bridge", "ipam": {"type": {}}}', "the type of its ipam is an object"),
     ],
 )
 def test_E24_a_broken_config_is_told(config, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=words) as caught:
         judged(config)
+    assert len(caught.value.reason) < 300
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [({"type": "bridge"}, "an object"), (["bridge"], "a list"), (7, "a number"), (True, "a boolean")],
+)
+def test_E24_a_config_that_is_no_text_is_told(value, words):
+    with pytest.raises(ConfigError, match=f"is {words}: expected the JSON of a CNI configuration as text"):
+        judge(REF, value, binding="bridge", subnet_is_ipv6=False)
+
+
+def test_E87_an_ipam_may_be_nested_as_deeply_as_json_may():
+    deep = '{"type": "bridge", "ipam": {"type": "dhcp", "x": ' + "[" * 900 + "]" * 900 + "}}"
+    assert judged(deep).address_mode == "dhcp"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"spec": None}, {"spec": {}}, {"spec": {"config": ""}}, {"spec": {"config": None}}]
+)
+def test_E87_a_nad_without_config_needs_a_binding(server, client, deadline, body):
+    server.answer(f"GET {PATH}/blue-network", {"metadata": {"name": "blue-network"}, **body})
+    with pytest.raises(ConfigError, match=r"has no spec\.config: Multus reads the file") as caught:
+        read_nad(client, REF, binding="auto", subnet_is_ipv6=False, deadline=deadline)
+    assert "--kv-binding" in caught.value.hint
+    facts = read_nad(client, REF, binding="bridge", subnet_is_ipv6=False, deadline=deadline)
+    assert (facts.binding, facts.address_mode) == ("bridge", "static")
+    assert (
+        "Multus reads the file of network 'blue-network' on each node; it is taken to have no IPAM"
+        in facts.warnings[0]
+    )
+
+
+def test_E24_a_spec_that_is_no_mapping_is_told(server, client, deadline):
+    server.answer(f"GET {PATH}/blue-network", {"metadata": {"name": "blue-network"}, "spec": ["config"]})
+    with pytest.raises(ConfigError, match="spec of NAD default/blue-network is a list"):
+        read_nad(client, REF, binding="bridge", subnet_is_ipv6=False, deadline=deadline)
 
 
 def test_E24_a_missing_nad_is_told_with_those_there_are(server, client, deadline):
