@@ -111,12 +111,14 @@ MeasurementKey = tuple[NadRef, NodePair, PingParameters, GuestSpec]
 class ConsoleEndpoint:
     """Where and how to reach a VMI's console: what the REST client would use for the same server.
 
-    ``headers`` hold credentials and are asked for anew for each connection by whoever makes this; ``ca_file``,
+    ``headers`` hold credentials and are asked for anew for each connection by whoever makes this; ``impersonation``
+    are more of them, of which a name may come several times; ``ca_file``,
     ``cert_file``, ``key_file`` are paths; ``proxy`` is a URL. ``repr`` shows no credential.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    impersonation: tuple[tuple[str, str], ...] = ()
     verify: bool = True
     ca_file: str | None = None
     cert_file: str | None = None

@@ -81,7 +81,10 @@ class ConsoleTransport:
                     endpoint.url,
                     socket=sock,
                     timeout=SLICE_SECONDS,
-                    header=dict(endpoint.headers),
+                    header=[
+                        f"{name}: {value}"
+                        for name, value in (*endpoint.headers.items(), *endpoint.impersonation)
+                    ],
                     subprotocols=[SUBPROTOCOL],
                     suppress_origin=True,
                     # A redirect would take the credentials to another server.

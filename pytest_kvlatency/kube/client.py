@@ -63,7 +63,7 @@ class KubeClient:
     def __init__(self, access: config.Access, *, stop: Stop | None = None) -> None:
         self._access = access
         self._lock = threading.Lock()
-        self._transport = Transport(access.load())
+        self._transport = self._new_transport()
         self._secrets: set[str] = set()
         self._contacted = False
         #: Since when no request was answered; None when the last one was.
@@ -323,6 +323,7 @@ class KubeClient:
         return ConsoleEndpoint(
             url=f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}",
             headers=transport.credentials(),
+            impersonation=self._access.impersonation,
             verify=settings.verify_ssl,
             ca_file=settings.ssl_ca_cert or None,
             cert_file=settings.cert_file or None,
@@ -332,12 +333,15 @@ class KubeClient:
             proxy_headers=dict(settings.proxy_headers or {}) if transport.proxy else {},
         )
 
+    def _new_transport(self) -> Transport:
+        return Transport(self._access.load(), impersonation=self._access.impersonation)
+
     def _renew(self, used: Transport) -> None:
         """Read credentials anew: a token file was rotated, or a token expired before its time."""
         with self._lock:
             if self._transport is used:
                 self._secrets |= used.secrets()
-                self._transport = Transport(self._access.load())
+                self._transport = self._new_transport()
 
     def _note_time(self, answer: Answer) -> None:
         """Remember what time it is where the answer comes from (RFC 9110, section 6.6.1)."""

@@ -17,6 +17,8 @@ import urllib3
 import yaml
 
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.kube.entry import Entry
+from pytest_kvlatency.kube.impersonation import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +42,8 @@ class Access:
     origin: str
     namespace: str
     load: Callable[[], Configuration]
+    #: The headers that say as whom the user acts; a name may come several times.
+    impersonation: tuple[tuple[str, str], ...] = ()
 
 
 def resolve(kubeconfig: Path | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Access:
@@ -150,6 +154,8 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
             f"{origin}: context {name!r} names the cluster {chosen.get('cluster')!r}, which is not in it"
         )
     user = merged.users.get(str(chosen.get("user")), {})
+    owner = f"{origin}, user {str(chosen.get('user'))!r}"
+    impersonation = headers_of(Entry(owner=owner, values=user, directory=Path()))
 
     def load() -> Configuration:
         from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, spared where no check runs
@@ -178,7 +184,10 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
         return _finished(configuration, proxy=cluster.get("proxy-url"))
 
     return Access(
-        origin=f"{origin}, context {name!r}", namespace=str(chosen.get("namespace") or "default"), load=load
+        origin=f"{origin}, context {name!r}",
+        namespace=str(chosen.get("namespace") or "default"),
+        load=load,
+        impersonation=impersonation,
     )
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError
 from pytest_kvlatency.kube.errors import KubeApiError
+from pytest_kvlatency.kube.paths import Target
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.paths import Target
     from pytest_kvlatency.kube.transport import Answer
+
+_ACTING: Final = re.compile(
+    r'User "(?P<user>[^"]*)" cannot impersonate resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)" '
+    r'(?:in the namespace "(?P<namespace>[^"]*)"|at the cluster scope)'
+)
+_ACTING_FIELDS: Final = {"groups": "as-groups", "uids": "as-uid", "userextras": "as-user-extra"}
 
 
 def refusal(answer: Answer, wanted: Target, *, server: str, origin: str) -> KvLatencyError:
@@ -35,6 +42,9 @@ def refusal(answer: Answer, wanted: Target, *, server: str, origin: str) -> KvLa
 
 def _denial(wanted: Target, message: str, *, server: str, origin: str) -> PermissionDeniedError:
     who = ""
+    acting = _ACTING.search(message)
+    if acting is not None:
+        return _not_acting(acting, message, origin=origin)
     if 'User "' in message:
         user = message.partition('User "')[2].partition('"')[0]
         if user == "system:anonymous":
@@ -49,6 +59,22 @@ def _denial(wanted: Target, message: str, *, server: str, origin: str) -> Permis
     return PermissionDeniedError(
         f"{who}may not {wanted}{other_way}".strip(),
         hint=f"Bind it a role with this rule:\n{wanted.rule}",
+    )
+
+
+def _not_acting(acting: re.Match[str], message: str, *, origin: str) -> PermissionDeniedError:
+    """The kubeconfig names another user to act as, and that is what is refused: the request itself was not judged."""
+    resource = acting["resource"]
+    namespace = acting["namespace"]
+    name = message.partition('"')[2].partition('"')[0]
+    what = {"serviceaccounts": "ServiceAccount", "uids": "UID"}.get(resource, resource.removesuffix("s"))
+    where = f"{namespace}/" if namespace else ""
+    field = _ACTING_FIELDS.get(resource.partition("/")[0], "as")
+    target = Target(verb="impersonate", group=acting["group"], resource=resource, namespace=namespace)
+    return PermissionDeniedError(
+        f"{acting['user']} may not impersonate the {what} {where}{name} ({field} in {origin})",
+        hint=f"Remove {field} from the user of the kubeconfig, or bind {acting['user']} a role with this rule:\n"
+        f"{target.rule}",
     )
 
 

@@ -19,7 +19,7 @@ from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube.kubeconfig import root_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kubernetes.client import Configuration
 
@@ -56,10 +56,13 @@ class _QuietPool(HTTPSConnectionPool):
 class Transport:
     """Connections and credentials of one configuration. Thread-safe; ``repr`` shows no credential."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(
+        self, configuration: Configuration, *, impersonation: Sequence[tuple[str, str]] = ()
+    ) -> None:
         from kubernetes.client import ApiClient  # noqa: PLC0415 - half a second, spared where no check runs
 
         self.configuration = configuration
+        self._impersonation = tuple(impersonation)
         self._lock = threading.Lock()
         self._sent: set[str] = set()
         self._is_closed = False
@@ -180,12 +183,17 @@ class Transport:
         read_timeout: float,
     ) -> urllib3.BaseHTTPResponse:
         """Send one request; the caller reads the answer, and closes it."""
-        sent = {
-            "Accept": "application/json",
-            "User-Agent": "pytest-kvlatency",
-            **headers,
-            **self.credentials(),
-        }
+        sent = urllib3.HTTPHeaderDict(
+            {
+                "Accept": "application/json",
+                "User-Agent": "pytest-kvlatency",
+                **headers,
+                **self.credentials(),
+            }
+        )
+        for name, value in self._impersonation:
+            # As UTF-8, which the standard library's client would not send.
+            sent.add(name, value.encode().decode("latin-1"))
         response: urllib3.BaseHTTPResponse = self._pool.request(
             method,
             self.configuration.host.rstrip("/") + path,

@@ -24,8 +24,8 @@ from pytest_kvlatency.lab.apiserver import (
 )
 from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
 from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, number
+from pytest_kvlatency.lab.apiserver.impersonation import acting_user
 from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
-from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, Access, Authorizer, User
 from pytest_kvlatency.lab.apiserver.registry import admit_all
 from pytest_kvlatency.lab.apiserver.store import encode
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.apiserver.authn import Authenticator, Identity
     from pytest_kvlatency.lab.apiserver.discovery import Discovery
     from pytest_kvlatency.lab.apiserver.faultgate import FaultGate
+    from pytest_kvlatency.lab.apiserver.rbac import Authorizer, User
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
     from pytest_kvlatency.lab.apiserver.reviews import Reviews
 
@@ -78,12 +79,23 @@ class _Record:
         self._at = parts.clock()
         self._done = False
         self.user: str | None = None
+        self._impersonator: str | None = None
+
+    def acts_as(self, user: User) -> None:
+        """Enter whose permissions count: another's than who asks, perhaps."""
+        if user.name != self.user:
+            self.user, self._impersonator = user.name, self.user
 
     def write(self, code: int) -> None:
         if not self._done:
             self._done = True
             self._parts.audit.record(
-                self._info, user=self.user, code=code, at=self._at, dry_run=self._dry_run
+                self._info,
+                user=self.user,
+                impersonator=self._impersonator,
+                code=code,
+                at=self._at,
+                dry_run=self._dry_run,
             )
 
 
@@ -123,9 +135,10 @@ class Application:
             if info.path not in _OPEN_PATHS:
                 raise errors.ApiError(401, "Unauthorized")
             return await self._plain(request, info, form, frozenset())
-        user = self._impersonated(request, identity.user)
-        record.user = user.name
-        struck = info.resource and not identity.own
+        user = acting_user(request.headers, identity.user, parts.authorizer)
+        record.acts_as(user)
+        own = identity.own and user is identity.user
+        struck = info.resource and not own
         if struck:
             if parts.gate.reset(info):
                 # The request is taken in whole, so that the client meets the reset where it expects the answer.
@@ -139,7 +152,7 @@ class Application:
             if not info.resource:
                 raise errors.ApiError(403, f"forbidden: {denial}", details={})
             raise errors.forbidden(info.resource, info.group, info.name, denial)
-        hidden = frozenset() if identity.own else parts.gate.hidden_groups()
+        hidden = frozenset() if own else parts.gate.hidden_groups()
         if not info.resource:
             return await self._plain(request, info, form, hidden)
         if info.group in hidden:
@@ -153,30 +166,13 @@ class Application:
                 return web.Response()
             body = await negotiation.read_body(request)
             return await parts.proxy.forward(request, user, upstream, body)
-        return await self._resource(request, info, form, record, user, own=identity.own)
+        return await self._resource(request, info, form, record, user, own=own)
 
     # Who asks
 
     def _identify(self, request: web.BaseRequest) -> Identity | None:
         peer = request.transport.get_extra_info("peercert") if request.transport else None
         return self._parts.authenticator.authenticate(request.headers.get("Authorization"), peer)
-
-    def _impersonated(self, request: web.BaseRequest, user: User) -> User:
-        name = request.headers.get("Impersonate-User")
-        groups = request.headers.getall("Impersonate-Group", [])
-        if name is None:
-            if groups:
-                raise errors.bad_request("Impersonate-Group without Impersonate-User")
-            return user
-        wanted = [Access(verb="impersonate", resource="users", name=name)]
-        wanted += [Access(verb="impersonate", resource="groups", name=group) for group in groups]
-        for access in wanted:
-            if not self._parts.authorizer.allows(user, access):
-                raise errors.forbidden(access.resource, "", access.name, access.denial(user))
-        if not groups and name.startswith("system:serviceaccount:"):
-            namespace = name.split(":")[2]
-            groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
-        return User(name=name, groups=tuple(dict.fromkeys([*groups, AUTHENTICATED])))
 
     # Requests for no resource
 

@@ -21,9 +21,19 @@ class AuditLog:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def record(
-        self, info: RequestInfo, *, user: str | None, code: int, at: float, dry_run: bool = False
+        self,
+        info: RequestInfo,
+        *,
+        user: str | None,
+        code: int,
+        at: float,
+        impersonator: str | None = None,
+        dry_run: bool = False,
     ) -> None:
-        """Note a request; ``code`` 0 means that the connection ended without an answer."""
+        """Note a request; ``code`` 0 means that the connection ended without an answer.
+
+        ``impersonator`` is who acted as ``user``.
+        """
         line = {
             "time": timestamp(at)[:-1] + f".{int(at % 1 * 1000):03d}Z",
             "user": user,
@@ -35,6 +45,8 @@ class AuditLog:
             "name": info.name or None,
             "code": code,
         }
+        if impersonator is not None:
+            line["impersonatedBy"] = impersonator
         if dry_run:
             line["dryRun"] = True
         if not info.resource:

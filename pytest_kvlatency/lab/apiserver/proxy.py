@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp import web
 
 from pytest_kvlatency.lab.apiserver.errors import ApiError
+from pytest_kvlatency.lab.apiserver.impersonation import HEADERS
 
 if TYPE_CHECKING:
     import ssl
@@ -98,7 +99,11 @@ def is_upgrade(request: web.BaseRequest) -> bool:
 
 def _headers(request: web.BaseRequest, user: User, upstream: Upstream) -> list[tuple[str, str]]:
     """Return the client's headers without its credentials, and with who it is."""
-    kept = [(key, value) for key, value in request.headers.items() if key.lower() not in _CREDENTIALS]
+    kept = [
+        (key, value)
+        for key, value in request.headers.items()
+        if key.lower() not in _CREDENTIALS and not key.lower().startswith(HEADERS)
+    ]
     kept.append((USER_HEADER, user.name))
     kept.extend((GROUP_HEADER, group) for group in user.groups)
     kept.append((SECRET_HEADER, upstream.secret))

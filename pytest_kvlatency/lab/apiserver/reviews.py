@@ -41,6 +41,8 @@ def _user_info(user: User) -> dict[str, Any]:
     found: dict[str, Any] = {"username": user.name, "groups": list(user.groups)}
     if user.uid:
         found["uid"] = user.uid
+    if user.extra:
+        found["extra"] = {key: list(values) for key, values in user.extra.items()}
     return found
 
 

@@ -173,14 +173,60 @@ def test_E11_a_client_certificate_is_as_good_as_a_token(lab):
     assert review["status"]["userInfo"] == {"username": "carl", "groups": ["team", "system:authenticated"]}
 
 
-def test_impersonation_is_for_those_who_may(lab, ns):
+def test_E82_impersonation_is_for_those_who_may(lab, ns):
     headers = {"Impersonate_User": f"system:serviceaccount:{ns}:default"}
     refused = lab.admin("GET", cms(ns), None, **headers)
     assert f'User "system:serviceaccount:{ns}:default" cannot list' in refused.body["message"]
-    assert (
-        'cannot impersonate resource "users"'
-        in lab.user("eve")("GET", cms(ns), None, **headers).body["message"]
+    eve = lab.user("eve")
+    assert eve("GET", cms(ns), None, **headers).body["message"] == (
+        'serviceaccounts "default" is forbidden: User "eve" cannot impersonate resource "serviceaccounts" '
+        f'in API group "" in the namespace "{ns}"'
     )
+    assert eve("GET", cms(ns), None, Impersonate_User="jane").body["message"] == (
+        'users "jane" is forbidden: User "eve" cannot impersonate resource "users" in API group "" at the cluster scope'
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "words"),
+    [
+        (
+            "Impersonate_Group",
+            "dev",
+            'groups "dev" is forbidden: User "{0}" cannot impersonate resource "groups" ',
+        ),
+        (
+            "Impersonate_Uid",
+            "42",
+            'uids.authentication.k8s.io "42" is forbidden: User "{0}" cannot impersonate resource "uids" ',
+        ),
+        (
+            "Impersonate_Extra_A%2Fb",
+            "c",
+            'userextras.authentication.k8s.io "c" is forbidden: User "{0}" cannot impersonate resource "userextras/a/b" ',
+        ),
+    ],
+    ids=["group", "uid", "extra"],
+)
+def test_E82_each_part_of_an_impersonation_needs_its_own_permission(lab, ns, header, value, words):
+    rules = [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": ["jane"]}]
+    common = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": ns}}
+    lab.admin("POST", f"{RBAC}/clusterroles", {**common, "kind": "ClusterRole", "rules": rules})
+    binding = {
+        "kind": "ClusterRoleBinding",
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ns},
+        "subjects": [{"kind": "User", "name": ns}],
+    }
+    lab.admin("POST", f"{RBAC}/clusterrolebindings", {**common, **binding})
+    support = lab.user(ns)
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    review = support("POST", path, {}, Impersonate_User="jane").body
+    assert review["status"]["userInfo"] == {"username": "jane", "groups": ["system:authenticated"]}
+    refused = support("POST", path, {}, Impersonate_User="jane", **{header: value})
+    assert (refused.code, refused.body["reason"]) == (403, "Forbidden")
+    assert refused.body["message"].startswith(words.format(ns))
+    assert support("POST", path, {}, Impersonate_User="joe").code == 403
+    assert support("POST", path, {}, **{header: value}).code == 500
 
 
 def test_files_are_private(lab):

@@ -107,6 +107,14 @@ def test_credentials_stay_here_and_the_user_goes_on(upstream):
     assert upstream.groups == ["system:masters", "system:authenticated"]
 
 
+def test_E82_the_impersonated_user_goes_on_and_its_headers_stay_here(upstream):
+    upstream.lab.admin("GET", f"{GROUP}/version", None, Impersonate_User="jane", Impersonate_Group="dev")
+    headers = upstream.seen[0]
+    assert headers["x-remote-user"] == "jane"
+    assert upstream.groups == ["dev", "system:authenticated"]
+    assert not [name for name in headers if name.startswith("impersonate-")]
+
+
 def test_a_client_cannot_claim_to_be_another(upstream):
     upstream.lab.admin("GET", f"{GROUP}/version", None, X_Remote_User="root", X_Lab_Secret="guess")
     assert upstream.seen[0]["x-remote-user"] == "kubernetes-admin"

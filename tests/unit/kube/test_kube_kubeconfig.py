@@ -95,6 +95,26 @@ def test_E67_an_entry_that_the_client_quotes_is_not_shown(write_kubeconfig):
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ({"as-groups": ["dev"]}, "as-groups is given without as"),
+        ({"as-uid": "1"}, "as-uid is given without as"),
+        ({"as": 5}, "as must be a string, not a number"),
+        ({"as": "jane", "as-groups": "dev"}, "as-groups must be a list of strings"),
+        ({"as": "jane", "as-user-extra": ["a"]}, "as-user-extra must be a mapping, not a list"),
+        ({"as": "jane", "as-user-extra": {"a": "b"}}, "as-user-extra.a must be a list of strings"),
+        ({"as": "ja\r\nX-Remote-User: root"}, "as must not contain control characters"),
+    ],
+    ids=["groups-alone", "uid-alone", "number", "groups-text", "extra-list", "extra-text", "newline"],
+)
+def test_E82_an_impersonation_that_cannot_be_sent_is_refused(write_kubeconfig, user, words):
+    path = write_kubeconfig("https://api.example", user={"token": "s3cr3t-t0ken", **user})
+    with pytest.raises(ConfigError, match=rf"user 'u': {words}") as caught:
+        KubeClient.connect(kubeconfig=path)
+    assert "s3cr3t" not in caught.value.reason + caught.value.hint
+
+
 @pytest.fixture
 def no_proxies(monkeypatch):
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"):
