@@ -24,6 +24,8 @@ _PATH: Final = re.compile(
     r"/namespaces/(?P<namespace>[^/]+)/virtualmachineinstances/(?P<name>[^/]+)/console$"
 )
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: Said by what stands before a server that does not answer.
+_UNANSWERED: Final = frozenset({502, 503, 504})
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _LONGEST_PAUSE_STARTING: Final = 0.5
@@ -55,16 +57,32 @@ class VmiState(Protocol):
         """``status.nodeName``."""
 
 
+class Reach(Protocol):
+    """What must be known of the way to the server, over all that this process asks of it."""
+
+    def note_failure(self) -> None:
+        """Remember an attempt that the server did not answer."""
+
+    def note_answer(self) -> None:
+        """Remember that the server answered."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what the server refuses is refused for good."""
+
+
 def open_console(
     endpoint: Callable[[], ConsoleEndpoint],
     probe: Callable[[], VmiState | None],
+    reach: Reach,
     deadline: Deadline,
     *,
     connect: Callable[[ConsoleEndpoint, Deadline], Transport] = ConsoleTransport.connect,
 ) -> Transport:
     """Open the console that ``endpoint()`` names; it is asked anew for each attempt, for fresh credentials.
 
-    ``probe()`` looks at the VMI (None: gone). Raises ``ProvisionError``, ``GuestError``, ``PermissionDeniedError`` or
+    ``probe()`` looks at the VMI (None: gone). What a server that could not be reached a moment ago denies may not be
+    meant (``reach``), and is asked again. Raises ``ProvisionError``, ``GuestError``, ``PermissionDeniedError`` or
     ``ConfigError`` for what waiting cannot mend, and as ``Deadline.check`` does for the rest.
     """
     pause, unauthorized, lacking_since = _FIRST_PAUSE, 0, math.inf
@@ -73,14 +91,16 @@ def open_console(
         name = vmi_of(target.url)
         wish, longest = 0.0, _LONGEST_PAUSE
         try:
-            return connect(target, deadline)
+            transport = connect(target, deadline)
         except ConsoleRefused as refusal:
             unauthorized += refusal.status == 401
-            if not 0 < unauthorized < _UNAUTHORIZED_ATTEMPTS or refusal.status != 401:
+            is_doubted = refusal.is_denial and not reach.is_settled
+            if not is_doubted and (not 0 < unauthorized < _UNAUTHORIZED_ATTEMPTS or refusal.status != 401):
                 _raise_cause(refusal, name)
+            reach.note_failure() if refusal.status in _UNANSWERED else reach.note_answer()
             last = f"{refusal.status} {refusal.message}".strip()
             wish = refusal.retry_after_seconds or 0.0
-            if refusal.status == 400:
+            if refusal.status == 400 or is_doubted:
                 longest = _LONGEST_PAUSE_STARTING
         except ConsoleUnreachable as error:
             if error.permanent:
@@ -90,10 +110,15 @@ def open_console(
             last = str(error)
             lacking = shortage(error)
             lacking_since = math.inf if lacking is None else min(lacking_since, time.monotonic())
-            if lacking is not None and time.monotonic() - lacking_since >= PATIENCE_SECONDS:
+            if lacking is None:
+                reach.note_failure()
+            elif time.monotonic() - lacking_since >= PATIENCE_SECONDS:
                 raise lacking from None
+        else:
+            reach.note_answer()
+            return transport
         check_alive(probe(), name)
-        deadline.pause(max(wish, pause), f"the console of VMI {name} (last answer: {last})")
+        deadline.pause(max(wish, min(pause, longest)), f"the console of VMI {name} (last answer: {last})")
         pause = min(pause * 1.6, longest)
 
 

@@ -39,3 +39,8 @@ class ConsoleRefused(ConsoleError):  # noqa: N818 - an outcome, like its sibling
         self.message = message
         self.is_route_missing = is_route_missing
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether it says what only a server can say that knows its roles, tokens and APIs."""
+        return self.status in {401, 403} or self.is_route_missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.kube.errors import ApiUnavailableError
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.evidence import Evidence
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.kube.vmi import Vmis
+
+
+#: Seconds for a look at the VMIs that could not be deleted.
+_LAST_LOOK: Final = 1.0
 
 
 class Leftovers:
@@ -134,6 +138,8 @@ class Leftovers:
         with self._idle:
             self._asking -= 1
             self._idle.notify_all()
+            for handle in due:
+                self._refused.pop(handle.name, None)
             for handle, error in failed.items():
                 # Another call tries again.
                 self._asked.discard(handle)
@@ -163,6 +169,10 @@ class Leftovers:
                 self._idle.wait(min(0.1, deadline.remaining()))
             asked = [one for one in self.outstanding if one in self._asked]
             waiting = [one for one in asked if one not in self._given_up]
+            doubted = [one for one in self.outstanding if one.name in set(self._refused) - self._named]
+        with suppress(KvLatencyError):
+            # They may be gone all the same: an answer was lost, or something else has deleted them.
+            self.see_gone(doubted, deadline.limit(_LAST_LOOK))
         reasons, hints = [], []
         try:
             self._vmis.wait_gone(waiting, deadline, on_gone=self._gone)

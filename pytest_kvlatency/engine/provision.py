@@ -345,7 +345,10 @@ class Provisioner:
 
         def connect(deadline: Deadline) -> Transport:
             return open_console(
-                lambda: self._client.console_endpoint(handle.namespace, handle.name), probe, deadline
+                lambda: self._client.console_endpoint(handle.namespace, handle.name),
+                probe,
+                self._client.reach,
+                deadline,
             )
 
         return Shell(connect, profile.login, name=str(handle), probe=probe)

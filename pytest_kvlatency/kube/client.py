@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,9 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.kube import kubeconfig as config
 from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.reach import Reach
 from pytest_kvlatency.kube.refusals import refusal, unavailable_hint, words
 from pytest_kvlatency.kube.transport import Answer, Transport
 from pytest_kvlatency.model import ConsoleEndpoint
@@ -35,8 +38,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.deadline import Deadline, Stop
 
-RETRIED: Final = frozenset({429, 500, 502, 503, 504})
-NOT_OBEYED: Final = frozenset({429, 503})
 # Seconds of trouble that one request outlasts: a restart of a lone API server, not a lost one.
 PATIENCE: Final = 60.0
 # A server that never answered is given less: its address is more likely wrong than its health poor.
@@ -51,10 +52,39 @@ _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUTS: Final = (5.0, 10.0, 20.0, 30.0)
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-_GATEWAYS_OWN: Final = frozenset({502, 503, 504})
+# An API server that has just been started comes to know its roles within a few seconds.
+_DENIED_PAUSE: Final = 1.0
 # Without a connection nothing was sent.
 _UNSENT: Final = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 _MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+@dataclass(kw_only=True)
+class _Tries:
+    """The attempts at one request. ``is_denied``: the last answer was a denial that may not be meant."""
+
+    wanted: paths.Target
+    patience: float
+    began: float
+    count: int = 0
+    has_renewed: bool = False
+    is_denied: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Try:
+    """What came of one attempt: an answer or none, and ``problem``, what that says.
+
+    ``lacking``: this process may open no more connections; ``first_contact``: seconds that a server which has never
+    answered is given after it; ``is_reached``: there was a connection, so that the server may have been asked.
+    """
+
+    transport: Transport
+    problem: str
+    first_contact: float
+    answer: Answer | None = None
+    lacking: ConfigError | None = None
+    is_reached: bool = True
 
 
 class KubeClient:
@@ -66,8 +96,8 @@ class KubeClient:
         self._transport = self._new_transport()
         self._secrets: set[str] = set()
         self._contacted = False
-        #: Since when no request was answered; None when the last one was.
-        self._silent_since: float | None = None
+        #: Whether the server can be reached, as requests and consoles have found.
+        self.reach = Reach()
         self._denied: set[tuple[str, str, str, str | None]] = set()
         self.stop = stop
         self.namespace = access.namespace
@@ -137,7 +167,9 @@ class KubeClient:
         object; one of a proxy, or of a server that has just been started, proves nothing and is tried again too.
         ``on_doubt`` is called after each attempt that the server may have obeyed, or may obey yet, without an answer;
         ``on_reached`` after each for which there was a connection. A server that has answered nothing for longer than a
-        restart takes is gone for good: each request gives up after a few tries then.
+        restart takes is gone for good: each request gives up after a few tries then. One that could not be reached a
+        moment ago may have been restarted, and knows neither roles nor tokens nor custom resources yet: what it denies
+        (401, 403 of a missing permission, 404 of an API) is asked again until it has been there for some seconds.
 
         Where this process may open no more connections that is tried again for 5 s, while others close theirs.
 
@@ -146,106 +178,133 @@ class KubeClient:
         ``CheckupTimeoutError`` and ``InterruptedRunError`` (the deadline's).
         """
         wanted = paths.target(method, path)
-        what = str(wanted)
         content = None if body is None else json.dumps(body).encode()
         headers = {}
         if content is not None:
             default = _MERGE_PATCH if method == "PATCH" else "application/json"
             headers["Content-Type"] = content_type or default
         url = f"{path}?{urlencode(query)}" if query else path
-        began = time.monotonic()
-        renewed = False
-        attempt = 0
+        tries = _Tries(wanted=wanted, patience=patience, began=time.monotonic())
         while True:
-            deadline.check(f"the API server ({what})")
-            transport = self._transport
-            answer: Answer | None = None
-            lacking: ConfigError | None = None
-            problem = ""
-            first_contact = FIRST_CONTACT
-            attempted_at = time.monotonic()
-            try:
-                answer = transport.exchange(
-                    method,
-                    url,
-                    body=content,
-                    headers=headers,
-                    connect_timeout=min(_CONNECT_TIMEOUT, max(0.05, deadline.remaining())),
-                    read_timeout=min(
-                        _READ_TIMEOUTS[min(attempt, len(_READ_TIMEOUTS) - 1)], max(0.05, deadline.remaining())
-                    ),
-                )
-            except urllib3.exceptions.HTTPError as error:
-                problem = self._problem(error)
-                first_contact = _first_contact(error)
-                lacking = shortage(error)
-                # A certificate that cannot be opened is missed before anything is sent.
-                is_reached = lacking is None and not isinstance(error, _UNSENT)
-            else:
-                is_reached = True
-            if is_reached:
+            deadline.check(f"the API server ({wanted})")
+            tried = self._try(method, url, content, headers, self._read_timeout(tries), deadline)
+            if tried.is_reached:
                 on_reached()
-            if lacking is None:
-                self._note_silence(answer, attempted_at)
-            if answer is not None:
-                self._note_time(answer)
-                self._contacted = self._contacted or answer.status >= 300 or _is_of_the_api(answer)
-                if 200 <= answer.status < 300 and _is_of_the_api(answer):
-                    return answer.json() or {}
-                if answer.status == 401 and not renewed:
-                    renewed = True
-                    self._renew(transport)
-                    continue
-                if answer.status == 404 and ok_missing and _is_of_the_api(answer):
-                    return {}
-                # A webhook that errs on the object answers 500 too, and would do so again.
-                is_lasting = answer.status not in RETRIED or "denied the request" in words(answer)
-                if is_lasting and not _may_be_a_middlemans(answer, ok_missing=ok_missing):
-                    refused = self._refusal(answer, wanted)
-                    if isinstance(refused, KubeApiError):
-                        refused.was_repeated = attempt > 0
-                    raise refused
-                problem = f"{answer.status} {words(answer)}".rstrip()
-            if is_reached and (answer is None or answer.status not in NOT_OBEYED):
+            answer = tried.answer
+            if answer is not None and answer.status == 401 and not tries.has_renewed:
+                tries.has_renewed = True
+                self._renew(tried.transport)
+                continue
+            found = meaning(answer, ok_missing=ok_missing, is_settled=self.reach.is_settled)
+            if answer is not None and found is Meaning.DONE:
+                return answer.json() or {}
+            if found is Meaning.MISSING:
+                return {}
+            if answer is not None and found is Meaning.REFUSED:
+                raise self._refusal(answer, wanted, was_repeated=tries.count > 0)
+            tries.is_denied = found is Meaning.DENIED_FOR_NOW
+            if tried.is_reached and may_be_obeyed(answer):
                 on_doubt()
-            if lacking is not None and time.monotonic() - began >= PATIENCE_SECONDS:
-                raise lacking
-            if not self._contacted and lacking is None and time.monotonic() - began >= first_contact:
-                raise ConfigError(
-                    f"the API server {self.server} cannot be reached: {problem}",
-                    hint=f"The cluster comes from {self.origin}: check its server, or choose another with "
-                    "--kv-kubeconfig or --kv-context.",
-                )
-            told = _told_pause(answer)
-            pause = _pause(attempt) if told is None else told
-            attempt += 1
-            left = self._patience_left(patience, began)
-            # A server that says when to come again is not lost; what is optional does not wait that long.
-            patient = told is not None and patience >= PATIENCE
-            if not patient and left <= pause and left < deadline.remaining():
-                raise ApiUnavailableError(
-                    f"the API server {self.server} did not {what}, tried {attempt} times in "
-                    f"{time.monotonic() - began:.0f} s: {problem}",
-                    status=answer.status if answer is not None else 0,
-                    message=problem,
-                    hint=unavailable_hint(wanted, problem),
-                )
-            try:
-                deadline.pause(pause, f"the API server ({what})")
-            except CheckupTimeoutError as error:
-                raise CheckupTimeoutError(f"{error.reason}, which last said: {problem}") from error
+            self._pause(tries, tried, deadline)
+            tries.count += 1
 
-    def _note_silence(self, answer: Answer | None, attempted_at: float) -> None:
-        """Remember since when nothing answers but, at most, what stands before the server."""
-        if answer is not None and answer.status not in _GATEWAYS_OWN:
-            self._silent_since = None
-        elif self._silent_since is None:
-            self._silent_since = attempted_at
+    @staticmethod
+    def _read_timeout(tries: _Tries) -> float:
+        return _READ_TIMEOUTS[min(tries.count, len(_READ_TIMEOUTS) - 1)]
+
+    def _try(
+        self,
+        method: str,
+        url: str,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        read_timeout: float,
+        deadline: Deadline,
+    ) -> _Try:
+        """Send a request once, and remember what that says of the server. Raises what does not get better."""
+        transport = self._transport
+        left = max(0.05, deadline.remaining())
+        began = time.monotonic()
+        try:
+            answer = transport.exchange(
+                method,
+                url,
+                body=content,
+                headers=headers,
+                connect_timeout=min(_CONNECT_TIMEOUT, left),
+                read_timeout=min(read_timeout, left),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            lacking = self._note_no_answer(error, began)
+            return _Try(
+                transport=transport,
+                problem=self._problem(error),
+                lacking=lacking,
+                first_contact=_first_contact(error),
+                # A certificate that cannot be opened is missed before anything is sent.
+                is_reached=lacking is None and not isinstance(error, _UNSENT),
+            )
+        self._note_answer(answer, began)
+        self._contacted = self._contacted or answer.status >= 300 or is_of_the_api(answer)
+        problem = f"{answer.status} {words(answer)}".rstrip()
+        return _Try(transport=transport, answer=answer, problem=problem, first_contact=FIRST_CONTACT)
+
+    def _note_no_answer(self, error: urllib3.exceptions.HTTPError, began: float) -> ConfigError | None:
+        """Remember that an attempt begun at ``began`` failed; return what this process lacks, if that was why."""
+        lacking = shortage(error)
+        if lacking is None:
+            self.reach.note_failure(began)
+        return lacking
+
+    def _note_answer(self, answer: Answer, began: float) -> None:
+        """Remember whether the server itself answered an attempt begun at ``began``, and what time it is there."""
+        if answer.status in GATEWAYS_OWN:
+            self.reach.note_failure(began)
+        else:
+            self.reach.note_answer()
+        self._note_time(answer)
+
+    def _pause(self, tries: _Tries, tried: _Try, deadline: Deadline) -> None:
+        """Wait until the next attempt. Raises the cause when there is to be none."""
+        spent = time.monotonic() - tries.began
+        if tried.lacking is not None and spent >= PATIENCE_SECONDS:
+            raise tried.lacking
+        if not self._contacted and tried.lacking is None and spent >= tried.first_contact:
+            raise ConfigError(
+                f"the API server {self.server} cannot be reached: {tried.problem}",
+                hint=f"The cluster comes from {self.origin}: check its server, or choose another with "
+                "--kv-kubeconfig or --kv-context.",
+            )
+        told = _told_pause(tried.answer)
+        pause = _next_pause(tries.count) if told is None else told
+        if tries.is_denied:
+            pause = min(pause, _DENIED_PAUSE)
+        left = self._patience_left(tries.patience, tries.began)
+        # A server that says when to come again is not lost; what is optional does not wait that long.
+        is_patient = told is not None and tries.patience >= PATIENCE
+        if not is_patient and left <= pause and left < deadline.remaining():
+            raise self._given_up(tries, tried)
+        try:
+            deadline.pause(pause, f"the API server ({tries.wanted})")
+        except CheckupTimeoutError as error:
+            raise CheckupTimeoutError(f"{error.reason}, which last said: {tried.problem}") from error
+
+    def _given_up(self, tries: _Tries, tried: _Try) -> KvLatencyError:
+        """The error of a request that was tried for as long as its caller has patience."""
+        if tries.is_denied and tried.answer is not None:
+            return self._refusal(tried.answer, tries.wanted, was_repeated=tries.count > 0)
+        return ApiUnavailableError(
+            f"the API server {self.server} did not {tries.wanted}, tried {tries.count + 1} times in "
+            f"{time.monotonic() - tries.began:.0f} s: {tried.problem}",
+            status=tried.answer.status if tried.answer is not None else 0,
+            message=tried.problem,
+            hint=unavailable_hint(tries.wanted, tried.problem),
+        )
 
     def _patience_left(self, patience: float, began: float) -> float:
         now = time.monotonic()
         left = patience - (now - began)
-        since = self._silent_since
+        since = self.reach.silent_since
         if since is None:
             return left
         return min(left, max(_FEW_TRIES - (now - began), PATIENCE + _GRACE - (now - since)))
@@ -269,7 +328,8 @@ class KubeClient:
         try:
             return self.request("GET", path, deadline=deadline, query=query, patience=patience)
         except PermissionDeniedError:
-            self._denied.add(key)
+            if self.reach.is_settled:
+                self._denied.add(key)
         except (KubeApiError, CheckupTimeoutError, InterruptedRunError):
             pass
         return None
@@ -281,6 +341,7 @@ class KubeClient:
         url = f"{path}?{urlencode(query)}" if query else path
         if deadline.expired():
             return None
+        began = time.monotonic()
         try:
             answer = self._transport.exchange(
                 "GET",
@@ -290,20 +351,26 @@ class KubeClient:
                 connect_timeout=min(_CONNECT_TIMEOUT, deadline.remaining()),
                 read_timeout=min(_READ_TIMEOUTS[0], deadline.remaining()),
             )
-        except urllib3.exceptions.HTTPError:
+        except urllib3.exceptions.HTTPError as error:
+            self._note_no_answer(error, began)
             return None
         return answer.body.decode(errors="replace") if answer.status == 200 else None
 
     def stream(self, path: str, *, query: Mapping[str, str], read_timeout: float) -> urllib3.BaseHTTPResponse:
         """Open an answer that goes on, such as a watch; one attempt. Raises as ``request`` does, or ``HTTPError``."""
-        response = self._transport.open(
-            "GET",
-            f"{path}?{urlencode(query)}",
-            body=None,
-            headers={},
-            connect_timeout=_CONNECT_TIMEOUT,
-            read_timeout=read_timeout,
-        )
+        began = time.monotonic()
+        try:
+            response = self._transport.open(
+                "GET",
+                f"{path}?{urlencode(query)}",
+                body=None,
+                headers={},
+                connect_timeout=_CONNECT_TIMEOUT,
+                read_timeout=read_timeout,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            self._note_no_answer(error, began)
+            raise
         if response.status != 200:
             answer = Answer(status=response.status, headers={}, body=response.read())
             response.release_conn()
@@ -352,8 +419,11 @@ class KubeClient:
         if said.tzinfo is not None:
             self._server_time = (said, time.monotonic())
 
-    def _refusal(self, answer: Answer, wanted: paths.Target) -> KvLatencyError:
-        return refusal(answer, wanted, server=self.server, origin=self.origin)
+    def _refusal(self, answer: Answer, wanted: paths.Target, *, was_repeated: bool = False) -> KvLatencyError:
+        refused = refusal(answer, wanted, server=self.server, origin=self.origin)
+        if isinstance(refused, KubeApiError):
+            refused.was_repeated = was_repeated
+        return refused
 
     def _problem(self, error: urllib3.exceptions.HTTPError) -> str:
         """Words for a request without an answer; raises for what does not get better.
@@ -378,18 +448,6 @@ class KubeClient:
                 f"the API server's address {self.server!r} is not a URL (from {self.origin})"
             ) from None
         return told
-
-
-def _is_of_the_api(answer: Answer) -> bool:
-    """Whether the API itself speaks: in JSON, and of what is missing as a Status object."""
-    if answer.status == 404:
-        return (answer.json() or {}).get("kind") == "Status"
-    return answer.json() is not None or not answer.body.strip()
-
-
-def _may_be_a_middlemans(answer: Answer, *, ok_missing: bool) -> bool:
-    """Whether somebody on the way may have answered in the server's stead: another try may reach the server."""
-    return answer.status < 300 or (answer.status == 404 and ok_missing)
 
 
 def _first_contact(error: urllib3.exceptions.HTTPError) -> float:
@@ -419,7 +477,7 @@ def _told_pause(answer: Answer | None) -> float | None:
     return max(_FIRST_PAUSE, float(told)) if told.isdecimal() else None
 
 
-def _pause(attempt: int) -> float:
+def _next_pause(attempt: int) -> float:
     """Seconds until the next attempt: growing, and spread so that threads do not march in step."""
     pause = float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))
     return pause * random.uniform(0.75, 1.25)  # noqa: S311 - no secret

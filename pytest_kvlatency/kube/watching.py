@@ -27,6 +27,8 @@ _LASTS: Final = 240
 _READ_TIMEOUT: Final = _LASTS + 30.0
 _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.5
+# A server that has just been started may deny what is permitted.
+_DENIED_PAUSE: Final = 2.0
 _JOIN: Final = 1.0
 
 
@@ -88,8 +90,11 @@ class VmiWatch:
             try:
                 response = self._client.stream(self._path, query=self._query, read_timeout=_READ_TIMEOUT)
             except KvLatencyError:
-                self._refused = True
-                return
+                if self._client.reach.is_settled:
+                    self._refused = True
+                    return
+                self._closed.wait(_DENIED_PAUSE)
+                continue
             except urllib3.exceptions.HTTPError:
                 failures += 1
                 self._closed.wait(_PAUSE)

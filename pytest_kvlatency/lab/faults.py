@@ -55,6 +55,20 @@ FAULTS: dict[str, Fault] = {
             ("resource", "only this resource"),
         ),
     ),
+    "api-restart": Fault(
+        where="api",
+        by_vmi=False,
+        help=(
+            "the API server is restarted instead of an answer: connections are reset, those of consoles and watches "
+            "too, and then, before it knows its roles, all but administrators get 403 (`times`: default once)"
+        ),
+        parameters=(
+            ("verb", "only this verb"),
+            ("resource", "only this resource"),
+            ("down", "for how long connections are reset (default 1s)"),
+            ("denies", "for how long permitted requests are denied then (default 3s)"),
+        ),
+    ),
     "quota": Fault(where="api", help="creating a VMI is refused with 403 'exceeded quota'"),
     "policy-refused": Fault(
         where="api",

@@ -9,7 +9,7 @@ import socket
 import struct
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
@@ -23,14 +23,16 @@ from pytest_kvlatency.lab.apiserver import (
     schemas,
 )
 from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
+from pytest_kvlatency.lab.apiserver.faultgate import Phase
 from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, number
 from pytest_kvlatency.lab.apiserver.impersonation import acting_user
 from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
+from pytest_kvlatency.lab.apiserver.rbac import MASTERS
 from pytest_kvlatency.lab.apiserver.registry import admit_all
 from pytest_kvlatency.lab.apiserver.store import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from pytest_kvlatency.lab.apiserver.admission import Admission
     from pytest_kvlatency.lab.apiserver.audit import AuditLog
@@ -104,6 +106,8 @@ class Application:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        #: Connections of users that stay open: watches and consoles.
+        self._streams: set[asyncio.BaseTransport] = set()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Never raises but for a cancellation."""
@@ -138,16 +142,19 @@ class Application:
         user = acting_user(request.headers, identity.user, parts.authorizer)
         record.acts_as(user)
         own = identity.own and user is identity.user
+        phase = Phase.UP if own else parts.gate.restart(info)
+        if phase is Phase.STOPS:
+            self._hang_up()
         struck = info.resource and not own
-        if struck:
-            if parts.gate.reset(info):
-                # The request is taken in whole, so that the client meets the reset where it expects the answer.
-                await negotiation.read_body(request)
-                record.write(0)
-                _reset(request)
-            if pause := parts.gate.slow(info):
-                await asyncio.sleep(pause)
-        if info.path not in _OPEN_PATHS and not parts.authorizer.allows(user, info.access):
+        if phase in (Phase.STOPS, Phase.DOWN) or (struck and parts.gate.reset(info)):
+            # The request is taken in whole, so that the client meets the reset where it expects the answer.
+            await negotiation.read_body(request)
+            record.write(0)
+            _reset(request)
+        if struck and (pause := parts.gate.slow(info)):
+            await asyncio.sleep(pause)
+        is_unknown = phase is Phase.STARTS and MASTERS not in user.groups
+        if info.path not in _OPEN_PATHS and (is_unknown or not parts.authorizer.allows(user, info.access)):
             denial = info.access.denial(user)
             if not info.resource:
                 raise errors.ApiError(403, f"forbidden: {denial}", details={})
@@ -162,11 +169,29 @@ class Application:
         upstream = parts.upstreams.get((info.group, info.version))
         if upstream is not None:
             if is_upgrade(request):
-                await parts.proxy.splice(request, user, upstream, record.write)
+                with self._streaming(request):
+                    await parts.proxy.splice(request, user, upstream, record.write)
                 return web.Response()
             body = await negotiation.read_body(request)
             return await parts.proxy.forward(request, user, upstream, body)
         return await self._resource(request, info, form, record, user, own=own)
+
+    @contextlib.contextmanager
+    def _streaming(self, request: web.BaseRequest) -> Iterator[None]:
+        """Have this connection end when the server seems to be restarted."""
+        transport = request.transport
+        if transport is None:
+            yield
+            return
+        self._streams.add(transport)
+        try:
+            yield
+        finally:
+            self._streams.discard(transport)
+
+    def _hang_up(self) -> None:
+        for transport in tuple(self._streams):
+            cast("asyncio.Transport", transport).abort()
 
     # Who asks
 
@@ -276,7 +301,10 @@ class Application:
             manager=None if own else _manager(request),
         )
         if info.verb == "watch":
-            return await self._watch(request, call, record)
+            if own:
+                return await self._watch(request, call, record)
+            with self._streaming(request):
+                return await self._watch(request, call, record)
         warnings = await self._validate_fields(call)
         if not own and info.verb == "create" and not info.subresource:
             parts.gate.admit(info, negotiation.decode(raw, media))

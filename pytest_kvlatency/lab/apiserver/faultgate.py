@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import errors
@@ -18,16 +20,27 @@ if TYPE_CHECKING:
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _VMIS = ("kubevirt.io", "virtualmachineinstances")
+#: Parameters that are durations, with what they are where a fault does not give them.
+_DURATIONS = {"delay": 0.0, "down": 1.0, "denies": 3.0}
 
 
-def seconds(value: Any) -> float:
+class Phase(Enum):
+    """Where the API server stands in a restart."""
+
+    UP = "as always"
+    STOPS = "this request is answered no more"
+    DOWN = "nothing is answered"
+    STARTS = "all but administrators are denied everything"
+
+
+def seconds(value: Any, what: str = "delay") -> float:
     """Read a duration: a number of seconds, or Go's form such as ``1.5s``."""
     if isinstance(value, (int, float)):
         return float(value)
     text = str(value).strip()
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"fault api-slow: delay {value!r} is no duration; valid is e.g. 500ms or 2s")
+        raise ValueError(f"{what} of a fault: {value!r} is no duration such as 500ms or 2s")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
@@ -36,13 +49,17 @@ class FaultGate:
 
     def __init__(self, faults: Sequence[FaultSpec], elapsed: Callable[[], float]) -> None:
         self._faults = [
-            fault for fault in faults if fault.fault in FAULTS and FAULTS[fault.fault].where == "api"
+            _once(fault) if fault.fault == "api-restart" else fault
+            for fault in faults
+            if fault.fault in FAULTS and FAULTS[fault.fault].where == "api"
         ]
         self._struck = [0] * len(self._faults)
         self._elapsed = elapsed
+        #: Until when a restart that has begun lasts: without answers, and whole.
+        self._down_until = self._starts_until = 0.0
         for fault in self._faults:
-            if fault.fault == "api-slow":
-                seconds(fault.parameters.get("delay", 0))
+            for name in _DURATIONS:
+                _duration(fault, name)
 
     def hidden_groups(self) -> frozenset[str]:
         """Return the API groups that are not there now."""
@@ -81,11 +98,25 @@ class FaultGate:
     def slow(self, info: RequestInfo) -> float:
         """Return for how many seconds the answer has to wait."""
         fault = self._strike(("api-slow",), info)
-        return seconds(fault.parameters.get("delay", 0)) if fault else 0.0
+        return _duration(fault, "delay") if fault else 0.0
 
     def reset(self, info: RequestInfo) -> bool:
         """Say whether the connection is to be reset."""
         return self._strike(("api-reset",), info) is not None
+
+    def restart(self, info: RequestInfo) -> Phase:
+        """Say where the server stands in a restart, which this request may begin."""
+        now = self._elapsed()
+        if now < self._down_until:
+            return Phase.DOWN
+        if now < self._starts_until:
+            return Phase.STARTS
+        fault = self._strike(("api-restart",), info) if info.resource else None
+        if fault is None:
+            return Phase.UP
+        self._down_until = now + _duration(fault, "down")
+        self._starts_until = self._down_until + _duration(fault, "denies")
+        return Phase.STOPS
 
     def check(self, info: RequestInfo) -> None:
         """Raise the error with which a fault answers this request, if one does."""
@@ -129,6 +160,16 @@ class FaultGate:
                 f"requested mac address {mac}",
                 reason="",
             )
+
+
+def _once(fault: FaultSpec) -> FaultSpec:
+    """The same fault, which strikes once where nothing says how often."""
+    return replace(fault, times=1) if fault.times is None else fault
+
+
+def _duration(fault: FaultSpec, name: str) -> float:
+    """Return the seconds of one of a fault's parameters."""
+    return seconds(fault.parameters.get(name, _DURATIONS[name]), name)
 
 
 def _name_of(vmi: Mapping[str, Any]) -> str:

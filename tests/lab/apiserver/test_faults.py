@@ -52,6 +52,45 @@ def test_E62_a_reset_instead_of_an_answer(start):
     assert lab.admin("POST", cms("default"), config_map()).code == 201
 
 
+def test_E62_a_restart_ends_every_connection_then_denies_and_then_is_over(start):
+    parameters = {"verb": "create", "resource": "configmaps", "down": "300ms", "denies": "600ms"}
+    lab = start(faults=[_fault("api-restart", parameters=parameters)])
+    user = lab.client(lab.plane._authenticator.mint("eve", []))
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "eve"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "eve"}],
+    }
+    assert lab.admin("POST", f"/apis/{group}/v1/clusterrolebindings", binding).code == 201
+    watch = user.events(f"{vmis('default')}?watch=true")
+    lab.admin("POST", vmis("default"), vmi())
+    assert next(watch)["type"] == "ADDED"
+    for _ in range(2):
+        with pytest.raises(urllib3.exceptions.ProtocolError):
+            user("POST", cms("default"), config_map())
+    with pytest.raises(urllib3.exceptions.ProtocolError):
+        list(watch)
+
+    def until(code):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                answer = user("GET", cms("default"))
+            except urllib3.exceptions.ProtocolError:
+                continue
+            if answer.code == code:
+                return answer
+        raise AssertionError(f"{code} never came")
+
+    assert 'User "eve" cannot list resource "configmaps"' in until(403).body["message"]
+    assert lab.admin("GET", cms("default")).code == 200, "administrators need no role"
+    until(200)
+    assert user("POST", cms("default"), config_map()).code == 201, "once, unless `times` says more"
+
+
 def test_E62_a_slow_answer_still_comes(start):
     lab = start(faults=[_fault("api-slow", times=1, parameters={"delay": "300ms"})])
     began = time.monotonic()

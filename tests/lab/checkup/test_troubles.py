@@ -56,6 +56,36 @@ def test_E62_an_api_that_stumbles(cluster_with, run, faults):
 
 
 @pytest.mark.edge_case(
+    "E62",
+    happens="The API server is restarted, and in its first moments denies what is permitted (403).",
+    does="Asks again for some seconds after a lost connection, and measures. Without one a 403 is final at once.",
+)
+def test_E62_an_api_server_that_is_restarted_at_each_step(cluster_with, run, role):
+    restart = "{{fault: api-restart, verb: {}, resource: {}, down: 200ms, denies: 600ms}}"
+    # Not the creation of a VMI: what may come of an attempt without an answer is waited for, for half a minute.
+    steps = [
+        ("update", "configmaps"),
+        ("get", "network-attachment-definitions"),
+        ("get", "virtualmachineinstances/console"),
+        ("delete", "virtualmachineinstances"),
+    ]
+    cluster = cluster_with(*(restart.format(*one) for one in steps))
+    name = cluster.make_configmap()
+    done = run(cluster, "--kv-configmap", f"checks/{name}", kubeconfig=cluster.account(role))
+    assert done.status == 0, done.output
+    status = cluster.status(name)
+    assert (status["succeeded"], status["failureReason"]) == ("true", "")
+    assert cluster.objects() == []
+    denied = [one for one in cluster.audit() if one["code"] == 403]
+    assert {(one["verb"], one["resource"]) for one in denied} >= {
+        ("update", "configmaps"),
+        ("get", "network-attachment-definitions"),
+        ("get", "virtualmachineinstances"),
+        ("delete", "virtualmachineinstances"),
+    }
+
+
+@pytest.mark.edge_case(
     "E53",
     happens="KubeVirt is not installed.",
     does="Fails with the kind `provision`, with a command to look:",

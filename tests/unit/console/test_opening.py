@@ -16,6 +16,8 @@ from pytest_kvlatency.errors import (
     PermissionDeniedError,
     ProvisionError,
 )
+from pytest_kvlatency.kube import reach as reaching
+from pytest_kvlatency.kube.reach import Reach
 from pytest_kvlatency.model import ConsoleEndpoint
 
 URL = "wss://host:6443/prefix/apis/subresources.kubevirt.io/v1/namespaces/checks/virtualmachineinstances/g0/console"
@@ -30,7 +32,7 @@ def _short_pauses(monkeypatch):
 RUNNING = State()
 
 
-def opened(*answers, state=RUNNING, seconds=60.0):
+def opened(*answers, state=RUNNING, seconds=60.0, reach=None):
     left = list(answers)
     endpoints = []
 
@@ -45,7 +47,7 @@ def opened(*answers, state=RUNNING, seconds=60.0):
         return answer
 
     probe = state if callable(state) else lambda: state
-    transport = open_console(endpoint, probe, Deadline(seconds), connect=connect)
+    transport = open_console(endpoint, probe, reach or Reach(), Deadline(seconds), connect=connect)
     return transport, endpoints
 
 
@@ -113,6 +115,35 @@ def test_E54_a_denied_console_names_verb_resource_namespace_and_rule():
     for word in ("get", "virtualmachineinstances/console", "subresources.kubevirt.io", "namespace checks"):
         assert word in caught.value.reason
     assert "resources:" in caught.value.hint
+
+
+DENIALS = [
+    ConsoleRefused(status=401, message="Unauthorized"),
+    ConsoleRefused(status=403, message="RBAC is not known yet"),
+    ConsoleRefused(status=404, message="404 page not found", is_route_missing=True),
+]
+
+
+@pytest.mark.parametrize("denial", DENIALS, ids=["401", "403", "404"])
+@pytest.mark.parametrize(
+    "trouble", [ConsoleUnreachable("refused"), ConsoleRefused(status=503)], ids=["refused", "503"]
+)
+def test_E62_a_console_that_a_restarted_server_denies_is_asked_for_again(denial, trouble):
+    ready = ScriptedTransport()
+    assert opened(trouble, denial, denial, denial, ready)[0] is ready
+
+
+def test_E62_a_request_that_could_not_reach_the_server_has_its_denial_of_a_console_doubted():
+    reach = Reach()
+    reach.note_failure()
+    ready = ScriptedTransport()
+    assert opened(DENIALS[1], ready, reach=reach)[0] is ready
+
+
+def test_E62_a_denial_that_outlasts_the_servers_start_is_a_cause(monkeypatch):
+    monkeypatch.setattr(reaching, "SETTLING_SECONDS", 0.3)
+    with pytest.raises(PermissionDeniedError, match="console"):
+        opened(ConsoleUnreachable("refused"), DENIALS[1])
 
 
 def test_E11_an_expired_token_is_renewed_once():

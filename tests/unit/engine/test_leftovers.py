@@ -23,6 +23,7 @@ class Vmis:
         self.asked = []
         self.stuck = set()
         self.refused = set()
+        self.gone_by_itself = set()
         self.why = ProvisionError("403")
 
     def outstanding(self):
@@ -36,7 +37,7 @@ class Vmis:
         return {one: self.why for one in handles if one in self.refused}
 
     def wait_gone(self, handles, deadline, *, on_gone):
-        left = [one for one in handles if one in self.stuck]
+        left = [one for one in handles if one in self.stuck | self.refused - self.gone_by_itself]
         for one in handles:
             if one not in left and one in self.there:
                 self.there.remove(one)
@@ -95,6 +96,23 @@ def test_one_whose_deletion_was_refused_is_asked_for_again_and_named(vmis, lefto
     assert vmis.asked == [ONE, ONE]
     with pytest.raises(TeardownError, match="vmi-a could not be deleted: 403"):
         leftovers.wait_gone(Deadline(60))
+
+
+def test_a_refused_deletion_is_withdrawn_once_another_request_is_accepted(vmis, leftovers):
+    vmis.refused = {ONE}
+    leftovers.delete([ONE], Deadline(60))
+    vmis.refused, vmis.stuck = set(), {ONE}
+    leftovers.close(Deadline(60))
+    with pytest.raises(TeardownError) as caught:
+        leftovers.wait_gone(Deadline(60))
+    assert caught.value.reason == "default/vmi-a not gone"
+
+
+def test_a_refused_deletion_is_withdrawn_when_its_vmi_is_gone_all_the_same(vmis, leftovers):
+    vmis.refused = vmis.gone_by_itself = {ONE}
+    leftovers.close(Deadline(60))
+    leftovers.wait_gone(Deadline(60))
+    assert leftovers.is_clean
 
 
 def test_nothing_is_created_once_it_is_closed(leftovers):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import queue
 import re
 import socket
 import threading
@@ -25,6 +27,7 @@ from pytest_kvlatency.kube.client import (
     KubeClient,
 )
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.watching import VmiWatch
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
 
@@ -122,6 +125,96 @@ def test_E54_anonymous_is_told_as_such(server, client, deadline):
     server.answer("GET /api/v1/nodes", status_object(403, "Forbidden", message))
     with pytest.raises(PermissionDeniedError, match="anonymous"):
         client.request("GET", "/api/v1/nodes", deadline=deadline)
+
+
+def denied(verb="get"):
+    return status_object(
+        403,
+        "Forbidden",
+        f'virtualmachineinstances.kubevirt.io "x" is forbidden: User "sa" cannot {verb} resource '
+        '"virtualmachineinstances" in API group "kubevirt.io" in the namespace "checks"',
+    )
+
+
+TROUBLES = {"reset": ("reset",), "gateway": (502, b"<html>bad gateway</html>")}
+DENIALS = {
+    "403": denied(),
+    "401": status_object(401, "Unauthorized", "Unauthorized"),
+    "404": (404, b"404 page not found\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "trouble", "denial"),
+    [
+        ("POST", "reset", "403"),
+        ("GET", "reset", "401"),
+        ("DELETE", "gateway", "403"),
+        ("PATCH", "gateway", "404"),
+    ],
+)
+def test_E62_what_a_restarted_server_denies_is_asked_again(server, client, deadline, method, trouble, denial):
+    server.answer("GET /version", {"gitVersion": "v1"})
+    client.request("GET", "/version", deadline=deadline)
+    again = DENIALS[denial]
+    server.answer(f"{method} {VMIS}/x", TROUBLES[trouble], again, again, {"kind": "VirtualMachineInstance"})
+    body = None if method == "GET" else {}
+    found = client.request(method, f"{VMIS}/x", body=body, deadline=deadline)
+    assert found == {"kind": "VirtualMachineInstance"}
+
+
+def test_E62_what_is_denied_after_another_requests_trouble_is_asked_again(server, client, deadline):
+    server.answer("GET /version", ("reset",), {"gitVersion": "v1"})
+    client.request("GET", "/version", deadline=deadline)
+    server.answer(f"DELETE {VMIS}/x", denied("delete"), {})
+    doubts = []
+    path = f"{VMIS}/x"
+    client.request("DELETE", path, body={}, deadline=deadline, on_doubt=lambda: doubts.append(1))
+    assert doubts == [], "what was denied was not done"
+
+
+def test_E62_a_watch_that_a_restarted_server_denies_is_opened_again(server, client, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.kube.watching._DENIED_PAUSE", 0.05)
+    event = {"type": "DELETED", "object": {"metadata": {"uid": "u"}}}
+    server.answer(f"GET {VMIS}", ("reset",), denied("watch"), (200, json.dumps(event).encode() + b"\n"))
+    told = queue.Queue()
+    watch = VmiWatch(client, "checks", "r1", lambda uid, state: told.put((uid, state)))
+    assert told.get(timeout=60) == ("u", None)
+    assert not watch.refused
+    watch.close()
+
+
+def test_E62_a_denial_that_outlasts_the_servers_start_is_a_missing_permission(
+    server, client, deadline, monkeypatch
+):
+    monkeypatch.setattr("pytest_kvlatency.kube.reach.SETTLING_SECONDS", 0.3)
+    server.answer(f"GET {VMIS}/x", ("reset",), denied())
+    with pytest.raises(PermissionDeniedError, match="sa may not get"):
+        client.request("GET", f"{VMIS}/x", deadline=deadline)
+    assert len(server.seen) > 2
+
+
+def test_E62_a_denial_while_patience_ends_is_told_and_not_remembered(server, client, deadline):
+    server.answer(f"GET {VMIS}/x", ("reset",), denied())
+    with pytest.raises(PermissionDeniedError, match="sa may not get"):
+        client.request("GET", f"{VMIS}/x", deadline=deadline, patience=0.3)
+    assert client.optional(f"{VMIS}/x", deadline=deadline, patience=0.3) is None
+    server.answer(f"GET {VMIS}/x", {"kind": "VirtualMachineInstance"})
+    assert client.optional(f"{VMIS}/x", deadline=deadline) == {"kind": "VirtualMachineInstance"}
+
+
+def test_E62_an_admission_plugin_that_is_not_ready_yet_is_waited_for(server, client, deadline):
+    message = 'virtualmachineinstances.kubevirt.io "x" is forbidden: not yet ready to handle request'
+    server.answer(f"POST {VMIS}", status_object(403, "Forbidden", message), {"kind": "x"})
+    assert client.request("POST", VMIS, body={}, deadline=deadline) == {"kind": "x"}
+
+
+def test_E52_what_admission_refuses_after_trouble_is_final(server, client, deadline):
+    message = 'virtualmachineinstances.kubevirt.io "x" is forbidden: exceeded quota: q, requested: count=1'
+    server.answer(f"POST {VMIS}", ("reset",), status_object(403, "Forbidden", message))
+    with pytest.raises(KubeApiError, match="exceeded quota"):
+        client.request("POST", VMIS, body={}, deadline=deadline)
+    assert len(server.seen) == 2
 
 
 def test_E52_403_of_an_admission_plugin_is_no_missing_permission(server, client, deadline):
