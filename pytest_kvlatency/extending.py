@@ -39,6 +39,11 @@ def guest_names(config: pytest.Config) -> set[str]:
     return {*BUILT_IN, *guest_profiles(config)}
 
 
+def has_manifest_hooks(config: pytest.Config) -> bool:
+    """Whether others may change the manifests of VMIs."""
+    return bool(config.hook.pytest_kvlatency_vmi_manifest.get_hookimpls())
+
+
 def change_manifest(config: pytest.Config, manifest: dict[str, Any], check: Check) -> None:
     """Let others change a VMI's manifest; called in the engine's threads. Raises ``ConfigError``."""
     try:

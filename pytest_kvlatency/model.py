@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_kvlatency.errors import FailureKind, Stage
 
@@ -37,11 +37,35 @@ class NodePair:
         """Whether the scheduler chooses."""
         return self.source is None
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that are named, each once."""
+        return tuple(dict.fromkeys(one for one in (self.source, self.target) if one is not None))
+
     def __str__(self) -> str:
         return "auto" if self.source is None else f"{self.source}:{self.target}"
 
 
 AUTO = NodePair()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeChoice:
+    """The nodes of a mesh, ring or star. ``left_out`` says of each other one why no VM can start there."""
+
+    names: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What was left out, and why; empty where nothing was."""
+        return f"nodes left out, where no VM can start: {some(self.left_out)}" if self.left_out else ""
+
+
+def some(texts: Sequence[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return f"{', '.join(texts[:most])}{more}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.colouring import colour
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.model import Check, NadRef, NodePair
+from pytest_kvlatency.model import Check, NadRef, NodeChoice, NodePair, some
 from pytest_kvlatency.parsers import Mesh, Ring, Star
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def needs_nodes(settings: Settings) -> bool:
     return not names and any(not isinstance(one, NodePair) for one in settings.nodes)
 
 
-def checks(settings: Settings, *, namespace: str, nodes: Sequence[str] | None) -> tuple[PlannedCheck, ...]:
+def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> tuple[PlannedCheck, ...]:
     """Every NAD with every node pair, in the order given, equal ones once.
 
     ``namespace`` is the one of NADs that were named without: the checkup's. ``nodes`` is the node set; with None a
@@ -92,7 +92,7 @@ def checks(settings: Settings, *, namespace: str, nodes: Sequence[str] | None) -
                     PlannedCheck(id=placeholder, placeholders=(placeholder,), check=None, origin=origin),
                 )
                 continue
-            for pair in (one,) if isinstance(one, NodePair) else pairs(one, nodes or ()):
+            for pair in (one,) if isinstance(one, NodePair) else pairs(one, nodes or NodeChoice()):
                 check = Check(
                     nad=nad, pair=pair, limits=settings.limits, ping=settings.ping, guest=settings.guest_spec
                 )
@@ -103,14 +103,13 @@ def checks(settings: Settings, *, namespace: str, nodes: Sequence[str] | None) -
     return tuple(found.values())
 
 
-def pairs(shape: Mesh | Ring | Star, nodes: Sequence[str]) -> tuple[NodePair, ...]:
+def pairs(shape: Mesh | Ring | Star, nodes: NodeChoice) -> tuple[NodePair, ...]:
     """The pairs of a shape over ``nodes``, each once, in one direction. Raises ``ConfigError`` for too few nodes."""
-    others = [name for name in nodes if not isinstance(shape, Star) or name != shape.hub]
+    others = [name for name in nodes.names if not isinstance(shape, Star) or name != shape.hub]
     needed = 1 if isinstance(shape, Star) else 2
     if len(others) < needed:
-        have = ", ".join(nodes) or "none"
         raise ConfigError(
-            f"--kv-nodes {shape} needs at least two nodes; the node set has {len(nodes)}: {have}",
+            _too_few(shape, nodes),
             hint="name nodes with --kv-node-set, or tolerate their taints with --kv-toleration",
         )
     if isinstance(shape, Star):
@@ -122,6 +121,17 @@ def pairs(shape: Mesh | Ring | Star, nodes: Sequence[str]) -> tuple[NodePair, ..
     else:
         edges = list(combinations(others, 2))
     return tuple(NodePair(source=source, target=target) for source, target in edges)
+
+
+def _too_few(shape: Mesh | Ring | Star, nodes: NodeChoice) -> str:
+    have = ", ".join(nodes.names)
+    why = some(nodes.left_out)
+    if not have and why:
+        return f"no schedulable node: {why}"
+    needs = f"--kv-nodes {shape} needs at least two nodes"
+    if why:
+        return f"{needs}, and only {have} is schedulable: {why}"
+    return f"{needs}; the node set has {len(nodes.names)}: {have or 'none'}"
 
 
 def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:

@@ -46,6 +46,8 @@ class Reporting:
         self.is_sweep_only = False
         #: What was asked for, and nothing of the run used.
         self.notes: tuple[str, ...] = ()
+        #: Which nodes shapes leave out, and why, said before the run.
+        self.left_out: tuple[str, ...] = ()
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
         #: What the last document says went wrong outside of items.
@@ -90,7 +92,7 @@ class Reporting:
             preflight=None if self.preflight is None else tuple(self.preflight),
             swept=self.swept,
             is_sweep_only=self.is_sweep_only,
-            notes=self.notes,
+            notes=(*self.left_out, *self.notes),
         )
         self.of_the_run = run.own_failures
         self.shortfalls = run.shortfalls

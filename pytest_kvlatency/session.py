@@ -26,7 +26,7 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.inputs import Inputs, usage_text
 from pytest_kvlatency.items import Items, is_planned, left_out_of
-from pytest_kvlatency.model import Failure
+from pytest_kvlatency.model import Failure, NodeChoice
 from pytest_kvlatency.progress import Progress
 from pytest_kvlatency.report import checklist as checklist_report
 from pytest_kvlatency.report import terminal as terminal_report
@@ -36,11 +36,11 @@ from pytest_kvlatency.reporting import Reporting, failure_of
 from pytest_kvlatency.settings import SettingsError, check_guest, check_timeout, timeout_for, with_sources
 from pytest_kvlatency.shortage import told
 from pytest_kvlatency.signals import SignalGuard
-from pytest_kvlatency.threads import Threads
+from pytest_kvlatency.threads import Threads, result_of
 from pytest_kvlatency.waiting import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from _pytest.terminal import TerminalReporter
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.runner import Attempt, Engine
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.cluster import ClusterFacts
+    from pytest_kvlatency.kube.nodes import NodeFacts, SeenNodes
     from pytest_kvlatency.model import Check, Finding, Outcome, PingParameters
     from pytest_kvlatency.pair import Pair
     from pytest_kvlatency.settings import Layer, Settings
@@ -97,9 +98,13 @@ class Checkup:
         self._measured_ahead: frozenset[str] | None = None
         self._opening = threading.Lock()
         self._opened: Future[Engine] | None = None
-        self._node_sets: dict[object, tuple[str, ...] | KvLatencyError] = {}
+        self._node_sets: dict[object, NodeChoice | KvLatencyError] = {}
         self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         self.collection_errors = 0
+        self._listed: Sequence[NodeFacts] = ()
+        self._has_listed_all = False
+        #: What is known of the nodes that the plan names.
+        self.nodes: SeenNodes | None = None
         #: What a sweep did, for the terminal.
         self.swept_lines: list[str] = []
         self.unused = Unused()
@@ -144,6 +149,11 @@ class Checkup:
         """What of the plan is this run's, once it is known."""
         return self._share
 
+    @property
+    def planned(self) -> tuple[Check, ...]:
+        """The checks that this process has collected."""
+        return self._plan
+
     def settings(self, *over: Layer) -> Settings:
         """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
         if self.inputs.is_unread and self.may_contact:
@@ -169,15 +179,15 @@ class Checkup:
             return list(planned)
         return [replace(one, placeholders=(*one.placeholders, by_configmap)) for one in planned]
 
-    def _node_set(self, settings: Settings) -> tuple[str, ...] | None:
+    def _node_set(self, settings: Settings) -> NodeChoice | None:
         """The nodes of shapes: those that are named, else those of the cluster; None while it may not be asked.
 
         Raises ``KvLatencyError``.
         """
         if settings.node_set is not None and settings.node_set.names:
-            return settings.node_set.names
+            return NodeChoice(names=settings.node_set.names)
         if not plan.needs_nodes(settings):
-            return ()
+            return NodeChoice()
         if not self.may_contact:
             return None
         key = (settings.node_set, settings.tolerations)
@@ -192,16 +202,19 @@ class Checkup:
             raise again(found)
         return found
 
-    def discover(self, settings: Settings) -> tuple[str, ...]:
+    def discover(self, settings: Settings) -> NodeChoice:
         """Ask the cluster for the nodes of a node set. Raises ``KvLatencyError``."""
-        from pytest_kvlatency.kube.nodes import schedulable_nodes
+        from pytest_kvlatency.kube.nodes import choose, list_nodes
 
-        return schedulable_nodes(
-            self.client(),
-            Deadline(CONTACT_SECONDS, stop=self.stop),
-            label_selector=None if settings.node_set is None else settings.node_set.selector,
-            tolerations=tuple(one.to_dict() for one in settings.tolerations),
-        )
+        selector = None if settings.node_set is None else settings.node_set.selector
+        deadline = Deadline(CONTACT_SECONDS, stop=self.stop)
+        found = list_nodes(self.client(), deadline, label_selector=selector)
+        if selector is None or not self._listed:
+            self._listed, self._has_listed_all = found, selector is None
+        chosen = choose(found, tolerations=_tolerations(settings))
+        if chosen.note and chosen.note not in self.reporting.left_out:
+            self.reporting.left_out = (*self.reporting.left_out, chosen.note)
+        return chosen
 
     @told()
     def located(self, check: Check) -> Check:
@@ -327,7 +340,8 @@ class Checkup:
         changed = [
             f"kvlatency: {name} = {value} ({source})" for name, value, source in self.inputs.given.changed()
         ]
-        return changed + self._share.header()
+        left_out = [f"kvlatency: {text}" for text in self.reporting.left_out]
+        return changed + left_out + self._share.header()
 
     # --- the cluster
 
@@ -436,6 +450,8 @@ class Checkup:
             change_manifest=lambda manifest, check: extending.change_manifest(self.config, manifest, check),
             artifacts=self.artifacts,
             binding_plugins=None if facts is None else facts.binding_plugins,
+            nodes=self.nodes,
+            has_manifest_hooks=extending.has_manifest_hooks(self.config),
             addresses=self.role.addresses(
                 plan.guest_count(checks), None if self._share is None else self._share.addresses
             ),
@@ -443,13 +459,31 @@ class Checkup:
             occupy=self.role.occupy,
         )
 
-    def open_cluster(self, deadline: Deadline) -> None:
-        """Ask the cluster what it is, and write the start of the run to the ConfigMap. Raises ``KvLatencyError``."""
+    def open_cluster(self, checks: Iterable[Check], deadline: Deadline) -> None:
+        """Ask the cluster what it and its nodes are, and write the start of the run to the ConfigMap.
+
+        Raises ``KvLatencyError``.
+        """
+        nodes = Threads(1, "kvlatency-look").submit(self._look_at_nodes, list(checks), deadline)
         self.describe(deadline)
+        self.nodes = result_of(nodes)
         self.write_start(deadline)
         if self._begins_sweep():
             # A ConfigMap of parameters that the workers of pytest-xdist had read: it is known only now.
             self._sweep(Deadline(SWEEP_SECONDS, stop=self.stop))
+
+    def _look_at_nodes(self, checks: Sequence[Check], deadline: Deadline) -> SeenNodes:
+        """Read the nodes that these checks name, where that is permitted. Raises ``KvLatencyError``."""
+        from pytest_kvlatency.kube.nodes import look_at
+
+        return look_at(
+            self.client(),
+            [node for check in checks for node in check.pair.nodes],
+            deadline,
+            tolerations=_tolerations(self.inputs.given),
+            before=self._listed,
+            is_whole=self._has_listed_all,
+        )
 
     def describe(self, deadline: Deadline) -> ClusterFacts:
         """Ask the cluster what it is. Raises ``KvLatencyError``."""
@@ -539,7 +573,7 @@ class Checkup:
             timeout_seconds=self.deadline.seconds,
             parallel=self.inputs.given.parallel,
             addresses=None if self._share is None else self._share.addresses,
-            tolerations=tuple(one.to_dict() for one in self.inputs.given.tolerations),
+            tolerations=_tolerations(self.inputs.given),
             configmaps=() if configmap is None else configmap.refs,
         )
         findings.extend(checklist.go_through(scope, deadline))
@@ -707,6 +741,11 @@ class Checkup:
         if self.ending.is_going_on or self.waiter.is_waiting:
             return
         self.role.interrupt(name, self.stop.reason)
+
+
+def _tolerations(settings: Settings) -> tuple[dict[str, str], ...]:
+    """As Kubernetes spells them."""
+    return tuple(one.to_dict() for one in settings.tolerations)
 
 
 def checkup_of(config: pytest.Config) -> Checkup:

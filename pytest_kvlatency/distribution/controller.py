@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.distribution.orphans import Orphans
     from pytest_kvlatency.kube.cluster import ClusterFacts
+    from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.kube.state import VmiHandle
-    from pytest_kvlatency.model import Check, Outcome
+    from pytest_kvlatency.model import Check, NodeChoice, Outcome
     from pytest_kvlatency.parsers import NodeSet, Toleration
     from pytest_kvlatency.report.document import ItemResult
     from pytest_kvlatency.report.notes import Unused
@@ -230,10 +231,10 @@ class Controller(Role):
 
     def _discover(
         self, worker: str, node_set: NodeSet | None, tolerations: tuple[Toleration, ...]
-    ) -> tuple[str, ...]:
+    ) -> NodeChoice:
         del worker
         settings = replace(self.checkup.inputs.given, node_set=node_set, tolerations=tuple(tolerations))
-        found: tuple[str, ...] = self._only_once(
+        found: NodeChoice = self._only_once(
             ("discover", node_set, tolerations), lambda: self.checkup.discover(settings)
         )
         return found
@@ -243,11 +244,12 @@ class Controller(Role):
         self._only_once("client", self.checkup.client)
         return str(self.checkup.access.lab_kubeconfig)
 
-    def _open(self, worker: str) -> ClusterFacts | None:
+    def _open(self, worker: str) -> tuple[ClusterFacts | None, SeenNodes | None]:
         del worker
         deadline = Deadline(CONTACT_SECONDS, stop=self.checkup.stop)
-        self._only_once("open", lambda: self.checkup.open_cluster(deadline))
-        return self.checkup.reporting.cluster_facts
+        checks = [check for _, check in self.checks if check is not None]
+        self._only_once("open", lambda: self.checkup.open_cluster(checks, deadline))
+        return self.checkup.reporting.cluster_facts, self.checkup.nodes
 
     def _made(self, worker: str, handle: VmiHandle) -> None:
         with self._changed:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.items import Attempted
     from pytest_kvlatency.kube.vmi import Journal
-    from pytest_kvlatency.model import Check, Failure
+    from pytest_kvlatency.model import Check, Failure, NodeChoice
     from pytest_kvlatency.session import Checkup
     from pytest_kvlatency.settings import Settings
 
@@ -62,7 +62,7 @@ class Role:
         """Have the ConfigMap's parameters among the settings. Raises ``pytest.UsageError``."""
         self.checkup.inputs.read_configmap(self.checkup.client)
 
-    def discover(self, settings: Settings) -> tuple[str, ...]:
+    def discover(self, settings: Settings) -> NodeChoice:
         """The nodes of a node set that the cluster must be asked for. Raises ``KvLatencyError``."""
         return self.checkup.discover(settings)
 
@@ -81,7 +81,7 @@ class Role:
 
     def open(self, deadline: Deadline) -> None:
         """Learn what the cluster is, and say in the ConfigMap that the run has begun. Raises ``KvLatencyError``."""
-        self.checkup.open_cluster(deadline)
+        self.checkup.open_cluster(self.checkup.planned, deadline)
 
     def addresses(self, guests: int, share: AddressShare | None) -> AddressShare | None:
         """This process's part of the addresses; ``share`` is the whole run's."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.distribution.nodelocks import NodeLocks
     from pytest_kvlatency.items import Attempted
     from pytest_kvlatency.kube.state import VmiHandle
-    from pytest_kvlatency.model import Check, Failure
+    from pytest_kvlatency.model import Check, Failure, NodeChoice
     from pytest_kvlatency.session import Checkup
     from pytest_kvlatency.settings import Settings
 
@@ -72,9 +72,9 @@ class Worker(Role):
             raise pytest.UsageError(error.reason) from None
         self.checkup.inputs.add(layers)
 
-    def discover(self, settings: Settings) -> tuple[str, ...]:
+    def discover(self, settings: Settings) -> NodeChoice:
         """Take what the controller finds: the same for every worker."""
-        found: tuple[str, ...] = self._call("discover", settings.node_set, settings.tolerations)
+        found: NodeChoice = self._call("discover", settings.node_set, settings.tolerations)
         return found
 
     @contextmanager
@@ -121,7 +121,7 @@ class Worker(Role):
     def open(self, deadline: Deadline) -> None:
         """Take the cluster's facts from the controller, which writes the ConfigMap before it answers."""
         del deadline
-        self.checkup.reporting.cluster_facts = self._call("open")
+        self.checkup.reporting.cluster_facts, self.checkup.nodes = self._call("open")
 
     def addresses(self, guests: int, share: AddressShare | None) -> AddressShare:
         """A part of the run's, or of its shard's part; each worker may need every guest."""

@@ -13,6 +13,7 @@ from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.engine.provision import Blueprint, Provisioner
 from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.watching import LookOut
+from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.kube.watching import VmiWatch
@@ -42,14 +43,17 @@ def assemble(
     change_manifest: Callable[[dict[str, Any], Check], None],
     artifacts: Artifacts,
     binding_plugins: frozenset[str] | None = None,
+    nodes: SeenNodes | None = None,
+    has_manifest_hooks: bool = False,
     addresses: AddressShare | None = None,
     journal: Journal | None = None,
     occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.
 
-    ``binding_plugins`` are those that KubeVirt knows, None where that is unknown. ``addresses`` is its share of a block
-    that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI. Inside
+    ``binding_plugins`` are those that KubeVirt knows, None where that is unknown; ``nodes`` what was read of the nodes
+    that the checks name. ``has_manifest_hooks``: ``change_manifest`` may change something. ``addresses`` is its share
+    of a block that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI. Inside
     ``occupy(nodes, deadline)`` no other process measures on these nodes.
     """
     run_id = secrets.token_hex(4)
@@ -69,6 +73,8 @@ def assemble(
         profiles=profiles,
         change_manifest=change_manifest,
         binding_plugins=binding_plugins,
+        nodes=nodes or SeenNodes(),
+        has_manifest_hooks=has_manifest_hooks,
     )
     consoles = Consoles(guests=guests)
     provisioner = Provisioner(

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.guest.profiles import login_words, profile_named
 from pytest_kvlatency.guest.watchdog import boot_command
-from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.manifest import (
     EXPIRES_FORMAT,
     MAX_INLINE_BYTES,
@@ -35,12 +34,12 @@ from pytest_kvlatency.kube.manifest import (
     user_data,
 )
 from pytest_kvlatency.kube.nad import NadFacts, check_binding, read_nad
-from pytest_kvlatency.kube.nodes import node_facts
+from pytest_kvlatency.kube.nodes import SeenNodes, look, obstacles, refusal
 from pytest_kvlatency.kube.vmi import MacRefused
 from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_kvlatency.addresses import AddressShare
     from pytest_kvlatency.artifacts import Artifacts
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.nodes import NodeFacts
     from pytest_kvlatency.kube.owner import OwnerReference
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
     from pytest_kvlatency.kube.vmi import Vmis
@@ -74,7 +74,8 @@ NO_RENEWAL = "its guest can write neither /tmp nor /run: it powers itself off wh
 class Blueprint:
     """What every VMI of the run has in common. ``guests_by_subnet``: how many this process needs in which.
 
-    ``binding_plugins`` are those that KubeVirt knows; None where that is unknown.
+    ``binding_plugins`` are those that KubeVirt knows; None where that is unknown. ``nodes`` is what was read of nodes.
+    With ``has_manifest_hooks`` a VMI may tolerate more, or be placed otherwise, than is known here.
     """
 
     run_id: str
@@ -88,6 +89,8 @@ class Blueprint:
     profiles: Mapping[str, GuestProfile]
     change_manifest: Callable[[dict[str, Any], Check], None]
     binding_plugins: frozenset[str] | None = None
+    nodes: SeenNodes = field(default_factory=SeenNodes)
+    has_manifest_hooks: bool = False
 
 
 class Provisioner:
@@ -115,6 +118,7 @@ class Provisioner:
         self._generations: Counter[str] = Counter()
         self._nads: dict[tuple[NadRef, GuestSpec], Future[NadFacts]] = {}
         self._addresses: dict[str | None, Leases] = {}
+        self._nodes = dict(blueprint.nodes.by_name)
 
     def forget_pairs(self, keys: Iterable[VmiKey]) -> None:
         """Let the next guests of these ``auto`` pairs keep no distance from those of now, which are about to go."""
@@ -129,13 +133,18 @@ class Provisioner:
         Raises ``KvLatencyError`` with the cause.
         """
         say("reading the network")
+        node = self._place(key, deadline)
         profile = profile_named(key.guest.profile, self._blueprint.profiles)
         nad = self.network(key.nad, key.guest, deadline)
         with ExitStack() as leased:
             lease = None
             if nad.address_mode != "dhcp":
                 lease = leased.enter_context(self._leases(key.guest).lease(deadline, say))
-            return self._bring_up(key, check, profile, nad, lease, deadline, say)
+            try:
+                return self._bring_up(key, check, profile, nad, lease, node, deadline, say)
+            except ProvisionError as error:
+                error.hint = "\n".join(filter(None, (*self._troubles(node), error.hint)))
+                raise
 
     def _bring_up(
         self,
@@ -144,6 +153,7 @@ class Provisioner:
         profile: GuestProfile,
         nad: NadFacts,
         lease: Lease | None,
+        node: NodeFacts | None,
         deadline: Deadline,
         say: Callable[[str], None],
     ) -> ReadyGuest:
@@ -155,7 +165,8 @@ class Provisioner:
         run, deadline = deadline, deadline.limit(deadline.seconds)
         watch = Stopwatch()
         say("creating")
-        handle, mac = self._create(key, check, profile, nad, lease, deadline)
+        architecture = _architecture(key, profile, node)
+        handle, mac = self._create(key, check, profile, nad, lease, architecture, deadline)
         create_seconds = watch.lap()
         shell = self._shell(handle, profile)
         watchdog = lifetime.Watchdog(shell, run, keeps=self._blueprint.keeps)
@@ -203,7 +214,7 @@ class Provisioner:
         """
         profile = profile_named(key.guest.profile, self._blueprint.profiles)
         nad = self.network(key.nad, key.guest, deadline)
-        architecture = self._architecture(key, profile, deadline)
+        architecture = _architecture(key, profile, self._node(key, deadline))
         with ExitStack() as leased:
             lease = None
             if nad.address_mode != "dhcp":
@@ -269,11 +280,11 @@ class Provisioner:
         profile: GuestProfile,
         nad: NadFacts,
         lease: Lease | None,
+        architecture: str | None,
         deadline: Deadline,
     ) -> tuple[VmiHandle, str]:
         """Create the VMI, with another MAC when the first is refused; the handle and the MAC asked for."""
         refused = ""
-        architecture = self._architecture(key, profile, deadline)
         for _ in range(MAC_ATTEMPTS):
             mac = fresh_mac()
             request = self._request(key, profile, nad, lease, mac, deadline)
@@ -287,20 +298,52 @@ class Provisioner:
                 refused = error.reason
         raise ProvisionError(f"{refused} ({MAC_ATTEMPTS} random MACs were refused)")
 
-    def _architecture(self, key: VmiKey, profile: GuestProfile, deadline: Deadline) -> str | None:
-        """The named node's architecture, where that may be known. Raises ``ConfigError`` where no image is for it."""
+    def refusal(self, check: Check) -> KvLatencyError | None:
+        """Why no guest need be made for a check: no VM can start on one of its nodes, as far as that is known."""
+        return self._refused(check.pair.nodes)
+
+    def ask_again(self, check: Check) -> None:
+        """Read the check's nodes anew before its next guest is made."""
+        with self._lock:
+            for name in check.pair.nodes:
+                self._nodes.pop(name, None)
+
+    def _refused(self, names: Sequence[str]) -> KvLatencyError | None:
+        blueprint = self._blueprint
+        with self._lock:
+            known = {name: self._nodes[name] for name in names if name in self._nodes}
+        if blueprint.has_manifest_hooks:
+            known = {name: node for name, node in known.items() if node is None}
+        seen = SeenNodes(by_name=known, listed=blueprint.nodes.listed)
+        return refusal(seen, names, tolerations=blueprint.tolerations)
+
+    def _place(self, key: VmiKey, deadline: Deadline) -> NodeFacts | None:
+        """The node that is named, where it may be read. Raises ``KvLatencyError`` where no VM can start there."""
+        node = self._node(key, deadline)
+        refused = None if key.node is None else self._refused([key.node])
+        if refused is not None:
+            raise refused
+        return node
+
+    def _node(self, key: VmiKey, deadline: Deadline) -> NodeFacts | None:
+        """The node that is named, where there is one that may be read: once, and again for a rerun."""
         if key.node is None:
             return None
-        node = self._client.optional(f"{paths.CORE}/nodes/{key.node}", deadline=deadline)
-        found = None if node is None else node_facts(node).architecture
-        if found and key.guest.image is None and found not in profile.architectures:
-            raise ConfigError(
-                f"node {key.node} is {found}, and the image of guest profile {profile.name} is for "
-                f"{', '.join(profile.architectures)}",
-                hint=f"name an image for {found} with --kv-image, or other nodes with --kv-nodes",
-                stage="setup",
-            )
-        return found
+        with self._lock:
+            if key.node in self._nodes:
+                return self._nodes[key.node]
+        for node in look(self._client, key.node, deadline):
+            with self._lock:
+                self._nodes[key.node] = node
+            return node
+        return None
+
+    def _troubles(self, node: NodeFacts | None) -> list[str]:
+        """What was wrong with a node when it was read, and may have passed."""
+        if node is None:
+            return []
+        found = obstacles(node, tolerations=self._blueprint.tolerations)
+        return [f"{node.name} {one.what}: {one.hint}" for one in found]
 
     def _changer(self, check: Check) -> Callable[[dict[str, Any]], dict[str, Any]]:
         def change(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -422,6 +465,19 @@ def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
     """What counts is where the VMI really is."""
     if key.node is not None and state.node != key.node:
         raise ProvisionError(f"VMI {handle} was to run on {key.node}, and runs on {state.node}")
+
+
+def _architecture(key: VmiKey, profile: GuestProfile, node: NodeFacts | None) -> str | None:
+    """The named node's architecture, where that is known. Raises ``ConfigError`` where no image is for it."""
+    found = None if node is None else node.architecture
+    if found and key.guest.image is None and found not in profile.architectures:
+        raise ConfigError(
+            f"node {key.node} is {found}, and the image of guest profile {profile.name} is for "
+            f"{', '.join(profile.architectures)}",
+            hint=f"name an image for {found} with --kv-image, or other nodes with --kv-nodes",
+            stage="setup",
+        )
+    return found
 
 
 def _pair_words(key: VmiKey) -> str:

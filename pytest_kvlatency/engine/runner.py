@@ -314,7 +314,12 @@ class Engine:
                 for ticket in new:
                     del self._ahead[ticket.check.measurement_key]
                 raise
-            self._planned.update(key for ticket in new for key in vmi_keys(ticket.check))
+            self._planned.update(
+                key
+                for ticket in new
+                if not any(one.done() and _is_lost(one) for one in ticket.guests)
+                for key in vmi_keys(ticket.check)
+            )
             self._conductor.plan([ticket for ticket in tickets if ticket.guests] for tickets in planned)
         self._dispatch()
 
@@ -360,6 +365,7 @@ class Engine:
                 future = self._guests.get(key)
                 if future is not None and future.done() and _is_lost(future):
                     del self._guests[key]
+        self._provisioner.ask_again(check)
 
     def _release(self, holder: object) -> None:
         with self._lock:
@@ -412,7 +418,16 @@ class Engine:
     # --- guests
 
     def _bring_up_both(self, ticket: Ticket) -> None:
-        """Have both guests brought up, unless they are or are being so. The lock is held."""
+        """Have both guests brought up, unless they are or are being so. The lock is held.
+
+        Neither is, where it is known that one cannot be: the other would be made for nothing.
+        """
+        refused = self._provisioner.refusal(ticket.check)
+        if refused is not None:
+            lost: Future[ReadyGuest] = Future()
+            lost.set_exception(refused)
+            ticket.guests = (lost, lost)
+            return
         found = []
         for key in vmi_keys(ticket.check):
             future = self._guests.get(key)

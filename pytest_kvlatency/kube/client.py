@@ -316,17 +316,20 @@ class KubeClient:
         deadline: Deadline,
         query: Mapping[str, str] | None = None,
         patience: float = 3.0,
+        ok_missing: bool = False,
     ) -> dict[str, Any] | None:
         """GET what makes a diagnosis better, or a message kinder: None when it cannot be had.
 
-        A permission that is missing once is not asked for again.
+        A permission that is missing once is not asked for again. ``ok_missing`` as in ``request``.
         """
         wanted = paths.target("GET", path)
         key = (wanted.verb, wanted.group, wanted.resource, wanted.namespace)
         if key in self._denied:
             return None
         try:
-            return self.request("GET", path, deadline=deadline, query=query, patience=patience)
+            return self.request(
+                "GET", path, deadline=deadline, query=query, patience=patience, ok_missing=ok_missing
+            )
         except PermissionDeniedError:
             if self.reach.is_settled:
                 self._denied.add(key)

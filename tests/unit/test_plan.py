@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.model import AUTO, Check, GuestSpec, NadRef, NodePair, PingParameters
+from pytest_kvlatency.model import AUTO, Check, GuestSpec, NadRef, NodeChoice, NodePair, PingParameters
 from pytest_kvlatency.plan import checks, needs_nodes, rounds, vmi_keys
 from pytest_kvlatency.settings import Layer, Settings, resolve
 
@@ -17,7 +17,9 @@ def ids(**values: object) -> list[str]:
 
 
 def over(nodes: list[str], shape: str) -> list[str]:
-    found = checks(settings(nad=["a/b"], nodes=[shape]), namespace="own", nodes=nodes)
+    found = checks(
+        settings(nad=["a/b"], nodes=[shape]), namespace="own", nodes=NodeChoice(names=tuple(nodes))
+    )
     assert {one.placeholders for one in found} == {(f"a/b-{shape}",)}
     return [one.id.removeprefix("a/b-") for one in found]
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.model import NodeChoice
 from pytest_kvlatency.parsers import Mesh, Ring, Star
 from pytest_kvlatency.placeholders import widen
 from pytest_kvlatency.plan import checks, needs_nodes, pairs
@@ -23,18 +24,22 @@ def settings(**values):
     return resolve([Layer(kind="command line", values=values)])
 
 
+def of(names):
+    return NodeChoice(names=tuple(names))
+
+
 def ends(found):
     return [(pair.source, pair.target) for pair in found]
 
 
 @given(NAMES)
 def test_a_mesh_has_every_pair_once_in_one_direction(names):
-    assert ends(pairs(Mesh(), names)) == list(combinations(names, 2))
+    assert ends(pairs(Mesh(), of(names))) == list(combinations(names, 2))
 
 
 @given(NAMES)
 def test_a_ring_has_every_node_twice_and_is_closed(names):
-    found = ends(pairs(Ring(), names))
+    found = ends(pairs(Ring(), of(names)))
     assert len(found) == (len(names) if len(names) > 2 else 1)
     assert len({frozenset(pair) for pair in found}) == len(found)
     assert [source for source, _ in found] == names[: len(found)]
@@ -44,7 +49,7 @@ def test_a_ring_has_every_node_twice_and_is_closed(names):
 @given(NAMES)
 def test_a_star_has_its_hub_in_every_pair_whether_it_is_in_the_set_or_not(names):
     for hub in (names[0], "another-hub"):
-        found = ends(pairs(Star(hub=hub), names))
+        found = ends(pairs(Star(hub=hub), of(names)))
         assert found == [(hub, name) for name in names if name != hub]
 
 
@@ -55,8 +60,26 @@ def test_too_few_nodes_are_named(shape, names):
     with pytest.raises(
         ConfigError, match=f"--kv-nodes {shape} needs at least two nodes; the node set has"
     ) as caught:
-        pairs(shape, names)
+        pairs(shape, of(names))
     assert "--kv-node-set" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "no schedulable node: w8 is cordoned, w9 is not ready"),
+        (
+            ("w1",),
+            "--kv-nodes mesh needs at least two nodes, and only w1 is schedulable: w8 is cordoned, w9 is not ready",
+        ),
+    ],
+    ids=["none", "one"],
+)
+def test_where_too_few_nodes_are_left_the_others_and_their_obstacles_are_named(names, message):
+    choice = NodeChoice(names=names, left_out=("w8 is cordoned", "w9 is not ready"))
+    with pytest.raises(ConfigError) as caught:
+        pairs(Mesh(), choice)
+    assert caught.value.reason == message
 
 
 @pytest.mark.parametrize(
@@ -84,7 +107,7 @@ def test_one_placeholder_for_each_shape_and_network_while_the_nodes_are_not_know
         "default/red-mesh",
         "default/red-star:w3",
     ]
-    known = checks(given_settings, namespace="own", nodes=["w1", "w2", "w3"])
+    known = checks(given_settings, namespace="own", nodes=of(["w1", "w2", "w3"]))
     assert {one.placeholders for one in known if one.id == "default/blue-w1:w3"} == {("default/blue-mesh",)}
     # A pair that two shapes hold is one check.
     assert len({one.id for one in known}) == len(known)

@@ -112,12 +112,14 @@ def test_E52_quota(cluster_with, run):
 
 @pytest.mark.edge_case(
     "E50",
-    happens="No node fits a VMI.",
-    does="Fails with the kind `provision`, in the scheduler's words:",
+    happens="No node fits a VMI, and nodes may not be read.",
+    does="Fails with the kind `provision`, in the scheduler's words, after 10 s:",
     says="… nodes are available",
 )
-def test_E50_no_node_fits(cluster, run):
-    done = run(cluster, "--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:no-such-node")
+def test_E50_no_node_fits(cluster, run, role):
+    account = cluster.account(role)
+    nodes = ("--kv-nodes", "worker1:no-such-node")
+    done = run(cluster, "--kv-nad", "checks/blue-network", *nodes, kubeconfig=account)
     entry = done.document["measurements"][0]
     assert entry["failureKind"] == "provision"
     assert "0/3 nodes are available" in entry["failureReason"]

@@ -63,8 +63,8 @@ class Grid(Administrator):
     def __init__(self, lab, directory):
         super().__init__(lab, directory, NAMESPACE)
 
-    def run(self, *arguments, kubeconfig=None, tests="", module="pytest_kvlatency"):
-        """Run to the end, as its user starts it; ``tests`` is a test module's text."""
+    def run(self, *arguments, kubeconfig=None, tests="", module="pytest_kvlatency", path=ROOT):
+        """Run to the end, as its user starts it; ``tests`` is a test module's text, ``path`` has plugins."""
         directory = self.directory / self.unused("run")
         directory.mkdir()
         if tests:
@@ -73,7 +73,7 @@ class Grid(Administrator):
         given += ["--kv-kubeconfig", kubeconfig or self.kubeconfig, *arguments]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         inherited["KVLATENCY_MEASURE_CLOCK"] = str(directory / "clock.json")
-        inherited["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "benchmarks")))
+        inherited["PYTHONPATH"] = os.pathsep.join(map(str, (path, ROOT, ROOT / "benchmarks")))
         seen = len(self.audit())
         done = subprocess.run(
             [sys.executable, "-m", module, *map(str, given)],

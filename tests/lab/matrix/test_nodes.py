@@ -1,4 +1,4 @@
-"""Which nodes a matrix is over, and what is said when nobody may tell."""
+"""Which nodes a matrix is over, and what is said of nodes on which no VM can start, or that may not be read."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ MIXED = """
   - {name: disliked, taints: ["slow:PreferNoSchedule"]}
   - {name: without, labels: {"kubevirt.io/schedulable": "false"}}
 """
+LEFT_OUT = (
+    "nodes left out, where no VM can start: cordoned is cordoned, "
+    "evicting has the untolerated taint broken:NoExecute, infra has no label kubevirt.io/schedulable, "
+    'tainted has the untolerated taint dedicated=tests:NoSchedule, without has the label kubevirt.io/schedulable="false"'
+)
 
 
 def mesh(*nodes):
@@ -45,6 +50,155 @@ def test_the_node_set(grid, arguments, nodes):
     assert set(done.pairs) == mesh(*nodes)
     lists = done.requests(verb="list", resource="nodes")
     assert len(lists) == (0 if "worker1,worker3" in arguments else 1)
+
+
+def unlabel(lab, *names):
+    """Take KubeVirt away from nodes."""
+    for name in names:
+        lab.request(
+            "PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": {"kubevirt.io/schedulable": None}}}
+        )
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.edge_case(
+    "E50",
+    happens="A mesh, ring or star is over all nodes, and VMs cannot start on some.",
+    does="Leaves these nodes out, and says which, and why, at collection and in the document's notes.",
+)
+def test_E50_a_mesh_leaves_out_nodes_where_no_vm_can_start_and_says_why(grid, workers):
+    lab = grid(f"{MIXED}  - infra\n")
+    unlabel(lab, "infra")
+    done = lab.run(*BLUE, "--kv-nodes", "mesh", *workers)
+    assert done.status == 0, done.output
+    assert set(done.pairs) == mesh("worker1", "worker2", "worker3", "disliked")
+    assert done.output.count(f"kvlatency: {LEFT_OUT}") == 1
+    assert done.output.count(LEFT_OUT) == 1
+    assert done.document["notes"] == [LEFT_OUT]
+    # What the list said of the nodes is not asked for again.
+    assert len(done.requests(verb="list", resource="nodes")) == 1
+    assert not done.requests(verb="get", resource="nodes")
+
+
+def test_E50_where_no_node_is_left_the_reasons_are_the_error(grid):
+    lab = grid("[{name: worker1, unschedulable: true}, worker2]")
+    unlabel(lab, "worker2")
+    done = lab.run(*BLUE, "--kv-nodes", "mesh")
+    assert done.status == 4, done.output
+    reasons = "no schedulable node: worker1 is cordoned, worker2 has no label kubevirt.io/schedulable"
+    assert f"ERROR: {reasons}" in done.output
+
+
+def pairs_of(*names):
+    return [word for name in names for word in ("--kv-nodes", f"worker1:{name}")]
+
+
+@pytest.mark.edge_case(
+    "E50",
+    happens="A node that is named does not exist, is cordoned or tainted, or does not run KubeVirt.",
+    does="Where nodes may be read, says so before anything is created for its pairs, with the way out:",
+    says="so no VM can start there",
+)
+def test_E50_nodes_where_no_vm_can_start_are_named_before_anything_is_created(grid):
+    lab = grid(f"{MIXED}  - infra\n")
+    unlabel(lab, "infra")
+    done = lab.run(*BLUE, *pairs_of("worker2", "cordoned", "tainted", "infra", "absent", "missing"))
+    assert done.status == 1, done.output
+    said = {name: (one["failureKind"], one["failureReason"]) for name, one in done.pairs.items()}
+    assert said.pop("worker1:worker2") == (None, None)
+    others = "(nodes: cordoned, disliked, evicting, infra, tainted and 4 more)"
+    assert said == {
+        "worker1:cordoned": (
+            "provision",
+            (
+                "setup: cordoned is cordoned, so no VM can start there: "
+                "kubectl uncordon cordoned, or leave it out of --kv-node-set"
+            ),
+        ),
+        "worker1:tainted": (
+            "provision",
+            (
+                "setup: tainted has the untolerated taint dedicated=tests:NoSchedule, so no VM can start there: "
+                "--kv-toleration dedicated=tests:NoSchedule"
+            ),
+        ),
+        "worker1:infra": (
+            "provision",
+            (
+                "setup: infra has no label kubevirt.io/schedulable, so no VM can start there: "
+                "KubeVirt does not run there: see kubectl get pods -A -l kubevirt.io=virt-handler -o wide"
+            ),
+        ),
+        "worker1:absent": ("config", f"config: there is no node 'absent' {others}"),
+        "worker1:missing": ("config", f"config: there is no node 'missing' {others}"),
+    }
+    assert len(done.requests(verb="create", resource="virtualmachineinstances")) == 2
+    assert len(done.requests(verb="list", resource="nodes")) == 1
+    assert len(done.requests(verb="get", resource="nodes")) == 7
+    first = min(number for number, one in enumerate(done.audit) if one["verb"] == "create")
+    assert not [one for one in done.audit[first:] if one["resource"] == "nodes"]
+
+
+def test_E50_nodes_that_may_only_be_listed_are_known_too(grid, role):
+    lab = grid("[worker1, {name: worker2, unschedulable: true}]")
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    name = lab.service_account(role)
+    meta = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "lists-nodes"}}
+    rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
+    lab.request("POST", f"{rbac}/clusterroles", {**meta, "kind": "ClusterRole", "rules": rules})
+    binding = {
+        "kind": "ClusterRoleBinding",
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "lists-nodes"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+    }
+    lab.request("POST", f"{rbac}/clusterrolebindings", {**meta, **binding})
+    kubeconfig = lab.kubeconfig_of({"token": lab.token_of(name)})
+    done = lab.run(*BLUE, *pairs_of("worker2", "worker9"), kubeconfig=kubeconfig)
+    assert done.status == 1, done.output
+    assert done.pairs["worker1:worker2"]["failureReason"].startswith("setup: worker2 is cordoned, so no VM")
+    assert done.pairs["worker1:worker9"]["failureReason"] == (
+        "config: there is no node 'worker9' (nodes: worker1, worker2)"
+    )
+    assert not done.requests(verb="create", resource="virtualmachineinstances")
+
+
+TOLERATING = """
+def pytest_kvlatency_vmi_manifest(manifest):
+    manifest["spec"]["tolerations"] = [{"key": "dedicated", "operator": "Exists"}]
+"""
+
+
+def test_a_hook_that_tolerates_a_taint_is_not_second_guessed(grid):
+    lab = grid(MIXED)
+    (lab.directory / "tolerating.py").write_text(TOLERATING)
+    done = lab.run("-p", "tolerating", *BLUE, *pairs_of("tainted"), path=lab.directory)
+    assert done.status == 0, done.output
+
+
+UNCORDONING = """
+import pytest
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.kube.client import KubeClient
+
+@pytest.fixture(autouse=True)
+def uncordoned(request, kv_cluster):
+    if request.node.execution_count > 1:
+        body = {"spec": {"unschedulable": None}}
+        kv_cluster.client.request("PATCH", "/api/v1/nodes/cordoned", body=body, deadline=Deadline(30))
+
+@pytest.mark.flaky(reruns=1)
+@pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:cordoned", sample_duration="1s")
+def test_own(kv_latency): ...
+"""
+
+
+def test_a_rerun_looks_at_the_nodes_again(grid):
+    done = grid(MIXED).run(tests=UNCORDONING, module="pytest")
+    assert done.status == 0, done.output
+    assert "1 passed, 1 rerun" in done.output
+    first, second = done.document["measurements"]
+    assert first["failureReason"].startswith("setup: cordoned is cordoned, so no VM can start there")
+    assert second["failureReason"] is None
 
 
 def test_too_few_nodes_are_a_usage_error(grid):

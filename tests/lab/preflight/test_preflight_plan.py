@@ -88,8 +88,8 @@ def test_nodes_on_which_no_vm_can_start_are_named_with_their_reasons(preflight):
     assert [f"{one['subject']}: {one['message']}" for one in done.of("node")] == [
         "absent: there is no node 'absent' (nodes: cordoned, emulated, notready, tainted, unlabelled and 3 more)",
         "cordoned: no VM can start there: it is cordoned",
-        "tainted: no VM can start there: its taint dedicated=infra:NoSchedule is not tolerated",
-        'unlabelled: no VM can start there: its label kubevirt.io/schedulable is not "true"',
+        "tainted: no VM can start there: it has the untolerated taint dedicated=infra:NoSchedule",
+        'unlabelled: no VM can start there: it has the label kubevirt.io/schedulable="false"',
         "notready: no VM can start there: it is not ready",
         "emulated: no VM can start there: it offers no /dev/kvm (devices.kubevirt.io/kvm)",
     ]
@@ -97,9 +97,9 @@ def test_nodes_on_which_no_vm_can_start_are_named_with_their_reasons(preflight):
         "",
         "kubectl uncordon cordoned, or leave it out of --kv-node-set",
         "--kv-toleration dedicated=infra:NoSchedule",
-        "See `kubectl get pods -A -l kubevirt.io=virt-handler -o wide`: KubeVirt does not run there.",
-        "See `kubectl describe node notready`.",
-        "Enable nested virtualization, or useEmulation in the KubeVirt object.",
+        "KubeVirt does not run there: see kubectl get pods -A -l kubevirt.io=virt-handler -o wide",
+        "see kubectl describe node notready",
+        "enable nested virtualization, or useEmulation in the KubeVirt object",
     ]
 
 

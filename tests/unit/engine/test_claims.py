@@ -32,6 +32,7 @@ class Provisioner:
         self.booting = defaultdict(threading.Event)
         self.may_boot = {}
         self.errors = {}
+        self.refusals = {}
         self.made = []
 
     def hold_back(self, node):
@@ -63,6 +64,12 @@ class Provisioner:
 
     def forget_pairs(self, keys):
         pass
+
+    def refusal(self, check):
+        return self.refusals.get(check.pair.target)
+
+    def ask_again(self, check):
+        self.refusals.pop(check.pair.target, None)
 
 
 class Measurer:
@@ -141,6 +148,19 @@ def test_each_of_many_pairs_gets_the_cause_of_its_guests_whichever_fails_first(r
         found = rig.engine.measure(one, holder=one).result(SECONDS)
         assert type(found.error) is ConfigError
         assert found.error.reason in {f"there is no network on {node}" for node in str(one.pair).split(":")}
+
+
+def test_E50_a_pair_with_a_node_where_no_guest_can_be_made_costs_no_guest_until_it_is_tried_again(rig):
+    one, other = check("a", "b"), check("a", "c")
+    rig.provisioner.refusals = {"c": ConfigError("there is no node 'c'")}
+    rig.engine.plan([one, other])
+    rig.engine.start([other, one])
+    assert rig.engine.measure(other, holder="other").result(SECONDS).error.reason == "there is no node 'c'"
+    assert rig.engine.measure(one, holder="one").result(SECONDS).error is None
+    assert sorted(rig.provisioner.made) == ["a", "b"]
+    rig.engine.take_again(other)
+    assert rig.engine.measure(other, holder="again", anew=True).result(SECONDS).error is None
+    assert sorted(rig.provisioner.made) == ["a", "b", "c"]
 
 
 def test_guests_that_were_let_go_meanwhile_give_their_cause_too(rig):

@@ -48,11 +48,11 @@ def test_nodes_come_in_pages_with_what_decides_about_them(server, client, deadli
         {"items": [node("c", ready="False"), node("d", labels={"kubevirt.io/schedulable": "false"})]},
     )
     nodes = list_nodes(client, deadline)
-    assert [(one.name, one.schedulable) for one in nodes] == [
-        ("a", False),
-        ("b", True),
-        ("c", False),
-        ("d", False),
+    assert [(one.name, one.is_cordoned, one.is_ready, dict(one.labels)) for one in nodes] == [
+        ("a", True, True, {}),
+        ("b", False, True, {}),
+        ("c", False, False, {}),
+        ("d", False, True, {"kubevirt.io/schedulable": "false"}),
     ]
     assert nodes[0].architecture == "amd64"
 
