@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.kube.pulling import pull_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pytest_kvlatency.kube.pulling import Pull
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
 
 # Seconds that a trouble must last to be the cause: a node may be scaling up; quota may be given back by a VMI
 # that is just being deleted.
 UNSCHEDULABLE_LASTS: Final = 10.0
 FAILED_CREATE_LASTS: Final = 5.0
-# What registries and container runtimes say when another try gets the same answer.
-_HOPELESS_PULL: Final = re.compile(
-    r"not found|unauthorized|manifest unknown|access (to the resource )?(is )?denied|authentication required|"
-    r"no basic auth credentials|invalid reference|InvalidImageName|does not exist|name unknown|403 Forbidden",
-    re.IGNORECASE,
-)
-_PULL_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+# virt-handler tries again and again, and what it waits for may come.
+UNSYNCHRONIZED_LASTS: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +31,11 @@ class Trouble:
     lasts: float | None = 0.0
 
 
-def trouble(handle: VmiHandle, state: VmiState | None) -> Trouble | None:
-    """Say what keeps a VMI from running, if its object shows anything; ``state`` None: there is no such VMI."""
+def trouble(handle: VmiHandle, state: VmiState | None, pull: Pull | None = None) -> Trouble | None:
+    """Say what keeps a VMI from running, if its object shows anything; ``state`` None: there is no such VMI.
+
+    ``pull`` is what earlier states have shown of the image's pull, this one included.
+    """
     if state is None or (handle.uid and state.uid != handle.uid):
         return Trouble(
             key="gone",
@@ -47,6 +47,12 @@ def trouble(handle: VmiHandle, state: VmiState | None) -> Trouble | None:
         return Trouble(key="deleting", reason=f"VMI {handle} is being deleted by somebody")
     if state.phase in ("Failed", "Succeeded"):
         return _ended(handle, state)
+    if state.running:
+        # Whatever a condition still says.
+        return None
+    pull = pull_after(None, state) if pull is None else pull
+    if pull is not None:
+        return _unpulled(handle, pull)
     return _unscheduled(handle, state) or _unsynchronized(handle, state)
 
 
@@ -78,20 +84,21 @@ def _unscheduled(handle: VmiHandle, state: VmiState) -> Trouble | None:
     )
 
 
+def _unpulled(handle: VmiHandle, pull: Pull) -> Trouble:
+    return Trouble(
+        key="pull",
+        reason=f"the image of VMI {handle} cannot be pulled: {pull}",
+        hint="Name an image that the nodes can pull with --kv-image, and its credentials with "
+        "--kv-image-pull-secret.",
+        lasts=pull.lasts,
+    )
+
+
 def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
     condition = state.condition("Synchronized")
     if condition is None or condition.status != "False":
         return None
     reason, message = condition.reason, condition.message
-    if reason in _PULL_REASONS:
-        certain = reason != "ErrImagePull" or _HOPELESS_PULL.search(message)
-        return Trouble(
-            key=reason,
-            reason=f"the image of VMI {handle} cannot be pulled: {message or reason} ({reason})",
-            hint="Name an image that the nodes can pull with --kv-image, and its credentials with "
-            "--kv-image-pull-secret.",
-            lasts=0.0 if certain else None,
-        )
     if reason == "FailedCreate":
         return Trouble(
             key=reason,
@@ -99,7 +106,15 @@ def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
             hint=refusal_hint(message, handle.namespace),
             lasts=FAILED_CREATE_LASTS,
         )
-    return Trouble(key=reason, reason=f"VMI {handle}: {reason}: {message}".rstrip(": "), lasts=None)
+    # virt-handler's reason is a sentence: "Synchronizing with the Domain failed."
+    what = f"{reason.rstrip('.')}: {message}".strip(": ")
+    where = f" on node {state.node}" if state.node else ""
+    return Trouble(
+        key=reason,
+        reason=f"VMI {handle} does not start{where}: {what or 'no reason given'}",
+        hint=f"See `kubectl describe vmi -n {handle.namespace} {handle.name}` with --kv-keep failed.",
+        lasts=UNSYNCHRONIZED_LASTS,
+    )
 
 
 def refusal_hint(message: str, namespace: str) -> str:
@@ -140,14 +155,20 @@ def warnings_of(events: Iterable[Mapping[str, Any]], handle: VmiHandle) -> list[
     return list(dict.fromkeys(text for _, text in sorted(found, key=lambda entry: entry[0])))
 
 
-def stuck(handle: VmiHandle, state: VmiState | None, seconds: float, warnings: Sequence[str] | None) -> str:
+def stuck(
+    handle: VmiHandle,
+    state: VmiState | None,
+    seconds: float,
+    warnings: Sequence[str] | None,
+    pull: Pull | None = None,
+) -> str:
     """Say where a VMI stood when time was over. ``warnings`` None: its events may not be read."""
     if state is None:
         return f"VMI {handle} was not seen"
     phase = state.phase or "no phase"
     node = f" on node {state.node}" if state.node else ""
     parts = [f"VMI {handle} is {phase}{node} for {seconds:.0f} s"]
-    known = trouble(handle, state)
+    known = trouble(handle, state, pull)
     if known is not None:
         parts.append(known.reason)
     if warnings:

@@ -9,12 +9,14 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ProvisionError
 from pytest_kvlatency.kube import evidence
 from pytest_kvlatency.kube.diagnosis import Trouble, stuck, trouble, warnings_of
+from pytest_kvlatency.kube.pulling import pull_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.pulling import Pull
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
 
     GetState = Callable[[VmiHandle, Deadline], VmiState | None]
@@ -91,6 +93,7 @@ class Progress:
         self.handle = handle
         self.state: VmiState | None = None
         self.phase_since = time.monotonic()
+        self.pull: Pull | None = None
         self._trouble: Trouble | None = None
         self._trouble_since = 0.0
 
@@ -98,7 +101,8 @@ class Progress:
         """Take a new state; return whether phase or node changed. Raises ``ProvisionError`` on a certain cause."""
         now = time.monotonic()
         before = self.state
-        found = trouble(self.handle, state)
+        self.pull = pull_after(self.pull, state)
+        found = trouble(self.handle, state, self.pull)
         if found is None or self._trouble is None or found.key != self._trouble.key:
             self._trouble_since = now
         self._trouble = found
@@ -144,5 +148,5 @@ def explain_late(client: KubeClient, late: Sequence[Progress], stop: Stop) -> li
     for one in late:
         found = events[one.handle.namespace]
         warnings = None if found is None else warnings_of(found, one.handle)
-        texts.append(stuck(one.handle, one.state, time.monotonic() - one.phase_since, warnings))
+        texts.append(stuck(one.handle, one.state, time.monotonic() - one.phase_since, warnings, one.pull))
     return texts

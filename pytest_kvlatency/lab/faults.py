@@ -82,8 +82,13 @@ FAULTS: dict[str, Fault] = {
     "unschedulable": Fault(where="kubevirt", help="no node fits, whatever the scheduler would say"),
     "image-pull": Fault(
         where="kubevirt",
-        help="the container disk cannot be pulled",
-        parameters=(("reason", "ErrImagePull or ImagePullBackOff"), ("message", "the kubelet's words")),
+        help="the container disk cannot be pulled (`times`: so often): ErrImagePull, then ImagePullBackOff until the "
+        "next try",
+        parameters=(
+            ("reason", "only ErrImagePull, or only ImagePullBackOff"),
+            ("message", "the words of the failure"),
+            ("back_off", "the pause after the first try (default 10s); each next one is twice as long"),
+        ),
     ),
     "pod-refused": Fault(
         where="kubevirt",
@@ -94,6 +99,12 @@ FAULTS: dict[str, Fault] = {
         where="kubevirt",
         help="the CNI fails: a FailedCreatePodSandBox event, and the VMI stays Scheduling",
         parameters=(("message", "the event's text"),),
+    ),
+    "sync-failed": Fault(
+        where="kubevirt",
+        help="virt-handler cannot start the guest (`times`: so often), and the VMI stays Scheduled: condition "
+        "`Synchronizing with the Domain failed.`",
+        parameters=(("message", "its words"),),
     ),
     "vmi-failed": Fault(where="kubevirt", help="the VMI becomes Failed, `after` it was Running"),
     "vmi-deleted": Fault(where="kubevirt", help="somebody deletes the VMI, `after` it was Running"),

@@ -307,7 +307,7 @@ def _parameters(
             reader.integer(where, value, 1, 1_000_000)
         elif parameter == "retry_after":
             reader.number(where, value, lambda n: n >= 0, "number of seconds")
-        elif parameter in {"delay", "down", "denies"}:
+        elif parameter in {"delay", "back_off", "down", "denies"}:
             reader.duration(where, value)
         elif parameter == "to":
             reader.choice(where, value, nodes, "is no node; nodes:")

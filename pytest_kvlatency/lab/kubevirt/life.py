@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.guests.base import GuestRequest, HypervisorError
 from pytest_kvlatency.lab.kubevirt import pod as pods
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.base import Guest
     from pytest_kvlatency.lab.kubevirt.cluster import Cluster
     from pytest_kvlatency.lab.spec import FaultSpec
+
+_SYNC_FAILED: Final = 'server error. command SyncVMI failed: "failed to create SR-IOV hostdevices"'
+#: virt-handler tries again after so many seconds.
+_SYNC_PAUSE: Final = 1.0
 
 
 class Life:
@@ -183,15 +187,19 @@ class Life:
         self.set_condition("Ready", "False", "GuestNotRunning", "Guest VM is not reported as running")
         await self._patch({"metadata": {"labels": {"kubevirt.io/nodeName": self.node}}})
         await self.publish("Scheduled")
+        while (fault := self.strike("sync-failed")) is not None:
+            self._report_unsynchronized(str(fault.parameters.get("message", _SYNC_FAILED)))
+            await self.publish()
+            await asyncio.sleep(_SYNC_PAUSE)
+        self.drop_condition("Synchronized")
         try:
             guest = self._cluster.hypervisor.create(self._request())
             self.guest = guest
             await guest.start()
         except (HypervisorError, ValueError) as error:
             self.guest = None
-            self.set_condition("Synchronized", "False", "Synchronizing with the Domain failed.", str(error))
+            self._report_unsynchronized(str(error))
             await self.publish("Failed")
-            self._cluster.emit(self.vmi, "Warning", "SyncFailed", str(error), "virt-handler", self.node)
             await self._final_pod()
             return None
         self._cluster.guests[self.namespace, self.name] = RunningGuest(
@@ -201,6 +209,10 @@ class Life:
             message = f"VirtualMachineInstance {text}."
             self._cluster.emit(self.vmi, "Normal", reason, message, "virt-handler", self.node)
         return guest
+
+    def _report_unsynchronized(self, message: str) -> None:
+        self.set_condition("Synchronized", "False", "Synchronizing with the Domain failed.", message)
+        self._cluster.emit(self.vmi, "Warning", "SyncFailed", message, "virt-handler", self.node)
 
     def _network_status(self) -> dict[str, str]:
         entries = [

@@ -9,6 +9,7 @@ from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt import vmi as vmis
 from pytest_kvlatency.lab.kubevirt.api import PODS, ApiStatusError
 from pytest_kvlatency.lab.kubevirt.attach import SandboxError, attach
+from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.kubevirt.cluster import Cluster
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 #: Pauses between tries of what a controller or kubelet tries again; the last one repeats.
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)
+#: kubelet's pauses between pulls, and how soon it says that it makes one.
+_FIRST_BACK_OFF: Final = "10s"
+_LONGEST_BACK_OFF: Final = 300.0
+_BACKS_OFF_AFTER: Final = 0.5
 _NO_FIT: Final = "Insufficient devices.kubevirt.io/kvm"
 
 _NO_BRIDGE: Final = (
@@ -143,23 +148,26 @@ class Provision:
         return None
 
     async def _pull(self, pod: dict[str, Any]) -> None:
-        """Pull the container disk; as with kubelet, the second failure in a row is a back-off."""
+        """Pull the container disk; as with kubelet, a failure is followed by a back-off that grows."""
         image = vmis.container_disk(self._life.vmi)
-        attempt = 0
+        tries = 0
         while (fault := self._life.strike("image-pull")) is not None:
-            reason = fault.parameters.get("reason") or (
-                "ErrImagePull" if attempt == 0 else "ImagePullBackOff"
-            )
-            failed = (
-                f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
-            )
-            default = failed if reason == "ErrImagePull" else f'Back-off pulling image "{image}"'
-            message = str(fault.parameters.get("message", default))
-            self._life.set_condition("Synchronized", "False", str(reason), message)
-            await self._life.write_pod_status("Pending", waiting=(str(reason), message))
-            await self._life.publish()
-            kind = "Failed" if reason == "ErrImagePull" else "BackOff"
-            self._cluster.emit(pod, "Warning", kind, message, "kubelet", self._life.node)
-            await asyncio.sleep(_pause(attempt))
-            attempt += 1
+            only, words = fault.parameters.get("reason"), fault.parameters.get("message")
+            if only != "ImagePullBackOff":
+                failed = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
+                await self._report_pull(pod, "ErrImagePull", "Failed", str(words or failed))
+            if only is None:
+                await asyncio.sleep(_BACKS_OFF_AFTER)
+            if only != "ErrImagePull":
+                backed_off = (only and words) or f'Back-off pulling image "{image}"'
+                await self._report_pull(pod, "ImagePullBackOff", "BackOff", str(backed_off))
+            first = parse_duration(str(fault.parameters.get("back_off", _FIRST_BACK_OFF))) / 1e9
+            await asyncio.sleep(min(_LONGEST_BACK_OFF, first * 2**tries))
+            tries += 1
         self._life.drop_condition("Synchronized")
+
+    async def _report_pull(self, pod: dict[str, Any], reason: str, event: str, message: str) -> None:
+        self._life.set_condition("Synchronized", "False", reason, message)
+        await self._life.write_pod_status("Pending", waiting=(reason, message))
+        await self._life.publish()
+        self._cluster.emit(pod, "Warning", event, message, "kubelet", self._life.node)

@@ -1,8 +1,9 @@
-"""A plugin for checkups under test: a server counts as gone for good after seconds, not after a minute."""
+"""A plugin for checkups under test: a server counts as gone for good, and a trouble as lasting, after seconds."""
 
-from pytest_kvlatency.kube import client
+from pytest_kvlatency.kube import client, diagnosis
 
 client.PATIENCE = 6.0
 client._GRACE = 2.0
 client._FEW_TRIES = 1.0
 client.KubeClient.request.__kwdefaults__["patience"] = client.PATIENCE
+diagnosis.UNSYNCHRONIZED_LASTS = 2.0

@@ -129,16 +129,65 @@ def test_E50_no_node_fits(cluster, run, role):
 @pytest.mark.edge_case(
     "E51",
     happens="The guest's image cannot be pulled.",
-    does="Fails with the kind `provision`:",
-    says="ImagePullBackOff",
+    does="Fails with the kind `provision`, in the registry's words:",
+    says="failed to resolve reference",
 )
 def test_E51_an_image_that_cannot_be_pulled(cluster_with, run):
-    done = run(
-        cluster_with("{fault: image-pull, reason: ImagePullBackOff}"), "--kv-nad", "checks/blue-network"
-    )
+    done = run(cluster_with("{fault: image-pull}"), "--kv-nad", "checks/blue-network")
     entry = done.document["measurements"][0]
     assert entry["failureKind"] == "provision"
-    assert "ImagePullBackOff" in entry["failureReason"]
+    assert "failed to resolve reference" in entry["failureReason"]
+    assert "not found (ErrImagePull)" in entry["failureReason"]
+
+
+PINNED = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2", "--kv-sample-duration", "1s")
+TIMED_OUT = "failed to do request: dial tcp 192.0.2.1:443: i/o timeout"
+
+
+@pytest.mark.edge_case(
+    "E85",
+    happens="The pull of the guest's image fails, backs off, and succeeds later.",
+    does="Waits for three tries, and measures.",
+)
+@pytest.mark.edge_case(
+    "E86",
+    happens="virt-handler cannot start the guest at first.",
+    does="Waits for 30 s, and measures.",
+)
+def test_E85_E86_a_pull_and_a_start_that_heal_are_waited_for(cluster_with, run):
+    cluster = cluster_with(
+        f"{{fault: image-pull, node: worker1, times: 2, back_off: 500ms, message: '{TIMED_OUT}'}}",
+        "{fault: sync-failed, node: worker2, times: 2}",
+    )
+    done = run(cluster, *PINNED)
+    assert done.status == 0, done.output
+
+
+@pytest.mark.edge_case(
+    "E85",
+    happens="The guest's image cannot be pulled for a reason that another try may not meet.",
+    does="Fails with the kind `provision` after three tries, in the registry's words:",
+    says="tried 3 times",
+)
+@pytest.mark.edge_case(
+    "E86",
+    happens="virt-handler cannot start the guest.",
+    does="Fails with the kind `provision` after 30 s, in its words:",
+    says="Synchronizing with the Domain failed: …",
+)
+def test_E85_E86_a_pull_and_a_start_that_do_not_heal_are_told_in_their_own_words(cluster_with, run):
+    cluster = cluster_with(
+        f"{{fault: image-pull, node: worker1, back_off: 500ms, message: '{TIMED_OUT}'}}",
+        "{fault: sync-failed, node: worker2}",
+    )
+    pairs = ("--kv-nodes", "worker1:worker1", "--kv-nodes", "worker2:worker2", "-p", "impatient")
+    done = run(cluster, "--kv-nad", "checks/blue-network", *pairs)
+    pull, start = done.document["measurements"]
+    assert (pull["failureKind"], start["failureKind"]) == ("provision", "provision")
+    assert f"cannot be pulled: {TIMED_OUT} (ErrImagePull, tried 3 times)" in pull["failureReason"]
+    words = 'Synchronizing with the Domain failed: server error. command SyncVMI failed: "failed to create'
+    assert words in start["failureReason"]
+    assert cluster.vmis() == []
 
 
 @pytest.mark.edge_case(

@@ -155,26 +155,46 @@ def test_E50_the_fault_unschedulable(tmp_path):
     play(story())
 
 
+def pull_of(vmi):
+    found = condition(vmi, "Synchronized") if vmi else None
+    return "" if found is None else found["reason"]
+
+
 def test_E51_an_image_that_cannot_be_pulled(tmp_path):
     async def story():
         async with lab(tmp_path, "faults: [{fault: image-pull}]") as running:
             await running.create("a")
-            vmi = await running.until("a", lambda vmi: vmi and condition(vmi, "Synchronized"))
-            assert condition(vmi, "Synchronized")["reason"] == "ErrImagePull"
+            vmi = await running.until("a", lambda vmi: pull_of(vmi) == "ErrImagePull")
             assert "example.invalid/guest" in condition(vmi, "Synchronized")["message"]
-            vmi = await running.until(
-                "a", lambda vmi: vmi and condition(vmi, "Synchronized")["reason"] == "ImagePullBackOff"
-            )
+            vmi = await running.until("a", lambda vmi: pull_of(vmi) == "ImagePullBackOff")
+            assert condition(vmi, "Synchronized")["message"].startswith("Back-off pulling image")
             assert phase(vmi) == "Scheduling"
 
     play(story())
 
 
-def test_E51_a_single_pull_error_heals(tmp_path):
+def test_E85_a_pull_backs_off_between_its_tries_and_may_heal(tmp_path):
+    text = "faults: [{fault: image-pull, times: 2, back_off: 300ms}]"
+
     async def story():
-        async with lab(tmp_path, "faults: [{fault: image-pull, times: 1}]") as running:
-            vmi = await running.running("a")
-            assert condition(vmi, "Synchronized") is None
+        async with lab(tmp_path, text) as running:
+            seen = []
+            await running.create("a")
+            await running.until("a", lambda vmi: seen.append(pull_of(vmi)) or phase(vmi or {}) == "Running")
+            kept = [one for number, one in enumerate(seen) if one and one != seen[number - 1]]
+            assert kept == ["ErrImagePull", "ImagePullBackOff"] * 2
+
+    play(story())
+
+
+def test_E86_the_fault_sync_failed(tmp_path):
+    async def story():
+        async with lab(tmp_path, "faults: [{fault: sync-failed, message: server error}]") as running:
+            await running.create("a")
+            vmi = await running.until("a", lambda vmi: vmi and condition(vmi, "Synchronized"))
+            found = condition(vmi, "Synchronized")
+            words = ("Synchronizing with the Domain failed.", "server error", "Scheduled")
+            assert (found["reason"], found["message"], phase(vmi)) == words
 
     play(story())
 

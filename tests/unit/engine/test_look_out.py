@@ -185,7 +185,7 @@ def test_E50_unschedulable_that_passes_is_none(world_of):
 @pytest.mark.parametrize(
     ("reason", "message"),
     [
-        ("ImagePullBackOff", "back-off"),
+        ("ImagePullBackOff", "manifest unknown"),
         ("ErrImagePull", "manifest unknown"),
         ("ErrImagePull", "unauthorized"),
     ],
@@ -198,9 +198,70 @@ def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, m
     assert world.looks == [(pytest.approx(waiting.FIRST_STEP_SECONDS), "a")]
 
 
-def test_E51_a_pull_error_that_heals_is_no_cause(world_of):
-    failing = never("a", ("Synchronized", "ErrImagePull", "i/o timeout"))
-    world = world_of(a=lambda now: failing(now) if now < 40 else state("a"))
+def kubelet_pulls(name, words, *, heals_at=float("inf")):
+    """A VMI whose image kubelet tries to pull 5 s, 15 s, 35 s and 75 s after its creation."""
+    failed = never(name, ("Synchronized", "ErrImagePull", words))
+    backs_off = never(name, ("Synchronized", "ImagePullBackOff", 'Back-off pulling image "x"'))
+
+    def seen(now):
+        if now >= heals_at:
+            return state(name)
+        if now < 4.6:
+            return state(name, "Scheduling", None)
+        return (failed if any(at <= now < at + 0.5 for at in (4.6, 15, 35, 75)) else backs_off)(now)
+
+    return seen
+
+
+@pytest.mark.parametrize("heals_at", [20, 34])
+def test_E85_a_pull_that_backs_off_and_heals_is_waited_for(world_of, heals_at):
+    world = world_of(a=kubelet_pulls("a", "dial tcp: i/o timeout", heals_at=heals_at))
+    assert wait_for_all(world).ends["a"].running
+
+
+def test_E85_a_pull_that_does_not_heal_is_the_cause_after_three_tries(world_of):
+    pulls = kubelet_pulls("a", "dial tcp: i/o timeout")
+    world = world_of(a=pulls)
+
+    def watch(tell):
+        for at in (4.6, 5.1, 15, 15.5, 35, 35.5):
+            world.at[at] = lambda at=at: tell("uid-of-a", pulls(at))
+        return ToldWatch(tell)
+
+    result = wait_for_all(world, watch=watch)
+    words = "the image of VMI checks/a cannot be pulled: dial tcp: i/o timeout (ErrImagePull, tried 3 times)"
+    assert result.ends["a"].reason == words
+    assert result.at["a"] == pytest.approx(35, abs=0.5)
+
+
+def test_E85_a_pull_whose_tries_are_not_all_seen_is_the_cause_once_kubelet_has_tried_three_times(world_of):
+    world = world_of(a=never("a", ("Synchronized", "ImagePullBackOff", 'Back-off pulling image "x"')))
+    result = wait_for_all(world)
+    assert (
+        "cannot be pulled: the registry's answer was not seen (ImagePullBackOff)" in result.ends["a"].reason
+    )
+    assert result.at["a"] == pytest.approx(60, abs=3)
+
+
+def test_E85_a_timeout_tells_the_registrys_words_though_kubelet_backs_off(world_of):
+    world = world_of(a=kubelet_pulls("a", "dial tcp: i/o timeout"))
+    end = wait_for_all(world, seconds=30).ends["a"]
+    assert isinstance(end, CheckupTimeoutError)
+    assert "cannot be pulled: dial tcp: i/o timeout" in end.reason
+
+
+SYNC_FAILED = never("a", ("Synchronized", "Synchronizing with the Domain failed.", "server error"))
+
+
+def test_E86_a_domain_that_cannot_be_synchronized_is_the_cause_after_tens_of_seconds(world_of):
+    result = wait_for_all(world_of(a=SYNC_FAILED))
+    assert isinstance(result.ends["a"], ProvisionError)
+    assert "Synchronizing with the Domain failed: server error (for 30 s)" in result.ends["a"].reason
+    assert result.at["a"] == pytest.approx(30, abs=3)
+
+
+def test_E86_a_domain_that_synchronizes_late_is_waited_for(world_of):
+    world = world_of(a=lambda now: SYNC_FAILED(now) if now < 25 else state("a"))
     assert wait_for_all(world).ends["a"].running
 
 

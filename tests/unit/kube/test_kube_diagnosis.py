@@ -5,6 +5,7 @@ import re
 import pytest
 
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint, stuck, trouble, warnings_of
+from pytest_kvlatency.kube.pulling import pull_after
 from pytest_kvlatency.kube.state import VmiHandle, vmi_state
 from pytest_kvlatency.model import NadRef
 
@@ -35,20 +36,80 @@ def test_E50_unschedulable_must_last_and_has_the_schedulers_words():
     assert "0/3 nodes are available" in found.reason
 
 
+BACK_OFF = 'Back-off pulling image "quay.io/x"'
+#: What Kubernetes 1.31 and later say in between.
+REPEATED = f"{BACK_OFF}: ErrImagePull: "
+
+
 @pytest.mark.parametrize(
     ("reason", "message", "lasts"),
     [
-        ("ImagePullBackOff", "Back-off pulling image", 0),
         ("ErrImagePull", "manifest for x not found", 0),
         ("ErrImagePull", "401 Unauthorized", 0),
-        ("ErrImagePull", "dial tcp: i/o timeout", None),
+        ("ErrImagePull", "dial tcp: i/o timeout", 60),
+        ("ImagePullBackOff", BACK_OFF, 60),
+        ("ImagePullBackOff", f"{REPEATED}dial tcp: i/o timeout", 60),
+        ("ImagePullBackOff", f"{REPEATED}quay.io/x: not found", 0),
     ],
 )
-def test_E51_image(reason, message, lasts):
+def test_E85_a_single_pull_that_fails_is_the_cause_only_where_another_try_is_hopeless(reason, message, lasts):
     found = trouble(HANDLE, state(Synchronized=(reason, message)))
     assert found.lasts == lasts
-    assert message in found.reason
+    words = message.removeprefix(REPEATED)
+    assert ("the registry's answer was not seen" if words == BACK_OFF else words) in found.reason
     assert "--kv-image" in found.hint
+
+
+def pulled(*seen):
+    """What is known of a pull after these conditions."""
+    pull = None
+    for reason, message in seen:
+        pull = pull_after(pull, state(Synchronized=(reason, message)))
+    return pull
+
+
+def test_E85_the_words_of_the_last_failure_are_kept_through_the_back_off():
+    pull = pulled(("ErrImagePull", "dial tcp: i/o timeout"), ("ImagePullBackOff", BACK_OFF))
+    assert str(pull) == "dial tcp: i/o timeout (ImagePullBackOff)"
+    assert (pull.tries, pull.lasts) == (1, 60)
+
+
+def test_E85_three_failures_are_the_cause():
+    failed, backed_off = ("ErrImagePull", "EOF"), ("ImagePullBackOff", BACK_OFF)
+    assert pulled(failed, failed, backed_off, failed, backed_off).lasts == 60
+    pull = pulled(failed, backed_off, failed, backed_off, failed, failed)
+    assert pull.lasts == 0
+    assert str(pull) == "EOF (ErrImagePull, tried 3 times)"
+
+
+def test_E85_a_pull_that_healed_starts_anew():
+    failed, backed_off = ("ErrImagePull", "EOF"), ("ImagePullBackOff", BACK_OFF)
+    assert pulled(failed, backed_off, failed, backed_off, ("", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "words"),
+    [
+        (
+            "Synchronizing with the Domain failed.",
+            'server error. command SyncVMI failed: "failed to create SR-IOV hostdevices"',
+            'Synchronizing with the Domain failed: server error. command SyncVMI failed: "failed to create SR-IOV hostdevices"',
+        ),
+        (
+            "SomethingNew",
+            "",
+            "SomethingNew",
+        ),
+    ],
+)
+def test_E86_a_vmi_that_is_not_synchronized_is_a_cause_once_that_has_lasted(reason, message, words):
+    found = trouble(HANDLE, state("Scheduled", node="w1", Synchronized=(reason, message)))
+    assert (found.reason, found.lasts) == (f"VMI checks/vmi-a does not start on node w1: {words}", 30)
+
+
+def test_E86_a_vmi_that_runs_is_not_in_trouble_whatever_a_condition_still_says():
+    late = state("Running", node="w1", Synchronized=("Synchronizing with the Domain failed.", "server error"))
+    assert trouble(HANDLE, late) is None
 
 
 def test_E52_the_pod_is_refused():
