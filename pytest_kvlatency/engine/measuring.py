@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
+from pytest_kvlatency.engine.vigil import Vigil
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     ConfigError,
@@ -47,6 +48,7 @@ class Measurer:
 
     def __init__(self, vmis: Vmis) -> None:
         self._vmis = vmis
+        self._vigil = Vigil(vmis.get_state)
 
     def measure(
         self,
@@ -77,9 +79,10 @@ class Measurer:
         if target.has_used_address:
             # The source may still know the MAC of the guest that had the address before, for some seconds.
             warming = replace(warming, warmup=max(1, warming.warmup))
-        warmth = in_guest.warm_up(shell, address, warming, dialect, deadline)
-        say(f"pinging {address}, {effective(check.ping, dialect).count} times")
-        result, silence = self._sample(check, source, address, dialect, deadline)
+        with self._vigil.over((source.handle, target.handle), deadline) as watched:
+            warmth = in_guest.warm_up(shell, address, warming, dialect, watched)
+            say(f"pinging {address}, {effective(check.ping, dialect).count} times")
+            result, silence = self._sample(check, source, address, dialect, watched)
         if result.has_lost:
             self._blame_the_source(source, deadline)
         seconds = watch.lap()

@@ -8,6 +8,8 @@ import time
 import pytest
 import yaml
 
+from pytest_kvlatency.kube import paths
+
 LONG = ("--kv-sample-duration", "20m", "--kv-timeout", "40m")
 PAIRS = ("--kv-nodes", "worker1:worker1", "--kv-sample-duration", "1s")
 
@@ -28,6 +30,34 @@ def test_E55_a_vmi_that_ends_is_a_cause_and_the_others_go_on(cluster, run, netwo
     assert ended["failureKind"] in ("provision", "guest")
     assert "VMI checks/latency-check" in ended["failureReason"]
     assert (other["outcome"], other["received"]) == ("passed", 400)
+    assert cluster.vmis() == []
+
+
+WATCHFUL = """
+from pytest_kvlatency.engine import vigil
+vigil.FIRST_SECONDS = 0.5
+"""
+
+
+@pytest.mark.edge_case(
+    "E55",
+    happens="The target is deleted while a sample of many minutes runs, and VMIs may not be watched.",
+    does="Looks at both VMIs now and then, and ends the check with that cause.",
+)
+def test_E55_a_target_that_is_deleted_ends_a_long_sample(cluster, start, role, tmp_path):
+    (tmp_path / "conftest.py").write_text(WATCHFUL)
+    pair = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2")
+    # Longer than a checkup may take here.
+    hours = ("--kv-sample-duration", "4h", "--kv-timeout", "8h")
+    checkup = start(cluster, *pair, *hours, kubeconfig=cluster.account(role))
+    checkup.until("pinging .* times")
+    (target,) = [one for one in cluster.objects() if one["status"]["nodeName"] == "worker2"]
+    cluster.request("DELETE", paths.vmi("checks", target["metadata"]["name"]))
+    assert checkup.end() == 1
+    entry = checkup.document["measurements"][0]
+    gone = f"VMI checks/{target['metadata']['name']} is "
+    assert entry["failureKind"] == "provision"
+    assert entry["failureReason"].startswith(("setup: " + gone, "run: " + gone)), entry["failureReason"]
     assert cluster.vmis() == []
 
 
