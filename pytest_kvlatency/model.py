@@ -187,7 +187,7 @@ class PingResult:
 
 @dataclass(frozen=True, kw_only=True)
 class GuestFacts:
-    """One end of a measurement as it really was."""
+    """One end of a measurement as it really was; ``software_emulation`` None: the guest does not tell."""
 
     vmi_name: str
     namespace: str
@@ -196,7 +196,7 @@ class GuestFacts:
     interface: str = ""
     mac: str = ""
     notes: tuple[str, ...] = ()
-    software_emulation: bool = False
+    software_emulation: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

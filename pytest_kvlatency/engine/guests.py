@@ -34,7 +34,8 @@ class ReadyGuest:
     watchdog: Watchdog
     address: GuestAddress
     node: str
-    software_emulation: bool
+    #: None where the guest does not tell.
+    software_emulation: bool | None
     create_seconds: float
     running_seconds: float
     login_seconds: float

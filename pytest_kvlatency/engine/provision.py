@@ -21,7 +21,7 @@ from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
 from pytest_kvlatency.engine.leases import Leases
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
-from pytest_kvlatency.guest.boot import read_boot_id
+from pytest_kvlatency.guest.boot import read_boot
 from pytest_kvlatency.guest.profiles import login_words, profile_named
 from pytest_kvlatency.guest.watchdog import boot_command
 from pytest_kvlatency.kube.manifest import (
@@ -181,7 +181,7 @@ class Provisioner:
                 watchdog.start(deadline)
                 if not watchdog.is_renewable:
                     notes.append(NO_RENEWAL)
-                boot_id = read_boot_id(shell, deadline)
+                boot = read_boot(shell, deadline)
                 login_seconds = watch.lap()
                 say("settling its address")
                 address = self._settle(shell, state.mac or mac, lease, deadline, say)
@@ -198,11 +198,11 @@ class Provisioner:
             watchdog=watchdog,
             address=address,
             node=state.node or "",
-            software_emulation=state.software_emulation,
+            software_emulation=boot.is_emulated,
             create_seconds=create_seconds,
             running_seconds=running_seconds,
             login_seconds=login_seconds,
-            boot_id=boot_id,
+            boot_id=boot.id,
             has_used_address=lease is not None and lease.is_used,
             notes=[*nad.warnings, *notes],
         )

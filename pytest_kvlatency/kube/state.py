@@ -48,7 +48,6 @@ class VmiState:
     finalizers: tuple[str, ...] = ()
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     mac: str | None = None
-    software_emulation: bool = False
 
     @property
     def running(self) -> bool:
@@ -73,7 +72,6 @@ def vmi_state(vmi: Mapping[str, Any], *, interface: str | None = None) -> VmiSta
     }
     interfaces = status.get("interfaces") or []
     named = [entry for entry in interfaces if interface is None or entry.get("name") == interface]
-    emulation = conditions.get("SoftwareEmulation")
     return VmiState(
         uid=str(metadata.get("uid") or ""),
         phase=str(status.get("phase") or ""),
@@ -82,5 +80,4 @@ def vmi_state(vmi: Mapping[str, Any], *, interface: str | None = None) -> VmiSta
         finalizers=tuple(metadata.get("finalizers") or ()),
         conditions=conditions,
         mac=named[0].get("mac") if named else None,
-        software_emulation=emulation is not None and emulation.status == "True",
     )

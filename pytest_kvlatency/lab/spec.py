@@ -102,8 +102,9 @@ class LabSpec:
     """A whole lab. ``time_scale`` > 1 compresses the simulated guests' time (boot and pings run that much faster).
 
     ``boot_seconds`` is how long a simulated guest boots (guest time); ``dialect`` is the ping a simulated guest
-    has; ``agent`` says whether guests report their addresses as a guest agent would. ``bindings`` are the binding
-    plugins that KubeVirt knows; ``deletion_seconds`` is how long a launcher pod takes to go once its VMI is deleted.
+    has, and ``accelerator`` what it says that it runs under; ``agent`` says whether guests report their addresses as
+    a guest agent would. ``bindings`` are the binding plugins that KubeVirt knows; ``deletion_seconds`` is how long a
+    launcher pod takes to go once its VMI is deleted.
     """
 
     guests: GuestKind = "auto"
@@ -115,6 +116,7 @@ class LabSpec:
     time_scale: float = 1.0
     boot_seconds: float = 0.5
     dialect: Literal["busybox", "iputils", "busybox-old", "iputils-old"] = "busybox"
+    accelerator: Literal["kvm", "tcg"] = "kvm"
     agent: bool = True
     bindings: tuple[str, ...] = ()
     deletion_seconds: float = 0.0

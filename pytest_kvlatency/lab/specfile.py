@@ -91,7 +91,7 @@ _QUALITY: Final[Mapping[str, tuple[str, Callable[[Reader, str, Any], Any]]]] = {
     "mtu": ("mtu", lambda reader, place, value: reader.integer(place, value, 68, 65535)),
 }
 _TOP: Final = (
-    "guests", "nodes", "networks", "links", "faults", "seed", "time_scale", "boot", "dialect", "agent",
+    "guests", "nodes", "networks", "links", "faults", "seed", "time_scale", "boot", "dialect", "accelerator", "agent",
     "bindings", "deletion",
 )  # fmt: skip
 
@@ -112,6 +112,8 @@ def _lab(reader: Reader, document: object) -> LabSpec:
         )
     if "boot" in top:
         given["boot_seconds"] = reader.duration("boot", top["boot"]) / 1e9
+    if "accelerator" in top:
+        given["accelerator"] = reader.choice("accelerator", top["accelerator"], ("kvm", "tcg"))
     if "dialect" in top:
         given["dialect"] = reader.choice("dialect", top["dialect"], _DIALECTS)
     if "agent" in top:

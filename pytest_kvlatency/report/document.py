@@ -320,7 +320,10 @@ def _parameters(check: Check) -> dict[str, Any]:
 def _emulated(source: GuestFacts | None, target: GuestFacts | None) -> bool | None:
     if source is None or target is None:
         return None
-    return source.software_emulation or target.software_emulation
+    known = {source.software_emulation, target.software_emulation}
+    if True in known:
+        return True
+    return None if None in known else False
 
 
 def _notes(measurement: Measurement | None) -> list[str]:

@@ -89,7 +89,9 @@ def test_two_real_guests_and_a_link_that_delays_by_twice_its_latency(run, tmp_pa
     (plain,) = document["measurements"]
     assert plain["received"] >= 45
     assert len(plain["samplesNanoSec"]) == plain["received"]
-    assert "QEMU" in json.dumps(document["cluster"]["lab"])
+    guests = document["cluster"]["lab"]["guests"]
+    assert "QEMU" in guests
+    assert plain["softwareEmulation"] is ("TCG" in guests)
     assert {plain["sourceNode"], plain["targetNode"]} <= {"worker1", "worker2", "worker3"}
 
     (tmp_path / "lab.yaml").write_text(DELAYED, encoding="utf-8")

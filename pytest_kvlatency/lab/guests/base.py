@@ -106,10 +106,6 @@ class Hypervisor(Protocol):
     def description(self) -> str:
         """For people and reports, e.g. ``QEMU 7.2.22, software emulation (TCG)`` or ``simulated guests``."""
 
-    @property
-    def software_emulation(self) -> bool:
-        """Whether guests run without hardware virtualization (KubeVirt's condition ``SoftwareEmulation``)."""
-
     async def open(self) -> None:
         """Get ready: find programs, build images, probe KVM. Raises ``HypervisorError`` with the way out."""
 

@@ -42,9 +42,6 @@ class Running:
         life.set_condition(
             "LiveMigratable", "False", "DisksNotLiveMigratable", "the lab does not migrate guests"
         )
-        if self._cluster.hypervisor.software_emulation:
-            text = "the guest runs without hardware virtualization"
-            life.set_condition("SoftwareEmulation", "True", "SoftwareEmulation", text)
         await life.publish("Running")
         tasks = [asyncio.create_task(self._agent())]
         for name in _LATER:

@@ -192,6 +192,7 @@ def test_a_guest_that_cannot_ping_is_no_fault_of_the_network(check, network, rea
 def test_E37_the_result_says_under_what_the_guests_ran(check):
     run = check("plain")
     assert run.document["cluster"]["lab"]["guests"].startswith("simulated guests")
+    assert run.only["softwareEmulation"] is False
 
 
 @pytest.mark.edge_case(

@@ -77,7 +77,6 @@ class PlayedGuest:
 class PlayedHypervisor:
     kind: str = "sim"
     description: str = "played guests"
-    software_emulation: bool = False
     obeys_acpi: bool = True
     broken: str = ""
     guests: dict = field(default_factory=dict)

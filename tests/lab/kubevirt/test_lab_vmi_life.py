@@ -362,10 +362,10 @@ def test_a_hypervisor_that_cannot_start_a_guest(tmp_path):
     play(story())
 
 
-def test_E37_software_emulation_is_a_condition(tmp_path):
+def test_E37_software_emulation_is_no_condition_as_in_kubevirt(tmp_path):
     async def story():
-        async with lab(tmp_path, hypervisor=PlayedHypervisor(software_emulation=True)) as running:
-            assert condition(await running.running("a"), "SoftwareEmulation")["status"] == "True"
+        async with lab(tmp_path, "accelerator: tcg") as running:
+            assert condition(await running.running("a"), "SoftwareEmulation") is None
 
     play(story())
 

@@ -115,6 +115,14 @@ def test_E30_what_iputils_no_longer_waits_for_is_not_lost(grid):
     assert {(one["transmitted"], one["received"]) for one in done.pairs.values()} == {(10, 10)}
 
 
+def test_E37_guests_that_are_emulated_say_so(grid):
+    done = grid("2", "accelerator: tcg\n").run(*BLUE, "--kv-sample-duration", "1s")
+    assert done.status == 0, done.output
+    (pair,) = done.pairs.values()
+    assert pair["softwareEmulation"] is True
+    assert "the guests ran under software emulation, which inflates round-trip times" in pair["notes"]
+
+
 def test_a_mistyped_network_ends_a_large_mesh_as_soon_as_a_small_one(grid):
     nodes = [f"worker{number}" for number in range(1, 25)]
     wrong = ("--kv-nad", "default/blu-network", "--kv-nodes", "mesh", "--kv-node-set", ",".join(nodes))

@@ -181,17 +181,15 @@ def test_E71_mac_refusals():
     )
 
 
-def test_E37_software_emulation_and_mac_are_read():
+def test_node_and_mac_are_read():
     vmi = {
         "metadata": {"uid": "1"},
         "status": {
             "phase": "Running",
             "nodeName": "w1",
-            "conditions": [{"type": "SoftwareEmulation", "status": "True"}],
             "interfaces": [{"name": "other", "mac": "1"}, {"name": "kvlatency", "mac": "2"}],
         },
     }
     seen = vmi_state(vmi, interface="kvlatency")
     assert seen.running
-    assert seen.software_emulation
     assert seen.mac == "2"

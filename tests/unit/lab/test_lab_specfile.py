@@ -96,7 +96,8 @@ networks:
 
 
 def test_the_rest_of_the_top_level():
-    spec = load("{time_scale: 10, boot: 1m30s, dialect: iputils, agent: false}", "x")
+    spec = load("{time_scale: 10, boot: 1m30s, dialect: iputils, agent: false, accelerator: tcg}", "x")
+    assert spec.accelerator == "tcg"
     assert (spec.time_scale, spec.boot_seconds, spec.dialect, spec.agent) == (10, 90.0, "iputils", False)
     spec = load("{bindings: [l2bridge], deletion: 10s}", "x")
     assert (spec.bindings, spec.deletion_seconds) == (("l2bridge",), 10.0)

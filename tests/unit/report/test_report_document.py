@@ -87,7 +87,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
                 },
                 "samplesNanoSec": [1 * MS, 3 * MS],
                 "timings": {"create": 0.1, "running": 2.5, "login": 3.0, "measure": 5.5, "delete": None},
-                "softwareEmulation": False,
+                "softwareEmulation": None,
                 "notes": [],
                 "transcript": "PING 198.18.0.2\n",
                 "extra": [],
@@ -167,6 +167,28 @@ def test_E66_of_reruns_the_last_one_counts_and_all_are_listed(make: Make) -> Non
 
 def test_a_failed_test_without_a_known_cause_still_has_a_reason(make: Make) -> None:
     assert build(make.run(make.item(outcome="error")))["failureReason"] == "run: the test ended as error"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        (True, False, True),
+        (None, True, True),
+        (False, False, False),
+        (False, None, None),
+        (None, None, None),
+    ],
+)
+def test_E37_emulation_that_is_not_known_of_both_guests_is_absent(
+    make: Make, source: bool | None, target: bool | None, said: bool | None
+) -> None:
+    measured = make.measurement()
+    ends = [
+        GuestFacts(vmi_name="a", namespace="ns", node="w", address="198.18.0.1", software_emulation=one)
+        for one in (source, target)
+    ]
+    entry = measurement_entry(make.item(replace(measured, source=ends[0], target=ends[1])))
+    assert entry["softwareEmulation"] is said
 
 
 @pytest.mark.edge_case(

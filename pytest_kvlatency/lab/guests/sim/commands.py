@@ -53,6 +53,10 @@ def _file(path: str, machine: Machine) -> str | None:
         return "3.18.4"
     if path == "/proc/sys/kernel/random/boot_id":
         return machine.boot_id
+    if path == "/proc/cpuinfo":
+        return machine.processor.cpuinfo
+    if path.endswith("/available_clocksource"):
+        return machine.processor.clocks
     if path == "/proc/uptime":
         return f"{machine.clock.now():.2f} {machine.clock.now():.2f}"
     if path.startswith(_SYS_CLASS_NET):
@@ -76,7 +80,7 @@ def _cloud_init(call: Call, _machine: Machine) -> None:
 
 def _dmesg(call: Call, machine: Machine) -> None:
     if not {"-n", "-D", "-E"} & {argument[:2] for argument in call.arguments}:
-        call.out("\n".join(machine.boot_log))
+        call.out("\n".join((*machine.processor.kernel_log, *machine.boot_log)))
     call.exit(0)
 
 

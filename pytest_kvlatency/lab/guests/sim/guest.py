@@ -14,6 +14,7 @@ from pytest_kvlatency.lab.guests.sim.login import Login
 from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
 from pytest_kvlatency.lab.guests.sim.network import Stack
 from pytest_kvlatency.lab.guests.sim.noise import Noise
+from pytest_kvlatency.lab.guests.sim.processor import PROCESSORS
 from pytest_kvlatency.lab.guests.sim.shell import ShellProcess
 from pytest_kvlatency.lab.guests.sim.strays import StrayLines
 
@@ -149,6 +150,7 @@ class SimGuest:
             clock=clock,
             stack=self._stack,
             dialect=_dialect(self._host.spec.dialect, fedora=self._fedora),
+            processor=PROCESSORS[self._host.spec.accelerator],
             fedora=self._fedora,
             hostname=self._request.hostname if named else "localhost",
             faults=self._request.faults,

@@ -56,11 +56,6 @@ class SimHypervisor:
         scale = self._spec.time_scale
         return "simulated guests" + (f", time compressed {scale:g} times" if scale != 1 else "")
 
-    @property
-    def software_emulation(self) -> bool:
-        """See ``base.Hypervisor``."""
-        return False
-
     async def open(self) -> None:
         """See ``base.Hypervisor``."""
         if self._host is not None:

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from pytest_kvlatency.lab.guests.sim.processor import PROCESSORS, Processor
 from pytest_kvlatency.lab.guests.sim.strays import StrayLines
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Machine:
     hostname: str
     faults: Sequence[FaultSpec]
     power: Callable[[str], None]
+    processor: Processor = PROCESSORS["kvm"]
     strays: StrayLines = field(default_factory=StrayLines)
     boot_log: list[str] = field(default_factory=list)
     boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
