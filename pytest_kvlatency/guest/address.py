@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -25,6 +26,8 @@ DAD_SECONDS: Final = 6.0
 _ASK_AFTER_SECONDS: Final = 5.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
+#: How DHCP clients say which address they were given: udhcpc, dhclient, dhcpcd.
+_LEASED: Final = re.compile(r"(?:lease of|bound to|leased) (?P<address>[0-9.]+[0-9])")
 _LOOK: Final = "ip -o link; ip -o addr"
 #: Whoever prints on the console meanwhile may tear the one line that matters.
 _LOOKS: Final = 4
@@ -213,12 +216,7 @@ def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
             return _result(view, str(leased[0].value.ip), [*view.notes, *notes])
         waited = time.monotonic() - started
         if waited >= LEASE_SECONDS:
-            raise GuestError(
-                f"the guest of VMI {shell.name} got no lease after {LEASE_SECONDS:.0f} s on {view.link.name}",
-                hint="the NAD has IPAM, so KubeVirt should answer DHCP on this interface: see that the CNI gave "
-                "the pod an address",
-                transcript=shell.transcript_end,
-            )
+            raise _unleased(shell, view.link.name, deadline)
         if waited >= _ASK_AFTER_SECONDS and not notes:
             name, root = view.link.name, shell.profile.become_root
             shell.run(
@@ -229,6 +227,30 @@ def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
             notes.append(f"nothing asked for a lease on {name}: the guest was made to ask over the console")
         deadline.pause(pause, f"a lease on VMI {shell.name}")
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _unleased(shell: Shell, interface: str, deadline: Deadline) -> GuestError:
+    """Why there is no address: DHCP was not answered, or the guest did nothing with the answer."""
+    root = shell.profile.become_root
+    said = shell.run(
+        f"{root}udhcpc -i {interface} -n -q -t 3 -T 1 2>&1 || timeout 5 {root}dhclient -1 -v {interface} 2>&1",
+        deadline=deadline,
+    ).output
+    leased = _LEASED.search(said)
+    if leased is not None:
+        return GuestError(
+            f"the guest of VMI {shell.name} was given {leased['address']} by DHCP on {interface}, and did not "
+            f"configure it within {LEASE_SECONDS:.0f} s",
+            hint="its DHCP client may lack the script that configures the interface (udhcpc's default.script): "
+            "choose another image with --kv-image or --kv-guest",
+            transcript=shell.transcript_end,
+        )
+    return GuestError(
+        f"the guest of VMI {shell.name} got no lease after {LEASE_SECONDS:.0f} s on {interface}",
+        hint="the NAD has IPAM, so KubeVirt should answer DHCP on this interface: see that the CNI gave "
+        "the pod an address",
+        transcript=shell.transcript_end,
+    )
 
 
 def _result(view: _View, address: str, notes: Sequence[str]) -> GuestAddress:

@@ -55,7 +55,11 @@ def is_of_the_api(answer: Answer) -> bool:
 
 def may_be_obeyed(answer: Answer | None) -> bool:
     """Whether a request that reached the server may have been carried out, or may be yet."""
-    return answer is None or answer.status not in _NOT_OBEYED
+    if answer is None:
+        return True
+    # What is refused because a webhook is down is over: nothing was stored.
+    is_unasked = answer.status == 500 and "failed calling webhook" in words(answer)
+    return answer.status not in _NOT_OBEYED and not is_unasked
 
 
 def _is_lasting(answer: Answer) -> bool:

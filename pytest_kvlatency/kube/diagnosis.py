@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,46 @@ UNSCHEDULABLE_LASTS: Final = 10.0
 FAILED_CREATE_LASTS: Final = 5.0
 # virt-handler tries again and again, and what it waits for may come.
 UNSYNCHRONIZED_LASTS: Final = 30.0
+
+_FAILED_CREATE: Final = ("FailedCreate", "FailedCreateValidation")
+#: What the words of a refusal mean for its user; the first that matches.
+_WAYS_OUT: Final = tuple(
+    (re.compile(words, re.IGNORECASE), way)
+    for words, way in (
+        (
+            "exceeded quota|must specify",
+            "See `kubectl describe resourcequota -n {namespace}`, or choose another --kv-namespace.",
+        ),
+        (
+            "podsecurity",
+            (
+                "Label namespace {namespace} with pod-security.kubernetes.io/enforce=privileged, "
+                "or choose another --kv-namespace."
+            ),
+        ),
+        (
+            r"usage per|limit to request ratio|must be less than or equal to \S+ limit",
+            "See `kubectl describe limitrange -n {namespace}`, or choose another --kv-namespace.",
+        ),
+        ("being terminated", "The namespace is being deleted: choose another with --kv-namespace."),
+        (
+            "network binding",
+            (
+                "Register the binding plugin in the KubeVirt object (spec.configuration.network.binding), "
+                "or choose another with --kv-binding."
+            ),
+        ),
+        (
+            r'failed to render launch manifest|webhook "[^"]*\bkubevirt\.io" denied',
+            "KubeVirt itself refuses this VMI: check --kv-nad, --kv-binding, and what a hook changes in its manifest.",
+        ),
+        (
+            "denied|forbidden",
+            "A policy of the cluster refuses it in namespace {namespace}; choose another with --kv-namespace.",
+        ),
+    )
+)
+_SEE_EVENTS: Final = "See `kubectl get events -n {namespace}`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +140,9 @@ def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
     if condition is None or condition.status != "False":
         return None
     reason, message = condition.reason, condition.message
-    if reason == "FailedCreate":
+    if reason in _FAILED_CREATE:
         return Trouble(
-            key=reason,
+            key="FailedCreate",
             reason=f"the pod of VMI {handle} is refused: {message or 'no reason given'}",
             hint=refusal_hint(message, handle.namespace),
             lasts=FAILED_CREATE_LASTS,
@@ -118,20 +159,9 @@ def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
 
 
 def refusal_hint(message: str, namespace: str) -> str:
-    """Say the way out of a refusal by quota, limit range, Pod Security or another policy."""
-    lowered = message.lower()
-    if "exceeded quota" in lowered or "must specify" in lowered:
-        return f"See `kubectl describe resourcequota -n {namespace}`, or choose another --kv-namespace."
-    if "podsecurity" in lowered:
-        return (
-            f"Label namespace {namespace} with pod-security.kubernetes.io/enforce=privileged, "
-            "or choose another --kv-namespace."
-        )
-    if "usage per" in lowered:
-        return f"See `kubectl describe limitrange -n {namespace}`, or choose another --kv-namespace."
-    if "being terminated" in lowered:
-        return "The namespace is being deleted: choose another with --kv-namespace."
-    return f"A policy of the cluster refuses it in namespace {namespace}; choose another with --kv-namespace."
+    """Say the way out of a refusal: by quota, limit range, Pod Security, another policy, or KubeVirt itself."""
+    hint = next((way for words, way in _WAYS_OUT if words.search(message)), _SEE_EVENTS)
+    return hint.format(namespace=namespace)
 
 
 def is_mac_refusal(message: str) -> bool:

@@ -287,13 +287,13 @@ class Vmis:
         except CheckupTimeoutError as error:
             stuck = ", ".join(_held(handle, state) for handle, state in left.items())
             raise TeardownError(
-                f"not gone after {deadline.spent():.0f} s: {stuck}", hint=deletion_hint(left)
+                f"not gone after {deadline.spent():.0f} s: {stuck}", hint=_release_hint(left)
             ) from error
         except ApiUnavailableError as error:
             names = ", ".join(map(str, left))
             raise TeardownError(
                 f"these VMIs may still exist: {names}; the API server does not say: {error.message}",
-                hint="\n".join(filter(None, [deletion_hint(left), error.hint])),
+                hint="\n".join(filter(None, [_release_hint(left), error.hint])),
             ) from error
 
     def _get_leaving(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
@@ -327,6 +327,22 @@ def deletion_hint(handles: Iterable[VmiHandle]) -> str:
     return "\n".join(f"kubectl delete vmi -n {handle.namespace} {handle.name}" for handle in handles)
 
 
+def _release_hint(left: Mapping[VmiHandle, VmiState | None]) -> str:
+    """What lets VMIs go that are not gone, a line each."""
+    waiting = [handle for handle, state in left.items() if state is not None and _awaits_handler(state)]
+    hints = [deletion_hint(handle for handle in left if handle not in waiting)]
+    if waiting:
+        # They were asked to go, and another request changes nothing.
+        hints.append("kubectl get pods -A -l kubevirt.io=virt-handler -o wide")
+    return "\n".join(filter(None, hints))
+
+
+def _awaits_handler(state: VmiState) -> bool:
+    """Whether virt-handler has not yet stopped the guest of a VMI that is being deleted."""
+    is_held = any(_KUBEVIRT_FINALIZER in finalizer for finalizer in state.finalizers)
+    return state.deleting and is_held and state.phase in ("Scheduled", "Running") and bool(state.node)
+
+
 def _held(handle: VmiHandle, state: VmiState | None) -> str:
     if state is None:
         return f"VMI {handle}"
@@ -334,5 +350,10 @@ def _held(handle: VmiHandle, state: VmiState | None) -> str:
         return f"VMI {handle} (its deletion was not accepted)"
     if not state.finalizers:
         return f"VMI {handle} (no finalizer holds it)"
-    whose = "its pod has not ended" if _KUBEVIRT_FINALIZER in state.finalizers[0] else "a controller holds it"
+    if _awaits_handler(state):
+        whose = f"it is still {state.phase}, waiting for virt-handler on node {state.node}"
+    elif any(_KUBEVIRT_FINALIZER in finalizer for finalizer in state.finalizers):
+        whose = "its pod has not ended"
+    else:
+        whose = "a controller holds it"
     return f"VMI {handle} (finalizers {', '.join(state.finalizers)}: {whose})"

@@ -110,6 +110,10 @@ FAULTS: dict[str, Fault] = {
     "vmi-deleted": Fault(where="kubevirt", help="somebody deletes the VMI, `after` it was Running"),
     "guest-crash": Fault(where="kubevirt", help="the guest dies, `after` it was Running"),
     "stuck-deletion": Fault(where="kubevirt", help="the finalizer stays: the VMI is never gone"),
+    "handler-dead": Fault(
+        where="kubevirt",
+        help="virt-handler dies: a VMI that is deleted stays Running, and is never gone",
+    ),
     "migration": Fault(
         where="kubevirt",
         help="the VMI's status names another node, `after` it was Running",

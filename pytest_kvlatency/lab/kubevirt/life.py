@@ -264,10 +264,12 @@ class Life:
 
     async def _end(self) -> None:
         """Stop the guest, remove the pod, then let the object go."""
+        if self.guest is not None and self.strike("handler-dead") is not None:
+            return
         await self._stop_guest()
         self._cluster.guests.pop((self.namespace, self.name), None)
         stuck = self.strike("stuck-deletion") is not None
-        if self.guest is not None and self.status.get("phase") not in vmis.FINAL_PHASES and not stuck:
+        if self.guest is not None and self.status.get("phase") not in vmis.FINAL_PHASES:
             self.set_condition("Ready", "False", "PodTerminating", "virt-launcher pod is terminating")
             await self.publish("Succeeded")
         if self.pod is not None:

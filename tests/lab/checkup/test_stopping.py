@@ -218,6 +218,23 @@ def test_E56_a_deletion_that_is_stuck(cluster, run, tmp_path):
 
 
 @pytest.mark.edge_case(
+    "E56",
+    happens="A VMI stays Running though it is deleted, because virt-handler is down on its node.",
+    does="Fails with the kind `teardown`, says so, and how to look:",
+    says="kubectl get pods -A -l kubevirt.io=virt-handler -o wide",
+)
+def test_E56_a_deletion_that_waits_for_a_dead_virt_handler(cluster_with, run, tmp_path):
+    (tmp_path / "conftest.py").write_text(SHORT.format(seconds=2))
+    pair = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2", "--kv-sample-duration", "1s")
+    done = run(cluster_with("{fault: handler-dead, node: worker1}"), *pair)
+    (one,) = done.document["measurements"]
+    assert (one["outcome"], one["failureKind"]) == ("error", "teardown")
+    assert "it is still Running, waiting for virt-handler on node worker1" in one["failureReason"]
+    assert "kubectl get pods -A -l kubevirt.io=virt-handler -o wide" in done.output
+    assert "kubectl delete vmi" not in done.output
+
+
+@pytest.mark.edge_case(
     "E72",
     happens="A stop leaves only seconds.",
     does="Asks for all deletions and writes the ConfigMap and JSON first, and only then waits.",

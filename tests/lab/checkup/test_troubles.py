@@ -221,6 +221,45 @@ def test_E85_E86_a_pull_and_a_start_that_do_not_heal_are_told_in_their_own_words
 
 
 @pytest.mark.edge_case(
+    "E86",
+    happens="A LimitRange of the namespace is below what the VMI's pod requests.",
+    does="Fails with the kind `provision` after 5 s, and names the LimitRange:",
+    says="must be less than or equal to memory limit of …",
+)
+def test_E86_a_limit_range_below_the_pods_request(cluster_with, run):
+    words = "must be less than or equal to memory limit of 256Mi"
+    done = run(cluster_with(f"{{fault: pod-refused, message: {words}}}"), *PINNED)
+    (one,) = done.document["measurements"]
+    assert one["failureKind"] == "provision"
+    assert words in one["failureReason"]
+    assert "kubectl describe limitrange -n checks" in done.output
+    assert "policy" not in done.output
+
+
+@pytest.mark.edge_case(
+    "E62",
+    happens="KubeVirt's webhook is down for longer than `--kv-timeout`.",
+    does="Says so, and waits no longer for a VMI that was never made.",
+    says="failed calling webhook",
+)
+def test_E62_a_webhook_that_is_down_leaves_nothing_to_wait_for(cluster_with, run, tmp_path):
+    short = (
+        "def pytest_collection_finish(session):\n    checkup_of(session.config).ending.cleanup_seconds = 5\n"
+    )
+    imported = "from pytest_kvlatency.session import checkup_of\n"
+    (tmp_path / "conftest.py").write_text(imported + short)
+    words = "failed calling webhook x.kubevirt.io"
+    cluster = cluster_with(
+        f"{{fault: api-error, code: 500, verb: create, resource: virtualmachineinstances, message: {words}}}"
+    )
+    done = run(cluster, *PINNED, "--kv-timeout", "6s")
+    (one,) = done.document["measurements"]
+    assert one["failureKind"] == "timeout"
+    assert "failed calling webhook" in one["failureReason"]
+    assert "teardown" not in done.output
+
+
+@pytest.mark.edge_case(
     "E61",
     happens="Two checkups run in one namespace at the same time.",
     does="Each deletes only its own VMIs; both pass.",

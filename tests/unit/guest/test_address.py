@@ -151,7 +151,21 @@ def test_E21_no_lease_is_a_cause_after_the_guest_was_made_to_ask(monkeypatch):
     shell = FakeShell()
     with pytest.raises(GuestError, match="got no lease"):
         settled(shell, None)
-    assert sum("udhcpc" in command for command in shell.commands) == 1
+    assert sum("trap" in command for command in shell.commands) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "udhcpc: lease of 10.1.2.3 obtained from 10.1.2.1, lease time 86313600",
+        "udhcpc: not found\nbound to 10.1.2.3 -- renewal in 43200 seconds.",
+    ],
+)
+def test_E21_a_lease_that_the_guest_does_not_apply_is_the_guests_fault(monkeypatch, said):
+    monkeypatch.setattr(module, "LEASE_SECONDS", 0.05)
+    shell = FakeShell(answers={"udhcpc": CommandResult(output=said, exit_status=0)})
+    with pytest.raises(GuestError, match=r"was given 10\.1\.2\.3 by DHCP on eth0, and did not configure it"):
+        settled(shell, None)
 
 
 def test_E59_a_stop_ends_the_wait():

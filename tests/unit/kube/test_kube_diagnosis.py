@@ -121,6 +121,40 @@ def test_E52_the_pod_is_refused():
     assert "enforce=privileged" in refusal_hint("violates PodSecurity", "checks")
 
 
+INVALID = (
+    'Pod "virt-launcher-x" is invalid: spec.containers[0].resources.requests: Invalid value: "285374536": '
+)
+RENDER = "failed to render launch manifest: "
+WEBHOOK = 'admission webhook "%s" denied the request: %s'
+
+
+@pytest.mark.parametrize("reason", ["FailedCreate", "FailedCreateValidation"])
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        (f"{INVALID}must be less than or equal to memory limit of 256Mi", "describe limitrange -n checks"),
+        ("maximum memory usage per Container is 256Mi, but limit is 1Gi", "describe limitrange -n checks"),
+        (
+            "memory max limit to request ratio per Container is 1, but provided ratio is 2",
+            "describe limitrange",
+        ),
+        ("failed quota: small: must specify limits.cpu", "describe resourcequota -n checks"),
+        (f"{RENDER}couldn't find configuration for network binding: l2bridge", "--kv-binding"),
+        (f"{RENDER}failed to locate network attachment definition nets/blue", "--kv-nad"),
+        (WEBHOOK % ("virtualmachineinstances-create-validator.kubevirt.io", "spec.x"), "KubeVirt itself"),
+        (WEBHOOK % ("policy.example.com", "no VMs here"), "A policy of the cluster refuses it"),
+        ("pods is forbidden: unable to validate against any security context constraint", "A policy of"),
+        ("etcdserver: request is too large", "See `kubectl get events -n checks`."),
+    ],
+)
+def test_E52_E86_what_refuses_the_pod_is_named_in_the_hint(reason, message, hint):
+    found = trouble(HANDLE, state("Pending", Synchronized=(reason, message)))
+    assert message in found.reason
+    assert hint in found.hint
+    assert ("policy" in found.hint) is ("policy" in hint)
+    assert found.lasts == 5
+
+
 @pytest.mark.parametrize(
     ("seen", "words"),
     [

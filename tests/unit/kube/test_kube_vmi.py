@@ -136,6 +136,17 @@ def test_E59_what_may_have_been_made_stays_on_record_and_is_found(server, vmis):
     assert server.seen[-1].body["preconditions"] == {"uid": "7"}
 
 
+def test_E62_a_vmi_that_a_webhook_kept_from_being_created_is_not_waited_for(server, vmis, monkeypatch):
+    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 600.0)
+    words = 'Internal error occurred: failed calling webhook "x.kubevirt.io": context deadline exceeded'
+    server.answer(f"POST {VMIS}", status_object(500, "InternalError", words))
+    with pytest.raises(CheckupTimeoutError):
+        vmis.create(REQUEST, Deadline(1))
+    server.answer(f"GET {VMIS}/{REQUEST.name}", status_object(404, "NotFound", "x", name=REQUEST.name))
+    vmis.wait_gone(vmis.outstanding(), Deadline(60))
+    assert vmis.outstanding() == []
+
+
 @pytest.fixture(autouse=True)
 def _short_ways(monkeypatch):
     monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 6.0)
@@ -261,6 +272,28 @@ def test_E56_what_is_stuck_in_deletion_is_named_with_its_finalizers(server, vmis
     with pytest.raises(TeardownError, match=r"vmi-a \(finalizers kubevirt.io/foregroundDelete") as caught:
         vmis.wait_gone([handle(), handle("vmi-b", "2")], Deadline(4))
     assert "vmi-b" not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("phase", "words", "hint"),
+    [
+        (
+            "Running",
+            "it is still Running, waiting for virt-handler on node w1",
+            "kubectl get pods -A -l kubevirt.io=virt-handler -o wide",
+        ),
+        ("Succeeded", "its pod has not ended", "kubectl delete vmi -n checks vmi-a"),
+    ],
+)
+def test_E56_a_deletion_waits_for_virt_handler_while_the_vmi_is_still_running(
+    server, vmis, phase, words, hint
+):
+    held = {**LEAVING, "finalizers": ["kubevirt.io/foregroundDeleteVirtualMachine"]}
+    server.answer(f"GET {VMIS}/vmi-a", vmi(phase=phase, metadata=held))
+    with pytest.raises(TeardownError) as caught:
+        vmis.wait_gone([handle()], Deadline(1))
+    assert words in caught.value.reason
+    assert caught.value.hint == hint
 
 
 def test_two_vmis_that_take_ten_seconds_cost_few_requests():
