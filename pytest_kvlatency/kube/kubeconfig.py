@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import re
-import threading
 import urllib.request
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 import yaml
 
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.kube import pem
 from pytest_kvlatency.kube.entry import Entry
 from pytest_kvlatency.kube.impersonation import headers_of
+from pytest_kvlatency.kube.login import Login, certificate_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,20 +27,18 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
 _POOL_SIZE: Final = 128
-# An entry of a kubeconfig as Python writes it, credentials and all.
-_ENTRY: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """How to reach one cluster. ``load`` makes the client's configuration anew, credentials included.
+    """How to reach one cluster. ``load`` makes the client's configuration and gets the credentials, both anew.
 
     ``origin`` says where it comes from, for messages: it never holds a credential.
     """
 
     origin: str
     namespace: str
-    load: Callable[[], Configuration]
+    load: Callable[[], Login]
     #: The headers that say as whom the user acts; a name may come several times.
     impersonation: tuple[tuple[str, str], ...] = ()
 
@@ -90,46 +87,43 @@ class _Merged:
     """kubeconfigs merged as kubectl does it: the first one to name a thing wins."""
 
     current: str
-    contexts: Mapping[str, Mapping[str, Any]]
-    clusters: Mapping[str, Mapping[str, Any]]
-    users: Mapping[str, Mapping[str, Any]]
+    contexts: Mapping[str, Entry]
+    clusters: Mapping[str, Entry]
+    users: Mapping[str, Entry]
 
 
 def _merged(files: list[Path]) -> _Merged:
     current = ""
-    maps: dict[str, dict[str, Mapping[str, Any]]] = {"context": {}, "cluster": {}, "user": {}}
+    maps: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
     for path in files:
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the kubeconfig {path} cannot be read: {error}") from error
-        except yaml.YAMLError as error:
+            told = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise ConfigError(f"the kubeconfig {path} cannot be read: {told}") from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             # The error quotes the file, which may hold tokens: only the place is told.
             mark = getattr(error, "problem_mark", None)
             place = f" (line {mark.line + 1})" if mark is not None else ""
             raise ConfigError(f"the kubeconfig {path} is not valid YAML{place}") from None
         if not isinstance(data, dict):
             raise ConfigError(f"the kubeconfig {path} is no kubeconfig: it holds no mapping")
-        current = current or str(data.get("current-context") or "")
+        top = Entry(owner=f"kubeconfig {path}", values=data, directory=path.absolute().parent)
+        current = current or top.text("current-context")
         for kind, known in maps.items():
-            for name, found in _entries(data, kind, path):
+            for name, found in _entries(top, kind):
                 known.setdefault(name, found)
     return _Merged(current=current, contexts=maps["context"], clusters=maps["cluster"], users=maps["user"])
 
 
-def _entries(data: Mapping[str, Any], kind: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _entries(top: Entry, kind: str) -> Iterator[tuple[str, Entry]]:
     """Give the contexts, clusters or users of a file by name. Raises ``ConfigError``."""
-    listed = data.get(f"{kind}s") or []
-    if not isinstance(listed, list):
-        raise ConfigError(f"the kubeconfig {path} is no kubeconfig: its {kind}s are no list")
-    for entry in listed:
-        if isinstance(entry, dict) and entry.get("name"):
-            found = entry.get(kind) or {}
-            if not isinstance(found, dict):
-                raise ConfigError(
-                    f"the kubeconfig {path} is no kubeconfig: its {kind} {entry['name']!r} is no mapping"
-                )
-            yield str(entry["name"]), found
+    for entry in top.mappings(f"{kind}s"):
+        name = entry.text("name")
+        if name:
+            owner = f"{top.owner}, {kind} {name!r}"
+            values = replace(entry, owner=owner, prefix="").mapping(kind).values
+            yield name, Entry(owner=owner, values=values, directory=top.directory)
 
 
 def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
@@ -148,47 +142,61 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
             hint=f"Choose another with --kv-context; it has: {valid}.",
         )
     chosen = merged.contexts[name]
-    cluster = merged.clusters.get(str(chosen.get("cluster")))
+    cluster = merged.clusters.get(chosen.text("cluster"))
     if cluster is None:
         raise ConfigError(
-            f"{origin}: context {name!r} names the cluster {chosen.get('cluster')!r}, which is not in it"
+            f"{origin}: context {name!r} names the cluster {chosen.text('cluster')!r}, which is not in it"
         )
-    user = merged.users.get(str(chosen.get("user")), {})
-    owner = f"{origin}, user {str(chosen.get('user'))!r}"
-    impersonation = headers_of(Entry(owner=owner, values=user, directory=Path()))
-
-    def load() -> Configuration:
-        from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, spared where no check runs
-        from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
-
-        configuration = Configuration()
-        try:
-            with root_errors() as complaints:
-                load_kube_config(  # type: ignore[no-untyped-call]
-                    config_file=os.pathsep.join(map(str, files)),
-                    context=name,
-                    client_configuration=configuration,
-                    persist_config=False,
-                )
-        except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            # The client quotes whole entries, and trips over values of another type than it expects.
-            told = _ENTRY.sub("{…}", str(error))
-            raise ConfigError(f"{origin}, context {name!r}, cannot be used: {told}") from None
-        if "exec" in user and not configuration.api_key and not configuration.cert_file:
-            words = f": {complaints[-1]}" if complaints else ""
-            command = (user.get("exec") or {}).get("command")
-            raise ConfigError(
-                f"{origin}: the credential plugin {command!r} of context {name!r} gave no credentials{words}",
-                hint="Run it, or kubectl get nodes, by hand to see what it says.",
-            )
-        return _finished(configuration, proxy=cluster.get("proxy-url"))
-
+    # kubectl sends no credentials either where there is no such user.
+    user = merged.users.get(chosen.text("user"), Entry(owner=origin, values={}, directory=chosen.directory))
     return Access(
         origin=f"{origin}, context {name!r}",
-        namespace=str(chosen.get("namespace") or "default"),
-        load=load,
-        impersonation=impersonation,
+        namespace=chosen.text("namespace") or "default",
+        load=lambda: _log_in(user, cluster),
+        impersonation=headers_of(user),
     )
+
+
+def _log_in(user: Entry, cluster: Entry) -> Login:
+    """Make the client's configuration, and get the credentials of this moment. Raises ``KvLatencyError``."""
+    from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, spared where no check runs
+
+    configuration = Configuration()
+    configuration.host = _server(cluster)
+    if configuration.host.startswith("https://"):
+        authority = pem.file_of(cluster, "certificate-authority")
+        if authority is not None:
+            pem.check_authority(cluster, "certificate-authority", authority)
+            configuration.ssl_ca_cert = authority
+    configuration.verify_ssl = not cluster.flag("insecure-skip-tls-verify")
+    configuration.tls_server_name = cluster.text("tls-server-name") or None
+    proxy = cluster.text("proxy-url")
+    source = source_of(user, cluster)
+    pair = certificate_of(user, source)
+    if pair is not None:
+        configuration.cert_file, configuration.key_file = pair
+    # Now, so that what cannot be used is told before anything else is done.
+    source.authorization()
+    return Login(
+        configuration=_finished(configuration, proxy=proxy or None),
+        authorization=source.authorization,
+        secrets=source.secrets,
+    )
+
+
+def _server(cluster: Entry) -> str:
+    """The URL of the API server. Raises ``ConfigError``."""
+    server = cluster.text("server").rstrip("/")
+    if not server:
+        raise cluster.wrong("server", "is missing")
+    try:
+        parts = urlsplit(server)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise cluster.wrong("server", "is not a URL such as https://HOST:6443")
+    return server
 
 
 def pod_namespace() -> str | None:
@@ -200,7 +208,7 @@ def pod_namespace() -> str | None:
 
 
 def _in_cluster() -> Access:
-    def load() -> Configuration:
+    def load() -> Login:
         from kubernetes.client import Configuration  # noqa: PLC0415 - as above
         from kubernetes.config import ConfigException, load_incluster_config  # noqa: PLC0415
 
@@ -210,8 +218,17 @@ def _in_cluster() -> Access:
                 client_configuration=configuration
             )
         except (ConfigException, OSError) as error:
-            raise ConfigError(f"the pod's ServiceAccount cannot be used: {error}") from error
-        return _finished(configuration, proxy=None)
+            raise ConfigError(f"the pod's ServiceAccount cannot be used: {error}") from None
+
+        def authorization() -> str:
+            try:
+                # Read anew where the token is about to expire.
+                settings = configuration.auth_settings()
+            except (ConfigException, OSError) as error:
+                raise ConfigError(f"the pod's ServiceAccount cannot be used: {error}") from None
+            return str(settings.get("BearerToken", {}).get("value") or "").strip()
+
+        return Login(configuration=_finished(configuration, proxy=None), authorization=authorization)
 
     return Access(origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load)
 
@@ -222,7 +239,7 @@ def _finished(configuration: Configuration, *, proxy: str | None) -> Configurati
     configuration.connection_pool_maxsize = _POOL_SIZE
     environment = urllib.request.getproxies()
     if proxy:
-        configuration.proxy = str(proxy)
+        configuration.proxy = proxy
     elif not configuration.proxy:
         configuration.proxy = environment.get(urlsplit(configuration.host).scheme)
     if not proxy and configuration.proxy and "://" not in configuration.proxy:
@@ -238,29 +255,3 @@ def _finished(configuration: Configuration, *, proxy: str | None) -> Configurati
                 login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
                 configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=login)
     return configuration
-
-
-@contextmanager
-def root_errors() -> Iterator[list[str]]:
-    """Collect what this thread logs straight to the root logger, where the client reports failed plugins.
-
-    It goes nowhere else: a root logger without handlers would get one on stderr for good.
-    """
-    messages: list[str] = []
-    thread = threading.get_ident()
-    root = logging.getLogger()
-
-    def keep(record: logging.LogRecord) -> bool:
-        if record.thread != thread:
-            return True
-        messages.append(record.getMessage())
-        return False
-
-    handler = logging.NullHandler()
-    root.addHandler(handler)
-    root.addFilter(keep)
-    try:
-        yield messages
-    finally:
-        root.removeFilter(keep)
-        root.removeHandler(handler)

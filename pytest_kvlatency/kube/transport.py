@@ -16,12 +16,11 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.kube.kubeconfig import root_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kubernetes.client import Configuration
+    from pytest_kvlatency.kube.login import Login
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +53,13 @@ class _QuietPool(HTTPSConnectionPool):
 
 
 class Transport:
-    """Connections and credentials of one configuration. Thread-safe; ``repr`` shows no credential."""
+    """Connections and credentials of one login. Thread-safe; ``repr`` shows no credential."""
 
-    def __init__(
-        self, configuration: Configuration, *, impersonation: Sequence[tuple[str, str]] = ()
-    ) -> None:
+    def __init__(self, login: Login, *, impersonation: Sequence[tuple[str, str]] = ()) -> None:
         from kubernetes.client import ApiClient  # noqa: PLC0415 - half a second, spared where no check runs
 
-        self.configuration = configuration
+        configuration = self.configuration = login.configuration
+        self._login = login
         self._impersonation = tuple(impersonation)
         self._lock = threading.Lock()
         self._sent: set[str] = set()
@@ -110,26 +108,18 @@ class Transport:
 
         The lock keeps threads from refreshing them (that is, from starting the plugin) all at once.
         """
-        from kubernetes.config import ConfigException  # noqa: PLC0415 - as above
-
-        with self._lock, root_errors():
-            try:
-                settings = self.configuration.auth_settings()
-            except (ConfigException, OSError) as error:
-                raise ConfigError(
-                    f"the credentials for {self.configuration.host} are gone: {error}"
-                ) from error
-        value = settings.get("BearerToken", {}).get("value")
+        with self._lock:
+            value = self._login.authorization()
         if not value:
             return {}
-        self._sent.add(value.strip())
-        return {"Authorization": value.strip()}
+        self._sent.add(value)
+        return {"Authorization": value}
 
     def secrets(self) -> set[str]:
         """Return the credentials that were sent so far, the password and the client's key, as they may be quoted."""
         settings = self.configuration
         found = {word for value in list(self._sent) for word in (value, value.partition(" ")[2])}
-        found |= {text for text in (settings.password, *(settings.proxy_headers or {}).values()) if text}
+        found |= {text for text in (*self._login.secrets(), *(settings.proxy_headers or {}).values()) if text}
         if settings.key_file:
             try:
                 key = Path(settings.key_file).read_bytes()

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 import pytest
 import yaml
@@ -27,9 +28,11 @@ def server():
             length = int(self.headers.get("Content-Length") or 0)
             raw = self.rfile.read(length)
             path = self.path.partition("?")[0]
+            is_form = self.headers.get("Content-Type") == "application/x-www-form-urlencoded"
+            read = parse_qs if is_form else json.loads
             with lock:
                 script.seen.append(
-                    Seen(self.command, self.path, dict(self.headers), json.loads(raw) if raw else None)
+                    Seen(self.command, self.path, dict(self.headers), read(raw.decode()) if raw else None)
                 )
                 queue = script.answers.get(f"{self.command} {path}") or [(404, b"404 page not found\n")]
                 entry = queue.pop(0) if len(queue) > 1 else queue[0]

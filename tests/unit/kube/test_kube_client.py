@@ -28,6 +28,7 @@ from pytest_kvlatency.kube.client import (
 )
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.watching import VmiWatch
+from pytest_kvlatency.lab.apiserver.certs import Authority
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
 
@@ -289,8 +290,10 @@ def test_E11_the_console_has_the_clients_credentials_and_path_prefix(write_kubec
 
 
 def test_E11_the_console_has_client_certificate_and_authority(write_kubeconfig, tmp_path):
-    for name in ("ca", "crt", "key"):
-        (tmp_path / name).write_text("x")
+    authority = Authority()
+    (tmp_path / "ca").write_bytes(authority.ca_pem)
+    for name, content in zip(("crt", "key"), authority.client("me", []), strict=True):
+        (tmp_path / name).write_bytes(content)
     path = write_kubeconfig(
         "https://api.example",
         user={"client-certificate": "crt", "client-key": "key"},
