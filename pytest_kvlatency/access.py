@@ -45,7 +45,8 @@ ONCE_KEYS = (START_KEY, COMPLETION_KEY, "status.succeeded", "status.failureReaso
 class Access:
     """Opens, once and when first needed, what the run needs to reach its cluster.
 
-    ``doing`` says what it is waiting for; ``lab_line`` with which guests the lab runs, empty without a lab.
+    ``doing`` is the line that shows what it is waiting for, ``awaited`` says it within a sentence.
+    ``lab_line`` says with which guests the lab runs; it is empty without a lab.
     """
 
     def __init__(self, *, stop: Stop) -> None:
@@ -57,7 +58,7 @@ class Access:
         self._is_closed = False
         self._secrets: set[str] = set()
         self.lab_line = ""
-        self.doing = "kvlatency: waiting for the cluster"
+        self.doing, self.awaited = "kvlatency: waiting for the cluster", "the cluster"
 
     def client(self, settings: Settings) -> KubeClient:
         """Connect: start the lab if one is asked for, and load the configuration.
@@ -141,7 +142,7 @@ class Access:
         from pytest_kvlatency.lab.process import LabProcess, LabStartError
 
         directory = Path(tempfile.mkdtemp(prefix="kvlatency-lab-"))
-        self.doing = f"kvlatency: starting the lab ({spec})"
+        self.doing, self.awaited = f"kvlatency: starting the lab ({spec})", "the lab to start"
         try:
             self._lab = LabProcess.start(spec, directory, LAB_START_SECONDS, should_stop=self._stop.is_set)
         except BaseException as error:

@@ -31,6 +31,7 @@ STATUS_SECONDS = 3.0
 LAST_STATUS_SECONDS = 20.0
 REPORT_SECONDS = 60.0
 WAITING = "kvlatency: waiting until the VMIs are gone"
+DELETIONS = "the deletion of the VMIs"
 NO_REASON = "pytest ended without running them"
 #: With any other exit status a run without checks may have ended before all of its tests were collected.
 _COLLECTED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -113,7 +114,7 @@ class Ending:
         deadline = Deadline(self.cleanup_seconds, stop=self._stop)
         asked = Threads(1, "kvlatency-cleanup").submit(engine.remove_all, deadline)
         try:
-            self._checkup.waiter.wait(asked, deadline=deadline, text=lambda: WAITING)
+            self._checkup.waiter.wait(asked, deadline=deadline, text=lambda: WAITING, what=lambda: DELETIONS)
         except InterruptedRunError:
             return
         except CheckupTimeoutError as error:
@@ -271,6 +272,7 @@ class Ending:
                 Threads(1, "kvlatency-cleanup").submit(work),
                 deadline=deadline,
                 text=lambda: WAITING,
+                what=lambda: DELETIONS,
             )
         except InterruptedRunError as error:
             raise TeardownError(f"clean-up was interrupted: {removable.left_over}") from error

@@ -147,7 +147,10 @@ class Items:
         for attempt in self._attempts:
             if attempt.outcome == "notrun" and not attempt.failures:
                 attempt.outcome = "error"
-                attempt.failures.append(Failure(kind="interrupted", stage="run", reason=interrupted_by))
+                stage: Stage = "run" if attempt.is_set_up else "setup"
+                what = "the test ran" if attempt.is_set_up else "the test's fixtures were set up"
+                reason = f"{interrupted_by} while {what}"
+                attempt.failures.append(Failure(kind="interrupted", stage=stage, reason=reason))
 
     def close(self) -> None:
         """Account for items that were not run."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_kvlatency.engine.lifetime import CONSOLE_SECONDS
-from pytest_kvlatency.errors import CommandError, KvLatencyError, again
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    CommandError,
+    InterruptedRunError,
+    KvLatencyError,
+    again,
+)
 from pytest_kvlatency.units import parse_duration, to_seconds
 
 if TYPE_CHECKING:
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import NadRef
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
+#: So much of a command stands in an error.
+SHOWN_CHARACTERS = 200
 # pytest leaves this module's frames out of the traceback of a test: the test's own line tells.
 __tracebackhide__ = True
 T = TypeVar("T")
@@ -68,11 +76,17 @@ class PairGuest:
         ``check`` is true, and ``GuestError`` when the command does not end in time, or the console is lost while it
         runs: nobody but its author knows whether it may run twice.
         """
+        shown = command if len(command) <= SHOWN_CHARACTERS else f"{command[:SHOWN_CHARACTERS]}…"
         seconds = to_seconds(parse_duration(timeout)) if isinstance(timeout, str) else float(timeout)
         self._guest.watchdog.cover(seconds)
         result = _asked_for(
             lambda: self._guest.shell.run(
-                command, timeout_seconds=seconds, stop=self._stop, rerunnable=False, may_leave_jobs=True
+                command,
+                purpose=f"the command {shown!r}",
+                timeout_seconds=seconds,
+                stop=self._stop,
+                rerunnable=False,
+                may_leave_jobs=True,
             )
         )
         if check and result.exit_status != 0:
@@ -101,4 +115,7 @@ def _asked_for(ask: Callable[[], T]) -> T:
         return ask()
     except KvLatencyError as error:
         failure = again(error)
+    if isinstance(failure, InterruptedRunError | CheckupTimeoutError):
+        # The pair has been set up.
+        failure.stage = "run"
     raise failure

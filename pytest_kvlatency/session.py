@@ -227,7 +227,12 @@ class Checkup:
         """As ``located``, for the main thread: it waits for the cluster. Raises ``KvLatencyError``."""
         if not check.nad.namespace:
             connected = Threads(1, "kvlatency-locate").submit(self.client)
-            self.waiter.wait(connected, deadline=self.deadline, text=lambda: self.access.doing)
+            self.waiter.wait(
+                connected,
+                deadline=self.deadline,
+                text=lambda: self.access.doing,
+                what=lambda: self.access.awaited,
+            )
         return self.located(check)
 
     def take_plan(self, session: pytest.Session) -> None:
@@ -385,7 +390,7 @@ class Checkup:
                 self._opened,
                 deadline=self.deadline,
                 text=lambda: self.access.doing,
-                what=lambda: "the cluster",
+                what=lambda: self.access.awaited,
             )
         except CheckupTimeoutError as error:
             self._broken = again(error)
@@ -530,6 +535,7 @@ class Checkup:
                 Threads(1, "kvlatency-preflight").submit(self._preflight, findings, deadline),
                 deadline=deadline,
                 text=lambda: "kvlatency: preflight",
+                what=lambda: "the preflight",
             )
         except InterruptedRunError as error:
             raise session.Interrupted(error.reason) from None
@@ -596,6 +602,7 @@ class Checkup:
                 Threads(1, "kvlatency-sweep").submit(self._sweep, deadline),
                 deadline=deadline,
                 text=lambda: "kvlatency: removing the VMIs of killed runs",
+                what=lambda: "the removal of the VMIs of killed runs",
             )
         except InterruptedRunError:
             raise session.Interrupted(self.stop.reason) from None
@@ -643,20 +650,37 @@ class Checkup:
         """
         engine = self._at_work()
         is_ahead = self._measured_ahead is not None and item.nodeid in self._measured_ahead
-        return self._wait(engine.measure(check, holder=holder, anew=anew or not is_ahead), check)
+        return self._attempt(engine.measure(check, holder=holder, anew=anew or not is_ahead), check)
 
     @told()
     def measure_owned(self, check: Check, ping: PingParameters, *, holder: object, confirm: bool) -> Attempt:
         """Measure a pair that the holder owns; ``confirm`` has the target asked after a loss."""
-        return self._wait(self.begin().measure_owned(check, ping, holder=holder, confirm=confirm), check)
+        measured = self.begin().measure_owned(check, ping, holder=holder, confirm=confirm)
+        return self._attempt(measured, check)
 
     @told()
     def own_pair(self, check: Check, *, holder: object) -> Pair:
         """Own both guests until ``engine.release(holder)``. Raises ``KvLatencyError``."""
         from pytest_kvlatency.pair import Pair, PairGuest
 
-        source, target = self._wait(self._at_work().own(check, holder=holder), check)
+        engine = self._at_work()
+        try:
+            source, target = self._wait(engine.own(check, holder=holder), check)
+        except InterruptedRunError as error:
+            raise (self._interrupted(engine, check).error or error) from None
         return Pair(nad=check.nad, source=PairGuest(source, self.stop), target=PairGuest(target, self.stop))
+
+    def _attempt(self, future: Future[Attempt], check: Check) -> Attempt:
+        """Wait for a measurement. A signal gives it the same words, whether this thread or its own sees it first."""
+        engine = self.begin()
+        try:
+            attempt = self._wait(future, check)
+        except InterruptedRunError:
+            return self._interrupted(engine, check)
+        return self._interrupted(engine, check) if isinstance(attempt.error, InterruptedRunError) else attempt
+
+    def _interrupted(self, engine: Engine, check: Check) -> Attempt:
+        return engine.interrupted(check, self.stop.reason or "the run was interrupted")
 
     def _wait(self, future: Future[T], check: Check) -> T:
         def what() -> str:

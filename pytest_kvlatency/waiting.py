@@ -40,7 +40,7 @@ class Waiter:
         *,
         deadline: Deadline,
         text: Callable[[], str],
-        what: Callable[[], str] | None = None,
+        what: Callable[[], str],
     ) -> T:
         """Return the future's result, or raise what it raised.
 
@@ -59,11 +59,11 @@ class Waiter:
                     if future.done():
                         return result_of(future)
                     if self._stop.is_set():
-                        raise InterruptedRunError(f"{self._stop.reason} while waiting for {text()}")
+                        raise InterruptedRunError(f"{self._stop.reason} while waiting for {what()}")
                     if deadline.expired():
                         self._last_word_seconds -= time.monotonic() - began_at
                         if self._last_word_seconds <= 0.0:
-                            deadline.check((what or text)())
+                            deadline.check(what())
                     self._progress.show(text())
         finally:
             self.is_waiting = False

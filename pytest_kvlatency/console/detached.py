@@ -33,19 +33,19 @@ class Detached:
     directory: str
 
 
-def start(shell: Shell, command: str, *, deadline: Deadline) -> Detached | None:
+def start(shell: Shell, command: str, *, purpose: str, deadline: Deadline) -> Detached | None:
     """Start ``command`` in the background. None: the guest has no writable ``/tmp``, so run it in the foreground.
 
-    Safe to repeat: a command that has been started is not started again.
+    ``purpose`` is as for ``Shell.run``. Safe to repeat: a command that has been started is not started again.
     """
     detached = _new(command)
-    status = shell.run(_start_script(detached), deadline=deadline).exit_status
+    status = shell.run(_start_script(detached), purpose=purpose, deadline=deadline).exit_status
     if status == 0:
         return detached
     if status == _NOT_WRITABLE:
         return None
     raise GuestError(
-        f"the guest of VMI {shell.name} could not start {command!r} (exit status {status})",
+        f"the guest of VMI {shell.name} could not start {purpose} (exit status {status})",
         transcript=shell.transcript_end,
         stage="run",
     )
@@ -74,10 +74,12 @@ elif [ ! -d $d/started ]; then
 fi"""
 
 
-def collect(shell: Shell, detached: Detached, *, timeout_seconds: float, deadline: Deadline) -> CommandResult:
+def collect(
+    shell: Shell, detached: Detached, *, purpose: str, timeout_seconds: float, deadline: Deadline
+) -> CommandResult:
     """Wait until a detached command has ended; what it printed and its exit status. Safe to repeat."""
     seconds = timeout_seconds + _COLLECT_EXTRA_SECONDS
-    return shell.run(_collect_script(detached), timeout_seconds=seconds, deadline=deadline)
+    return shell.run(_collect_script(detached), purpose=purpose, timeout_seconds=seconds, deadline=deadline)
 
 
 def _collect_script(detached: Detached) -> str:
@@ -100,6 +102,7 @@ def run_detached(
     shell: Shell,
     command: str,
     *,
+    purpose: str,
     timeout_seconds: float,
     deadline: Deadline,
     is_whole: Callable[[str], bool] = lambda _: True,
@@ -114,11 +117,13 @@ def run_detached(
     # In one go: a second line typed meanwhile would take the guest's time from what is measured.
     script = _start_script(detached) + _collect_script(detached)
     seconds = timeout_seconds + _COLLECT_EXTRA_SECONDS
-    result = shell.run(script, timeout_seconds=seconds, deadline=deadline)
+    result = shell.run(script, purpose=purpose, timeout_seconds=seconds, deadline=deadline)
     if result.exit_status == _LOST and not result.output:
-        return shell.run(command, timeout_seconds=timeout_seconds, deadline=deadline)
+        return shell.run(command, purpose=purpose, timeout_seconds=timeout_seconds, deadline=deadline)
     for _ in range(_READINGS - 1):
         if is_whole(result.output):
             break
-        result = collect(shell, detached, timeout_seconds=_COLLECT_EXTRA_SECONDS, deadline=deadline)
+        result = collect(
+            shell, detached, purpose=purpose, timeout_seconds=_COLLECT_EXTRA_SECONDS, deadline=deadline
+        )
     return result

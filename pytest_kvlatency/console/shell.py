@@ -150,6 +150,7 @@ class Shell:
         self,
         command: str,
         *,
+        purpose: str = "a command",
         timeout_seconds: float = COMMAND_SECONDS,
         deadline: Deadline | None = None,
         stop: Stop | None = None,
@@ -158,6 +159,7 @@ class Shell:
     ) -> CommandResult:
         """Run a shell command (several lines and any quoting are fine; its input is empty).
 
+        ``purpose`` says in an error what was waited for ("the ping of 198.18.0.2"), in the place of shell code.
         ``cd``, variables and background jobs last until the next login. A command that was typed when the console was
         lost is run again, unless ``rerunnable`` is false. ``may_leave_jobs``: what the command starts may go on
         printing when it has ended. That is no part of any other command's output then; and the command has a pipe in
@@ -168,7 +170,7 @@ class Shell:
         return self._attempt(
             whole,
             lambda one: self._run_once(
-                command, timeout_seconds, one, is_rerunnable=rerunnable, is_tagged=may_leave_jobs
+                command, purpose, timeout_seconds, one, is_rerunnable=rerunnable, is_tagged=may_leave_jobs
             ),
             is_rerunnable=rerunnable,
         )
@@ -280,18 +282,19 @@ class Shell:
         self._make_ready(deadline)
         found = self._found or _Terminal()
         command = _RESTORE.format(settings=found.settings, rows=found.rows, columns=found.columns)
-        result = self._type_and_wait(command, COMMAND_SECONDS, deadline, is_rerunnable=True)
+        purpose = "the restoration of the terminal"
+        result = self._type_and_wait(command, purpose, COMMAND_SECONDS, deadline, is_rerunnable=True)
         self._found, self._has_session = None, False
         return result
 
     def _prepare(self, deadline: Deadline) -> CommandResult:
         """Make the session quiet, and see that it runs commands at all. What it prints is for ``_terminal``."""
-        command = _PREPARE.format(root=self.profile.become_root)
-        result = self._type_and_wait(command, COMMAND_SECONDS, deadline, is_rerunnable=True)
+        command, purpose = _PREPARE.format(root=self.profile.become_root), "the first command"
+        result = self._type_and_wait(command, purpose, COMMAND_SECONDS, deadline, is_rerunnable=True)
         if result.exit_status == _NO_SUCH_COMMAND:
             # zsh runs no builtin by `command`, unless it is told to be a sh. Other shells fail once more.
             self._spawn.type_in(" emulate sh\n")
-            result = self._type_and_wait(command, COMMAND_SECONDS, deadline, is_rerunnable=True)
+            result = self._type_and_wait(command, purpose, COMMAND_SECONDS, deadline, is_rerunnable=True)
         if result.exit_status == _NO_SUCH_COMMAND:
             raise GuestError(
                 f"the login shell of VMI {self.name} does not run commands as sh does: {result.output[:200]}",
@@ -318,16 +321,24 @@ class Shell:
         return False
 
     def _run_once(
-        self, command: str, seconds: float, deadline: Deadline, *, is_rerunnable: bool, is_tagged: bool
+        self,
+        command: str,
+        purpose: str,
+        seconds: float,
+        deadline: Deadline,
+        *,
+        is_rerunnable: bool,
+        is_tagged: bool,
     ) -> CommandResult:
         self._make_ready(deadline)
         return self._type_and_wait(
-            command, seconds, deadline, is_rerunnable=is_rerunnable, is_tagged=is_tagged
+            command, purpose, seconds, deadline, is_rerunnable=is_rerunnable, is_tagged=is_tagged
         )
 
     def _type_and_wait(
         self,
         command: str,
+        purpose: str,
         seconds: float,
         deadline: Deadline,
         *,
@@ -343,7 +354,7 @@ class Shell:
         limit = deadline.limit(seconds)
         text = ""
         while True:
-            self._check(command, seconds, limit, deadline)
+            self._check(purpose, seconds, limit, deadline)
             if (
                 is_rerunnable
                 and not self._was_unheard
@@ -366,16 +377,15 @@ class Shell:
                 self._spawn.type_in("\n")
             return CommandResult(output=framed.output.rstrip("\n"), exit_status=framed.exit_status)
 
-    def _check(self, command: str, seconds: float, limit: Deadline, deadline: Deadline) -> None:
+    def _check(self, purpose: str, seconds: float, limit: Deadline, deadline: Deadline) -> None:
         """Raise when the time is over, and leave the shell to be resynchronised."""
         if not limit.expired() and not deadline.stop.is_set():
             return
         self._is_ready = False
         self._spawn.type_in("\x03")
-        shown = command if len(command) <= 200 else command[:200] + "…"
-        deadline.check(f"the command {shown!r} on VMI {self.name}")
+        deadline.check(f"{purpose} on VMI {self.name}")
         raise GuestError(
-            f"the command {shown!r} did not end within {format_duration(round(seconds * 1e9))} on VMI {self.name}",
+            f"{purpose} did not end within {format_duration(round(seconds * 1e9))} on VMI {self.name}",
             hint="give it more time, or look at what it waits for",
             transcript=self.transcript_end,
             stage="run",

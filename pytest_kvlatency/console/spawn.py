@@ -110,7 +110,9 @@ class ConsoleSpawn(_Base):
         until = None if seconds is None else time.monotonic() + seconds
         while True:
             if self.stop is not None and self.stop.is_set():
-                raise InterruptedRunError(f"{self.stop.reason} while waiting for {self.name}")
+                raise InterruptedRunError(
+                    f"{self.stop.reason} while waiting for the console of VMI {self.name}", stage="run"
+                )
             left = SLICE_SECONDS if until is None else until - time.monotonic()
             try:
                 text = self.receive(min(SLICE_SECONDS, max(0.0, left)))

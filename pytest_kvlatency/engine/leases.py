@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pytest_kvlatency.addresses import AddressPlan, Interface
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.leftovers import Leftovers
+    from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.kube.state import VmiHandle
 
 #: A deletion takes about ten seconds; one that takes so long is stuck.
@@ -44,7 +45,7 @@ class Lease:
         self._tokens.append(token)
         self._leases.hold(self.address, token)
 
-    def replace(self, deadline: Deadline, say: Callable[[str], None]) -> Interface:
+    def replace(self, deadline: Deadline, say: Say) -> Interface:
         """Take another address: somebody outside of the run has this one. Raises as ``Leases.lease`` does."""
         self._leases.drop(self.address)
         self.address = self._leases.take(deadline, say)
@@ -77,7 +78,7 @@ class Leases:
         return str(self._plan.network)
 
     @contextmanager
-    def lease(self, deadline: Deadline, say: Callable[[str], None]) -> Iterator[Lease]:
+    def lease(self, deadline: Deadline, say: Say) -> Iterator[Lease]:
         """Bring a guest up inside. Where no address is left this waits for guests that are being deleted.
 
         Raises ``ConfigError`` when none is left, and as ``Deadline.check`` does.
@@ -89,7 +90,7 @@ class Leases:
             with self._lock:
                 self._busy.discard(lease.address)
 
-    def take(self, deadline: Deadline, say: Callable[[str], None]) -> Interface:
+    def take(self, deadline: Deadline, say: Say) -> Interface:
         """Return an address that nobody of the run has; as ``lease``."""
         limit = deadline.limit(LEAVING_SECONDS)
         while True:
@@ -100,7 +101,10 @@ class Leases:
                 if not leaving or limit.expired():
                     deadline.check("an address for another guest")
                     raise self._explained(error, leaving) from None
-            say(f"waiting for the address of VMI {leaving[0]}, which is being deleted")
+            say(
+                f"waiting for the address of VMI {leaving[0]}, which is being deleted",
+                during="waiting for an address that is free",
+            )
             with self._looking:
                 self._leftovers.see_gone(leaving, limit.limit(_LOOK_SECONDS))
 

@@ -27,10 +27,11 @@ from pytest_kvlatency.units import format_duration
 from pytest_kvlatency.verdict import judge, samples_needed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check
 
@@ -56,7 +57,7 @@ class Measurer:
         source: ReadyGuest,
         target: ReadyGuest,
         deadline: Deadline,
-        say: Callable[[str], None],
+        say: Say,
         *,
         look_again: Sequence[ReadyGuest],
     ) -> Measurement:
@@ -74,14 +75,20 @@ class Measurer:
         in_guest.check_mtu(check.ping, address, mtus)
         interval_ns = effective(check.ping, dialect).interval_ns
         require_samples(check, interval_ns)
-        say(f"waiting for the first reply of {address}")
+        say(
+            f"waiting for the first reply of {address}",
+            during=f"waiting for the first reply of {target.node} to {source.node}",
+        )
         warming = check.ping
         if target.has_used_address:
             # The source may still know the MAC of the guest that had the address before, for some seconds.
             warming = replace(warming, warmup=max(1, warming.warmup))
         with self._vigil.over((source.handle, target.handle), deadline) as watched:
             warmth = in_guest.warm_up(shell, address, warming, dialect, watched)
-            say(f"pinging {address}, {effective(check.ping, dialect).count} times")
+            say(
+                f"pinging {address}, {effective(check.ping, dialect).count} times",
+                during=f"pinging {target.node} from {source.node}",
+            )
             result, silence = self._sample(check, source, address, dialect, watched)
         if result.has_lost:
             self._blame_the_source(source, deadline)

@@ -19,6 +19,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine import lifetime
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
 from pytest_kvlatency.engine.leases import Leases
+from pytest_kvlatency.engine.steps import guest_words
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.consoles import Consoles
     from pytest_kvlatency.engine.leases import Lease
     from pytest_kvlatency.engine.leftovers import Leftovers
+    from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.engine.watching import LookOut
     from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
@@ -125,14 +127,12 @@ class Provisioner:
         with self._lock:
             self._generations.update({_pair_words(key) for key in keys if key.is_auto})
 
-    def bring_up(
-        self, key: VmiKey, check: Check, deadline: Deadline, say: Callable[[str], None]
-    ) -> ReadyGuest:
+    def bring_up(self, key: VmiKey, check: Check, deadline: Deadline, say: Say) -> ReadyGuest:
         """Make the guest of ``key`` ready. A VMI that does not become ready is deleted, unless it may be kept.
 
         Raises ``KvLatencyError`` with the cause.
         """
-        say("reading the network")
+        say("reading the network", during=f"reading NAD {key.nad}")
         node = self._place(key, deadline)
         profile = profile_named(key.guest.profile, self._blueprint.profiles)
         nad = self.network(key.nad, key.guest, deadline)
@@ -155,7 +155,7 @@ class Provisioner:
         lease: Lease | None,
         node: NodeFacts | None,
         deadline: Deadline,
-        say: Callable[[str], None],
+        say: Say,
     ) -> ReadyGuest:
         """Create the VMI and make its guest ready.
 
@@ -164,7 +164,8 @@ class Provisioner:
         """
         run, deadline = deadline, deadline.limit(deadline.seconds)
         watch = Stopwatch()
-        say("creating")
+        whose = guest_words(key)
+        say("creating", during=f"creating {whose}")
         architecture = _architecture(key, profile, node)
         handle, mac = self._create(key, check, profile, nad, lease, architecture, deadline)
         create_seconds = watch.lap()
@@ -172,18 +173,21 @@ class Provisioner:
         watchdog = lifetime.Watchdog(shell, run, keeps=self._blueprint.keeps)
         notes = self._user_data(profile, run)[1]
         try:
-            state = self._look_out.wait_running(handle, deadline, lambda phase: say(phase or "waiting"))
+            starting = f"waiting for {whose} to start"
+            state = self._look_out.wait_running(
+                handle, deadline, lambda phase: say(phase or "waiting", during=starting)
+            )
             running_seconds = watch.lap()
             _check_node(key, handle, state)
             with self._consoles.using(shell, deadline):
-                say("booting and logging in")
+                say("booting and logging in", during=f"{whose} boots")
                 shell.login(deadline)
                 watchdog.start(deadline)
                 if not watchdog.is_renewable:
                     notes.append(NO_RENEWAL)
                 boot = read_boot(shell, deadline)
                 login_seconds = watch.lap()
-                say("settling its address")
+                say("settling its address", during=f"{whose} gets its address")
                 address = self._settle(shell, state.mac or mac, lease, deadline, say)
         except BaseException as error:
             # Also one that is none of ours: the VMI would stay, and its console, to the end of the run.
@@ -218,7 +222,7 @@ class Provisioner:
         with ExitStack() as leased:
             lease = None
             if nad.address_mode != "dhcp":
-                lease = leased.enter_context(self._leases(key.guest).lease(deadline, lambda _: None))
+                lease = leased.enter_context(self._leases(key.guest).lease(deadline, _say_nothing))
             for attempt in range(1, MAC_ATTEMPTS + 1):
                 request = self._request(key, profile, nad, lease, fresh_mac(), deadline)
                 request = replace(request, name=REHEARSED_NAME, architecture=architecture)
@@ -402,7 +406,7 @@ class Provisioner:
         mac: str,
         lease: Lease | None,
         deadline: Deadline,
-        say: Callable[[str], None],
+        say: Say,
     ) -> GuestAddress:
         """See the address in the guest; one that a stranger answers for is replaced by another."""
         if lease is None:
@@ -478,6 +482,10 @@ def _architecture(key: VmiKey, profile: GuestProfile, node: NodeFacts | None) ->
             stage="setup",
         )
     return found
+
+
+def _say_nothing(how_far: str, *, during: str = "") -> None:
+    """Say no word: nobody watches."""
 
 
 def _pair_words(key: VmiKey) -> str:

@@ -17,6 +17,7 @@ from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.guests import check_distinct, setup_timings
 from pytest_kvlatency.engine.lifetime import Keeper
 from pytest_kvlatency.engine.measuring import judged, untold
+from pytest_kvlatency.engine.steps import Step, guest_words
 from pytest_kvlatency.engine.ticket import HAS_ENDED, Ticket
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.guest.profiles import login_words
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.measuring import Measurer
     from pytest_kvlatency.engine.provision import Provisioner
+    from pytest_kvlatency.engine.steps import Say
+    from pytest_kvlatency.errors import Stage
     from pytest_kvlatency.model import Check, MeasurementKey, PingParameters
     from pytest_kvlatency.plan import VmiKey
 
@@ -111,7 +114,7 @@ class Engine:
         #: What each holder has asked for, and what wants each guest, as long as it has not ended.
         self._held: defaultdict[object, list[Ticket]] = defaultdict(list)
         self._wanting: defaultdict[VmiKey, set[Ticket]] = defaultdict(set)
-        self._activity: dict[str, str] = {}
+        self._activity: dict[str, Step] = {}
         self._is_over = False
         self._keeper = Keeper(self._not_measured, consoles)
 
@@ -212,11 +215,27 @@ class Engine:
     def activity(self) -> str:
         """What is being waited for now, in words."""
         with self._lock:
-            doing = list(self._activity.values())
+            doing = [f"{what}: {step.how_far}" for what, step in self._activity.items() if step.how_far]
         shown = doing[:SHOWN_ACTIVITIES]
         return "; ".join(
             [*shown, f"and {len(doing) - len(shown)} more"] if len(doing) > len(shown) else shown
         )
+
+    def interrupted(self, check: Check, reason: str) -> Attempt:
+        """What is known of a check that a signal has cut off: its guests that are up, and what was going on.
+
+        Whichever thread sees the signal first, and whatever it waited for, this is what comes of the check.
+        """
+        with self._lock:
+            keys = vmi_keys(check)
+            step = next(
+                (self._activity[what] for what in (check.id, *map(str, keys)) if what in self._activity),
+                Step(stage="setup", during="waiting for its turn"),
+            )
+            futures = [self._guests.get(key) for key in keys]
+            source, target = (next(iter(self._up([one] if one else [])), None) for one in futures)
+        error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage)
+        return _failed(check, error, source, target)
 
     def delete_seconds(self, measurement: Measurement) -> float | None:
         """How long the deletion of a measurement's VMIs took, the longer of both; None when that is not known."""
@@ -540,8 +559,9 @@ class Engine:
         """Have the pair's nodes for this process, until the ticket is done. Raises ``KvLatencyError``."""
         if self._occupy is None:
             return
-        with ExitStack() as held, self._doing(ticket.check.id) as say:
-            say("waiting for its nodes, where another process measures")
+        waiting = "waiting for its nodes, where another process measures"
+        with ExitStack() as held, self._doing(ticket.check.id, "setup", waiting) as say:
+            say(waiting)
             held.enter_context(self._occupy([guest.node for guest in pair], ticket.deadline))
             with self._lock:
                 self._occupied[ticket] = held.pop_all()
@@ -561,7 +581,8 @@ class Engine:
         except KvLatencyError as error:
             return _failed(check, error)
         deadline = ticket.deadline
-        with self._doing(check.id) as say:
+        pinging = f"preparing to ping {target.node} from {source.node}"
+        with self._doing(check.id, "run", pinging) as say:
             try:
                 if source.nad.address_mode == "dhcp":
                     # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
@@ -574,9 +595,13 @@ class Engine:
                         check, source, target, deadline, say, look_again=self._last_used(ticket)
                     )
                 if measured.has_lost and confirm:
-                    say("seeing that the target lives")
+                    say(
+                        "seeing that the target lives", during=f"seeing that the guest on {target.node} lives"
+                    )
                     measured = self._confirmed(measured, target, deadline)
             except KvLatencyError as error:
+                if isinstance(error, CheckupTimeoutError):
+                    error.stage = "run"
                 return _failed(check, error, source, target)
         return Attempt(measurement=measured)
 
@@ -601,22 +626,34 @@ class Engine:
             return self._up(future for key, future in guests if self._planned[key] <= 0)
 
     def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
-        with self._doing(str(key)) as say:
+        with self._doing(str(key), "setup", f"setting {guest_words(key)} up") as say:
             return self._provisioner.bring_up(key, check, self._deadline, say)
 
     @contextmanager
-    def _doing(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Show ``what`` as under way; the function given says how far it is."""
+    def _doing(self, what: str, stage: Stage, during: str) -> Iterator[Say]:
+        """Show ``what`` as under way; the function given says how far it is.
 
-        def say(how_far: str) -> None:
+        What a signal cuts off stays as it was: that is the reason of what comes of it (``interrupted``).
+        """
+        stop = self._deadline.stop
+        step = Step(stage=stage, during=during)
+
+        def say(how_far: str, *, during: str = "") -> None:
+            nonlocal step
+            step = replace(step, how_far=how_far, during=during or step.during)
             with self._lock:
-                self._activity[what] = f"{what}: {how_far}"
+                if not stop.is_set():
+                    self._activity[what] = step
 
+        with self._lock:
+            if not stop.is_set():
+                self._activity[what] = step
         try:
             yield say
         finally:
             with self._lock:
-                self._activity.pop(what, None)
+                if not stop.is_set():
+                    self._activity.pop(what, None)
 
 
 def _is_lost(future: Future[ReadyGuest]) -> bool:

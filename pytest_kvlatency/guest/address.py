@@ -29,6 +29,7 @@ _LONGEST_PAUSE: Final = 1.0
 #: How DHCP clients say which address they were given: udhcpc, dhclient, dhcpcd.
 _LEASED: Final = re.compile(r"(?:lease of|bound to|leased) (?P<address>[0-9.]+[0-9])")
 _LOOK: Final = "ip -o link; ip -o addr"
+_LOOKING: Final = "a look at the interfaces"
 #: Whoever prints on the console meanwhile may tear the one line that matters.
 _LOOKS: Final = 4
 _PROBE_SECONDS: Final = 0.5
@@ -87,7 +88,9 @@ def settle(
         root = shell.profile.become_root
         name = view.link.name
         said = shell.run(
-            f"{root}ip link set dev {name} up; {root}ip addr add {wanted} dev {name}", deadline=deadline
+            f"{root}ip link set dev {name} up; {root}ip addr add {wanted} dev {name}",
+            purpose=f"the configuration of {wanted}",
+            deadline=deadline,
         )
         view = _await(shell, mac, wanted, deadline, 0.0)
         if not view.has(wanted):
@@ -104,7 +107,11 @@ def settle(
         is_taken = _is_duplicate(shell, mac, wanted, deadline)
     if is_taken:
         root = shell.profile.become_root
-        shell.run(f"{root}ip addr del {wanted} dev {view.link.name}", deadline=deadline)
+        shell.run(
+            f"{root}ip addr del {wanted} dev {view.link.name}",
+            purpose=f"the removal of {wanted}",
+            deadline=deadline,
+        )
         raise Taken(str(wanted.ip))
     return _result(view, str(wanted.ip), notes)
 
@@ -116,7 +123,7 @@ def loss_of(settled: GuestAddress, shell: Shell, deadline: Deadline) -> str:
     """
     lost = ""
     for _ in range(_LOOKS):
-        output = shell.run(_LOOK, deadline=deadline).output
+        output = shell.run(_LOOK, purpose=_LOOKING, deadline=deadline).output
         links, addresses = iproute.links(output), iproute.addresses(output)
         if any(link.name == settled.interface and not link.is_up for link in links):
             lost = f"{settled.interface} is down"
@@ -130,7 +137,7 @@ def loss_of(settled: GuestAddress, shell: Shell, deadline: Deadline) -> str:
 def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
     """Look at the interface with ``mac``, or, where that was changed, at the only one it can be (E23)."""
     for _ in range(_LOOKS):
-        output = shell.run(_LOOK, deadline=deadline).output
+        output = shell.run(_LOOK, purpose=_LOOKING, deadline=deadline).output
         cards = [link for link in iproute.links(output) if not link.is_loopback and link.mac]
         if cards:
             break
@@ -178,12 +185,15 @@ def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline)
     two, has it refuse.
     """
     probe = f"{shell.profile.become_root}arping -D -f -q -I {interface}"
+    purpose = f"a look for another machine with {address}"
     status = shell.run(
-        f"timeout {_PROBE_SECONDS} {probe} -c 2 -w 1 {address} >/dev/null 2>&1", deadline=deadline
+        f"timeout {_PROBE_SECONDS} {probe} -c 2 -w 1 {address} >/dev/null 2>&1",
+        purpose=purpose,
+        deadline=deadline,
     ).exit_status
     if status in _CUT_OFF:
         return False, ""
-    slow = shell.run(f"{probe} -c 2 -w 2 {address} 2>&1", deadline=deadline)
+    slow = shell.run(f"{probe} -c 2 -w 2 {address} 2>&1", purpose=purpose, deadline=deadline)
     if slow.exit_status in {0, 1} and "rping:" not in slow.output:
         return slow.exit_status == 1, ""
     return False, f"{address} was not probed for duplicates: {slow.output.strip()[:100] or slow.exit_status}"
@@ -222,6 +232,7 @@ def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
             shell.run(
                 f"{root}ip link set dev {name} up; (trap '' HUP INT; {{ {root}udhcpc -i {name} -n -q -t 8 "
                 f"|| {root}dhclient -1 {name}; }} >/dev/null 2>&1 </dev/null &)",
+                purpose="the request for a lease",
                 deadline=deadline,
             )
             notes.append(f"nothing asked for a lease on {name}: the guest was made to ask over the console")
@@ -234,6 +245,7 @@ def _unleased(shell: Shell, interface: str, deadline: Deadline) -> GuestError:
     root = shell.profile.become_root
     said = shell.run(
         f"{root}udhcpc -i {interface} -n -q -t 3 -T 1 2>&1 || timeout 5 {root}dhclient -1 -v {interface} 2>&1",
+        purpose="a last request for a lease",
         deadline=deadline,
     ).output
     leased = _LEASED.search(said)

@@ -44,12 +44,13 @@ class Warmth:
 def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
     """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
     probe = shell.profile.become_root + ping.PROBE
-    said = shell.run(probe, deadline=deadline).output
+    purpose = "a look at its ping program"
+    said = shell.run(probe, purpose=purpose, deadline=deadline).output
     try:
         return ping.detect(said)
     except GuestError:
         # Whoever prints on the console meanwhile may have torn the word that tells.
-        return ping.detect(shell.run(probe, deadline=deadline).output)
+        return ping.detect(shell.run(probe, purpose=purpose, deadline=deadline).output)
 
 
 def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int]) -> None:
@@ -88,7 +89,12 @@ def warm_up(
     ):
         deadline.check(f"a reply of {address} to VMI {shell.name}")
         asked_at = time.monotonic()
-        answered = shell.run(_one_ping(shell, address, dialect), deadline=deadline, timeout_seconds=20.0)
+        answered = shell.run(
+            _one_ping(shell, address, dialect),
+            purpose=f"the first ping of {address}",
+            deadline=deadline,
+            timeout_seconds=20.0,
+        )
         if answered.exit_status == 0:
             replies += 1
             continue
@@ -155,6 +161,7 @@ def _sample(
     result = run_detached(
         shell,
         ping.compose(parameters, address, dialect=dialect, count=sent, become_root=shell.profile.become_root),
+        purpose=f"the ping of {address}",
         timeout_seconds=ping.bound_seconds(parameters, dialect=dialect, count=sent),
         deadline=deadline,
         is_whole=lambda output: ping.reads_whole(output, asked),
@@ -183,10 +190,12 @@ def explain_silence(
     forget = f"{shell.profile.become_root}ip neigh flush to {address} dev {interface}"
     anew = f"{forget} >/dev/null 2>&1; {_one_ping(shell, address, dialect)} >/dev/null; ip neigh show dev {interface}"
     try:
-        table = shell.run(anew, deadline=deadline).output
+        purpose = f"a look at the neighbour {address}"
+        table = shell.run(anew, purpose=purpose, deadline=deadline).output
         answers = iproute.neighbour_answers(table, address)
         if answers is None and not is_ipv6:
-            answers = iproute.arp_answers(shell.run("cat /proc/net/arp", deadline=deadline).output, address)
+            table = shell.run("cat /proc/net/arp", purpose=purpose, deadline=deadline).output
+            answers = iproute.arp_answers(table, address)
     except (GuestError, CheckupTimeoutError, KubeApiError, PermissionDeniedError):
         answers = None
     if answers is None:

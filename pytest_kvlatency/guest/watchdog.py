@@ -52,10 +52,8 @@ done 2>/dev/null
  for f in {_FILES}; do {{ echo "$p $i" >$f; }} 2>/dev/null && s=0; done
  [ $s = 0 ] || kill $p
  exit $s)"""
-    as_root = shell.profile.become_root
-    return (
-        shell.run(f'{as_root}sh -c "$(printf {framing.quote(script)})"', deadline=deadline).exit_status == 0
-    )
+    command = f'{shell.profile.become_root}sh -c "$(printf {framing.quote(script)})"'
+    return shell.run(command, purpose="the start of the watchdog", deadline=deadline).exit_status == 0
 
 
 def _whole(seconds: float) -> int:

@@ -219,7 +219,10 @@ def failure_reason(run: RunResult) -> str | None:
     early, late = ("config", "setup"), ("teardown",)
     own = run.own_failures
     before = [one.failure_reason for one in own if one.stage in early]
-    during = [one.failure_reason for one in own if one.stage not in (*early, *late)]
+    told = [failure.reason for item in items for failure in item.every_failure]
+    during = [
+        one.failure_reason for one in own if one.stage not in (*early, *late) and not _says_more(told, one)
+    ]
     after = [one.failure_reason for one in own if one.stage in late]
     shared: dict[str, list[str]] = {}
     for item in items:
@@ -232,6 +235,11 @@ def failure_reason(run: RunResult) -> str | None:
         reason if len(items) == 1 else f"{reason} [{_named(checks)}]" for reason, checks in shared.items()
     ]
     return "; ".join(dict.fromkeys([*before, *middle, *during, *run.shortfalls, *after])) or None
+
+
+def _says_more(told: Iterable[str], failure: Failure) -> bool:
+    """Whether an item's reason says of the interruption of the run what it cut off, too."""
+    return failure.kind == "interrupted" and any(one.startswith(f"{failure.reason} while ") for one in told)
 
 
 def _named(checks: Sequence[str]) -> str:

@@ -38,11 +38,16 @@ def test_a_thread_has_a_while_to_say_why_it_was_late():
     late = Future()
     threading.Timer(0.3, late.set_exception, [CheckupTimeoutError("it stays Scheduling")]).start()
     with pytest.raises(CheckupTimeoutError, match="it stays Scheduling"):
-        waiter(60.0).wait(late, deadline=Deadline(0.001), text=str)
+        waiter(60.0).wait(late, deadline=Deadline(0.001), text=str, what=str)
 
 
 def test_a_stop_ends_a_wait_at_once():
     stop = Stop()
     stop.set("interrupted by SIGTERM")
-    with pytest.raises(InterruptedRunError, match="interrupted by SIGTERM"):
-        waiter(60.0, stop).wait(Future(), deadline=Deadline(60.0, stop=stop), text=str)
+    with pytest.raises(InterruptedRunError, match=r"^interrupted by SIGTERM while waiting for the cluster$"):
+        waiter(60.0, stop).wait(
+            Future(),
+            deadline=Deadline(60.0, stop=stop),
+            text=lambda: "kvlatency: 0/1 pairs done",
+            what=lambda: "the cluster",
+        )

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 LONG = ("--kv-sample-duration", "20m", "--kv-timeout", "40m")
+PAIR = ("--kv-nodes", "worker1:worker2")
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
 
 
@@ -36,6 +37,11 @@ def stopped(cluster, start):
         document = checkup.document
         assert document["succeeded"] is False
         assert f"interrupted by {NAMES[number]}" in document["failureReason"]
+        for reason in (written["failureReason"], document["failureReason"]):
+            # No shell code of the plugin's own, and no progress line.
+            assert "/tmp/.kv" not in reason
+            assert "kvlatency:" not in reason
+        checkup.configmap = written
         assert list(ET.parse(checkup.directory / "junit.xml").getroot().iter("testsuite"))
         return checkup
 
@@ -44,14 +50,24 @@ def stopped(cluster, start):
 
 @pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
 def test_E59_while_the_guests_boot(stopped, number):
-    checkup = stopped("boot-network", "booting and logging in", number, module="pytest_kvlatency")
-    assert {one["failureKind"] for one in checkup.document["measurements"]} == {"interrupted"}
+    booting = "guest on worker1, [^:]*: booting and logging in"
+    checkup = stopped("boot-network", booting, number, *PAIR, module="pytest_kvlatency")
+    (one,) = checkup.document["measurements"]
+    assert one["failureKind"] == "interrupted"
+    assert one["failureReason"] == f"setup: interrupted by {NAMES[number]} while worker1's guest boots"
+    assert checkup.configmap["failureReason"] == one["failureReason"]
 
 
 @pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
 def test_E59_during_the_sample(stopped, number):
-    checkup = stopped("blue-network", "pinging .* times", number, *LONG)
-    assert {one["failureKind"] for one in checkup.document["measurements"]} == {"interrupted"}
+    checkup = stopped("blue-network", "pinging .* times", number, *PAIR, *LONG)
+    (one,) = checkup.document["measurements"]
+    assert one["failureKind"] == "interrupted"
+    assert one["failureReason"] == f"run: interrupted by {NAMES[number]} while pinging worker2 from worker1"
+    assert (one["sourceNode"], one["targetNode"], one["binding"]) == ("worker1", "worker2", "bridge")
+    status = checkup.configmap
+    assert status["failureReason"] == one["failureReason"]
+    assert (status["result.sourceNode"], status["result.targetNode"]) == ("worker1", "worker2")
 
 
 @pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
@@ -73,7 +89,8 @@ def test_E59_while_a_command_runs_in_the_guest(stopped, tmp_path):
         "    print('the body runs', flush=True)\n"
         "    kv_pair.source.run('sleep 3000', timeout=3000)\n"
     )
-    stopped("blue-network", "the body runs", signal.SIGTERM, "-s")
+    checkup = stopped("blue-network", "the body runs", signal.SIGTERM, "-s")
+    assert checkup.configmap["failureReason"] == "run: interrupted by SIGTERM while the test ran"
 
 
 def test_E59_before_anything_was_contacted(cluster, start, tmp_path):

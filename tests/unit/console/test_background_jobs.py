@@ -133,7 +133,7 @@ def test_without_what_tagging_takes_commands_run_all_the_same(shell, run):
 def test_a_measurement_outlasts_the_end_of_a_job(shell):
     shell.run("sleep 0.2 >/dev/null &")
     done = detached.run_detached(
-        shell, "echo begin; sleep 0.5; echo end", timeout_seconds=60, deadline=Deadline(60)
+        shell, "echo begin; sleep 0.5; echo end", purpose="a job", timeout_seconds=60, deadline=Deadline(60)
     )
     # bash tells in between that the job has ended.
     said = [line for line in done.output.splitlines() if not line.startswith("[1]")]

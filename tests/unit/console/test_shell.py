@@ -114,8 +114,10 @@ def test_E13_bytes_that_are_no_text_break_nothing(shell):
 
 
 def test_a_command_that_does_not_end_is_interrupted_and_named(shell):
-    with pytest.raises(GuestError, match=r"'echo before; sleep 60' did not end within 2s") as caught:
-        shell.run("echo before; sleep 60", timeout_seconds=2)
+    with pytest.raises(
+        GuestError, match=r"^the first ping of 198\.18\.0\.2 did not end within 2s on VMI"
+    ) as caught:
+        shell.run("echo before; sleep 60", purpose="the first ping of 198.18.0.2", timeout_seconds=2)
     assert "before" in caught.value.transcript
     assert shell.run("echo on").output == "on"
 
@@ -123,7 +125,7 @@ def test_a_command_that_does_not_end_is_interrupted_and_named(shell):
 def test_a_command_ends_with_the_checkup_s_time(make_guest, make_shell):
     shell = make_shell(make_guest().connect)
     shell.run("true")
-    with pytest.raises(CheckupTimeoutError, match="sleep 60"):
+    with pytest.raises(CheckupTimeoutError, match=r"^timed out after 300ms waiting for a command on VMI"):
         shell.run("sleep 60", deadline=Deadline(0.3))
     assert shell.run("echo on").output == "on"
 
@@ -263,12 +265,15 @@ def test_E09_a_console_that_is_dead_after_idling_is_opened_again(make_guest, mak
 def test_E10_a_detached_command_outlives_the_console(shell, tmp_path):
     deadline = Deadline(60)
     job = detached.start(
-        shell, f"echo begin; echo x >>{tmp_path}/count; sleep 0.5; echo end; exit 4", deadline=deadline
+        shell,
+        f"echo begin; echo x >>{tmp_path}/count; sleep 0.5; echo end; exit 4",
+        purpose="a job",
+        deadline=deadline,
     )
     shell.guest.connection.is_open = False
-    result = detached.collect(shell, job, timeout_seconds=60, deadline=deadline)
+    result = detached.collect(shell, job, purpose="a job", timeout_seconds=60, deadline=deadline)
     assert (result.output, result.exit_status) == ("begin\nend", 4)
-    again = detached.collect(shell, job, timeout_seconds=60, deadline=deadline)
+    again = detached.collect(shell, job, purpose="a job", timeout_seconds=60, deadline=deadline)
     assert again == result
     assert (tmp_path / "count").read_text() == "x\n"
 
@@ -276,5 +281,7 @@ def test_E10_a_detached_command_outlives_the_console(shell, tmp_path):
 def test_E10_without_a_writable_directory_the_command_runs_in_the_foreground(make_guest, make_shell):
     shell = make_shell(make_guest().connect)
     shell.run("mkdir() { return 1; }")
-    result = detached.run_detached(shell, "echo done; exit 5", timeout_seconds=60, deadline=Deadline(60))
+    result = detached.run_detached(
+        shell, "echo done; exit 5", purpose="a job", timeout_seconds=60, deadline=Deadline(60)
+    )
     assert (result.output, result.exit_status) == ("done", 5)

@@ -38,7 +38,7 @@ class FakeShell:
     transcript_end: str = "the transcript"
     looks: int = 0
 
-    def run(self, command, *, timeout_seconds=60.0, deadline=None, rerunnable=True):
+    def run(self, command, *, purpose, timeout_seconds=60.0, deadline=None, rerunnable=True):
         self.commands.append(command)
         for pattern, answer in self.answers.items():
             if re.search(pattern, command):
