@@ -10,7 +10,7 @@ import pytest
 
 from pytest_kvlatency import marker
 from pytest_kvlatency.check import only
-from pytest_kvlatency.check.own import OwnCheck, OwnCheckItem, own_ids, select
+from pytest_kvlatency.check.own import PARAMETER, OwnCheck, OwnCheckItem, own_ids, select
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.placeholders import is_wanted, widen
 from pytest_kvlatency.plan import PlannedCheck, origin_of
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.settings import Settings
 
 MARKER = "kvlatency"
-PARAMETER = "kv_check"
 LIMITS = ("max_latency", "max_avg", "max_p99", "max_loss")
 FIXTURES = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
 #: Those that tell of the run, and of no check.

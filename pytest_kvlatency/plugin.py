@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_kvlatency import hookspecs, marker, options
+from pytest_kvlatency.check.first import First
 from pytest_kvlatency.finishing import Early
 from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
 from pytest_kvlatency.inputs import refuse_early
+from pytest_kvlatency.report.screen import Screen
 from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and read the options; a wrong one ends the run here."""
     config.addinivalue_line("markers", marker.MARKER_HELP)
     config.stash[CHECKUP_KEY] = Checkup.configure(config)
+    config.pluginmanager.register(First(config, _add_own_check), "kvlatency-first")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -49,9 +52,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     checkup_of(metafunc.config).collecting.parametrize(metafunc)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Add the own check before anything is deselected."""
+def _add_own_check(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Add the own check before anything is deselected, and before any other plugin looks at the items."""
     checkup = checkup_of(session.config)
     with checkup.role.refusing(), checkup.inputs.noting_refusals():
         checkup.collecting.add_own_check(session, items)
@@ -123,11 +125,11 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         return (yield)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> None:
     """Show the table, and what could not be written or removed."""
-    checkup = checkup_of(terminalreporter.config)
+    checkup = checkup_of(config)
     checkup.ending.settle()
-    checkup.summarize(terminalreporter)
+    checkup.summarize(Screen(terminalreporter))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.report.screen import Screen
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
-    from _pytest.terminal import TerminalReporter
 
 #: Between two lines in a log: a short run says nothing, a long one enough to follow it.
 LOG_SECONDS: Final = 5.0
 #: After so long a log is told again what is still waited for: a silent one looks like a run that hangs.
 REPEAT_SECONDS: Final = 60.0
-_ERASE: Final = "\r\x1b[2K"
 
 
 class Progress:
@@ -44,29 +42,29 @@ class Progress:
 
     def show(self, text: str) -> None:
         """Show ``text`` unless it stands there already."""
-        reporter = self._reporter
-        if reporter is None or self._quiet:
+        screen = self._screen
+        if screen is None or self._quiet:
             return
-        if _can_rewrite(reporter):
+        if screen.can_rewrite:
             if text != self._last:
                 self._last = text
-                self._unhindered(lambda: self._rewrite(reporter, text))
+                self._unhindered(lambda: self._rewrite(screen, text))
         elif line := self._due(text):
             self._last = text
-            self._unhindered(lambda: _log(reporter, line))
+            self._unhindered(lambda: screen.log(line))
 
     def clear(self) -> None:
         """Take the line away again, where it can be."""
         self._last = ""
-        reporter = self._reporter
-        if reporter is None or not self._is_shown:
+        screen = self._screen
+        if screen is None or not self._is_shown:
             return
-        self._unhindered(lambda: self._erase(reporter))
+        self._unhindered(lambda: self._erase(screen))
 
     @property
-    def _reporter(self) -> TerminalReporter | None:
-        reporter: TerminalReporter | None = self._plugins.get_plugin("terminalreporter")
-        return reporter
+    def _screen(self) -> Screen | None:
+        reporter = self._plugins.get_plugin("terminalreporter")
+        return None if reporter is None else Screen(reporter)
 
     def _due(self, text: str) -> str:
         """The line that a log is due; empty when none is."""
@@ -90,30 +88,11 @@ class Progress:
         with contextlib.suppress(OSError, ValueError), visible:
             write()
 
-    def _rewrite(self, reporter: TerminalReporter, text: str) -> None:
+    def _rewrite(self, screen: Screen, text: str) -> None:
         """Write below the line that pytest is writing, whose length tells the way back."""
-        writer = reporter._tw  # noqa: SLF001 - pytest has no public way to write without counting columns
-        start = _ERASE
-        if not self._is_shown:
-            self._column = writer.width_of_current_line
-            start = "\n" if self._column else _ERASE
+        self._column = screen.rewrite(text, below=self._column if self._is_shown else None)
         self._is_shown = True
-        writer._file.write(start + text[: writer.fullwidth - 1])  # noqa: SLF001
-        writer.flush()
 
-    def _erase(self, reporter: TerminalReporter) -> None:
-        writer = reporter._tw  # noqa: SLF001
-        back = f"\x1b[1A\x1b[{self._column + 1}G" if self._column else ""
+    def _erase(self, screen: Screen) -> None:
         self._is_shown = False
-        writer._file.write(_ERASE + back)  # noqa: SLF001
-        writer.flush()
-
-
-def _can_rewrite(reporter: TerminalReporter) -> bool:
-    return bool(reporter.isatty) and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def _log(reporter: TerminalReporter, text: str) -> None:
-    reporter.ensure_newline()
-    reporter.write_line(text)
-    reporter.flush()
+        screen.erase(below=self._column)

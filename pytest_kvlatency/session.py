@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
-    from _pytest.terminal import TerminalReporter
-
     from pytest_kvlatency.distribution.role import Role
     from pytest_kvlatency.engine.runner import Attempt, Engine
     from pytest_kvlatency.kube.client import KubeClient
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.nodes import NodeFacts, SeenNodes
     from pytest_kvlatency.model import Check, Finding, Outcome, PingParameters
     from pytest_kvlatency.pair import Pair
+    from pytest_kvlatency.report.screen import Screen
     from pytest_kvlatency.settings import Layer, Settings
     from pytest_kvlatency.sharding import Share
 
@@ -713,18 +712,18 @@ class Checkup:
             return True
         return self.inputs.configmap is not None or self.inputs.given.json is not None
 
-    def summarize(self, terminal: TerminalReporter) -> None:
+    def summarize(self, terminal: Screen) -> None:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
         document, redact = self.reporting.document, self.access.redactor()
         for line in self.swept_lines:
             terminal.write_line(f"kvlatency: {printable(redact(line))}")
         if document is not None and document["measurements"]:
-            terminal_report.write_summary(terminal._tw, document)  # noqa: SLF001 - pytest has no public way to it
+            terminal_report.write_summary(terminal.writer, document)
             if self.access.lab_line:
                 terminal.write_line(printable(self.access.lab_line))
         findings = None if document is None else document["preflight"]
         if findings is not None:
-            checklist_report.write(terminal._tw, findings)  # noqa: SLF001 - as above
+            checklist_report.write(terminal.writer, findings)
         # A checklist has said its own failures.
         of_the_run = self.reporting.of_the_run if findings is None else ()
         for failure in dict.fromkeys((*of_the_run, *self.reporting.failures)):

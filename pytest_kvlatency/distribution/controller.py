@@ -26,6 +26,7 @@ from pytest_kvlatency.distribution.worker import INPUT, REMOTE
 from pytest_kvlatency.errors import KvLatencyError, TeardownError, again
 from pytest_kvlatency.inputs import usage_text
 from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.screen import Screen
 from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads
 
@@ -157,9 +158,9 @@ class Controller(Role):
         self.checkup.signals.install()
         reporter = self.checkup.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            reporter.ensure_newline()
+            screen = Screen(reporter)
             for line in self.checkup.header():
-                reporter.write_line(line)
+                screen.write_line(line)
 
     def node_down(self, node: Any) -> None:
         """A worker has ended: its part of the addresses is free, and what it left is deleted at once."""
