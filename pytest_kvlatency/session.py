@@ -649,6 +649,8 @@ class Checkup:
         """
         engine = self._at_work()
         is_ahead = self._measured_ahead is not None and item.nodeid in self._measured_ahead
+        if anew or not is_ahead:
+            self._refresh(engine, check)
         return self._attempt(engine.measure(check, holder=holder, anew=anew or not is_ahead), check)
 
     @told()
@@ -663,6 +665,7 @@ class Checkup:
         from pytest_kvlatency.pair import Pair, PairGuest
 
         engine = self._at_work()
+        self._refresh(engine, check)
         try:
             source, target = self._wait(engine.own(check, holder=holder), check)
         except InterruptedRunError as error:
@@ -680,6 +683,15 @@ class Checkup:
 
     def _interrupted(self, engine: Engine, check: Check) -> Attempt:
         return engine.interrupted(check, self.stop.reason or "the run was interrupted")
+
+    def _refresh(self, engine: Engine, check: Check) -> None:
+        """Look again at nodes where no VM could start: a fixture of the test's may have seen to it meanwhile."""
+        if not engine.is_refused(check):
+            return
+        try:
+            self._wait(Threads(1, "kvlatency-look").submit(engine.look_again, check), check)
+        except InterruptedRunError as error:
+            raise (self._interrupted(engine, check).error or error) from None
 
     def _wait(self, future: Future[T], check: Check) -> T:
         def what() -> str:

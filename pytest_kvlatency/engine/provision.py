@@ -37,6 +37,7 @@ from pytest_kvlatency.kube.manifest import (
 from pytest_kvlatency.kube.nad import NadFacts, check_binding, read_nad
 from pytest_kvlatency.kube.nodes import SeenNodes, look, obstacles, refusal
 from pytest_kvlatency.kube.vmi import MacRefused
+from pytest_kvlatency.plan import vmi_keys
 from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
@@ -311,6 +312,12 @@ class Provisioner:
         with self._lock:
             for name in check.pair.nodes:
                 self._nodes.pop(name, None)
+
+    def look_again(self, check: Check, deadline: Deadline) -> None:
+        """Read the check's nodes anew now. Raises as ``KubeClient.request`` when the run is stopped."""
+        self.ask_again(check)
+        for key in vmi_keys(check):
+            self._node(key, deadline)
 
     def _refused(self, names: Sequence[str]) -> KvLatencyError | None:
         blueprint = self._blueprint

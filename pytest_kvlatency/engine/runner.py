@@ -132,6 +132,14 @@ class Engine:
         """What makes the guests."""
         return self._provisioner
 
+    def is_refused(self, check: Check) -> bool:
+        """Whether no guest is made for a check: no VM could start on one of its nodes when they were read."""
+        return self._provisioner.refusal(check) is not None
+
+    def look_again(self, check: Check) -> None:
+        """Read the nodes of a check anew: what was wrong with them may be over."""
+        self._provisioner.look_again(check, self._deadline)
+
     def plan(self, checks: Sequence[Check]) -> None:
         """Count the users of each guest, so that it can be deleted after its last one."""
         with self._lock:

@@ -75,6 +75,10 @@ FAULTS: dict[str, Fault] = {
         help="creating a VMI is refused with 403 by an admission webhook, in a dry run too",
         parameters=(("message", "the webhook's words"),),
     ),
+    "dry-run-unsupported": Fault(
+        where="api",
+        help="a dry run of creating a VMI is refused with 400 for a webhook that may have side effects",
+    ),
     "mac-collision": Fault(where="api", help="creating a VMI is refused as KubeMacPool refuses a MAC in use"),
     "kubevirt-missing": Fault(where="api", by_vmi=False, help="KubeVirt's API groups are not there"),
     "nad-api-missing": Fault(where="api", by_vmi=False, help="the API group k8s.cni.cncf.io is not there"),

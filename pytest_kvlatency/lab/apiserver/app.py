@@ -24,7 +24,7 @@ from pytest_kvlatency.lab.apiserver import (
 )
 from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
 from pytest_kvlatency.lab.apiserver.faultgate import Phase
-from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, number
+from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, dry_run, number
 from pytest_kvlatency.lab.apiserver.impersonation import acting_user
 from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
 from pytest_kvlatency.lab.apiserver.rbac import MASTERS
@@ -307,7 +307,7 @@ class Application:
                 return await self._watch(request, call, record)
         warnings = await self._validate_fields(call)
         if not own and info.verb == "create" and not info.subresource:
-            parts.gate.admit(info, negotiation.decode(raw, media))
+            parts.gate.admit(info, negotiation.decode(raw, media), is_dry_run=dry_run(call.query))
         response = parts.handlers.serve(call)
         for warning in warnings:
             response.headers.add("Warning", warning)

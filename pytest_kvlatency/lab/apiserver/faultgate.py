@@ -126,11 +126,13 @@ class FaultGate:
         if info.verb in {"update", "patch"} and self._strike(("api-conflict",), info):
             raise errors.stale(info.resource, info.group, info.name)
 
-    def admit(self, info: RequestInfo, body: Any) -> None:
+    def admit(self, info: RequestInfo, body: Any, *, is_dry_run: bool) -> None:
         """Raise the refusal that admission has for a VMI about to be created, if a fault says so."""
         if (info.group, info.resource) != _VMIS or info.verb != "create" or not isinstance(body, dict):
             return
         name = _name_of(body)
+        if is_dry_run and self._strike(("dry-run-unsupported",), info, body):
+            raise errors.bad_request('admission webhook "audit.lab.kvlatency" does not support dry run')
         if self._strike(("quota",), info, body):
             raise errors.forbidden(
                 info.resource,

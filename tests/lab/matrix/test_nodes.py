@@ -175,6 +175,25 @@ def test_a_hook_that_tolerates_a_taint_is_not_second_guessed(grid):
     assert done.status == 0, done.output
 
 
+PREPARING = """
+import pytest
+from pytest_kvlatency.deadline import Deadline
+
+@pytest.fixture
+def uncordoned(kv_cluster):
+    body = {"spec": {"unschedulable": None}}
+    kv_cluster.client.request("PATCH", "/api/v1/nodes/cordoned", body=body, deadline=Deadline(30))
+
+@pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:cordoned", sample_duration="1s")
+def test_own(uncordoned, kv_latency): ...
+"""
+
+
+def test_a_node_that_a_fixture_makes_fit_is_used(grid):
+    done = grid(MIXED).run(tests=PREPARING, module="pytest")
+    assert done.status == 0, done.output
+
+
 UNCORDONING = """
 import pytest
 from pytest_kvlatency.deadline import Deadline

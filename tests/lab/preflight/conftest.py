@@ -31,11 +31,13 @@ networks:
   checks/broken-network: {config: "{"}
   checks/policy-network: {}
   checks/quota-network: {}
+  checks/audited-network: {}
   default/open-network: {}
   others/far-network: {}
 faults:
   - {fault: policy-refused, network: checks/policy-network, message: VMs are not welcome here}
   - {fault: quota, network: checks/quota-network, node: worker2}
+  - {fault: dry-run-unsupported, network: checks/audited-network}
 seed: 7
 bindings: [l2bridge]
 """
@@ -63,6 +65,18 @@ class Lab(Administrator):
             "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         )
         return name
+
+    @contextlib.contextmanager
+    def secret_versions(self):
+        """Take from all accounts, for a while, what KubeVirt lets them read of itself."""
+        path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/kubevirt.io:default"
+        subjects = self.request("GET", path)["subjects"]
+        merge = {"content_type": "application/merge-patch+json"}
+        self.request("PATCH", path, {"subjects": []}, **merge)
+        try:
+            yield
+        finally:
+            self.request("PATCH", path, {"subjects": subjects}, **merge)
 
     @contextlib.contextmanager
     def kubevirt_with(self, **configuration):
@@ -118,6 +132,16 @@ class Preflight:
         return [one for one in self.document["preflight"] if one["check"] == check]
 
 
+@pytest.fixture
+def bare_cluster(tmp_path):
+    """The kubeconfig of a cluster without KubeVirt."""
+    spec = tmp_path / "lab.yaml"
+    spec.write_text("{guests: sim, faults: [{fault: kubevirt-missing}]}", encoding="utf-8")
+    process = LabProcess.start(str(spec), tmp_path / "lab", 60)
+    yield process.kubeconfig
+    process.stop()
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     directory = tmp_path_factory.mktemp("lab")
@@ -136,9 +160,10 @@ def preflight(lab, pytester, monkeypatch):
     """Run a preflight of the own check, or of a test module's text; nothing may be left in the cluster."""
     monkeypatch.setenv("COLUMNS", "250")
 
-    def run(*arguments, kubeconfig=None, tests="", asked=True):
-        given = ["-p", "no:cacheprovider", "--kv-json", "out.json", "--kv-namespace", NAMESPACE]
-        given += ["--kv-kubeconfig", str(kubeconfig or lab.kubeconfig), *map(str, arguments)]
+    def run(*arguments, kubeconfig=None, tests="", asked=True, where=None):
+        if where is None:
+            where = ["--kv-kubeconfig", kubeconfig or lab.kubeconfig, "--kv-namespace", NAMESPACE]
+        given = ["-p", "no:cacheprovider", "--kv-json", "out.json", *map(str, (*where, *arguments))]
         given += ["--kv-preflight"] if asked else []
         if tests:
             pytester.makepyfile(tests)

@@ -113,3 +113,29 @@ def test_credentials_that_the_server_does_not_accept_are_one_line(lab, preflight
     assert done.status == 1
     (line,) = done.lines
     assert line.startswith(f"FAILED credentials: {lab.admin.server} does not accept the credentials (401 ")
+
+
+@pytest.mark.edge_case(
+    "E53",
+    happens="KubeVirt is not installed (`--kv-preflight`).",
+    does="Says that its API is not served, with a command to look:",
+    says="does not serve its API, kubevirt.io/v1",
+)
+def test_E53_a_cluster_without_kubevirt_fails(preflight, bare_cluster):
+    done = preflight("--kv-nad", "default/blue-network", where=["--kv-kubeconfig", bare_cluster])
+    assert done.status == 1, done.output
+    (line,) = done.of("KubeVirt")
+    assert line["outcome"] == "failed"
+    assert line["message"].startswith("https://127.0.0.1:")
+    assert line["message"].endswith(" does not serve its API, kubevirt.io/v1")
+    assert line["hint"] == "Check `kubectl api-resources --api-group=kubevirt.io`: is KubeVirt installed?"
+    assert f"FAILED KubeVirt: {line['message']}" in done.lines
+
+
+def test_E53_a_version_that_may_not_be_read_is_skipped(lab, preflight, role):
+    account = lab.account(role)
+    with lab.secret_versions():
+        done = preflight(*BLUE, kubeconfig=account)
+    assert done.status == 0, done.output
+    assert "skipped KubeVirt: not permitted to read its version" in done.lines
+    assert done.document["cluster"]["kubevirtVersion"] is None

@@ -173,6 +173,15 @@ def test_E52_the_clusters_admission_judges_each_vmi_by_a_dry_run(lab, preflight)
     assert lab.objects() == []
 
 
+def test_a_webhook_that_supports_no_dry_run_is_skipped_and_fails_nothing(preflight):
+    done = preflight(*nad("audited"), *nodes("worker1:worker2"))
+    assert done.status == 0, done.output
+    assert (
+        "skipped admission of 2 VMIs (worker1 on checks/audited-network, worker2 on checks/audited-network): "
+        'admission webhook "audit.lab.kvlatency" does not support dry run' in done.lines
+    )
+
+
 def test_a_manifest_that_a_hook_spoils_is_refused_by_the_cluster(preflight, pytester):
     pytester.makeconftest(
         """

@@ -114,3 +114,37 @@ def test_an_ordinary_run_refuses_a_binding_plugin_that_is_not_registered(lab, pr
     assert (one["outcome"], one["failureKind"]) == ("error", "config")
     assert one["failureReason"] == ("config: KubeVirt has no binding plugin 'absent' (registered: l2bridge)")
     assert not [one for one in lab.audit()[seen:] if one["verb"] == "create"]
+
+
+def test_an_ordinary_run_makes_nothing_for_what_a_preflight_can_refuse(lab, preflight):
+    nads = [
+        word for name in ("absent", "macvlan", "broken") for word in ("--kv-nad", f"checks/{name}-network")
+    ]
+    bad_nads = (*nads, "--kv-nodes", "worker1:worker2")
+    bad_nodes = (
+        *BLUE,
+        *(word for name in ("absent", "tainted") for word in ("--kv-nodes", f"worker1:{name}")),
+    )
+    for arguments, check in ((bad_nads, "network"), (bad_nodes, "node")):
+        refused = [one for one in preflight(*arguments).of(check) if one["outcome"] == "failed"]
+        seen = len(lab.audit())
+        done = preflight(*arguments, asked=False)
+        assert done.status == 1
+        assert {one["failureKind"] for one in done.document["measurements"]} <= {"config", "provision"}
+        assert len(done.document["measurements"]) == len(refused)
+        if check == "network":
+            reasons = [one["failureReason"] for one in done.document["measurements"]]
+            assert reasons == [f"config: {one['message']}" for one in refused]
+        vmis = [one for one in lab.audit()[seen:] if one["resource"] == "virtualmachineinstances"]
+        assert [one for one in vmis if one["verb"] == "create"] == []
+
+
+def test_a_preflight_of_the_lab_passes(preflight):
+    done = preflight("--kv-nad", "default/blue-network", where=["--kv-lab=sim"])
+    assert done.status == 0, done.output
+    assert any(line.startswith("ok cluster https://127.0.0.1:") for line in done.lines)
+    assert (
+        "ok network default/blue-network: type bridge, binding bridge; "
+        "no IPAM, so the guests get addresses of this tool" in done.lines
+    )
+    assert "kvlatency: preflight passed: 0 of " in done.output
