@@ -15,6 +15,7 @@ from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
+from pytest_kvlatency.kube.podlook import PodLook
 from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.kube.watching import VmiWatch
 from pytest_kvlatency.plan import guests_by_subnet
@@ -82,7 +83,10 @@ def assemble(
         vmis=vmis,
         leftovers=leftovers,
         look_out=LookOut(
-            client, vmis, watch=lambda tell: VmiWatch(client, namespace, blueprint.run_id, tell)
+            client,
+            vmis,
+            watch=lambda tell: VmiWatch(client, namespace, blueprint.run_id, tell),
+            look_at_pods=PodLook(client, namespace, blueprint.run_id),
         ),
         consoles=consoles,
         blueprint=blueprint,

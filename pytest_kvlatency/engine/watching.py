@@ -9,15 +9,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, again
+from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.kube.waiting import FIRST_STEP_SECONDS, Progress, explain_late, next_step
 from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.deadline import Deadline, Stop
     from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.podlook import PodNews
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
     from pytest_kvlatency.kube.vmi import Vmis
 
@@ -27,6 +28,10 @@ SLICE_SECONDS: Final = 0.2
 #: However many wait: so many looks in vain at once, and so many more a second.
 BURST_LOOKS: Final = 20
 LOOKS_PER_SECOND: Final = 10.0
+#: Most pods are up by then, and theirs are not looked at; the pauses between looks grow.
+FIRST_POD_LOOK_SECONDS: Final = 5.0
+_POD_STEP_GROWS: Final = 1.25
+_LONGEST_POD_STEP_SECONDS: Final = 30.0
 
 
 class Watch(Protocol):
@@ -52,6 +57,9 @@ class _Waiting:
     seen_at: float = 0.0
     #: Whether the watch has told of it, so that it will again.
     is_watched: bool = False
+    #: When its pod is to be looked at, and the pause after that.
+    pod_look_at: float = 0.0
+    pod_step: float = field(default_factory=lambda: FIRST_POD_LOOK_SECONDS)
     future: Future[VmiState] = field(default_factory=Future)
 
     @property
@@ -67,6 +75,13 @@ class _Waiting:
         """Until something must be decided without any news."""
         due, left = self.progress.due, self.deadline.remaining()
         return left if due is None else min(left, due)
+
+    def postpone_pod_look(self) -> None:
+        """Have its pod looked at after a pause, each time a longer one but where something is about to be decided."""
+        is_close = self.progress.is_pod_suspect
+        self.pod_look_at = time.monotonic() + (FIRST_POD_LOOK_SECONDS if is_close else self.pod_step)
+        if not is_close:
+            self.pod_step = min(_LONGEST_POD_STEP_SECONDS, self.pod_step * _POD_STEP_GROWS)
 
     def end(self, error: Exception) -> None:
         if not self.future.done():
@@ -102,7 +117,8 @@ class LookOut:
 
     ``watch(tell)`` opens a watch that calls ``tell(uid, state)``; where it is refused or told nothing, VMIs are looked
     at one by one. VMIs created together are much alike, so each step looks at half of those that wait, the least
-    recently seen first, and at all the others once one of them has come to run. ``wait`` is how it waits.
+    recently seen first, and at all the others once one of them has come to run. ``look_at_pods`` tells of pods that
+    do not start within seconds what the VMIs do not show. ``wait`` is how it waits.
     """
 
     def __init__(
@@ -111,11 +127,14 @@ class LookOut:
         vmis: Vmis,
         *,
         watch: Callable[[Callable[[str, VmiState | None], None]], Watch] | None = None,
+        look_at_pods: Callable[[Sequence[VmiHandle], Stop], Mapping[str, PodNews]] | None = None,
         wait: Callable[[threading.Condition, float], bool] = threading.Condition.wait,
     ) -> None:
         self._client = client
         self._vmis = vmis
         self._open_watch = watch
+        self._look_at_pods = look_at_pods
+        self._pods_seen_at = -math.inf
         self._wait = wait
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
@@ -134,6 +153,7 @@ class LookOut:
         Raises ``ProvisionError`` as soon as a cause is certain, and ``CheckupTimeoutError`` that says where it stood.
         """
         one = _Waiting(progress=Progress(handle), deadline=deadline, on_phase=on_phase)
+        one.postpone_pod_look()
         with self._changed:
             self._waiting.append(one)
             self._joined_at = time.monotonic()
@@ -164,6 +184,7 @@ class LookOut:
                 if is_round:
                     is_watching = watch is not None and watch.active
                     self._look_round([one for one in waiting if not (is_watching and one.is_fresh)])
+                self._look_round_pods([one for one in waiting if not one.future.done()])
                 self._end_waits([one for one in waiting if not one.future.done()])
                 with self._changed:
                     self._waiting = [one for one in self._waiting if not one.future.done()]
@@ -204,7 +225,7 @@ class LookOut:
         """Wait until a look is due, something is told, must be decided, or the run is stopped; the lock is held."""
         while not any(one.uid in self._news or one.deadline.stop.is_set() for one in self._waiting):
             left = self._round_at - time.monotonic()
-            left = min([left, *(one.seconds_left() for one in self._waiting)])
+            left = min([left, *(one.seconds_left() for one in self._waiting), self._until_pod_look()])
             if left <= 0:
                 return
             self._wait(self._changed, min(SLICE_SECONDS, left))
@@ -227,6 +248,33 @@ class LookOut:
                 # It happens once to each, so it need not be rationed.
                 self._allowance.give_back()
                 one_runs = True
+
+    def _until_pod_look(self) -> float:
+        """Seconds until pods are to be looked at; the looks of VMIs that came one after the other are made as one."""
+        if self._look_at_pods is None:
+            return math.inf
+        due = [one.pod_look_at for one in self._waiting if one.progress.awaits_pod]
+        return max(min(due, default=math.inf), self._pods_seen_at + FIRST_POD_LOOK_SECONDS) - time.monotonic()
+
+    def _look_round_pods(self, waiting: Sequence[_Waiting]) -> None:
+        late = [one for one in waiting if one.progress.awaits_pod]
+        if self._look_at_pods is None or not late or self._until_pod_look() > 0:
+            return
+        try:
+            news = self._look_at_pods([one.progress.handle for one in late], late[0].deadline.stop)
+        except KvLatencyError:
+            # The VMI itself cannot be looked at then either, which says it.
+            news = {}
+        self._pods_seen_at = time.monotonic()
+        for one in late:
+            try:
+                if one.uid in news:
+                    one.progress.learn(news[one.uid])
+            except ProvisionError as error:
+                # It may have come to run all the same.
+                if not self._look(one):
+                    one.end(error)
+            one.postpone_pod_look()
 
     def _look(self, one: _Waiting) -> bool:
         """Look at one VMI; whether it has come to run."""

@@ -20,6 +20,9 @@ UNSCHEDULABLE_LASTS: Final = 10.0
 FAILED_CREATE_LASTS: Final = 5.0
 # virt-handler tries again and again, and what it waits for may come.
 UNSYNCHRONIZED_LASTS: Final = 30.0
+PULL_HINT: Final = (
+    "Name an image that the nodes can pull with --kv-image, and its credentials with --kv-image-pull-secret."
+)
 
 _FAILED_CREATE: Final = ("FailedCreate", "FailedCreateValidation")
 #: What the words of a refusal mean for its user; the first that matches.
@@ -129,8 +132,7 @@ def _unpulled(handle: VmiHandle, pull: Pull) -> Trouble:
     return Trouble(
         key="pull",
         reason=f"the image of VMI {handle} cannot be pulled: {pull}",
-        hint="Name an image that the nodes can pull with --kv-image, and its credentials with "
-        "--kv-image-pull-secret.",
+        hint=PULL_HINT,
         lasts=pull.lasts,
     )
 

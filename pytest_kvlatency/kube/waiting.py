@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ProvisionError
 from pytest_kvlatency.kube import evidence
 from pytest_kvlatency.kube.diagnosis import Trouble, stuck, trouble, warnings_of
+from pytest_kvlatency.kube.podlook import PodNews
 from pytest_kvlatency.kube.pulling import pull_after
 
 if TYPE_CHECKING:
@@ -96,6 +98,8 @@ class Progress:
         self.pull: Pull | None = None
         self._trouble: Trouble | None = None
         self._trouble_since = 0.0
+        self._pod_news = PodNews()
+        self._pod_trouble_since = 0.0
 
     def see(self, state: VmiState | None) -> bool:
         """Take a new state; return whether phase or node changed. Raises ``ProvisionError`` on a certain cause."""
@@ -115,15 +119,48 @@ class Progress:
         self.judge()
         return changed
 
+    @property
+    def awaits_pod(self) -> bool:
+        """Whether its pod is on its way, and may suffer from what the VMI's object does not show."""
+        if self.state is None or self.state.deleting or self.state.phase != "Scheduling":
+            return False
+        return self._trouble is None or (self.pull is not None and not self.pull.words)
+
+    @property
+    def is_pod_suspect(self) -> bool:
+        """Whether its pod has shown something lately that another look may make the cause."""
+        found = self._pod_news.trouble
+        lasts = 0.0 if found is None or found.lasts is None else found.lasts
+        return time.monotonic() - self._pod_trouble_since < 2 * lasts
+
+    @property
+    def pod_state(self) -> str:
+        """What a container of its pod waits for, in words; empty when none does as far as was seen."""
+        found = self._pod_news.trouble
+        return "" if found is None or self._pod_news.occurrence else found.reason
+
+    def learn(self, news: PodNews) -> None:
+        """Take what its pod shows. Raises ``ProvisionError`` once that has lasted long enough to be the cause."""
+        now, before = time.monotonic(), self._pod_news
+        self._pod_news = news
+        if self.pull is not None and not self.pull.words and news.pull_words:
+            self.pull = replace(self.pull, words=news.pull_words)
+            self._trouble = trouble(self.handle, self.state, self.pull)
+            self.judge()
+        found = news.trouble
+        if found is None:
+            return
+        if before.trouble is None or before.trouble.key != found.key:
+            self._pod_trouble_since = now
+        elif news.occurrence and news.occurrence == before.occurrence:
+            # It has not happened again: it may be over.
+            return
+        _raise_lasting(found, now - self._pod_trouble_since)
+
     def judge(self) -> None:
         """Raise ``ProvisionError`` when the trouble has lasted long enough to be the cause."""
-        found = self._trouble
-        if found is None or found.lasts is None:
-            return
-        lasted = time.monotonic() - self._trouble_since
-        if lasted >= found.lasts:
-            told = f" (for {lasted:.0f} s)" if found.lasts else ""
-            raise ProvisionError(f"{found.reason}{told}", hint=found.hint)
+        if self._trouble is not None:
+            _raise_lasting(self._trouble, time.monotonic() - self._trouble_since)
 
     @property
     def due(self) -> float | None:
@@ -132,6 +169,12 @@ class Progress:
         if found is None or found.lasts is None:
             return None
         return max(0.0, found.lasts - (time.monotonic() - self._trouble_since))
+
+
+def _raise_lasting(found: Trouble, lasted: float) -> None:
+    if found.lasts is not None and lasted >= found.lasts:
+        told = f" (for {lasted:.0f} s)" if found.lasts else ""
+        raise ProvisionError(f"{found.reason}{told}", hint=found.hint)
 
 
 def explain_late(client: KubeClient, late: Sequence[Progress], stop: Stop) -> list[str]:
@@ -148,5 +191,6 @@ def explain_late(client: KubeClient, late: Sequence[Progress], stop: Stop) -> li
     for one in late:
         found = events[one.handle.namespace]
         warnings = None if found is None else warnings_of(found, one.handle)
-        texts.append(stuck(one.handle, one.state, time.monotonic() - one.phase_since, warnings, one.pull))
+        text = stuck(one.handle, one.state, time.monotonic() - one.phase_since, warnings, one.pull)
+        texts.append("; ".join(filter(None, (text, one.pod_state))))
     return texts

@@ -104,6 +104,15 @@ FAULTS: dict[str, Fault] = {
         help="the CNI fails: a FailedCreatePodSandBox event, and the VMI stays Scheduling",
         parameters=(("message", "the event's text"),),
     ),
+    "container-waiting": Fault(
+        where="kubevirt",
+        help="the containers of the virt-launcher pod wait (`times`: for 5s each), and the VMI stays Scheduling "
+        "without a condition",
+        parameters=(
+            ("state", "why: InvalidImageName, RunContainerError, … (default CreateContainerError)"),
+            ("message", "the words"),
+        ),
+    ),
     "sync-failed": Fault(
         where="kubevirt",
         help="virt-handler cannot start the guest (`times`: so often), and the VMI stays Scheduled: condition "

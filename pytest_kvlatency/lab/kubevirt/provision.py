@@ -21,6 +21,7 @@ _PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)
 _FIRST_BACK_OFF: Final = "10s"
 _LONGEST_BACK_OFF: Final = 300.0
 _BACKS_OFF_AFTER: Final = 0.5
+_WAITS: Final = 5.0
 _NO_FIT: Final = "Insufficient devices.kubevirt.io/kvm"
 
 _NO_BRIDGE: Final = (
@@ -45,6 +46,7 @@ class Provision:
         pod = await self._create_pod()
         await self._schedule(pod)
         await self._sandbox(pod)
+        await self._create_containers()
         await self._pull(pod)
         return pod
 
@@ -147,6 +149,13 @@ class Provision:
             return str(error)
         return None
 
+    async def _create_containers(self) -> None:
+        while (fault := self._life.strike("container-waiting")) is not None:
+            reason = str(fault.parameters.get("state", "CreateContainerError"))
+            words = str(fault.parameters.get("message", "context deadline exceeded"))
+            await self._life.write_pod_status("Pending", waiting=(reason, words))
+            await asyncio.sleep(_WAITS)
+
     async def _pull(self, pod: dict[str, Any]) -> None:
         """Pull the container disk; as with kubelet, a failure is followed by a back-off that grows."""
         image = vmis.container_disk(self._life.vmi)
@@ -170,4 +179,6 @@ class Provision:
         self._life.set_condition("Synchronized", "False", reason, message)
         await self._life.write_pod_status("Pending", waiting=(reason, message))
         await self._life.publish()
-        self._cluster.emit(pod, "Warning", event, message, "kubelet", self._life.node)
+        image = vmis.container_disk(self._life.vmi)
+        told = f'Failed to pull image "{image}": {message}' if event == "Failed" else message
+        self._cluster.emit(pod, "Warning", event, told, "kubelet", self._life.node)

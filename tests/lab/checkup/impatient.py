@@ -1,9 +1,12 @@
 """A plugin for checkups under test: a server counts as gone for good, and a trouble as lasting, after seconds."""
 
-from pytest_kvlatency.kube import client, diagnosis
+from pytest_kvlatency.engine import watching
+from pytest_kvlatency.kube import client, diagnosis, podlook
 
 client.PATIENCE = 6.0
 client._GRACE = 2.0
 client._FEW_TRIES = 1.0
 client.KubeClient.request.__kwdefaults__["patience"] = client.PATIENCE
 diagnosis.UNSYNCHRONIZED_LASTS = 2.0
+podlook.LASTS = 2.0
+watching.FIRST_POD_LOOK_SECONDS = 0.5

@@ -220,6 +220,44 @@ def test_E85_E86_a_pull_and_a_start_that_do_not_heal_are_told_in_their_own_words
     assert cluster.vmis() == []
 
 
+SAME_NODE = [word for number in (1, 2, 3) for word in ("--kv-nodes", f"worker{number}:worker{number}")]
+
+
+@pytest.mark.edge_case(
+    "E24",
+    happens="The NAD's network is missing on a node, and events may be read.",
+    does="Fails with the kind `provision` once that has lasted 15 s, in the words of the CNI:",
+    says="(FailedCreatePodSandBox)",
+)
+@pytest.mark.edge_case(
+    "E51",
+    happens="The guest's image has a name that the node cannot parse, and pods may be read.",
+    does="Fails with the kind `provision` after some seconds, in kubelet's words:",
+    says="(InvalidImageName)",
+)
+@pytest.mark.edge_case(
+    "E52",
+    happens="A container of the VMI's pod cannot be created, and pods may be read.",
+    does="Fails with the kind `provision` once that has lasted 15 s, in kubelet's words:",
+    says="(CreateContainerError)",
+)
+def test_E24_E51_E52_what_only_pods_and_events_say_ends_the_wait(cluster_with, run):
+    cluster = cluster_with(
+        "{fault: sandbox-failed, node: worker1}",
+        "{fault: container-waiting, node: worker2, state: InvalidImageName, message: invalid reference format}",
+        "{fault: container-waiting, node: worker3, message: the runtime does not know image volumes}",
+    )
+    done = run(cluster, "--kv-nad", "checks/blue-network", *SAME_NODE, "-p", "impatient")
+    found = done.document["measurements"]
+    assert [one["failureKind"] for one in found] == ["provision"] * 3
+    network, image, container = (one["failureReason"] for one in found)
+    assert "cannot be set up on node worker1: Failed to create pod sandbox: " in network
+    assert 'could not lookup "br1": Link not found (FailedCreatePodSandBox)' in network
+    assert "cannot be used: invalid reference format (InvalidImageName)" in image
+    assert "the runtime does not know image volumes (CreateContainerError)" in container
+    assert cluster.vmis() == []
+
+
 @pytest.mark.edge_case(
     "E86",
     happens="A LimitRange of the namespace is below what the VMI's pod requests.",

@@ -21,6 +21,8 @@ from pytest_kvlatency.errors import (
     ProvisionError,
 )
 from pytest_kvlatency.kube import waiting
+from pytest_kvlatency.kube.diagnosis import Trouble
+from pytest_kvlatency.kube.podlook import PodNews
 from pytest_kvlatency.kube.state import Condition, VmiHandle, VmiState
 
 
@@ -106,9 +108,9 @@ def never(name, *conditions):
     return lambda now: state(name, "Scheduling", None, conditions=found)
 
 
-def wait_for_all(world, *, watch=None, seconds=300.0, stop=None):
+def wait_for_all(world, *, watch=None, pods=None, seconds=300.0, stop=None):
     """What came of each VMI: its state or the error, when, and its phases."""
-    look_out = LookOut(world, world, watch=watch, wait=world.wait)
+    look_out = LookOut(world, world, watch=watch, look_at_pods=pods, wait=world.wait)
     world.waiting = lambda: len(look_out._waiting)
     deadline = Deadline(seconds, stop=stop)
     phases = {name: [] for name in world.vmis}
@@ -248,6 +250,101 @@ def test_E85_a_timeout_tells_the_registrys_words_though_kubelet_backs_off(world_
     end = wait_for_all(world, seconds=30).ends["a"]
     assert isinstance(end, CheckupTimeoutError)
     assert "cannot be pulled: dial tcp: i/o timeout" in end.reason
+
+
+class Pods:
+    """Pods whose news are a function of the time; when they were looked at."""
+
+    def __init__(self, world, news):
+        self.world = world
+        self.news = news
+        self.looks = []
+
+    def __call__(self, handles, stop):
+        self.looks.append(self.world.now)
+        return {one.uid: self.news(self.world.now) for one in handles}
+
+
+def pod_trouble(key, lasts=15.0):
+    return Trouble(key=key, reason=f"the pod says {key}", lasts=lasts)
+
+
+def sandbox_fails(until=float("inf")):
+    """As kubelet reports it: again each 13 s, and what was reported stays."""
+    return lambda now: PodNews(
+        trouble=pod_trouble("FailedCreatePodSandBox"), occurrence=f"{int(min(now, until) / 13)}"
+    )
+
+
+def test_E24_a_network_that_cannot_be_set_up_is_the_cause_once_it_has_lasted(world_of):
+    world = world_of(a=never("a"))
+    result = wait_for_all(world, pods=Pods(world, sandbox_fails()))
+    assert isinstance(result.ends["a"], ProvisionError)
+    assert result.ends["a"].reason.startswith("the pod says FailedCreatePodSandBox (for ")
+    assert 20 <= result.at["a"] <= 32
+
+
+def test_E24_a_failure_that_did_not_come_again_is_no_cause(world_of):
+    world = world_of(a=runs_after("a", 120))
+    pods = Pods(world, sandbox_fails(until=20))
+    assert wait_for_all(world, pods=pods).ends["a"].running
+    assert len(pods.looks) <= 16
+
+
+@pytest.mark.parametrize(("lasts", "at"), [(0.0, 5), (15.0, 20)])
+def test_E51_E52_a_container_that_waits_is_the_cause_at_once_or_once_it_has_lasted(world_of, lasts, at):
+    world = world_of(a=never("a"))
+    pods = Pods(world, lambda now: PodNews(trouble=pod_trouble("Waits", lasts)))
+    result = wait_for_all(world, pods=pods)
+    assert "the pod says Waits" in result.ends["a"].reason
+    assert result.at["a"] == pytest.approx(at, abs=2)
+
+
+def test_E52_a_container_that_waits_only_for_a_while_is_no_cause(world_of):
+    world = world_of(a=runs_after("a", 40))
+    pods = Pods(world, lambda now: PodNews(trouble=pod_trouble("Waits") if now < 14 else None))
+    assert wait_for_all(world, pods=pods).ends["a"].running
+
+
+def test_pods_are_not_looked_at_where_vmis_run_within_seconds(world_of):
+    world = world_of(a=runs_after("a", 3), b=runs_after("b", 3.5))
+    pods = Pods(world, lambda now: PodNews())
+    assert wait_for_all(world, pods=pods).ends["b"].running
+    assert pods.looks == []
+
+
+def test_pods_are_looked_at_more_and_more_rarely_however_many_there_are(world_of):
+    names = [f"v{number}" for number in range(30)]
+    world = world_of(**{name: never(name) for name in names})
+    pods = Pods(world, lambda now: PodNews())
+    wait_for_all(world, pods=pods)
+    assert 8 <= len(pods.looks) <= 20
+
+
+@pytest.mark.parametrize(
+    "kind", [("PodScheduled", "Unschedulable", "0/3"), ("Synchronized", "Other", "words")]
+)
+def test_pods_are_not_looked_at_where_the_vmi_says_what_is_wrong(world_of, kind):
+    world = world_of(a=never("a", kind))
+    pods = Pods(world, lambda now: PodNews())
+    wait_for_all(world, pods=pods)
+    assert pods.looks == []
+
+
+def test_E85_the_registrys_words_come_from_the_events_where_only_the_back_off_was_seen(world_of):
+    world = world_of(a=never("a", ("Synchronized", "ImagePullBackOff", 'Back-off pulling image "x"')))
+    pods = Pods(world, lambda now: PodNews(pull_words="manifest unknown"))
+    result = wait_for_all(world, pods=pods)
+    assert "cannot be pulled: manifest unknown (ImagePullBackOff)" in result.ends["a"].reason
+    assert result.at["a"] == pytest.approx(5, abs=1)
+
+
+def test_a_timeout_says_what_a_container_waits_for(world_of):
+    world = world_of(a=never("a"))
+    pods = Pods(world, lambda now: PodNews(trouble=pod_trouble("Waits")))
+    end = wait_for_all(world, pods=pods, seconds=10).ends["a"]
+    assert isinstance(end, CheckupTimeoutError)
+    assert "the pod says Waits" in end.reason
 
 
 SYNC_FAILED = never("a", ("Synchronized", "Synchronizing with the Domain failed.", "server error"))
