@@ -13,7 +13,7 @@ from pytest_kvlatency.signals import end_as_first_process
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the own check; the exit status is pytest's. Whatever lies in the working directory is left alone."""
+    """Run the own check; the exit status is pytest's. Of the working directory only ``kv_*`` settings count."""
     end_as_first_process()
     if arguments is None:
         _look_for_modules_elsewhere()

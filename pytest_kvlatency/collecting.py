@@ -68,6 +68,8 @@ class Collecting:
         self.is_wanted = False
         #: Whether there were kvlatency items before any was deselected.
         self.had_items = False
+        #: Whether there was any test at all; None where nothing is collected here.
+        self._had_tests: bool | None = None
         own, others = own_ids(config.args)
         self._own_ids = own
         self._own_only = only.is_active(config)
@@ -103,6 +105,7 @@ class Collecting:
 
     def add_own_check(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Append the own check, where the design says so; called before anything is deselected."""
+        self._had_tests = bool(items)
         if self._wanted:
             items[:] = [item for item in items if is_wanted(item, planned_check(item), self._wanted)]
         self.had_items = any(map(is_kv_item, items))
@@ -121,6 +124,25 @@ class Collecting:
             planned = select(planned, self._own_ids)
         items.extend(session.genitems(OwnCheck.from_parent(session, name="kvlatency", planned=planned)))
         self.had_items = True
+
+    def idle_hint(self) -> str:
+        """How to start the check, where an ini file names what to check and no test uses it; empty otherwise.
+
+        Not where a path was given, nor (without ``-v``) beside tests of other kinds: such runs have their own purpose.
+        """
+        verbosity = self._config.get_verbosity()
+        if self._had_tests is None or self.had_items or self.is_wanted or self._problems or self._path_given:
+            return ""
+        if verbosity < 0 or (self._had_tests and verbosity < 1):
+            return ""
+        for name in ("nad", "configmap"):
+            source = self._checkup.inputs.given.sources[name]
+            if source.kind == "ini":
+                return (
+                    f"kvlatency: {source.name} is set in {source.place}, but no test uses it: "
+                    f"run python -m pytest_kvlatency, or give {source.label}"
+                )
+        return ""
 
     def report_problems(self, session: pytest.Session) -> list[str]:
         """Say all that is wrong, each as a collection error of its own; wrong options are a usage error.

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_kvlatency import options
 from pytest_kvlatency.access import ConfigMapReport, configmap_ref
+from pytest_kvlatency.check import inifile
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import Failure
@@ -39,7 +40,7 @@ class Inputs:
         self._config = config
         self._reporting = reporting
         self._stop = stop
-        self._layers = options.layers(config)
+        self._layers = options.layers(config, *inifile.read(config, options.INI_NAMES))
         self._refusal: pytest.UsageError | None = None
         self.given = resolve(self._layers, complete=False)
         self.is_unread = self.given.configmap is not None

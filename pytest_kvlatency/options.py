@@ -272,6 +272,10 @@ NOT_YET: Final[Mapping[str, NotYet]] = {
 }
 
 
+#: The settings' names in ini files.
+INI_NAMES: Final = frozenset(option.ini for option in OPTIONS if option.ini is not None)
+
+
 def register(parser: Any) -> None:
     """Add every option and its ini twin to pytest's ``parser``. Defaults are None: ``resolve`` knows the real ones."""
     group = parser.getgroup("kvlatency", "KubeVirt VM latency")
@@ -297,13 +301,16 @@ def register(parser: Any) -> None:
             parser.addini(option.ini, f"default of {option.flag}", type=kind, default=None)
 
 
-def layers(config: Any) -> list[Layer]:
-    """Return what the command line, the ini file and the hook ``pytest_kvlatency_settings`` say."""
+def layers(config: Any, file: str = "", values: Mapping[str, object] | None = None) -> list[Layer]:
+    """Return what the command line, the ini file and the hook ``pytest_kvlatency_settings`` say.
+
+    ``values`` are those of an ini file, by their names there, that pytest itself does not read; ``file`` is its name.
+    """
     given = {
         option.name: value for option in OPTIONS if (value := config.getoption(option.dest, None)) is not None
     }
     found = [Layer(kind="command line", values=given)]
-    found += _ini_layers(config)
+    found += _ini_layers(config, file, values or {})
     found += [hook_layer(values) for values in config.hook.pytest_kvlatency_settings(config=config)]
     if not any("shard" in layer.values for layer in found):
         found += environment_layer(os.environ)
@@ -339,7 +346,7 @@ def hook_layer(values: object) -> Layer:
     return Layer(kind="hook", values={}, detail=_HOOK, problems=(Problem(text=text),))
 
 
-def _ini_layers(config: Any) -> Iterator[Layer]:
+def _ini_layers(config: Any, other_file: str, others: Mapping[str, object]) -> Iterator[Layer]:
     overridden = {str(one).partition("=")[0].strip() for one in config.getoption("override_ini", None) or ()}
     by_place: dict[str, dict[str, object]] = {}
     file = "the ini file" if config.inipath is None else config.inipath.name
@@ -347,9 +354,21 @@ def _ini_layers(config: Any) -> Iterator[Layer]:
         if option.ini is None:
             continue
         value = config.getini(option.ini)
+        place = "-o on the command line" if option.ini in overridden else file
+        if value is None or value == []:
+            value, place = _as_pytest_reads(others.get(option.ini), option), other_file
         if value is None or value == []:
             continue
-        place = "-o on the command line" if option.ini in overridden else file
         by_place.setdefault(place, {})[option.name] = value
     for place, values in by_place.items():
         yield Layer(kind="ini", values=values, detail=place)
+
+
+def _as_pytest_reads(value: object, option: Option) -> object:
+    """A raw value of an ini file, of the type that the option is registered with."""
+    if value is None:
+        return None
+    if not option.repeatable:
+        return value if isinstance(value, str) else str(value)
+    lines = value if isinstance(value, list) else str(value).splitlines()
+    return [text for one in lines if (text := str(one).strip())]

@@ -340,7 +340,8 @@ class Checkup:
         is_quiet = option.collectonly and getattr(option, "verbose", 0) < 0
         if is_quiet or self._share is None or not (self.items.total or self._share.is_empty):
             # A quiet list of tests is for programs.
-            return []
+            hint = "" if is_quiet or self.collection_errors else self.collecting.idle_hint()
+            return [hint] if hint else []
         changed = [
             f"kvlatency: {name} = {value} ({source})" for name, value, source in self.inputs.given.changed()
         ]

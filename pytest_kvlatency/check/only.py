@@ -29,12 +29,18 @@ def is_active(config: pytest.Config) -> bool:
 def isolated(given: Sequence[str]) -> list[str]:
     """Add to ``given`` what keeps pytest from whatever lies in the working directory.
 
-    No conftest file, no ini file (unless ``given`` names one by ``-c``), no test module.
+    No conftest file, no ini file (unless ``given`` names one by ``-c``), no test module. Of the ini file that pytest
+    would find the plugin reads its own settings, and nothing else (``inifile``).
     """
     arguments = ["-p", NAME, _AS_COMPILED, "--noconftest", "--rootdir", os.curdir]
-    if not any(one == "-c" or one.startswith(("-c=", "--config-file")) for one in given):
+    if not names_config_file(given):
         arguments += ["-c", os.devnull]
     return [*arguments, *given]
+
+
+def names_config_file(given: Sequence[str]) -> bool:
+    """Whether the arguments choose an ini file."""
+    return any(one == "-c" or one.startswith(("-c=", "--config-file")) for one in given)
 
 
 def as_given(arguments: Sequence[str]) -> list[str]:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from pytest_kvlatency.check import only
+
 NAD = ("--kv-nad", "default/blue-network")
 ITEM = "kvlatency::check[default/blue-network-auto]"
 LINE = "kvlatency::check[[]default/blue-network-auto]"
@@ -54,9 +56,134 @@ def test_it_stays_away(
     result.stdout.no_fnmatch_line("kvlatency::check*")
 
 
-def test_an_ini_value_alone_does_not_call_it(pytester: pytest.Pytester) -> None:
+HINT = "kvlatency: kv_nad is set in tox.ini, but no test uses it: run python -m pytest_kvlatency, or give --kv-nad"
+
+
+def test_an_ini_value_alone_does_not_call_it_and_the_run_says_what_does(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nkv_nad = default/blue-network\n")
-    assert pytester.runpytest_inprocess(*COLLECT).ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert result.stdout.lines.count(HINT) == 1
+
+
+def test_an_ini_value_for_a_configmap_says_what_calls_the_check(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkv_configmap = default/checkup\n")
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(
+        [
+            "kvlatency: kv_configmap is set in tox.ini, but no test uses it: run python -m pytest_kvlatency, or give --kv-configmap"
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("test", "arguments", "is_said"),
+    [
+        ("def test_other(): pass", (), False),
+        ("def test_other(): pass", ("-v",), True),
+        ("def test_other(): pass", ("-v", "test_other.py"), False),
+        ("", ("-q",), False),
+        ("", ("test_other.py",), False),
+        ("import nothing_like_this", ("-v",), False),
+        ("def test_other(kv_settings, kv_check): pass", ("-v", "-k", "nothing"), False),
+    ],
+)
+def test_ordinary_runs_hear_nothing_of_an_ini_value(
+    pytester: pytest.Pytester, test: str, arguments: tuple[str, ...], is_said: bool
+) -> None:
+    pytester.makeini("[pytest]\nkv_nad = default/blue-network\n")
+    pytester.makepyfile(test_other=test)
+    assert (HINT in pytester.runpytest_inprocess(*arguments).stdout.lines) is is_said
+
+
+def test_without_an_ini_value_nothing_is_said(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkv_max_latency = 10ms\n")
+    pytester.runpytest_inprocess("-v").stdout.no_fnmatch_line("*kvlatency:*")
+
+
+OTHERS = "addopts = --no-such-option\ntestpaths = nowhere\nmarkers = x\nrequired_plugins = pytest-none\nminversion = 99\n"
+FILES = {
+    "pytest.ini": f"[pytest]\nkv_nad =\n  default/red-network\n  default/blue-network\nkv_max_latency = 7ms\n{OTHERS}",
+    "tox.ini": f"[pytest]\nkv_nad = default/red-network\n  default/blue-network\nkv_max_latency = 7ms\n{OTHERS}",
+    "setup.cfg": f"[tool:pytest]\nkv_nad =\n  default/red-network\n  default/blue-network\nkv_max_latency=7ms\n{OTHERS}",
+    "pyproject.toml": "[tool.pytest.ini_options]\nkv_nad = ['default/red-network', 'default/blue-network']\n"
+    "kv_max_latency = '7ms'\naddopts = '--no-such-option'\nminversion = '99'\n",
+}
+BOTH = ["kvlatency::check[[]default/red-network-auto]", LINE]
+
+
+def own_check(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Collect the own check as ``python -m pytest_kvlatency`` does, without a process of its own."""
+    return pytester.runpytest_inprocess(*only.isolated(["--collect-only", *arguments]))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("where", [".", ".."])
+def test_the_module_takes_its_settings_of_the_ini_file_and_nothing_else(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, where: str
+) -> None:
+    inner = pytester.mkdir("inner")
+    (inner / where / name).write_text(FILES[name], encoding="utf-8")
+    monkeypatch.chdir(inner)
+    result = own_check(pytester)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            f"kvlatency: kv_max_latency = 7ms ({name})",
+        ]
+    )
+    result = own_check(pytester, "-q")
+    result.stdout.fnmatch_lines([*BOTH, "", "2 tests collected*"])
+
+
+def test_the_module_itself_reads_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".ini", pytest=FILES["pytest.ini"])
+    result = pytester.run(sys.executable, "-m", "pytest_kvlatency", *COLLECT)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(BOTH)
+
+
+def test_the_command_line_replaces_what_the_module_takes_of_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".ini", pytest=FILES["pytest.ini"])
+    own_check(pytester, "-q", *NAD).stdout.fnmatch_lines([LINE, "", "1 test collected*"])
+    result = own_check(pytester, "-o", "kv_max_latency=9ms")
+    result.stdout.fnmatch_lines(["kvlatency: kv_max_latency = 9ms (-o on the command line)"])
+
+
+def test_a_file_of_one_s_own_choice_takes_the_place_of_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".ini", pytest=FILES["pytest.ini"], other="[pytest]\nkv_nad = default/blue-network\n")
+    own_check(pytester, "-q", "-c", "other.ini").stdout.fnmatch_lines([LINE, "", "1 test collected*"])
+    result = own_check(pytester, "-c", "/dev/null")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*or kv_nad in the ini file*"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kv_nad = default/blue-network\n", "*cannot read the kv_[*] settings of *pytest.ini: *no section*"),
+        ("[pytest]\nkv_max_latency = 10xs\n", "*10xs*kv_max_latency in pytest.ini*"),
+    ],
+)
+def test_what_is_wrong_in_the_module_s_ini_file_names_that_file(
+    pytester: pytest.Pytester, text: str, said: str
+) -> None:
+    pytester.makefile(".ini", pytest=text)
+    result = own_check(pytester, *NAD)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "Traceback" not in result.stderr.str()
+    result.stderr.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize("arguments", [(), ("-W", "error")])
+def test_a_misspelt_setting_of_the_module_s_ini_file_is_warned_of(
+    pytester: pytest.Pytester, arguments: tuple[str, ...]
+) -> None:
+    pytester.makefile(".ini", pytest="[pytest]\nkv_nadd = default/blue-network\n")
+    result = own_check(pytester, *NAD, *arguments)
+    assert result.ret == 0
+    if not arguments:
+        result.stdout.fnmatch_lines(["*Unknown config option: kv_nadd (in pytest.ini)*"])
 
 
 def test_its_id_can_be_given_as_an_argument(pytester: pytest.Pytester) -> None:
