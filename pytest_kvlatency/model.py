@@ -131,6 +131,15 @@ class Check:
 MeasurementKey = tuple[NadRef, NodePair, PingParameters, GuestSpec]
 
 
+class SecretText(str):
+    """Text that is sent, and that nothing shows which puts values into words: a stack, a log of calls, an assertion."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[redacted]'"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConsoleEndpoint:
     """Where and how to reach a VMI's console: what the REST client would use for the same server.

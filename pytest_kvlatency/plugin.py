@@ -11,6 +11,7 @@ from pytest_kvlatency.check.first import First
 from pytest_kvlatency.finishing import Early
 from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
 from pytest_kvlatency.inputs import refuse_early
+from pytest_kvlatency.report.outlets import Outlets
 from pytest_kvlatency.report.screen import Screen
 from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of
 
@@ -37,8 +38,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and read the options; a wrong one ends the run here."""
     config.addinivalue_line("markers", marker.MARKER_HELP)
-    config.stash[CHECKUP_KEY] = Checkup.configure(config)
+    checkup = config.stash[CHECKUP_KEY] = Checkup.configure(config)
     config.pluginmanager.register(First(config, _add_own_check), "kvlatency-first")
+    config.pluginmanager.register(Outlets(config, checkup.access.redactor), "kvlatency-outlets")
 
 
 @pytest.hookimpl(tryfirst=True)

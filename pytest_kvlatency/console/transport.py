@@ -13,6 +13,7 @@ import websocket
 
 from pytest_kvlatency.console.dial import SLICE_SECONDS, dial
 from pytest_kvlatency.console.outcomes import ConnectionLost, ConsoleRefused, ConsoleUnreachable
+from pytest_kvlatency.model import SecretText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ class ConsoleTransport:
                     socket=sock,
                     timeout=SLICE_SECONDS,
                     header=[
-                        f"{name}: {value}"
+                        SecretText(f"{name}: {value}")
                         for name, value in (*endpoint.headers.items(), *endpoint.impersonation)
                     ],
                     subprotocols=[SUBPROTOCOL],

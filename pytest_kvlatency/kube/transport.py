@@ -16,6 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.model import SecretText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,13 @@ class _QuietConnection(HTTPSConnection):
 
 class _QuietPool(HTTPSConnectionPool):
     ConnectionCls = _QuietConnection
+
+
+class _Headers(urllib3.HTTPHeaderDict):
+    """Headers of a request, credentials among them."""
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(self)})"
 
 
 class Transport:
@@ -113,7 +121,7 @@ class Transport:
         if not value:
             return {}
         self._sent.add(value)
-        return {"Authorization": value}
+        return {"Authorization": SecretText(value)}
 
     def secrets(self) -> set[str]:
         """Return the credentials that were sent so far, the password and the client's key, as they may be quoted."""
@@ -173,7 +181,7 @@ class Transport:
         read_timeout: float,
     ) -> urllib3.BaseHTTPResponse:
         """Send one request; the caller reads the answer, and closes it."""
-        sent = urllib3.HTTPHeaderDict(
+        sent = _Headers(
             {
                 "Accept": "application/json",
                 "User-Agent": "pytest-kvlatency",

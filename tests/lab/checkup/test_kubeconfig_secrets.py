@@ -46,3 +46,72 @@ def test_E83_no_secret_of_a_kubeconfig_stands_in_any_report(cluster, run):
     found = everything(done)
     assert {"out.json", "pytestdebug.log"} <= found.keys()
     assert [name for name, text in found.items() if SECRET in text] == []
+
+
+OWN = """
+import os
+import signal
+
+import pytest
+
+pytestmark = pytest.mark.kvlatency(nad="checks/blue-network", nodes="worker1:worker2")
+
+
+@pytest.fixture
+def headers(kv_pair, kv_cluster):
+    return dict(kv_cluster.client.console_endpoint("checks", kv_pair.source.vmi_name).headers)
+
+
+def test_compared(headers):
+    assert headers == {}
+
+
+def test_compared_as_text(headers):
+    plain = "".join(headers["Authorization"])
+    assert plain == "", plain
+
+
+def test_raised(headers):
+    raise ValueError("no such header", headers)
+
+
+def test_guest(kv_pair):
+    kv_pair.source.run("no-such-command", check=True)
+
+
+def test_end(headers):
+    def wait(given, plain):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(10**9):
+            pass
+
+    if END == "interrupt":
+        wait(headers, "".join(headers["Authorization"]))
+"""
+BROKEN_PLUGIN = """
+def pytest_runtest_logfinish(nodeid):
+    if "test_end" in nodeid:
+        from pytest_kvlatency.kube.client import KubeClient
+
+        headers = dict(KubeClient.connect(kubeconfig=KUBECONFIG).console_endpoint("a", "b").headers)
+        plain = "".join(headers["Authorization"])
+        raise RuntimeError("a plugin that fails", headers)
+"""
+
+
+@pytest.mark.parametrize("end", ["interrupt", "internal error"])
+def test_E83_the_credential_that_is_sent_stands_in_no_output_however_much_is_asked_for(
+    cluster, run, tmp_path, end
+):
+    token = cluster.kubeconfig.read_text().partition("token: ")[2].split()[0]
+    (tmp_path / "test_own.py").write_text(f"END = {end!r}\n{OWN}")
+    if end == "internal error":
+        (tmp_path / "conftest.py").write_text(f"KUBECONFIG = {str(cluster.kubeconfig)!r}\n{BROKEN_PLUGIN}")
+    logs = ("--log-file=log.txt", "--log-file-level=DEBUG")
+    done = run(cluster, *REPORTS, *LOUD, *logs, "--kv-sample-duration=500ms")
+    assert done.status == (2 if end == "interrupt" else 3), done.output
+    assert ("KeyboardInterrupt" if end == "interrupt" else "INTERNALERROR") in done.output
+    found = everything(done)
+    assert {"out.json", "junit.xml", "report.html", "log.txt", "pytestdebug.log"} <= found.keys()
+    assert "[redacted]" in found["pytestdebug.log"]
+    assert [name for name, text in found.items() if token in text] == []
