@@ -569,6 +569,7 @@ class Checkup:
             return
         configmap = self.inputs.configmap
         checks = [self.located(check) for check in self._plan]
+        self.nodes = self._look_at_nodes(checks, deadline)
         scope = Scope(
             client=client,
             facts=facts,

@@ -162,6 +162,15 @@ def test_E50_nodes_that_may_only_be_listed_are_known_too(grid, role):
     assert not done.requests(verb="create", resource="virtualmachineinstances")
 
 
+def test_E50_a_node_that_may_come_back_is_the_schedulers_to_judge_and_named_in_the_hint(grid):
+    done = grid(MIXED).run(*BLUE, *pairs_of("without"))
+    assert done.status == 1, done.output
+    (pair,) = done.pairs.values()
+    assert pair["failureKind"] == "provision"
+    assert "cannot be scheduled: 0/8 nodes are available" in pair["failureReason"]
+    assert 'without has the label kubevirt.io/schedulable="false": KubeVirt does not run there' in done.output
+
+
 TOLERATING = """
 def pytest_kvlatency_vmi_manifest(manifest):
     manifest["spec"]["tolerations"] = [{"key": "dedicated", "operator": "Exists"}]

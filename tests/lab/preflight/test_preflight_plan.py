@@ -109,6 +109,13 @@ def test_a_tolerated_taint_and_emulation_that_is_asked_for_are_no_obstacle(lab, 
     assert done.status == 0, done.output
 
 
+def test_a_preflight_of_a_mesh_gets_no_node_that_was_listed(lab, preflight):
+    seen = len(lab.audit())
+    done = preflight(*BLUE, *nodes("mesh"), "--kv-node-set", "kubernetes.io/hostname in (worker1,worker2)")
+    assert done.status == 0, done.output
+    assert not [one for one in lab.audit()[seen:] if (one["verb"], one["resource"]) == ("get", "nodes")]
+
+
 def test_auto_needs_two_nodes(lab, preflight):
     done = preflight(*BLUE)
     assert (
