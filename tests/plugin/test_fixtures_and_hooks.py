@@ -182,6 +182,36 @@ def test_a_hook_that_raises_is_a_clear_error(checkup: Checkup, hook: str) -> Non
     assert checkup.outcomes == [("error", "config")]
 
 
+@pytest.mark.parametrize(
+    ("hook", "body"),
+    [
+        ("guest_profiles(config)", "return [GuestProfile(name='mine', image='quay.io/Mine')]"),
+        (
+            "vmi_manifest(manifest, check)",
+            "manifest['spec']['volumes'][0]['containerDisk']['image'] = 'quay.io/Mine'",
+        ),
+    ],
+    ids=["profile", "manifest"],
+)
+def test_E51_an_image_of_a_hook_that_is_no_reference_is_refused_before_anything_is_created(
+    checkup: Checkup, hook: str, body: str
+) -> None:
+    imported = "from pytest_kvlatency.guest.profiles import GuestProfile\n"
+    checkup.pytester.makeconftest(f"{imported}def pytest_kvlatency_{hook}:\n    {body}\n")
+    result = checkup.quick(*BLUE)
+    result.assert_outcomes(errors=1)
+    name = hook.partition("(")[0]
+    result.stdout.fnmatch_lines(
+        [
+            (
+                f"config: the hook pytest_kvlatency_{name} gave the image 'quay.io/Mine', which is not an image "
+                "reference: the repository 'Mine' must be in lower case.*"
+            )
+        ]
+    )
+    assert checkup.outcomes == [("error", "config")]
+
+
 def test_a_guest_profile_of_ones_own(checkup: Checkup) -> None:
     checkup.pytester.makeconftest(
         """

@@ -24,6 +24,27 @@ CASES = {
         ["--kv-timeout", "3s", "--kv-sample-duration", "5s"],
         ["*--kv-timeout*3s*5s*--kv-sample-duration*"],
     ),
+    "E51-image-upper-case": (
+        ["--kv-image", "quay.io/Mine/guest:1"],
+        [
+            (
+                "ERROR: --kv-image: 'quay.io/Mine/guest:1' is not an image reference: the repository 'Mine/guest' must be "
+                "in lower case. Expected [[]REGISTRY/]NAME, then :TAG or @sha256:DIGEST (from the command line)"
+            )
+        ],
+    ),
+    "E51-image-space": (
+        ["--kv-image", "Foo Bar"],
+        ["*--kv-image: 'Foo Bar' is not an image reference: it contains ' '.*"],
+    ),
+    "E51-image-empty-tag": (
+        ["--kv-image", "quay.io/guest:"],
+        ["*--kv-image: 'quay.io/guest:'*the tag is empty*"],
+    ),
+    "E51-image-digest": (
+        ["--kv-image", "quay.io/guest@sha256:123"],
+        ["*--kv-image: *a sha256 digest has 64 hexadecimal digits in lower case, not '123'*"],
+    ),
     "E36-p99-too-few": (["--kv-max-p99", "5ms"], ["*--kv-max-p99*100 samples*--kv-sample-duration 10s*"]),
     "a-mesh-of-one": (
         ["--kv-nodes", "mesh", "--kv-node-set", "w1"],
@@ -45,6 +66,12 @@ CASES = {
     happens="The sample is too short for the percentile that a limit names.",
     does="Ends with exit status 4 before anything is contacted, and says how long to sample:",
     says="--kv-max-p99 … 100 samples … --kv-sample-duration 10s",
+)
+@pytest.mark.edge_case(
+    "E51",
+    happens="`--kv-image` is no image reference: upper-case letters, an empty tag, a digest of the wrong length.",
+    does="Ends with exit status 4 before anything is contacted:",
+    says="is not an image reference: …",
 )
 @pytest.mark.parametrize(("arguments", "lines"), CASES.values(), ids=CASES)
 def test_wrong_options_are_usage_errors(

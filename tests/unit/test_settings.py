@@ -243,7 +243,10 @@ def test_a_slip_in_a_weaker_source_shows_even_when_overridden() -> None:
                     "127.0.0.0/8", "0.0.0.0/8", "::/64", "ff02::/64", "", "x/24", "fd00::1/64"]),
         ("binding", ["", "a b"]),
         ("guest", ["", "-"]),
-        ("image", ["", "a b"]),
+        ("image", ["", "a b", "Foo Bar", "quay.io/Foo/bar", "Foo", "name:", "quay.io/name:", "name:-tag",
+                   "name:" + "t" * 129, "name@sha256:123", "name@sha256:" + "A" * 64, "name@sha256:" + "0" * 63, "name@",
+                   "name@md5:" + "0" * 32, "name@" + "0" * 64, "https://quay.io/name", "quay.io/", "/name", "a//b", "a/",
+                   "-a", "a-", "a._b", "a___b", "quay.io:port/name", "-quay.io/name", "quay.io/" + "a" * 256]),
         ("image_pull_secret", ["", "A"]),
         ("toleration", ["", "=v", "k:", "k:Never", ":NoSchedule", "a b", "k=b c"]),
         ("keep", ["", "sometimes"]),
@@ -258,7 +261,7 @@ def test_bad_values_are_refused_and_say_what_is_valid(option: str, values: list[
         raw = [value] if option in ("nad", "nodes", "toleration") else value
         (text,) = messages(layer("command line", **{option: raw}))
         assert text.startswith(f"{flag}: {value!r} ")
-        assert "valid " in text
+        assert "valid " in text or "Expected " in text
         assert text.endswith(" (from the command line)")
 
 
