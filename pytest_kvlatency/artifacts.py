@@ -6,7 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.report.escape import Redactor
+from pytest_kvlatency.report.escape import Redactor, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ CONSOLE = "console.log"
 class Artifacts:
     """Writes below one directory, a folder for each VMI; nothing without a directory. Thread-safe.
 
+    What a guest printed is written whole, with its terminal sequences as escapes: ``cat`` commands no terminal.
     What cannot be written is in ``problems``: the run goes on, and says so at its end.
     """
 
@@ -45,7 +46,7 @@ class Artifacts:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in texts.items():
                 if text:
-                    (folder / name).write_text(redact(text), encoding="utf-8", errors="replace")
+                    (folder / name).write_text(harmless(redact(text)), encoding="utf-8", errors="replace")
         except OSError as error:
             with self._lock:
                 self.problems.append(f"artifacts of {vmi_name} could not be written to {folder}: {error}")
@@ -60,4 +61,6 @@ class Artifacts:
 
 
 def _json(value: object) -> str:
-    return "" if value is None else json.dumps(value, indent=2, sort_keys=True) + "\n"
+    # In ASCII, of which JSON leaves one control as it is.
+    text = "" if value is None else json.dumps(value, indent=2, sort_keys=True) + "\n"
+    return text.replace("\x7f", "\\u007f")

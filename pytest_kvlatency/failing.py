@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pytest_kvlatency.report.escape import printable
+from pytest_kvlatency.report.escape import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class FailureRepr:
     def __init__(self, error: KvLatencyError, *, rerun: str, redact: Callable[[str], str] = str) -> None:
         message = printable(redact(f"{type(error).__name__}: {error.failure_reason}"))
         self.reprcrash = CrashLine(message=message)
-        self.lines = tuple(redact(line) for line in explain(error, rerun=rerun))
+        self.lines = tuple(explain(error, rerun=redact(rerun), redact=redact))
 
     def toterminal(self, tw: Writer) -> None:
         """Write the lines, the cause in red."""
@@ -52,13 +52,14 @@ class FailureRepr:
         return "\n".join(self.lines)
 
 
-def explain(error: KvLatencyError, *, rerun: str) -> list[str]:
-    """All that a reader needs, line by line; guest text is escaped."""
-    lines = [printable(error.failure_reason)]
-    lines += [printable(line) for line in error.hint.splitlines()]
+def explain(error: KvLatencyError, *, rerun: str, redact: Callable[[str], str] = str) -> list[str]:
+    """All that a reader needs, line by line; guest text is escaped and short."""
+    lines = [printable(redact(error.failure_reason))]
+    lines += [printable(redact(line)) for line in error.hint.splitlines()]
     if error.transcript.strip():
-        tail = error.transcript.strip().splitlines()[-TRANSCRIPT_LINES:]
-        lines += ["", "the end of the guest's console:", *(f"  | {printable(line)}" for line in tail)]
+        tail = "\n".join(redact(error.transcript).strip().splitlines()[-TRANSCRIPT_LINES:])
+        lines += ["", "the end of the guest's console:"]
+        lines += [f"  | {line}" for line in printable_lines(tail).split("\n")]
     if rerun:
         lines += ["", f"to run just this pair again: {rerun}"]
     return lines

@@ -228,7 +228,7 @@ class Items:
             redact = self._checkup.access.redactor()
             verdict = to_exception((attempt.measurement or measurement).failures)
             if verdict is not None and error is not attempt.raised:
-                item.add_report_section("call", "kvlatency", redact(printable(verdict.failure_reason)))
+                item.add_report_section("call", "kvlatency", printable(redact(verdict.failure_reason)))
             raise
         # The body may have asked for it anew.
         verdict = to_exception((attempt.measurement or measurement).failures)
@@ -278,7 +278,7 @@ class Items:
                 words = FailureRepr(error, rerun=command, redact=redact)
                 report.longrepr = words  # type: ignore[assignment]
             elif error.transcript:
-                report.sections.append(("the guest's output", redact(printable_lines(error.transcript))))
+                report.sections.append(("the guest's output", printable_lines(redact(error.transcript))))
         if report.failed and redact and redact(said := report.longreprtext) != said:
             # A failure of the body, of which --showlocals shows everything that was at hand.
             report.longrepr = redact(said)

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.escape import excerpt, shortened
 from pytest_kvlatency.report.success import Standing, shortfalls
 from pytest_kvlatency.samples import statistics_of
 from pytest_kvlatency.units import to_seconds
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 SCHEMA: Final = "kvlatency/v1"
 #: How it gives moments, which are in UTC.
 TIMESTAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
-#: Characters of a transcript that are kept: a ping's beginning, and rather more of its end.
-TRANSCRIPT_HEAD: Final = 4_000
-TRANSCRIPT_TAIL: Final = 12_000
 _NAMED_CHECKS: Final = 3
 _NOTHING_SELECTED: Final = Failure(kind="config", stage="config", reason="no check was selected")
 #: The names of what a sample gives as numbers, in the order in which reports show them.
@@ -218,23 +216,26 @@ def failure_reason(run: RunResult) -> str | None:
     items = last_attempts(run.items)
     early, late = ("config", "setup"), ("teardown",)
     own = run.own_failures
-    before = [one.failure_reason for one in own if one.stage in early]
+    before = [_reason(one) for one in own if one.stage in early]
     told = [failure.reason for item in items for failure in item.every_failure]
-    during = [
-        one.failure_reason for one in own if one.stage not in (*early, *late) and not _says_more(told, one)
-    ]
-    after = [one.failure_reason for one in own if one.stage in late]
+    during = [_reason(one) for one in own if one.stage not in (*early, *late) and not _says_more(told, one)]
+    after = [_reason(one) for one in own if one.stage in late]
     shared: dict[str, list[str]] = {}
     for item in items:
         if not item.standing.is_failed:
             continue
-        reasons = [one.failure_reason for one in item.every_failure]
+        reasons = [_reason(one) for one in item.every_failure]
         for reason in reasons or [f"run: the test ended as {item.outcome}"]:
             shared.setdefault(reason, []).append(item.nodeid if item.check is None else item.check.id)
     middle = [
         reason if len(items) == 1 else f"{reason} [{_named(checks)}]" for reason, checks in shared.items()
     ]
     return "; ".join(dict.fromkeys([*before, *middle, *during, *run.shortfalls, *after])) or None
+
+
+def _reason(failure: Failure) -> str:
+    """A reason with its stage, of which a reader can use all: what a guest or a server said may be very long."""
+    return shortened(failure.failure_reason)
 
 
 def _says_more(told: Iterable[str], failure: Failure) -> bool:
@@ -273,7 +274,7 @@ def _numbers(
         "targetAddress": None if target is None else target.address,
         "succeeded": measurement is not None and measurement.succeeded,
         "failureKind": failures[0].kind if failures else None,
-        "failureReason": "; ".join(one.failure_reason for one in failures) or None,
+        "failureReason": "; ".join(map(_reason, failures)) or None,
         "transmitted": None if result is None else result.transmitted,
         "received": None if result is None else result.received,
         "duplicates": None if result is None else result.duplicates,
@@ -346,14 +347,11 @@ def _notes(measurement: Measurement | None) -> list[str]:
         notes.append("the guests ran under software emulation, which inflates round-trip times")
     if measurement.result is not None:
         notes += measurement.result.warnings
-    return list(dict.fromkeys(notes))
+    return list(dict.fromkeys(map(shortened, notes)))
 
 
 def _transcript(measurement: Measurement | None, failures: Sequence[Failure]) -> str | None:
-    """Ping's own output, else what the first failure has of the console; the middle of a long one is cut."""
+    """Ping's own output, else what the first failure has of the console; of a long one an excerpt."""
     text = measurement.result.transcript if measurement is not None and measurement.result is not None else ""
     text = text or next((one.transcript for one in failures if one.transcript), "")
-    cut = len(text) - TRANSCRIPT_HEAD - TRANSCRIPT_TAIL
-    if cut > 0:
-        text = f"{text[:TRANSCRIPT_HEAD]}\n[{cut} characters cut]\n{text[-TRANSCRIPT_TAIL:]}"
-    return text or None
+    return excerpt(text) or None

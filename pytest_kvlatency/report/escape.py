@@ -1,4 +1,4 @@
-"""Text of strangers made harmless: for terminals, HTML and XML; and secrets taken out."""
+"""Text of strangers made harmless and short: for terminals, HTML, XML and files; and secrets taken out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 REDACTED: Final = "[redacted]"
+#: Characters that are kept of a text in many lines, such as a ping's output: its beginning, and rather more of its end.
+TEXT_HEAD: Final = 4_000
+TEXT_TAIL: Final = 12_000
+#: Characters that are kept of one line, such as a reason.
+LINE_HEAD: Final = 3_000
+LINE_TAIL: Final = 1_000
 #: A shorter "secret" would tear ordinary words apart.
 _SHORTEST_SECRET: Final = 6
 # C0, DEL and C1 controls; bidirectional overrides and isolates, which reorder what is read; line separators.
@@ -20,24 +26,49 @@ _UNPRINTABLE: Final = re.compile(
 _NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
+def shortened(text: str) -> str:
+    """A line of which only so much is left as a reader can use; what was in the middle is counted."""
+    return _without_middle(text, LINE_HEAD, LINE_TAIL, " ")
+
+
+def excerpt(text: str) -> str:
+    """As ``shortened``, of a text in many lines."""
+    return _without_middle(text, TEXT_HEAD, TEXT_TAIL, "\n")
+
+
 def printable(text: str) -> str:
-    """One line in which no character commands a terminal: each control is shown as its escape, in hexadecimal."""
-    return _UNPRINTABLE.sub(_escape, text)
+    """One line in which no character commands a terminal: each control is shown as its escape, in hexadecimal.
+
+    The middle of a very long one is left out.
+    """
+    return _UNPRINTABLE.sub(_escape, shortened(text))
 
 
 def printable_lines(text: str) -> str:
-    """As ``printable``, line by line; a line's own end (LF or CRLF) stays a line feed."""
-    return "\n".join(printable(line.removesuffix("\r")) for line in text.split("\n"))
+    """As ``printable``, line by line; the middle of a very long text is left out."""
+    return harmless(excerpt(text))
+
+
+def harmless(text: str) -> str:
+    """The whole text, with each control shown as its escape; a line's own end (LF or CRLF) stays a line feed."""
+    return "\n".join(_UNPRINTABLE.sub(_escape, line.removesuffix("\r")) for line in text.split("\n"))
 
 
 def for_html(text: str) -> str:
     """Text for HTML, between tags or in a quoted attribute; controls are shown as their escapes."""
-    return html.escape(printable_lines(text), quote=True)
+    return html.escape(harmless(text), quote=True)
 
 
 def for_xml(text: str) -> str:
     """Text that XML 1.0 can hold: what it cannot is shown as its escape. Mark-up is left to the XML writer."""
     return _NO_XML.sub(_escape, text)
+
+
+def _without_middle(text: str, head: int, tail: int, separator: str) -> str:
+    cut = len(text) - head - tail
+    if cut <= 0:
+        return text
+    return f"{text[:head]}{separator}[{cut} characters cut]{separator}{text[-tail:]}"
 
 
 def _escape(match: re.Match[str]) -> str:

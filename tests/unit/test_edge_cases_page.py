@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 #: Every id that there is.
 IDS = {
     f"E{number:02}"
-    for first, last in ((1, 15), (20, 28), (30, 40), (50, 88), (90, 92))
+    for first, last in ((1, 15), (20, 28), (30, 40), (50, 92))
     for number in range(first, last + 1)
 }
 

@@ -134,9 +134,20 @@ def test_a_list_that_would_be_too_long_says_how_much_it_lacks(make: Make) -> Non
 
 
 def test_reasons_without_end_are_cut(make: Make) -> None:
-    failure = Failure(kind="provision", stage="setup", reason="x" * 100_000)
+    failures = [Failure(kind="provision", stage="setup", reason=f"{n} {'x' * 1_000}") for n in range(100)]
+    text = final_changes(build(make.run(make.broken(failures=tuple(failures)))))["status.failureReason"] or ""
+    assert text.startswith("setup: 0 xxx")
+    assert text.endswith(
+        f"xxx [{sum(len(one.failure_reason) + 2 for one in failures) - 2 - 16_384} characters cut]"
+    )
+
+
+def test_E89_a_reason_of_a_megabyte_keeps_both_ends(make: Make) -> None:
+    failure = Failure(kind="provision", stage="setup", reason="b" + "x" * 1_000_000 + "e")
     text = final_changes(build(make.run(make.broken(failures=(failure,)))))["status.failureReason"] or ""
-    assert text.endswith("xxx [83623 characters cut]")
+    assert text.startswith("setup: bxxx")
+    assert text.endswith("xxxe")
+    assert len(text) < 5_000
 
 
 def test_E66_an_earlier_attempt_is_not_the_result(make: Make) -> None:

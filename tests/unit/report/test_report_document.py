@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_kvlatency.model import Failure, GuestFacts
-from pytest_kvlatency.report.document import (
-    TRANSCRIPT_HEAD,
-    TRANSCRIPT_TAIL,
-    build,
-    last_attempts,
-    measurement_entry,
-)
+from pytest_kvlatency.report.document import build, last_attempts, measurement_entry
+from pytest_kvlatency.report.escape import TEXT_HEAD, TEXT_TAIL
 
 if TYPE_CHECKING:
     from conftest import Make
@@ -228,7 +223,7 @@ def test_a_long_transcript_keeps_both_ends(make: Make) -> None:
     text = measurement_entry(make.broken(failures=(failure,)))["transcript"]
     assert text.endswith("the end")
     assert "[84007 characters cut]" in text
-    assert len(text) < TRANSCRIPT_HEAD + TRANSCRIPT_TAIL + 50
+    assert len(text) < TEXT_HEAD + TEXT_TAIL + 50
 
 
 def test_without_a_cluster_there_are_no_facts(make: Make) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.report.escape import Redactor, for_html, for_xml, printable, printable_lines
+from pytest_kvlatency.report.escape import Redactor, for_html, for_xml, harmless, printable, printable_lines
 
 ANYTHING = st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=100)
 
@@ -37,6 +37,19 @@ def test_E67_no_control_survives(text: str) -> None:
 
 def test_lines_stay_lines() -> None:
     assert printable_lines("a\r\nb\x1b\n") == "a\nb\\x1b\n"
+
+
+@pytest.mark.parametrize("show", [printable, printable_lines])
+def test_E89_of_a_megabyte_in_one_line_both_ends_are_shown(show) -> None:
+    shown = show("the beginning" + "x" * 1_000_000 + "the end")
+    assert shown.startswith("the beginning")
+    assert shown.endswith("the end")
+    assert " characters cut]" in shown
+    assert len(shown) < 20_000
+
+
+def test_E89_a_file_holds_the_whole_text_and_no_control() -> None:
+    assert harmless("x" * 100_000 + "\x1b[2J\ty\r\n\x9b\rz") == "x" * 100_000 + "\\x1b[2J\ty\n\\x9b\\x0dz"
 
 
 def test_E67_html_is_text() -> None:
