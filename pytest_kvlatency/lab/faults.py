@@ -203,4 +203,5 @@ FAULTS: dict[str, Fault] = {
         help="a stranger on the network answers for the guest's address (`times`: so many different ones)",
     ),
     "no-dhcp": Fault(where="guest", help="DHCP requests are not answered"),
+    "lease-unused": Fault(where="guest", help="the guest's DHCP client gets a lease and configures nothing"),
 }

@@ -23,6 +23,7 @@ networks:
     config: {type: bridge, bridge: br-local, ipam: {type: host-local, subnet: 192.168.13.0/24}}
     ipam: 192.168.13.0/24
   default/no-lease: {ipam: 192.168.11.0/24}
+  default/unused: {ipam: 192.168.14.0/24}
   default/ovn: {config: {type: ovn-k8s-cni-overlay, topology: layer2, subnets: 10.200.0.0/16}, ipam: 10.200.0.0/16}
   default/ovn-primary: {config: {type: ovn-k8s-cni-overlay, role: primary, subnets: 10.201.0.0/16}}
   default/sriov: {type: sriov, ipam: 192.168.12.0/24}
@@ -48,6 +49,7 @@ faults:
   - {fault: address-taken, network: default/taken6, times: 1}
   - {fault: address-taken, network: default/all-taken}
   - {fault: no-dhcp, network: default/no-lease}
+  - {fault: lease-unused, network: default/unused}
   - {fault: no-agent, network: default/no-agent}
   - {fault: no-cloud-init, network: default/no-cloud-init}
   - {fault: mac-changed, network: default/mac-changed}
@@ -174,11 +176,20 @@ def test_the_guest_asks_by_dhcp(check, network, subnet):
     does="Fails with the kind `guest`:",
     says="no lease after 20 s",
 )
-def test_E21_no_lease(check):
-    run = check("no-lease")
-    run.result.assert_outcomes(errors=1)
-    assert run.only["failureKind"] == "guest"
-    assert "no lease after 20 s" in run.only["failureReason"]
+@pytest.mark.edge_case(
+    "E21",
+    happens="DHCP gives an address, and the guest does not configure it.",
+    does="Fails with the kind `guest`, and says so:",
+    says="by DHCP on eth0, and did not configure it",
+)
+def test_E21_no_lease_and_a_lease_that_the_guest_does_not_use(check):
+    run = check("no-lease", "unused")
+    run.result.assert_outcomes(errors=2)
+    unanswered, unused = run.measurements
+    assert (unanswered["failureKind"], unused["failureKind"]) == ("guest", "guest")
+    assert "no lease after 20 s" in unanswered["failureReason"]
+    assert "was given 192.168.14." in unused["failureReason"]
+    assert "by DHCP on eth0, and did not configure it" in unused["failureReason"]
 
 
 @pytest.mark.edge_case(

@@ -22,6 +22,12 @@ def lease(machine: Machine, interface: Interface) -> IPv4Interface | None:
     return IPv4Interface(interface.lease)
 
 
+def apply(machine: Machine, interface: Interface, value: IPv4Interface) -> None:
+    """Configure what DHCP gave, as a client's script does."""
+    if machine.fault("lease-unused") is None:
+        machine.stack.configure(interface, value, machine.clock.now())
+
+
 def udhcpc(call: Call, machine: Machine) -> None:
     """BusyBox's client: ``-i IFACE``, ``-n`` (give up without a lease), ``-t`` tries, ``-T`` seconds between."""
     try:
@@ -42,7 +48,7 @@ def udhcpc(call: Call, machine: Machine) -> None:
     value = lease(machine, interface)
     if value is not None:
         server = next(iter(value.network.hosts()), value.ip)
-        machine.stack.configure(interface, value, machine.clock.now())
+        apply(machine, interface, value)
         call.err("udhcpc: broadcasting discover")
         call.err(f"udhcpc: broadcasting select for {value.ip}, server {server}")
         call.err(f"udhcpc: lease of {value.ip} obtained from {server}, lease time {_LEASE_SECONDS}")
@@ -57,7 +63,7 @@ def dhclient(call: Call, machine: Machine) -> None:
     interface = machine.stack.find(names[0] if names else "eth0")
     value = None if interface is None else lease(machine, interface)
     if interface is not None and value is not None:
-        machine.stack.configure(interface, value, machine.clock.now())
+        apply(machine, interface, value)
         call.exit(0)
         return
     _give_up(call, machine, "No DHCPOFFERS received.", 1, 60.0, stay=False)

@@ -54,8 +54,10 @@ def _configure(machine: Machine, interface: Interface, config: InterfaceConfig) 
     if config.mtu is not None:
         interface.mtu = config.mtu
     lease = dhcp.lease(machine, interface) if config.dhcp4 else None
-    for value in (*config.addresses, *(() if lease is None else (lease,))):
+    for value in config.addresses:
         machine.stack.configure(interface, value, now)
+    if lease is not None:
+        dhcp.apply(machine, interface, lease)
 
 
 def _other(mac: str) -> str:
