@@ -1,4 +1,4 @@
-"""What a suite of yours may add: other defaults, a fixture built on ours, a judgement of your own."""
+"""What your suite can add: other defaults, an overridden fixture, and your own verdict on each measurement."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def pytest_kvlatency_settings() -> dict[str, str]:
-    """Give the defaults of this suite; the command line and the ini file still override them."""
+    """Set the defaults of this suite. The command line and the ini file override them."""
     return {"sample_duration": "2s", "max_latency": "250ms"}
 
 
 @pytest.hookimpl
 def pytest_kvlatency_measurement(measurement: Measurement) -> str | None:
-    """Fail every measurement in which a packet came back twice, which no limit of the plugin's judges."""
+    """Fail every measurement in which a packet came back twice. The plugin has no limit for this."""
     if measurement.result is not None and measurement.result.duplicates:
         return f"{measurement.result.duplicates} replies came more than once"
     return None
@@ -26,6 +26,6 @@ def pytest_kvlatency_measurement(measurement: Measurement) -> str | None:
 
 @pytest.fixture
 def kv_latency(kv_latency: Latency) -> Latency:
-    """Override the fixture: every test of this suite that asks for it also requires a steady network."""
+    """Override the fixture: every test of this suite that uses it also requires a steady network."""
     assert kv_latency.stddev_ms < 100, f"the round-trip times spread by {kv_latency.stddev_ms:.1f} ms"
     return kv_latency

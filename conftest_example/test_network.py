@@ -1,4 +1,4 @@
-"""An acceptance suite for a secondary network: copy it, and put the names of your networks and nodes in."""
+"""An acceptance suite for a secondary network. Copy it, and replace the names of networks and nodes by yours."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pytest_kvlatency.pair import Pair
 
 
-# A marker of the module holds for all its tests. Markers that stand closer to a test add to it, argument by argument.
+# The module's marker applies to all tests. Markers closer to a test override it, argument by argument.
 pytestmark = pytest.mark.kvlatency(nad="default/blue-network")
 
 
 def test_any_two_nodes() -> None:
-    """Two nodes of the scheduler's choice reach each other; the limits alone decide."""
+    """Two nodes that the scheduler chooses reach each other. The limits alone decide."""
 
 
 @pytest.mark.kvlatency(
@@ -26,16 +26,16 @@ def test_any_two_nodes() -> None:
     max_loss=0,
 )
 def test_named_pairs(kv_latency: Latency) -> None:
-    """Pairs that matter, with limits in the marker and one more in the test's own words."""
+    """Important pairs, with limits in the marker and one more as an assertion."""
     assert kv_latency.avg_ms < 100
 
 
 @pytest.mark.kvlatency(nodes="worker1:worker2")
 class TestBetweenTwoNodes:
-    """A class marker holds for every method; a method's own marker adds to it."""
+    """A class marker applies to every method. A method can add its own."""
 
     def test_baseline(self, kv_latency: Latency) -> None:
-        """The spread between the fastest and the slowest reply is not absurd."""
+        """The slowest reply is not out of all proportion to the fastest one."""
         assert kv_latency.max_ms < 100 * max(kv_latency.min_ms, 1.0)
 
     @pytest.mark.kvlatency(sample_duration="1s", interval="20ms")
@@ -45,7 +45,7 @@ class TestBetweenTwoNodes:
         assert large.loss_percent <= kv_latency.loss_percent
 
     def test_a_command_in_the_guest(self, kv_pair: Pair) -> None:
-        """Run whatever you like in the guests."""
+        """Run any command in the guests."""
         assert kv_pair.source.run("ip -o link", check=True).output
         neighbours = kv_pair.source.run(f"ip neigh show {kv_pair.target.address}")
         assert neighbours.exit_status == 0
