@@ -259,11 +259,32 @@ class Checkup:
         self.unused = self._find_unused(settled)
         self._said += [Failure(kind="config", stage="config", reason=one.splitlines()[0]) for one in wrong]
         self.reporting.failures += self._said
+        self._have_credentials(session)
         if not wrong or self.config.option.continue_on_collection_errors:
             self.items.expect(
                 {item.nodeid: item.stash.get(CHECK_KEY, None) for item in items}, left_out_of(items)
             )
         self.role.planned(items, self._said)
+
+    def _have_credentials(self, session: pytest.Session) -> None:
+        """Get what is needed to reach the cluster, where something is going to run; contacts no API server.
+
+        A lab is started when it is needed, and a preflight says in its checklist what is wrong.
+        Raises ``pytest.UsageError``, so that it is said once, and before anything runs.
+        """
+        runs_nothing = session.testsfailed and not self.config.option.continue_on_collection_errors
+        if not self._running or runs_nothing or not self.may_contact or self.is_preflight:
+            return
+        if self.inputs.given.lab is not None:
+            return
+        # A credential plugin may take its time, or ask questions.
+        self.signals.install()
+        try:
+            self.client()
+        except InterruptedRunError:
+            return
+        except KvLatencyError as error:
+            raise pytest.UsageError(usage_text(error)) from None
 
     def _find_unused(self, items: Sequence[pytest.Item]) -> Unused:
         """What was asked for with this run, and none of these items uses, whatever shard they are in."""

@@ -40,6 +40,12 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(f"shown {min(shown)} to {max(shown)}")
     terminalreporter.write_line(f"lengths {len(lengths)} {' '.join(map(str, lengths))}")
 """
+#: Nobody listens there.
+UNREACHABLE = """
+current-context: lab
+contexts: [{name: lab, context: {cluster: lab}}]
+clusters: [{name: lab, cluster: {server: "https://127.0.0.1:1"}}]
+"""
 LONG = [("--full-trace",), ("--tb=long", "--showlocals"), ("--tb=native",), ("--tb=auto",)]
 
 
@@ -53,14 +59,15 @@ def test_a_cluster_that_no_item_can_reach_costs_the_last_item_no_more_than_the_f
     pytester: pytest.Pytester, words: tuple[str, ...]
 ) -> None:
     pytester.makeconftest(COUNTING)
-    result = pytester.runpytest_inprocess("--kv-kubeconfig", "/nowhere", *ABSENT, *MESH, *words)
+    path = pytester.makefile(".kubeconfig", unreachable=UNREACHABLE)
+    result = pytester.runpytest_inprocess("--kv-kubeconfig", str(path), *ABSENT, *MESH, *words)
     result.assert_outcomes(errors=PAIRS)
     result.stdout.fnmatch_lines(["shown 1 to 1"])
     found = lengths(result)
     assert len(found) == PAIRS
     assert len(set(found[1:])) == 1
     said = result.stdout.str()
-    assert said.count("\nconfig: the kubeconfig '/nowhere' (--kv-kubeconfig) does not exist\n") >= PAIRS
+    assert said.count("\nconfig: the API server https://127.0.0.1:1 cannot be reached: ") >= PAIRS
     assert "Traceback" not in said
     assert not re.search(r"pytest_kvlatency/\w+\.py", said)
 
