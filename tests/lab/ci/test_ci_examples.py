@@ -95,9 +95,9 @@ def cases(path):
 
 @pytest.mark.parametrize("name", ["github-actions.yaml", "gitlab-ci.yaml", "tekton-task.yaml", "kind.yaml"])
 def test_each_file_says_at_its_top_what_has_never_been_run(name):
-    head = "".join(line for line in text_of(name).splitlines(keepends=True) if line.startswith("#"))
+    head = " ".join(line.strip("# ") for line in text_of(name).splitlines() if line.startswith("#"))
     assert text_of(name).startswith("#")
-    assert "Never run here" in head
+    assert "never been run" in head
 
 
 def scripts():
