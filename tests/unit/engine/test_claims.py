@@ -260,3 +260,41 @@ def test_what_was_to_be_measured_ahead_for_tests_that_are_over_is_dropped(rig):
         rig.engine.let_go(one)
     rig.leftovers.wait_for(*(key.node for key in vmi_keys(pair)))
     assert rig.measurer.stopped.wait(SECONDS)
+
+
+def test_E59_a_signal_during_a_measurement_gives_one_reason_whichever_thread_sees_it_first(rig):
+    pair = check("a", "b")
+    rig.measurer.may_end.clear()
+    rig.engine.plan([pair])
+    measured = rig.engine.measure(pair, holder="one")
+    assert rig.measurer.began.wait(SECONDS)
+    rig.engine._deadline.stop.set("interrupted by SIGTERM")
+    before = rig.engine.interrupted(pair, "interrupted by SIGTERM")
+    assert isinstance(measured.result(SECONDS).error, InterruptedRunError)
+    for one in (before, rig.engine.interrupted(pair, "interrupted by SIGTERM")):
+        assert one.error.failure_reason == "run: interrupted by SIGTERM while preparing to ping b from a"
+        assert (one.measurement.source.node, one.measurement.target.node) == ("a", "b")
+        assert one.measurement.binding == "bridge"
+
+
+def test_E59_a_signal_while_a_guest_comes_up_names_that_guest(rig):
+    pair = check("a", "b")
+    gate = rig.provisioner.hold_back("b")
+    rig.engine.plan([pair])
+    rig.engine.measure(pair, holder="one")
+    assert rig.provisioner.booting["b"].wait(SECONDS)
+    rig.engine._deadline.stop.set("interrupted by SIGINT")
+    found = rig.engine.interrupted(pair, "interrupted by SIGINT")
+    gate.set()
+    assert found.error.stage == "setup"
+    assert found.error.reason.startswith("interrupted by SIGINT while setting ")
+
+
+def test_E59_a_time_out_during_a_measurement_is_no_fault_of_the_set_up(rig):
+    pair = check("a", "b")
+    rig.measurer.may_end.clear()
+    rig.engine.plan([pair])
+    measured = rig.engine.measure(pair, holder="one")
+    assert rig.measurer.began.wait(SECONDS)
+    rig.engine._deadline.seconds = 0.0
+    assert measured.result(SECONDS).error.failure_reason.startswith("run: timed out after ")
