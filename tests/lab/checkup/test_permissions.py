@@ -85,6 +85,22 @@ def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, miss
         assert left == []
 
 
+def test_E54_pods_and_events_that_may_not_be_read_are_asked_for_once(cluster, run, role):
+    seen = len(cluster.audit())
+    short = ("--kv-nodes", "worker1:worker2", "--kv-sample-duration", "1s", "--kv-timeout", "6s")
+    nad = ("--kv-nad", "checks/pending-network", "-p", "impatient")
+    done = run(cluster, *nad, *short, kubeconfig=cluster.account(role))
+    (one,) = done.document["measurements"]
+    assert one["failureKind"] == "timeout"
+    assert (
+        "its pod does not start: the network of NAD checks/pending-network may be missing"
+        in one["failureReason"]
+    )
+    refused = [line["resource"] for line in cluster.audit()[seen:] if line["code"] == 403]
+    assert sorted(set(refused) & {"events", "pods"}) == ["events", "pods"]
+    assert (refused.count("pods"), refused.count("events")) == (1, 1)
+
+
 @pytest.mark.edge_case(
     "E24",
     happens="The NAD is in a namespace that may not be read.",
