@@ -101,6 +101,7 @@ class Inputs:
 
     def read_configmap(self, client: Callable[[], KubeClient]) -> None:
         """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
+        from pytest_kvlatency.kube.reviews import needed
         from pytest_kvlatency.parameters import configmap_layer
 
         self.is_unread = False
@@ -108,6 +109,9 @@ class Inputs:
         try:
             ref = configmap_ref(str(self.given.configmap))
             self.configmap = ConfigMapReport(client(), ref, shard=self.given.shard)
+            # Its parameters name the networks: those are not known yet.
+            namespace = self.given.namespace or client().namespace
+            client().rules.need(needed(namespace, (), self.configmap.refs))
             data = self.configmap.read(deadline)
             layer, warnings = configmap_layer(data, str(ref))
             self.add([layer])

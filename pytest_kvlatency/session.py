@@ -439,8 +439,18 @@ class Checkup:
             self._opening.release()
 
     def _make_engine(self) -> Engine:
-        self.client()
+        from pytest_kvlatency.kube.reviews import needed
+
+        rules = self.client().rules
         checks = [self.located(check) for check in self._plan]
+        configmap = self.inputs.configmap
+        rules.need(
+            needed(
+                self.namespace,
+                [check.nad.namespace for check in checks],
+                () if configmap is None else configmap.refs,
+            )
+        )
         self.role.open(self.deadline)
         engine = self._assemble(checks)
         if self.stop.is_set():

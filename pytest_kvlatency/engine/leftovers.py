@@ -194,10 +194,15 @@ class Leftovers:
             names = ", ".join(map(str, unanswered))
             reasons.append(f"these VMIs may still exist: {names}; {why.reason}")
             hints += [deletion_hint(unanswered), why.hint]
+        by_reason: dict[str, list[VmiHandle]] = {}
         for one, why in refused.items():
             if one not in unanswered:
-                reasons.append(f"VMI {one} could not be deleted: {why.reason}")
+                by_reason.setdefault(why.reason, []).append(one)
+                hints.insert(0, deletion_hint([one]))
                 hints.append(why.hint)
+        for reason, handles in by_reason.items():
+            what = "VMI" if len(handles) == 1 else "VMIs"
+            reasons.append(f"{what} {', '.join(map(str, handles))} could not be deleted: {reason}")
         if reasons:
             raise TeardownError("; ".join(reasons), hint="\n".join(dict.fromkeys(filter(None, hints))))
 

@@ -20,11 +20,19 @@ from pytest_kvlatency.engine import lifetime
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
 from pytest_kvlatency.engine.leases import Leases
 from pytest_kvlatency.engine.steps import guest_words
-from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError, ProvisionError, again
+from pytest_kvlatency.errors import (
+    ConfigError,
+    GuestError,
+    KvLatencyError,
+    PermissionDeniedError,
+    ProvisionError,
+    again,
+)
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot
 from pytest_kvlatency.guest.profiles import login_words, profile_named
 from pytest_kvlatency.guest.watchdog import boot_command
+from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.manifest import (
     EXPIRES_FORMAT,
     MAX_INLINE_BYTES,
@@ -398,12 +406,19 @@ class Provisioner:
             return self._vmis.get_state(handle, Deadline(EVIDENCE_SECONDS * 6, stop=self._client.stop))
 
         def connect(deadline: Deadline) -> Transport:
-            return open_console(
-                lambda: self._client.console_endpoint(handle.namespace, handle.name),
-                probe,
-                self._client.reach,
-                deadline,
-            )
+            try:
+                return open_console(
+                    lambda: self._client.console_endpoint(handle.namespace, handle.name),
+                    probe,
+                    self._client.reach,
+                    deadline,
+                )
+            except PermissionDeniedError as error:
+                wanted = paths.target("GET", paths.console(handle.namespace, handle.name))
+                denial = self._client.rules.denial(wanted, deadline)
+                if denial is None:
+                    raise
+                raise denial from error
 
         return Shell(connect, profile.login, name=str(handle), probe=probe)
 

@@ -27,7 +27,8 @@ from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.reach import Reach
-from pytest_kvlatency.kube.refusals import refusal, unavailable_hint, words
+from pytest_kvlatency.kube.refusals import denied_user, refusal, unavailable_hint, words
+from pytest_kvlatency.kube.reviews import Rules
 from pytest_kvlatency.kube.transport import Answer, Transport
 from pytest_kvlatency.model import ConsoleEndpoint
 from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage
@@ -96,6 +97,8 @@ class KubeClient:
         self._transport = self._new_transport()
         self._secrets: set[str] = set()
         self._contacted = False
+        #: What the run needs permission for.
+        self.rules = Rules(self)
         #: Whether the server can be reached, as requests and consoles have found.
         self.reach = Reach()
         self._denied: set[tuple[str, str, str, str | None]] = set()
@@ -201,7 +204,7 @@ class KubeClient:
             if found is Meaning.MISSING:
                 return {}
             if answer is not None and found is Meaning.REFUSED:
-                raise self._refusal(answer, wanted, was_repeated=tries.count > 0)
+                raise self._refused(answer, tries, deadline)
             tries.is_denied = found is Meaning.DENIED_FOR_NOW
             if tried.is_reached and may_be_obeyed(answer):
                 on_doubt()
@@ -283,16 +286,22 @@ class KubeClient:
         # A server that says when to come again is not lost; what is optional does not wait that long.
         is_patient = told is not None and tries.patience >= PATIENCE
         if not is_patient and left <= pause and left < deadline.remaining():
-            raise self._given_up(tries, tried)
+            raise self._given_up(tries, tried, deadline)
         try:
             deadline.pause(pause, f"the API server ({tries.wanted})")
         except CheckupTimeoutError as error:
             raise CheckupTimeoutError(f"{error.reason}, which last said: {tried.problem}") from error
 
-    def _given_up(self, tries: _Tries, tried: _Try) -> KvLatencyError:
+    def _refused(self, answer: Answer, tries: _Tries, deadline: Deadline) -> KvLatencyError:
+        """The error of an answer that is final; a missing permission is told with all others that the run lacks."""
+        user = denied_user(answer)
+        denial = self.rules.denial(tries.wanted, deadline, user=user) if user else None
+        return denial or self._refusal(answer, tries.wanted, was_repeated=tries.count > 0)
+
+    def _given_up(self, tries: _Tries, tried: _Try, deadline: Deadline) -> KvLatencyError:
         """The error of a request that was tried for as long as its caller has patience."""
         if tries.is_denied and tried.answer is not None:
-            return self._refusal(tried.answer, tries.wanted, was_repeated=tries.count > 0)
+            return self._refused(tried.answer, tries, deadline)
         return ApiUnavailableError(
             f"the API server {self.server} did not {tries.wanted}, tried {tries.count + 1} times in "
             f"{time.monotonic() - tries.began:.0f} s: {tried.problem}",
@@ -389,7 +398,7 @@ class KubeClient:
         settings = transport.configuration
         base = settings.host.rstrip("/")
         scheme, _, rest = base.partition("://")
-        path = paths.namespaced(paths.SUBRESOURCES, namespace, "virtualmachineinstances", vmi_name, "console")
+        path = paths.console(namespace, vmi_name)
         return ConsoleEndpoint(
             url=f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}",
             headers=transport.credentials(),

@@ -71,7 +71,7 @@ def read_nad(
         nad = client.request("GET", path, deadline=deadline)
     except PermissionDeniedError as error:
         if binding == AUTO:
-            error.hint += "\nOr say with --kv-binding how its guests are attached."
+            error.hint = f"Say with --kv-binding how its guests are attached, or:\n{error.hint}"
             raise
         warning = f"NAD {ref} may not be read ({error.reason}); it is taken to have no IPAM, as --kv-binding was given"
         return NadFacts(ref=ref, binding=binding, warnings=(warning,))

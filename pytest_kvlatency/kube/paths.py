@@ -24,6 +24,11 @@ def vmi(namespace: str, *rest: str) -> str:
     return namespaced(KUBEVIRT, namespace, "virtualmachineinstances", *rest)
 
 
+def console(namespace: str, name: str) -> str:
+    """Path of a VMI's console."""
+    return namespaced(SUBRESOURCES, namespace, "virtualmachineinstances", name, "console")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """What a request asks for, in the words of RBAC; the core group is ``""``."""

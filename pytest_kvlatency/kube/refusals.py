@@ -16,6 +16,7 @@ _ACTING: Final = re.compile(
     r'User "(?P<user>[^"]*)" cannot impersonate resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)" '
     r'(?:in the namespace "(?P<namespace>[^"]*)"|at the cluster scope)'
 )
+_ANONYMOUS: Final = "system:anonymous"
 _ACTING_FIELDS: Final = {"groups": "as-groups", "uids": "as-uid", "userextras": "as-user-extra"}
 
 
@@ -41,18 +42,16 @@ def refusal(answer: Answer, wanted: Target, *, server: str, origin: str) -> KvLa
 
 
 def _denial(wanted: Target, message: str, *, server: str, origin: str) -> PermissionDeniedError:
-    who = ""
     acting = _ACTING.search(message)
     if acting is not None:
         return _not_acting(acting, message, origin=origin)
-    if 'User "' in message:
-        user = message.partition('User "')[2].partition('"')[0]
-        if user == "system:anonymous":
-            return PermissionDeniedError(
-                f"{server} takes this for an anonymous request: cannot {wanted}",
-                hint=f"No credentials were sent: check the user in {origin}.",
-            )
-        who = f"{user} "
+    user = _user_of(message)
+    if user == _ANONYMOUS:
+        return PermissionDeniedError(
+            f"{server} takes this for an anonymous request: cannot {wanted}",
+            hint=f"No credentials were sent: check the user in {origin}.",
+        )
+    who = f"{user} " if user else ""
     other_way = (
         "; name them with --kv-node-set" if (wanted.verb, wanted.resource) == ("list", "nodes") else ""
     )
@@ -76,6 +75,18 @@ def _not_acting(acting: re.Match[str], message: str, *, origin: str) -> Permissi
         hint=f"Remove {field} from the user of the kubeconfig, or bind {acting['user']} a role with this rule:\n"
         f"{target.rule}",
     )
+
+
+def denied_user(answer: Answer) -> str:
+    """The account that lacks a rule, in the authorizer's words; empty where it says something else."""
+    message = words(answer)
+    user = _user_of(message)
+    is_denied = answer.status == 403 and '" cannot ' in message and _ACTING.search(message) is None
+    return user if is_denied and user != _ANONYMOUS else ""
+
+
+def _user_of(message: str) -> str:
+    return message.partition('User "')[2].partition('"')[0]
 
 
 def is_admission(message: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from pytest_kvlatency.errors import PermissionDeniedError
+from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError
 from pytest_kvlatency.kube.errors import KubeApiError
 from pytest_kvlatency.kube.paths import Target
 from pytest_kvlatency.threads import Threads
@@ -29,6 +30,8 @@ _AT_ONCE: Final = 8
 _VMIS: Final = ("kubevirt.io", "virtualmachineinstances")
 _CONSOLE: Final = ("subresources.kubevirt.io", "virtualmachineinstances/console")
 _NADS: Final = ("k8s.cni.cncf.io", "network-attachment-definitions")
+_APPLY: Final = "An administrator grants it with this manifest, by kubectl apply -f -:"
+_ASKING_SECONDS: Final = 5.0
 
 
 def needed(
@@ -76,6 +79,77 @@ def account(client: KubeClient, deadline: Deadline) -> str | None:
     except (PermissionDeniedError, KubeApiError):
         return None
     return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "") or None
+
+
+def way_out(needed: Iterable[Target], missing: Iterable[Target], user: str | None) -> str:
+    """Say how to grant what is missing; whole for a namespace, so that an earlier manifest may be replaced by it."""
+    namespaces = {one.namespace for one in missing}
+    return f"{_APPLY}\n{grant([one for one in needed if one.namespace in namespaces], user).rstrip()}"
+
+
+class Rules:
+    """The rules that a run needs, and which of them its account lacks: asked once, after the first denial.
+
+    Thread-safe. An account that lacks one rule often lacks more, and is told all of them at once.
+    """
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._needed: dict[Target, bool | None] = {}
+
+    def need(self, rules: Iterable[Target]) -> None:
+        """Know that the run needs these as well."""
+        with self._lock:
+            for one in rules:
+                self._needed.setdefault(one, None)
+
+    def denial(self, wanted: Target, deadline: Deadline, *, user: str = "") -> PermissionDeniedError | None:
+        """Return one error that names all that is missing, when the denied request is a part of it.
+
+        None where it is not, for a rule that only helps, or where that cannot be told; then the denial itself must do.
+        ``user`` is the account's name, where it is known.
+        """
+        if not any(_is_rule(one, wanted) for one in tuple(self._needed)):
+            # Without the lock: asking may be denied as well, and comes here too.
+            return None
+        with self._lock:
+            try:
+                self._ask(wanted, deadline.limit(_ASKING_SECONDS))
+                who = user or account(self._client, deadline.limit(_ASKING_SECONDS)) or ""
+            except KvLatencyError:
+                return None
+            missing = [one for one, is_granted in self._needed.items() if is_granted is False]
+            if not any(_is_rule(one, wanted) for one in missing):
+                return None
+            # The name of a network tells more than its namespace; that of a VMI is one that the run has made up.
+            named = [wanted] if len(missing) == 1 and wanted.group == _NADS[0] else missing
+            return PermissionDeniedError(
+                f"{who or 'the account'} may not {_listed(named)}",
+                hint=way_out(self._needed, missing, who or None),
+            )
+
+    def _ask(self, wanted: Target, deadline: Deadline) -> None:
+        """Learn of each rule whether it is granted, unless that is known. The lock is held."""
+        if any(is_granted and _is_rule(one, wanted) for one, is_granted in self._needed.items()):
+            # It was taken away meanwhile, and others may have been.
+            self._needed = dict.fromkeys(self._needed)
+        unknown = [one for one, is_granted in self._needed.items() if is_granted is None]
+        lacking = set(refused(self._client, unknown, deadline))
+        self._needed.update({one: one not in lacking for one in unknown})
+
+
+def _is_rule(rule: Target, wanted: Target) -> bool:
+    """Whether a request is what a rule is needed for."""
+    return replace(rule, name=None) == replace(wanted, name=None)
+
+
+def _listed(rules: Iterable[Target]) -> str:
+    """Rules in words, the verbs for one resource together."""
+    verbs: dict[Target, list[str]] = {}
+    for one in rules:
+        verbs.setdefault(replace(one, verb=""), []).append(one.verb)
+    return "; ".join(str(replace(one, verb=", ".join(named))) for one, named in verbs.items())
 
 
 def grant(rules: Sequence[Target], user: str | None) -> str:

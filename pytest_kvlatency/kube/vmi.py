@@ -7,7 +7,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, TeardownError
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    KvLatencyError,
+    PermissionDeniedError,
+    ProvisionError,
+    TeardownError,
+)
 from pytest_kvlatency.kube import evidence, paths, waiting
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint
 from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError, MacRefused
@@ -222,17 +228,10 @@ class Vmis:
                 return
             handle = replace(handle, uid=str(found["metadata"]["uid"]))
             self._record(handle)
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "gracePeriodSeconds": 0,
-            "preconditions": {"uid": handle.uid},
-        }
-        path = paths.vmi(handle.namespace, handle.name)
         pause = _FIRST_PAUSE
         while True:
             try:
-                self._client.request("DELETE", path, body=body, deadline=deadline, ok_missing=True)
+                self._ask_to_go(handle, deadline)
             except KubeApiError as error:
                 # A namesake with another uid (ours is gone), or somebody wrote to it at this moment.
                 if error.status != 409:
@@ -243,6 +242,17 @@ class Vmis:
                 return
             deadline.pause(pause, f"VMI {handle} to be deleted")
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _ask_to_go(self, handle: VmiHandle, deadline: Deadline) -> bool:
+        """Ask for the deletion of this very VMI, by its uid; whether it is there yet. Raises ``KubeApiError`` (409)."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0,
+            "preconditions": {"uid": handle.uid},
+        }
+        path = paths.vmi(handle.namespace, handle.name)
+        return bool(self._client.request("DELETE", path, body=body, deadline=deadline, ok_missing=True))
 
     def delete_all(self, handles: Sequence[VmiHandle], deadline: Deadline) -> dict[VmiHandle, KvLatencyError]:
         """Ask for all deletions at once, in parallel; return those that could not be asked for."""
@@ -289,16 +299,24 @@ class Vmis:
             raise TeardownError(
                 f"not gone after {deadline.spent():.0f} s: {stuck}", hint=_release_hint(left)
             ) from error
-        except ApiUnavailableError as error:
+        except (ApiUnavailableError, PermissionDeniedError) as error:
             names = ", ".join(map(str, left))
+            why = error.reason
+            if isinstance(error, ApiUnavailableError):
+                why = f"the API server does not say: {error.message}"
             raise TeardownError(
-                f"these VMIs may still exist: {names}; the API server does not say: {error.message}",
+                f"these VMIs may still exist: {names}; {why}",
                 hint="\n".join(filter(None, [_release_hint(left), error.hint])),
             ) from error
 
     def _get_leaving(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
         """As ``get_state``, of a VMI whose deletion was asked for; what comes of its request later is deleted too."""
-        found = self._get(handle, deadline)
+        try:
+            found = self._get(handle, deadline)
+        except PermissionDeniedError:
+            if not handle.uid:
+                raise
+            return self._ask_whether_gone(handle, deadline)
         if found and _is_ours(found, handle, by_request=True):
             state = vmi_state(found, interface=INTERFACE)
             if state.uid != handle.uid and not state.deleting:
@@ -308,6 +326,17 @@ class Vmis:
         if doubts and time.monotonic() - doubts[-1] < _ON_ITS_WAY_SECONDS:
             return VmiState(uid="", deleting=True)
         return None
+
+    def _ask_whether_gone(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
+        """Learn by another deletion whether a VMI that may not be read is gone."""
+        try:
+            is_there = self._ask_to_go(handle, deadline)
+        except KubeApiError as error:
+            if error.status != 409:
+                raise
+            # A namesake, or a write at this moment: the next look tells.
+            is_there = "precondition" not in error.message.lower()
+        return VmiState(uid=handle.uid, deleting=True) if is_there else None
 
     def evidence(self, handle: VmiHandle, deadline: Deadline) -> evidence.Evidence:
         """Collect what can be had for artifacts of a failure; never raises for what cannot."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.preflight.scope import Scope
 
 CHECK = "permission"
-APPLY = "An administrator grants it with this manifest, by kubectl apply -f -:"
 HELPFUL = "with them a run is faster, and names causes better"
 
 
@@ -37,17 +36,10 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
             yield Finding(check=CHECK, subject=str(one), outcome="ok", message="granted")
             continue
         # Once, and below the last of them.
-        hint = _manifest(scope, needed, missing, deadline) if one is missing[-1] else ""
+        is_last = one is missing[-1]
+        hint = reviews.way_out(needed, missing, reviews.account(scope.client, deadline)) if is_last else ""
         yield Finding(check=CHECK, subject=str(one), outcome="failed", message="not granted", hint=hint)
     yield _optional(useful, refused)
-
-
-def _manifest(scope: Scope, needed: Sequence[Target], missing: Sequence[Target], deadline: Deadline) -> str:
-    """What grants all that is missing; whole for a namespace, so that an earlier one may be replaced by it."""
-    namespaces = {one.namespace for one in missing}
-    rules = [one for one in needed if one.namespace in namespaces]
-    manifest = reviews.grant(rules, reviews.account(scope.client, deadline))
-    return f"{APPLY}\n{manifest.rstrip()}"
 
 
 def _optional(useful: Sequence[Target], refused: set[Target]) -> Finding:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import yaml
 
 VMI = ("kubevirt.io", "virtualmachineinstances")
 RULES = {
@@ -40,6 +43,7 @@ def test_E54_the_shipped_role_holds_exactly_what_is_needed(role):
 
 @pytest.mark.parametrize("nodes", ["auto", "worker1:worker2"])
 def test_E54_the_role_suffices(cluster, run, role, nodes):
+    seen = len(cluster.audit())
     name = cluster.make_configmap(data={"spec.param.nodes": nodes})
     done = run(
         cluster,
@@ -51,12 +55,53 @@ def test_E54_the_role_suffices(cluster, run, role, nodes):
     assert done.status == 0, done.output
     assert cluster.status(name)["succeeded"] == "true"
     assert cluster.vmis() == []
+    assert reviews(cluster, seen) == [], "what is permitted need not be asked for"
+
+
+def reviews(cluster, seen):
+    """The requests since then that ask what an account may do."""
+    return [one for one in cluster.audit()[seen:] if one["resource"] == "selfsubjectaccessreviews"]
+
+
+@pytest.mark.edge_case(
+    "E54",
+    happens="Several permissions are missing.",
+    does="Asks after the first refusal which others are. Names all of them in one reason, once, and prints one "
+    "manifest that grants them to this account.",
+    says="may not get, create, delete virtualmachineinstances.kubevirt.io",
+)
+def test_E54_all_missing_permissions_are_named_at_once_and_one_manifest_grants_them(cluster, run, role):
+    account = cluster.service_account([rule for rule in role if "configmaps" in rule["resources"]])
+    kubeconfig = cluster.kubeconfig_of({"token": cluster.token_of(account)})
+    seen = len(cluster.audit())
+    name = cluster.make_configmap()
+    done = run(cluster, "--kv-configmap", f"checks/{name}", kubeconfig=kubeconfig)
+    assert done.status == 1, done.output
+    reason = (
+        f"setup: system:serviceaccount:checks:{account} may not "
+        "get, create, delete virtualmachineinstances.kubevirt.io in namespace checks; "
+        "get virtualmachineinstances.subresources.kubevirt.io/console in namespace checks; "
+        "get network-attachment-definitions.k8s.cni.cncf.io in namespace checks"
+    )
+    assert cluster.status(name)["failureReason"] == reason
+    (entry,) = done.document["measurements"]
+    assert (entry["failureKind"], entry["failureReason"]) == ("permission", reason)
+    assert done.output.count("ERROR at ") == 1
+    assert len(reviews(cluster, seen)) == len(RULES), "one for each rule"
+    lines = done.output.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("apiVersion: "))
+    end = lines.index("", start)
+    for one in yaml.safe_load_all("\n".join(lines[start:end])):
+        plural = {"Role": "roles", "RoleBinding": "rolebindings"}[one["kind"]]
+        cluster.request("POST", f"/apis/{one['apiVersion']}/namespaces/checks/{plural}", one)
+    again = run(cluster, "--kv-configmap", f"checks/{cluster.make_configmap()}", kubeconfig=kubeconfig)
+    assert again.status == 0, again.output
 
 
 @pytest.mark.edge_case(
     "E54",
     happens="A permission is missing.",
-    does="Names the verb, the resource and the namespace, and prints the rule to add to the Role.",
+    does="Names the verb, the resource and the namespace, and prints the manifest that grants it.",
 )
 @pytest.mark.parametrize("missing", RULES)
 def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, missing):
@@ -70,11 +115,11 @@ def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, miss
         cluster.request("DELETE", vmi, ok_missing=True)
     assert done.status == (4 if missing == "configmap-get" else 1), done.output
     assert "Traceback" not in done.output
-    said = f"{verb} {resource}"
-    assert said in done.output
-    assert "namespace checks" in done.output
-    assert f'verbs: ["{verb}"]' in done.output
-    assert resource in done.output
+    main, _, subresource = resource.partition("/")
+    said = f"may not {verb} {main}.{group}/{subresource}".rstrip("/.")
+    assert f"{said} in namespace checks" in re.sub("checkup-[0-9]+ ", "", done.output)
+    assert "by kubectl apply -f -:" in done.output
+    assert "ERROR at teardown" not in done.output or missing == "vmi-delete"
     if missing not in ("configmap-get", "configmap-update"):
         status = cluster.status(name)
         assert status["succeeded"] == "false"
