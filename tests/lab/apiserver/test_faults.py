@@ -53,7 +53,7 @@ def test_E62_a_reset_instead_of_an_answer(start):
 
 
 def test_E62_a_restart_ends_every_connection_then_denies_and_then_is_over(start):
-    parameters = {"verb": "create", "resource": "configmaps", "down": "300ms", "denies": "600ms"}
+    parameters = {"verb": "create", "resource": "configmaps", "down": "300ms", "denies": "4s"}
     lab = start(faults=[_fault("api-restart", parameters=parameters)])
     user = lab.client(lab.plane._authenticator.mint("eve", []))
     group = "rbac.authorization.k8s.io"
