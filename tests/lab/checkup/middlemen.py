@@ -7,6 +7,11 @@ import socket
 import socketserver
 import ssl
 import threading
+from urllib.parse import urlsplit
+
+import yaml
+
+from pytest_kvlatency.lab.apiserver.certs import Authority
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -86,6 +91,8 @@ class _HandOn(socketserver.BaseRequestHandler):
             if not (b" " + rest).startswith(prefix):
                 raise ValueError("a request that is not below the prefix")
             server.seen.append(data.split(b"\r\n", 1)[0].decode())
+            if server.refuses(data):
+                raise ValueError("a request that is not handed on")
             is_raw = b"upgrade: websocket" in data.lower()
             is_lost = server.loses_answer(data)
             return method + b" /" + (b" " + rest)[len(prefix) :]
@@ -108,6 +115,10 @@ class PrefixServer(_Server):
 
     handler = _HandOn
 
+    def refuses(self, data):
+        """Whether the connection ends instead of the request being handed on."""
+        return False
+
     def loses_answer(self, data):
         """Whether the request is handed on, and its answer is not."""
         return False
@@ -124,3 +135,39 @@ class LossyServer(PrefixServer):
             self.lost -= 1
             return True
         return False
+
+
+class DeletionRefusingServer(PrefixServer):
+    """Hands no deletion of a VMI on as long as it ``is_refusing``."""
+
+    prefix = ""
+
+    def refuses(self, data):
+        return self.is_refusing and self.is_deletion(data.decode("latin-1"))
+
+    @staticmethod
+    def is_deletion(request):
+        method, path = request.split(" ", 2)[:2]
+        return method == "DELETE" and "/virtualmachineinstances/" in path
+
+    @property
+    def deletions(self):
+        """How many deletions it was asked for."""
+        return sum(map(self.is_deletion, self.seen))
+
+
+@contextlib.contextmanager
+def in_front_of(cluster, kind, directory, **facts):
+    """Start a server of that kind in front of a cluster's API; ``trust`` is what a kubeconfig says of it."""
+    authority = Authority()
+    certificate, key = authority.server()
+    (directory / "server.crt").write_bytes(certificate)
+    (directory / "server.key").write_bytes(key)
+    url = urlsplit(yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+    own = {"certificate": directory / "server.crt", "key": directory / "server.key"}
+    with kind((url.hostname, url.port), **own, **facts) as server:
+        server.trust = {
+            "server": f"https://127.0.0.1:{server.port}",
+            "certificate-authority-data": authority.ca_base64,
+        }
+        yield server

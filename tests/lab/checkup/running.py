@@ -90,6 +90,10 @@ class Checkup:
             self._reader.join(10)
 
     @property
+    def has_ended(self):
+        return self._process.poll() is not None
+
+    @property
     def pid(self):
         return self._process.pid
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from middlemen import LossyServer
-
-from pytest_kvlatency.lab.apiserver.certs import Authority
+from middlemen import LossyServer, in_front_of
 
 TOGETHER = """
 import os, pathlib, time
@@ -28,18 +25,7 @@ ONE_SECOND = {"spec.param.sampleDurationSeconds": "1"}
 @pytest.fixture
 def lossy(cluster, tmp_path):
     """A server between checkups and the API that loses answers to writes of ConfigMaps."""
-    authority = Authority()
-    certificate, key = authority.server()
-    (tmp_path / "server.crt").write_bytes(certificate)
-    (tmp_path / "server.key").write_bytes(key)
-    cluster_of = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]
-    url = urlsplit(cluster_of["server"])
-    facts = {"certificate": tmp_path / "server.crt", "key": tmp_path / "server.key", "lost": 0}
-    with LossyServer((url.hostname, url.port), **facts) as server:
-        server.trust = {
-            "server": f"https://127.0.0.1:{server.port}",
-            "certificate-authority-data": authority.ca_base64,
-        }
+    with in_front_of(cluster, LossyServer, tmp_path, lost=0) as server:
         yield server
 
 
