@@ -94,7 +94,7 @@ class KubeClient:
     def __init__(self, access: config.Access, *, stop: Stop | None = None) -> None:
         self._access = access
         self._lock = threading.Lock()
-        self._transport = self._new_transport()
+        self._transport = self._new_transport(lambda: stop is not None and stop.is_set())
         self._secrets: set[str] = set()
         self._contacted = False
         #: What the run needs permission for.
@@ -412,15 +412,16 @@ class KubeClient:
             proxy_headers=dict(settings.proxy_headers or {}) if transport.proxy else {},
         )
 
-    def _new_transport(self) -> Transport:
-        return Transport(self._access.load(), impersonation=self._access.impersonation)
+    def _new_transport(self, should_stop: Callable[[], bool]) -> Transport:
+        return Transport(self._access.load(should_stop), impersonation=self._access.impersonation)
 
     def _renew(self, used: Transport) -> None:
         """Read credentials anew: a token file was rotated, or a token expired before its time."""
         with self._lock:
             if self._transport is used:
                 self._secrets |= used.secrets()
-                self._transport = self._new_transport()
+                # Also when the run was stopped: what is left needs credentials to be removed.
+                self._transport = self._new_transport(lambda: False)
 
     def _note_time(self, answer: Answer) -> None:
         """Remember what time it is where the answer comes from (RFC 9110, section 6.6.1)."""

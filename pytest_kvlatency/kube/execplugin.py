@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,12 +22,13 @@ from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube.entry import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _GROUP: Final = "client.authentication.k8s.io"
 _VERSIONS: Final = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1")
 _MODES: Final = ("Never", "IfAvailable", "Always")
 _SECONDS: Final = 60.0
+_SLICE_SECONDS: Final = 0.2
 _LONGEST_WORDS: Final = 500
 #: A shorter value would tear ordinary words apart.
 _SHORTEST_SECRET: Final = 6
@@ -78,13 +81,13 @@ class ExecPlugin:
         self._mode = mode
         self._known: Credential | None = None
 
-    def credential(self) -> Credential:
-        """Return what is valid now. Raises ``ConfigError``."""
+    def credential(self, should_stop: Callable[[], bool] = lambda: False) -> Credential:
+        """Return what is valid now; ``should_stop`` ends the plugin while it runs. Raises ``ConfigError``."""
         known = self._known
         if known is None or (
             known.expires is not None and datetime.now(timezone.utc) >= known.expires - _MARGIN
         ):
-            known = self._known = self._read(self._run())
+            known = self._known = self._read(self._run(should_stop))
         return known
 
     def _failed(self, what: str, *, hint: str = _BY_HAND) -> ConfigError:
@@ -92,7 +95,7 @@ class ExecPlugin:
             f"{self._user.owner}: the credential plugin {self._name!r} gave no credentials: {what}", hint=hint
         )
 
-    def _run(self) -> str:
+    def _run(self, should_stop: Callable[[], bool]) -> str:
         is_interactive = self._mode != "Never" and _is_terminal()
         if self._mode == "Always" and not is_interactive:
             raise self._failed(
@@ -125,18 +128,29 @@ class ExecPlugin:
         except (OSError, ValueError) as error:
             told = getattr(error, "strerror", None) or "its arguments or environment are not text"
             raise self._failed(f"it could not be started: {told}") from None
+        until = math.inf if is_interactive else time.monotonic() + _SECONDS
         with process:
             try:
-                output, words = process.communicate(timeout=None if is_interactive else _SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise self._failed(f"it did not end within {_SECONDS:.0f} s") from None
+                output, words = self._outcome(process, until, should_stop)
             except BaseException:
                 process.kill()
                 raise
         if process.returncode:
             raise self._failed(_end(process.returncode) + self._said(words))
         return str(output)
+
+    def _outcome(
+        self, process: subprocess.Popen[str], until: float, should_stop: Callable[[], bool]
+    ) -> tuple[str, str | None]:
+        """Wait for the plugin's end; return what it printed, and its words where they are not on the terminal."""
+        while True:
+            try:
+                return process.communicate(timeout=_SLICE_SECONDS)
+            except subprocess.TimeoutExpired:
+                if should_stop():
+                    raise self._failed("the run was stopped meanwhile") from None
+                if time.monotonic() >= until:
+                    raise self._failed(f"it did not end within {_SECONDS:.0f} s") from None
 
     def _given(self) -> list[str]:
         """What it is given that may be secret: values of options and of environment variables, the longest first."""

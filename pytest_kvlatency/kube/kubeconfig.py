@@ -33,12 +33,13 @@ _POOL_SIZE: Final = 128
 class Access:
     """How to reach one cluster. ``load`` makes the client's configuration and gets the credentials, both anew.
 
+    It gives up when the function that it is given says so: a credential plugin may take its time.
     ``origin`` says where it comes from, for messages: it never holds a credential.
     """
 
     origin: str
     namespace: str
-    load: Callable[[], Login]
+    load: Callable[[Callable[[], bool]], Login]
     #: The headers that say as whom the user acts; a name may come several times.
     impersonation: tuple[tuple[str, str], ...] = ()
 
@@ -152,12 +153,12 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
     return Access(
         origin=f"{origin}, context {name!r}",
         namespace=chosen.text("namespace") or "default",
-        load=lambda: _log_in(user, cluster),
+        load=lambda should_stop: _log_in(user, cluster, should_stop),
         impersonation=headers_of(user),
     )
 
 
-def _log_in(user: Entry, cluster: Entry) -> Login:
+def _log_in(user: Entry, cluster: Entry, should_stop: Callable[[], bool]) -> Login:
     """Make the client's configuration, and get the credentials of this moment. Raises ``KvLatencyError``."""
     from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, spared where no check runs
 
@@ -172,7 +173,7 @@ def _log_in(user: Entry, cluster: Entry) -> Login:
     configuration.tls_server_name = cluster.text("tls-server-name") or None
     proxy = cluster.text("proxy-url")
     source = source_of(user, cluster)
-    pair = certificate_of(user, source)
+    pair = certificate_of(user, source, should_stop)
     if pair is not None:
         configuration.cert_file, configuration.key_file = pair
     # Now, so that what cannot be used is told before anything else is done.
@@ -208,7 +209,7 @@ def pod_namespace() -> str | None:
 
 
 def _in_cluster() -> Access:
-    def load() -> Login:
+    def load(_: Callable[[], bool]) -> Login:
         from kubernetes.client import Configuration  # noqa: PLC0415 - as above
         from kubernetes.config import ConfigException, load_incluster_config  # noqa: PLC0415
 

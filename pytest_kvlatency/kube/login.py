@@ -67,10 +67,13 @@ def source_of(user: Entry, cluster: Entry) -> Source:
     return _Nothing()
 
 
-def certificate_of(user: Entry, source: Source) -> tuple[str, str] | None:
-    """Return the files of the client certificate and its key; None without one. Raises ``ConfigError``."""
+def certificate_of(user: Entry, source: Source, should_stop: Callable[[], bool]) -> tuple[str, str] | None:
+    """Return the files of the client certificate and its key; None without one. Raises ``ConfigError``.
+
+    A plugin is run for it, until ``should_stop``.
+    """
     if isinstance(source, _Plugin):
-        found = source.plugin.credential()
+        found = source.plugin.credential(should_stop)
         if found.certificate:
             pair = pem.written(found.certificate), pem.written(found.key)
             problem = pem.check_pair(*pair)

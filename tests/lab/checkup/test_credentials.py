@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import sys
+import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -192,3 +195,26 @@ def test_E11_a_token_that_is_rotated_in_the_middle(cluster, run, requests, role,
     assert deleted.count(names[new]) == 2
     for path in (tmp_path / "token", tmp_path / "next"):
         assert path.read_text() not in done.output
+
+
+def test_E59_a_signal_while_a_credential_plugin_waits(cluster, start, tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(3600)\n"
+    )
+    program = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": [str(plugin)],
+        "interactiveMode": "Never",
+    }
+    checkup = start(cluster, *ARGUMENTS, kubeconfig=cluster.kubeconfig_of({"exec": program}))
+    cluster.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    checkup.send(signal.SIGTERM)
+    before = time.monotonic()
+    assert checkup.end() == 2
+    # It does not wait for the plugin's own 60 s.
+    assert time.monotonic() - before < 40
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
