@@ -90,16 +90,20 @@ def test_the_page_lists_every_attribute_with_its_type(checkup: Checkup) -> None:
     checkup.quick().assert_outcomes(xfailed=1)
     found = json.loads((checkup.pytester.path / "found.json").read_text("utf-8"))
     assert found.pop("Ping") == {}, "kv_ping is only to be called"
-    listed = {
-        heading: {name: kind for names, (kind, *_), *_ in map(_cells, rows[1:]) for name in names}
+    code = {(of, name, kind) for of, attributes in found.items() for name, kind in attributes.items()}
+    page = {
+        (heading, name, kind)
         for heading, rows in _tables().items()
+        for names, (kind, *_) in map(_cells, rows[1:])
+        for name in names
         if rows[0][0] == "attribute"
     }
-    assert listed == found
+    assert sorted(code - page) == [], "the code has what docs/writing-tests.md does not list"
+    assert sorted(page - code) == [], "docs/writing-tests.md lists what the code does not have"
 
 
 def _cells(row: list[str]) -> tuple[list[str], list[str]]:
-    return _code(row[0]), _code(row[1])
+    return _code(row[0]), _code(row[1]) or [""]
 
 
 def test_the_page_lists_every_fixture_with_its_scope(pytester: pytest.Pytester) -> None:
