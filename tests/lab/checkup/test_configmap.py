@@ -373,7 +373,7 @@ def test_E54_one_that_may_not_be_read(cluster, checkup, role):
     rules = [rule for rule in role if "configmaps" not in rule["resources"]]
     done = checkup(cluster.make_configmap(), kubeconfig=cluster.account(rules))
     assert done.status == 4
-    assert "may not get configmaps" in done.output
+    assert "may not get, update configmaps" in done.output
 
 
 @pytest.mark.parametrize("option", ["--junitxml", "--html", "--kv-json"])
