@@ -75,7 +75,8 @@ def test_E82_a_console_is_refused_to_the_impersonated_user(cluster, run, role, g
     assert done.status == 1
     (entry,) = done.document["measurements"]
     assert entry["failureKind"] == "permission"
-    assert "virtualmachineinstances/console" in entry["failureReason"]
+    assert "jane may not get virtualmachineinstances." in entry["failureReason"]
+    assert "/console in namespace checks" in entry["failureReason"]
     assert cluster.vmis() == []
 
 
