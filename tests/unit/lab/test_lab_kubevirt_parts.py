@@ -63,9 +63,15 @@ def test_a_nads_config_may_be_given_verbatim():
         ({"ipam": {"type": "static", "addresses": [{"address": "10.4.0.7/24"}]}}, "10.4.0.0/24"),
         ({"type": "ovn-k8s-cni-overlay", "subnets": "10.5.0.0/16/24,fd00::/64"}, "10.5.0.0/16"),
         (
-            {"plugins": [{"type": "tuning"}, {"type": "bridge", "ipam": {"subnet": "10.6.0.0/24"}}]},
+            {
+                "plugins": [
+                    {"type": "tuning"},
+                    {"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.6.0.0/24"}},
+                ]
+            },
             "10.6.0.0/24",
         ),
+        ({"type": "bridge", "ipam": {"subnet": "10.6.0.0/24"}}, None),
         ({"ipam": {"type": "dhcp"}}, None),
     ],
 )
@@ -73,7 +79,7 @@ def test_E21_the_range_of_a_nads_ipam(config, cidr):
     assert read_nad({"spec": {"config": json.dumps(config)}}).ipam_range == cidr
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]"])
+@pytest.mark.parametrize("text", ["{", "[]"])
 def test_E24_a_config_that_is_none(text):
     with pytest.raises(ValueError, match="error parsing the delegate's config"):
         read_nad({"spec": {"config": text}})
