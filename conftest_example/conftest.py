@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.latency import Latency
     from pytest_kvlatency.model import Measurement
+    from pytest_kvlatency.ping.latency import Latency
 
 
 def pytest_kvlatency_settings() -> dict[str, str]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.items import Ping
-    from pytest_kvlatency.latency import Latency
-    from pytest_kvlatency.pair import Pair
+    from pytest_kvlatency.checkup.items import Ping
+    from pytest_kvlatency.checkup.pair import Pair
+    from pytest_kvlatency.ping.latency import Latency
 
 
 # The module's marker applies to all tests. Markers closer to a test override it, argument by argument.

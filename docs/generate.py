@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.faults import FAULTS
-from pytest_kvlatency.options import NOT_YET, OPTIONS, Option
+from pytest_kvlatency.config.options import NOT_YET, OPTIONS, Option
+from pytest_kvlatency.lab.spec.faults import FAULTS
 
 if TYPE_CHECKING:
     from kvcontract import Case, Step

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pytest_kvlatency.check import only
-from pytest_kvlatency.signals import end_as_first_process
+from pytest_kvlatency.checkup import own_run as only
+from pytest_kvlatency.checkup.signals import end_as_first_process
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,11 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     end_as_first_process()
     if arguments is None:
         _look_for_modules_elsewhere()
-    import pytest  # noqa: PLC0415 - takes its time, in which the process may be told to end
+    import pytest
 
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["merge"]:
-        from pytest_kvlatency import merge_command  # noqa: PLC0415 - pytest's own run needs none of it
+        from pytest_kvlatency.report.merge import command as merge_command
 
         return merge_command.main(given[1:])
     return int(pytest.main(only.isolated(given)))

@@ -11,19 +11,19 @@ from pytest_kvlatency.errors import HIDDEN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_kvlatency.cluster import Cluster
-    from pytest_kvlatency.items import Ping
-    from pytest_kvlatency.latency import Latency
+    from pytest_kvlatency.checkup.checkup import Checkup
+    from pytest_kvlatency.checkup.cluster import Cluster
+    from pytest_kvlatency.checkup.items import Ping
+    from pytest_kvlatency.checkup.pair import Pair
+    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.model import Check
-    from pytest_kvlatency.pair import Pair
-    from pytest_kvlatency.session import Checkup
-    from pytest_kvlatency.settings import Settings
+    from pytest_kvlatency.ping.latency import Latency
 
 __tracebackhide__ = HIDDEN
 
 
 def _checkup(config: pytest.Config) -> Checkup:
-    from pytest_kvlatency.session import checkup_of
+    from pytest_kvlatency.checkup.checkup import checkup_of
 
     return checkup_of(config)
 

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency import hookspecs, marker, options
-from pytest_kvlatency.check.first import First
-from pytest_kvlatency.finishing import Early
+from pytest_kvlatency import hookspecs
+from pytest_kvlatency.checkup.checkup import CHECKUP_KEY, Checkup, checkup_of
+from pytest_kvlatency.checkup.collected_first import First
+from pytest_kvlatency.checkup.finishing import Early
+from pytest_kvlatency.checkup.inputs import refuse_early
+from pytest_kvlatency.config import marker, options
 from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
-from pytest_kvlatency.inputs import refuse_early
 from pytest_kvlatency.report.outlets import Outlets
 from pytest_kvlatency.report.screen import Screen
-from pytest_kvlatency.session import CHECKUP_KEY, Checkup, checkup_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator

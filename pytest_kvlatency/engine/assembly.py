@@ -6,31 +6,31 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.addresses import AddressShare
 from pytest_kvlatency.engine.consoles import Consoles
 from pytest_kvlatency.engine.leftovers import Leftovers
+from pytest_kvlatency.engine.lookout import LookOut
 from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.engine.provision import Blueprint, Provisioner
 from pytest_kvlatency.engine.runner import Engine
-from pytest_kvlatency.engine.watching import LookOut
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.podlook import PodLook
 from pytest_kvlatency.kube.vmi import Vmis
-from pytest_kvlatency.kube.watching import VmiWatch
-from pytest_kvlatency.plan import guests_by_subnet
+from pytest_kvlatency.kube.watch import VmiWatch
+from pytest_kvlatency.plan.addresses import AddressShare
+from pytest_kvlatency.plan.checks import guests_by_subnet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from pytest_kvlatency.artifacts import Artifacts
+    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.vmi import Journal
     from pytest_kvlatency.model import Check
-    from pytest_kvlatency.settings import Settings
 
 
 def assemble(

@@ -11,11 +11,11 @@ from pytest_kvlatency.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_kvlatency.addresses import AddressPlan, Interface
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.kube.state import VmiHandle
+    from pytest_kvlatency.plan.addresses import AddressPlan, Interface
 
 #: A deletion takes about ten seconds; one that takes so long is stuck.
 LEAVING_SECONDS: Final = 60.0

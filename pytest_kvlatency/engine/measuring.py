@@ -19,12 +19,12 @@ from pytest_kvlatency.errors import (
 from pytest_kvlatency.guest import measure as in_guest
 from pytest_kvlatency.guest.address import loss_of
 from pytest_kvlatency.guest.boot import read_boot_id
-from pytest_kvlatency.kube.errors import KubeApiError
+from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
+from pytest_kvlatency.ping.verdict import judge, samples_needed
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.units import format_duration
-from pytest_kvlatency.verdict import judge, samples_needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

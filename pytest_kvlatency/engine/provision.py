@@ -12,7 +12,6 @@ from datetime import timedelta
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.addresses import AddressPlan
 from pytest_kvlatency.console.opening import open_console
 from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline
@@ -45,20 +44,20 @@ from pytest_kvlatency.kube.manifest import (
 from pytest_kvlatency.kube.nad import NadFacts, check_binding, read_nad
 from pytest_kvlatency.kube.nodes import SeenNodes, look, obstacles, refusal
 from pytest_kvlatency.kube.vmi import MacRefused
-from pytest_kvlatency.plan import vmi_keys
+from pytest_kvlatency.plan.addresses import AddressPlan
+from pytest_kvlatency.plan.checks import vmi_keys
 from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pytest_kvlatency.addresses import AddressShare
-    from pytest_kvlatency.artifacts import Artifacts
     from pytest_kvlatency.console.transport import Transport
+    from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.engine.consoles import Consoles
     from pytest_kvlatency.engine.leases import Lease
     from pytest_kvlatency.engine.leftovers import Leftovers
+    from pytest_kvlatency.engine.lookout import LookOut
     from pytest_kvlatency.engine.steps import Say
-    from pytest_kvlatency.engine.watching import LookOut
     from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
@@ -67,7 +66,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check, GuestSpec, NadRef
-    from pytest_kvlatency.plan import VmiKey
+    from pytest_kvlatency.plan.addresses import AddressShare
+    from pytest_kvlatency.plan.checks import VmiKey
 
 PAIR_LABEL = "pytest-kvlatency/pair"
 MAC_ATTEMPTS = 5

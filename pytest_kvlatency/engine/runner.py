@@ -22,16 +22,16 @@ from pytest_kvlatency.engine.ticket import HAS_ENDED, Ticket
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.guest.profiles import login_words
 from pytest_kvlatency.model import Failure, Measurement
-from pytest_kvlatency.plan import rounds, vmi_keys
+from pytest_kvlatency.ping.verdict import samples_needed
+from pytest_kvlatency.plan.checks import rounds, vmi_keys
 from pytest_kvlatency.shortage import at_once
 from pytest_kvlatency.threads import Steward, Threads, result_of
-from pytest_kvlatency.verdict import samples_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from pytest_kvlatency.artifacts import Artifacts
+    from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.engine.consoles import Consoles
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.errors import Stage
     from pytest_kvlatency.model import Check, MeasurementKey, PingParameters
-    from pytest_kvlatency.plan import VmiKey
+    from pytest_kvlatency.plan.checks import VmiKey
 
 MAX_MEASURING = 500
 #: As many consoles as may be open at once.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pytest_kvlatency.errors import Stage
-    from pytest_kvlatency.plan import VmiKey
+    from pytest_kvlatency.plan.checks import VmiKey
 
 
 class Say(Protocol):

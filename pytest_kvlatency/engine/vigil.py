@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError, again
-from pytest_kvlatency.kube.errors import KubeApiError
+from pytest_kvlatency.kube.failures import KubeApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

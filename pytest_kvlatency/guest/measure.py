@@ -16,7 +16,7 @@ from pytest_kvlatency.errors import (
     PermissionDeniedError,
 )
 from pytest_kvlatency.guest import iproute
-from pytest_kvlatency.kube.errors import KubeApiError
+from pytest_kvlatency.kube.failures import KubeApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.kube.refusals import is_admission, words
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.transport import Answer
+    from pytest_kvlatency.kube.http import Answer
 
 #: Answered by what stands before the server, such as a load balancer, while the server does not answer.
 GATEWAYS_OWN: Final = frozenset({502, 503, 504})

@@ -25,11 +25,11 @@ from pytest_kvlatency.errors import (
 from pytest_kvlatency.kube import kubeconfig as config
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
-from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.http import Answer, Transport
 from pytest_kvlatency.kube.reach import Reach
 from pytest_kvlatency.kube.refusals import denied_user, refusal, unavailable_hint, words
 from pytest_kvlatency.kube.reviews import Rules
-from pytest_kvlatency.kube.transport import Answer, Transport
 from pytest_kvlatency.model import ConsoleEndpoint
 from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.errors import (
+from pytest_kvlatency.kube.failures import (
     ConfigMapError,
     ConfigMapImmutableError,
     ConfigMapMissingError,

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError
-from pytest_kvlatency.kube.errors import KubeApiError
+from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.kube.paths import Target
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.transport import Answer
+    from pytest_kvlatency.kube.http import Answer
 
 _ACTING: Final = re.compile(
     r'User "(?P<user>[^"]*)" cannot impersonate resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)" '

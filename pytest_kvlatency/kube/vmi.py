@@ -14,9 +14,10 @@ from pytest_kvlatency.errors import (
     ProvisionError,
     TeardownError,
 )
-from pytest_kvlatency.kube import evidence, paths, waiting
+from pytest_kvlatency.kube import evidence, paths
+from pytest_kvlatency.kube import progress as waiting
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint
-from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError, MacRefused
+from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.manifest import (
     ANNOTATION_REQUEST,
     INTERFACE,

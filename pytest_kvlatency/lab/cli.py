@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.lab import helptext
-from pytest_kvlatency.lab.specfile import LabSpecError, parse_spec
+from pytest_kvlatency.lab.spec.file import LabSpecError, parse_spec
 from pytest_kvlatency.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_kvlatency.lab.server import LabInfo
-    from pytest_kvlatency.lab.spec import LabSpec
+    from pytest_kvlatency.lab.spec.model import LabSpec
 
 _NEEDS: Final = ("aiohttp", "cryptography", "yaml")
 READY: Final = "kubeconfig: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.lab.faults import FAULTS
+from pytest_kvlatency.lab.spec.faults import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_kvlatency.lab.guests.base import Hypervisor
-    from pytest_kvlatency.lab.spec import LabSpec
+    from pytest_kvlatency.lab.spec.model import LabSpec
 
 #: The KubeVirt half's own account; no fault of the API strikes it.
 _USER = "system:serviceaccount:kubevirt:kubevirt-controller"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.model import Check, FindingOutcome
-    from pytest_kvlatency.plan import VmiKey
+    from pytest_kvlatency.plan.checks import VmiKey
     from pytest_kvlatency.preflight.scope import Scope
 
 CHECK: Final = "admission"

@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Finding
-from pytest_kvlatency.preflight import (
-    admission,
-    cluster,
-    multus,
-    networks,
-    nodes,
-    permissions,
-    plan,
-    podsecurity,
-)
+from pytest_kvlatency.preflight import admission, multus, networks, permissions, podsecurity
+from pytest_kvlatency.preflight import node as nodes
+from pytest_kvlatency.preflight import server as cluster
+from pytest_kvlatency.preflight import size as plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.model import Finding
-from pytest_kvlatency.preflight.reading import NotPermitted, read
+from pytest_kvlatency.preflight.permitted import NotPermitted, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

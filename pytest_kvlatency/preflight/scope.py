@@ -7,19 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.guest.profiles import profile_named
-from pytest_kvlatency.plan import vmi_keys
+from pytest_kvlatency.plan.checks import vmi_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.addresses import AddressShare
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.cluster import ClusterFacts
     from pytest_kvlatency.kube.configmap import ConfigMapRef
+    from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.model import Check
-    from pytest_kvlatency.plan import VmiKey
+    from pytest_kvlatency.plan.addresses import AddressShare
+    from pytest_kvlatency.plan.checks import VmiKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report.escape import printable
+from pytest_kvlatency.escape import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

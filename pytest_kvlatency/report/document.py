@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.escape import excerpt, shortened
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.escape import excerpt, shortened
+from pytest_kvlatency.ping.statistics import statistics_of
 from pytest_kvlatency.report.success import Standing, shortfalls
-from pytest_kvlatency.samples import statistics_of
 from pytest_kvlatency.units import to_seconds
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report import heatmap, svg
-from pytest_kvlatency.report.cell import anchor
-from pytest_kvlatency.report.escape import for_html
+from pytest_kvlatency.escape import for_html
+from pytest_kvlatency.report import svg
+from pytest_kvlatency.report.matrix import heatmap
+from pytest_kvlatency.report.matrix.cell import anchor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

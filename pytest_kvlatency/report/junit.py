@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from _pytest.junitxml import xml_key
 
+from pytest_kvlatency.escape import for_xml
 from pytest_kvlatency.report.document import SAMPLE_NUMBERS
-from pytest_kvlatency.report.escape import for_xml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

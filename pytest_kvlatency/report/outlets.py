@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_kvlatency.report.escape import Redactor
+    from pytest_kvlatency.escape import Redactor
 
 
 class Outlets:

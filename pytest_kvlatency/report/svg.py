@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.report.escape import for_html
+from pytest_kvlatency.escape import for_html
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pytest_kvlatency.report import grid
-from pytest_kvlatency.report.escape import printable
-from pytest_kvlatency.report.matrix import matrices, nodes_of
+from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.matrix import grid
+from pytest_kvlatency.report.matrix.matrix import matrices, nodes_of
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.report.matrix import Matrix
+    from pytest_kvlatency.report.matrix.matrix import Matrix
 
 TITLE: Final = "kvlatency"
 #: What a narrow terminal does without, in this order.

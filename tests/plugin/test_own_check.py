@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_kvlatency.check import only
+from pytest_kvlatency.checkup import own_run as only
 
 NAD = ("--kv-nad", "default/blue-network")
 ITEM = "kvlatency::check[default/blue-network-auto]"

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
-from pytest_kvlatency.check import only
+from pytest_kvlatency.checkup import own_run as only
+from pytest_kvlatency.config.options import OPTIONS
 from pytest_kvlatency.errors import FailureKind
 from pytest_kvlatency.lab.process import LabProcess
-from pytest_kvlatency.lab.specfile import load
-from pytest_kvlatency.options import OPTIONS
+from pytest_kvlatency.lab.spec.file import load
 from pytest_kvlatency.report import document
 
 if TYPE_CHECKING:

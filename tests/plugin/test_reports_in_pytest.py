@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.progress import Progress
+from pytest_kvlatency.checkup.progress import Progress
 
 if TYPE_CHECKING:
     from conftest import Checkup

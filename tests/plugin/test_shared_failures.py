@@ -174,7 +174,7 @@ def test_E67_no_credential_stands_in_what_a_failing_test_had_at_hand(checkup: Ch
 def test_nodes_that_cannot_be_listed_are_asked_for_once(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
-        from pytest_kvlatency.session import Checkup
+        from pytest_kvlatency.checkup.checkup import Checkup
 
         asked = []
         original = Checkup.discover

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kvlatency.addresses import POOL, AddressPlan
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.plan.addresses import POOL, AddressPlan
 
 
 @given(run_id=st.text(max_size=20), guests=st.integers(0, 600), parts=st.integers(1, 9))

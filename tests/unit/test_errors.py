@@ -9,9 +9,9 @@ import pytest
 
 import pytest_kvlatency
 from pytest_kvlatency import errors
+from pytest_kvlatency.config.settings import Problem, SettingsError
 from pytest_kvlatency.errors import again
-from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
-from pytest_kvlatency.settings import Problem, SettingsError
+from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.threads import result_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kvlatency import parsers
+from pytest_kvlatency.config import parsers
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kvlatency.config.settings import ROUND_NS
 from pytest_kvlatency.engine.consoles import MAX_OPEN
 from pytest_kvlatency.model import Check, NadRef, NodePair
-from pytest_kvlatency.plan import guest_count, rounds
-from pytest_kvlatency.settings import ROUND_NS
-from pytest_kvlatency.shards import cut
+from pytest_kvlatency.plan.checks import guest_count, rounds
+from pytest_kvlatency.plan.shards import cut
 
 pytestmark = pytest.mark.once
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pytest_kvlatency.errors import NoValue
-from pytest_kvlatency.latency import Latency
 from pytest_kvlatency.model import (
     AUTO,
     Check,
@@ -16,6 +15,7 @@ from pytest_kvlatency.model import (
     PingParameters,
     PingResult,
 )
+from pytest_kvlatency.ping.latency import Latency
 
 CHECK = Check(nad=NadRef(namespace="default", name="blue"), pair=AUTO)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kvlatency.marker import MARKER_HELP, SIGNATURE, MarkerError, kvlatency, marker_layer, merge
-from pytest_kvlatency.options import MARKER_OPTIONS
-from pytest_kvlatency.settings import SettingsError, resolve
+from pytest_kvlatency.config.marker import MARKER_HELP, SIGNATURE, MarkerError, kvlatency, marker_layer, merge
+from pytest_kvlatency.config.options import MARKER_OPTIONS
+from pytest_kvlatency.config.settings import SettingsError, resolve
 
 
 def mark(*args: object, **kwargs: object) -> Any:

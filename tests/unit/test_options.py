@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_kvlatency.options import BY_NAME, NOT_YET, OPTIONS, hook_layer, layers, register
-from pytest_kvlatency.settings import Settings, SettingsError, resolve
+from pytest_kvlatency.config.options import BY_NAME, NOT_YET, OPTIONS, hook_layer, layers, register
+from pytest_kvlatency.config.settings import Settings, SettingsError, resolve
 
 
 class Parser:
@@ -134,7 +134,7 @@ def test_a_hook_that_gives_no_dict_is_named() -> None:
 
 def test_these_modules_stay_light() -> None:
     code = (
-        "import sys; import pytest_kvlatency.marker, pytest_kvlatency.plan, pytest_kvlatency.addresses;"
+        "import sys; import pytest_kvlatency.config.marker, pytest_kvlatency.plan.checks, pytest_kvlatency.plan.addresses;"
         "print(*sorted({'pytest', 'kubernetes', 'pexpect', 'yaml'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_kvlatency.config.settings import Layer, Settings, resolve
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import AUTO, Check, GuestSpec, NadRef, NodeChoice, NodePair, PingParameters
 from pytest_kvlatency.plan import checks, needs_nodes, rounds, vmi_keys
-from pytest_kvlatency.settings import Layer, Settings, resolve
 
 
 def settings(**values: object) -> Settings:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.colouring import colour
 from pytest_kvlatency.model import Check, NadRef, NodePair
-from pytest_kvlatency.plan import rounds
+from pytest_kvlatency.plan.checks import rounds
+from pytest_kvlatency.plan.colouring import colour
 
 NODES = [f"w{number}" for number in range(12)]
 NADS = [NadRef(namespace="default", name=name) for name in ("blue", "red", "green")]

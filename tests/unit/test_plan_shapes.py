@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_kvlatency.config.parsers import Mesh, Ring, Star
+from pytest_kvlatency.config.settings import Layer, resolve
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import NodeChoice
-from pytest_kvlatency.parsers import Mesh, Ring, Star
-from pytest_kvlatency.placeholders import widen
 from pytest_kvlatency.plan import checks, needs_nodes, pairs
-from pytest_kvlatency.settings import Layer, resolve
+from pytest_kvlatency.plan.placeholders import widen
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True), unique=True, min_size=2, max_size=20)
 HERE = Path("/somewhere")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.samples import Statistics, percentile, statistics_of
+from pytest_kvlatency.ping.statistics import Statistics, percentile, statistics_of
 
 
 def test_no_sample_says_nothing() -> None:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.model import AUTO, Check, NadRef, NodePair, PingParameters
-from pytest_kvlatency.parsers import NadName, NodeSet, Toleration
-from pytest_kvlatency.settings import (
+from pytest_kvlatency.config.parsers import NadName, NodeSet, Toleration
+from pytest_kvlatency.config.settings import (
     Layer,
     MarkerError,
     Settings,
@@ -18,9 +17,10 @@ from pytest_kvlatency.settings import (
     resolve,
     timeout_for,
 )
+from pytest_kvlatency.model import AUTO, Check, NadRef, NodePair, PingParameters
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.sources import SourceKind
+    from pytest_kvlatency.config.sources import SourceKind
 
 DETAIL: dict[str, str] = {
     "ini": "pytest.ini",

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_kvlatency.config.settings import Layer, Settings, SettingsError, configmap_layer, resolve
 from pytest_kvlatency.model import AUTO, NodePair
-from pytest_kvlatency.settings import Layer, Settings, SettingsError, configmap_layer, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kvlatency.model import Check, GuestSpec, Limits, NadRef, NodePair, PingParameters
-from pytest_kvlatency.plan import guest_count
-from pytest_kvlatency.shards import cut, part, plan_digest
+from pytest_kvlatency.plan.checks import guest_count
+from pytest_kvlatency.plan.shards import cut, part, plan_digest
 
 NODES = [f"w{number}" for number in range(10)]
 NADS = [NadRef(namespace="default", name=name) for name in ("blue", "red")]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pytest_kvlatency.signals import end_as_first_process
+from pytest_kvlatency.checkup.signals import end_as_first_process
 
 
 def test_a_process_that_is_not_the_first_keeps_its_handler():
@@ -31,7 +31,7 @@ def test_E77_the_first_process_of_a_container_ends_by_a_signal(number):
         pytest.skip("no process namespace can be made here")
     code = (
         # Tests may run under nohup, which would have it ignored.
-        f"import os, signal, pytest_kvlatency.signals as own; signal.signal({number.value}, signal.SIG_DFL); "
+        f"import os, signal, pytest_kvlatency.checkup.signals as own; signal.signal({number.value}, signal.SIG_DFL); "
         "own.end_as_first_process(); "
         f"assert os.getpid() == 1; os.kill(1, {number.value}); signal.pause()"
     )

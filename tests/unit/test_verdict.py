@@ -19,7 +19,7 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.model import Failure, Limits, PingResult
-from pytest_kvlatency.verdict import judge, to_exception
+from pytest_kvlatency.ping.verdict import judge, to_exception
 
 MS = 1_000_000
 

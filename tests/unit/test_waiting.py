@@ -7,9 +7,9 @@ from concurrent.futures import Future
 
 import pytest
 
+from pytest_kvlatency.checkup.waiting import Waiter
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
-from pytest_kvlatency.waiting import Waiter
 
 
 class Quiet:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import resources
-from pytest_kvlatency.lab.apiserver.errors import Cause
 from pytest_kvlatency.lab.apiserver.escalation import Escalation
+from pytest_kvlatency.lab.apiserver.statuses import Cause
 from pytest_kvlatency.lab.apiserver.validation import webhook
 
 if TYPE_CHECKING:

@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from pytest_kvlatency.lab.apiserver import (
-    errors,
-    fieldvalidation,
-    negotiation,
-    openapi,
-    reqinfo,
-    resources,
-    schemas,
-)
+from pytest_kvlatency.lab.apiserver import fieldvalidation, negotiation, openapi, reqinfo, resources, schemas
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
 from pytest_kvlatency.lab.apiserver.faultgate import Phase
 from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, dry_run, number

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import resources
-from pytest_kvlatency.lab.apiserver.errors import ApiError
 from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, MASTERS, User
+from pytest_kvlatency.lab.apiserver.statuses import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import resources
-from pytest_kvlatency.lab.apiserver.errors import ApiError
 from pytest_kvlatency.lab.apiserver.registry import FOREGROUND, ORPHAN, DeleteOptions
+from pytest_kvlatency.lab.apiserver.statuses import ApiError
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.apiserver.registry import Registry

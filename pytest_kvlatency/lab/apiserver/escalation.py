@@ -9,7 +9,8 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.lab.apiserver import errors, resources
+from pytest_kvlatency.lab.apiserver import resources
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.rbac import Access
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.lab.apiserver import errors
-from pytest_kvlatency.lab.faults import FAULTS
+from pytest_kvlatency.lab.apiserver import statuses as errors
+from pytest_kvlatency.lab.spec.faults import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")

@@ -9,7 +9,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.lab.apiserver import errors, negotiation
+from pytest_kvlatency.lab.apiserver import negotiation
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.schemas import unknown_fields
 
 if TYPE_CHECKING:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from aiohttp import web
 
-from pytest_kvlatency.lab.apiserver import errors, negotiation, ownership, resources
+from pytest_kvlatency.lab.apiserver import negotiation, ownership, resources
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.patch import json_patch, merge
 from pytest_kvlatency.lab.apiserver.printing import partial, table
 from pytest_kvlatency.lab.apiserver.registry import DeleteOptions, Registry, untracked
 from pytest_kvlatency.lab.apiserver.selectors import field_selector, label_selector
 from pytest_kvlatency.lab.apiserver.store import Stored, encode
 from pytest_kvlatency.lab.apiserver.strategic import strategic_merge
-from pytest_kvlatency.lab.apiserver.watching import Watch, WatchOptions
+from pytest_kvlatency.lab.apiserver.watches import Watch, WatchOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

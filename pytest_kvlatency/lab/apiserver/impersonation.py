@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from pytest_kvlatency.lab.apiserver import errors
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, Access, User
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pytest_kvlatency.lab.apiserver import protobuf
-from pytest_kvlatency.lab.apiserver.errors import ApiError, bad_request
+from pytest_kvlatency.lab.apiserver.statuses import ApiError, bad_request
 from pytest_kvlatency.lab.apiserver.store import encode
 
 if TYPE_CHECKING:

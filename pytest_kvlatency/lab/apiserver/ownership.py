@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.lab.apiserver import errors
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.strategic import SETS, merge_key
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any
 
-from pytest_kvlatency.lab.apiserver.errors import ApiError, bad_request
+from pytest_kvlatency.lab.apiserver.statuses import ApiError, bad_request
 
 
 def merge(target: Any, patch: Any) -> Any:

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
-from pytest_kvlatency.lab.apiserver.errors import ApiError
 from pytest_kvlatency.lab.apiserver.impersonation import HEADERS
+from pytest_kvlatency.lab.apiserver.statuses import ApiError
 
 if TYPE_CHECKING:
     import ssl

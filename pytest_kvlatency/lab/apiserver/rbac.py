@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import resources
-from pytest_kvlatency.lab.apiserver.errors import qualified
+from pytest_kvlatency.lab.apiserver.statuses import qualified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.lab.apiserver import errors, resources
+from pytest_kvlatency.lab.apiserver import resources
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.store import Store, Stored
 from pytest_kvlatency.lab.apiserver.validation import validate, validate_update
 

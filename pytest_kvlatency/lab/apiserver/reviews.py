@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.lab.apiserver import errors, resources
+from pytest_kvlatency.lab.apiserver import resources
+from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.authn import AUDIENCE, Authenticator
 from pytest_kvlatency.lab.apiserver.rbac import Access, Authorizer, User
 from pytest_kvlatency.lab.apiserver.registry import Registry, timestamp

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.lab.apiserver.errors import bad_request
+from pytest_kvlatency.lab.apiserver.statuses import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

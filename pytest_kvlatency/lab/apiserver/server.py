@@ -34,7 +34,7 @@ from pytest_kvlatency.lab.apiserver.store import Store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 _ADMIN = "kubernetes-admin"
 #: Longer than any client keeps an idle connection, so that the server never closes one that is about to be used.

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import resources
-from pytest_kvlatency.lab.apiserver.errors import ApiError, Cause, invalid
+from pytest_kvlatency.lab.apiserver.statuses import ApiError, Cause, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.spec import LinkQuality
+from pytest_kvlatency.lab.spec.model import LinkQuality
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.lab.spec import LabSpec
+    from pytest_kvlatency.lab.spec.model import LabSpec
 
 
 class LinkTable:

@@ -13,7 +13,7 @@ from pytest_kvlatency.lab.kubevirt.networks import POD_RANGE, Attachment, read_n
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_kvlatency.lab.kubevirt.cluster import Cluster
+    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
 
 _SANDBOX: Final = (
     "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox: "

@@ -21,7 +21,7 @@ from pytest_kvlatency.lab.kubevirt.networks import nad_manifest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.lab.spec import LabSpec, NodeSpec
+    from pytest_kvlatency.lab.spec.model import LabSpec, NodeSpec
 
 KUBEVIRT_VERSION = "v1.6.2"
 KUBEVIRT_NAMESPACE = "kubevirt"

@@ -20,7 +20,7 @@ from pytest_kvlatency.lab.kubevirt.bootstrap import KUBEVIRT_VERSION
 from pytest_kvlatency.lab.kubevirt.faultbook import Subject
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.lab.kubevirt.cluster import Cluster, RunningGuest
+    from pytest_kvlatency.lab.kubevirt.nodes import Cluster, RunningGuest
 
 GROUP: Final = "subresources.kubevirt.io"
 VERSIONS: Final = ("v1", "v1alpha3")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.faults import FAULTS
+from pytest_kvlatency.lab.spec.faults import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt.api import NODES, PODS, VMIS, Api, ApiStatusError, Resource, WatchEvent
 from pytest_kvlatency.lab.kubevirt.bootstrap import bootstrap
-from pytest_kvlatency.lab.kubevirt.cluster import Cluster
 from pytest_kvlatency.lab.kubevirt.console import ConsoleServer
 from pytest_kvlatency.lab.kubevirt.life import Life
+from pytest_kvlatency.lab.kubevirt.nodes import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kvlatency.lab.guests.base import Hypervisor
-    from pytest_kvlatency.lab.spec import LabSpec
+    from pytest_kvlatency.lab.spec.model import LabSpec
 
 log = logging.getLogger("pytest_kvlatency.lab")
 

@@ -12,8 +12,8 @@ from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt import vmi as vmis
 from pytest_kvlatency.lab.kubevirt.api import PODS, VMIS
 from pytest_kvlatency.lab.kubevirt.attach import Attached, detach
-from pytest_kvlatency.lab.kubevirt.cluster import RunningGuest
 from pytest_kvlatency.lab.kubevirt.faultbook import Subject
+from pytest_kvlatency.lab.kubevirt.nodes import RunningGuest
 from pytest_kvlatency.lab.kubevirt.provision import Provision
 from pytest_kvlatency.lab.kubevirt.running import Running
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from pytest_kvlatency.lab.guests.base import Guest
-    from pytest_kvlatency.lab.kubevirt.cluster import Cluster
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 _SYNC_FAILED: Final = 'server error. command SyncVMI failed: "failed to create SR-IOV hostdevices"'
 #: virt-handler tries again after so many seconds.

@@ -12,8 +12,8 @@ from pytest_kvlatency.lab.kubevirt.attach import SandboxError, attach
 from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.lab.kubevirt.cluster import Cluster
     from pytest_kvlatency.lab.kubevirt.life import Life
+    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
 
 #: Pauses between tries of what a controller or kubelet tries again; the last one repeats.
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)

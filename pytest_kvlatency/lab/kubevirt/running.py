@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_kvlatency.lab.guests.base import Guest
-    from pytest_kvlatency.lab.kubevirt.cluster import Cluster
     from pytest_kvlatency.lab.kubevirt.life import Life
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 #: Seconds between virt-launcher's questions to the agent after the connection; the last one repeats.
 AGENT_PAUSES: Final = (10.0, 10.0, 20.0, 40.0, 40.0, 120.0)

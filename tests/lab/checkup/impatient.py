@@ -1,6 +1,6 @@
 """A plugin for checkups under test: a server counts as gone for good, and a trouble as lasting, after seconds."""
 
-from pytest_kvlatency.engine import watching
+from pytest_kvlatency.engine import lookout as watching
 from pytest_kvlatency.kube import client, diagnosis, podlook
 
 client.PATIENCE = 6.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pytest_kvlatency import ending
+from pytest_kvlatency.checkup import teardown as ending
 from pytest_kvlatency.kube import client
 
 ending.CLEANUP_SECONDS = 600.0

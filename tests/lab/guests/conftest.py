@@ -14,8 +14,6 @@ import kubernetes
 import pytest
 
 # Pytester takes back what a run imported: what is there before is imported once, not in each run.
-import pytest_kvlatency.engine.assembly
-import pytest_kvlatency.session  # noqa: F401
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import yaml
 from jobcontroller import ENTRYPOINT, MANIFESTS, ROOT
 from podsecurity import violations
 
-from pytest_kvlatency import ending
-from pytest_kvlatency.options import INDEX_VARIABLE, SHARDS_VARIABLE
-from pytest_kvlatency.parameters import configmap_layer
-from pytest_kvlatency.settings import resolve
+from pytest_kvlatency.checkup import teardown as ending
+from pytest_kvlatency.config.configmap import configmap_layer
+from pytest_kvlatency.config.options import INDEX_VARIABLE, SHARDS_VARIABLE
+from pytest_kvlatency.config.settings import resolve
 from pytest_kvlatency.units import parse_duration
 
 ACCOUNT = "vm-latency-checkup-sa"

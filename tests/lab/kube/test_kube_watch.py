@@ -8,7 +8,7 @@ from kubelab import ROLE, request
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.vmi import Vmis
-from pytest_kvlatency.kube.watching import VmiWatch
+from pytest_kvlatency.kube.watch import VmiWatch
 
 
 def change(cluster, made, **status):

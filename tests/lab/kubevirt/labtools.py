@@ -15,7 +15,7 @@ from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
 from pytest_kvlatency.lab.kubevirt.api import VMIS, Api
 from pytest_kvlatency.lab.kubevirt.console import GROUP, PROTOCOL, VERSIONS
 from pytest_kvlatency.lab.kubevirt.half import KubeVirt
-from pytest_kvlatency.lab.specfile import load
+from pytest_kvlatency.lab.spec.file import load
 
 #: For what takes a moment where nothing else runs.
 TIMEOUT = 60

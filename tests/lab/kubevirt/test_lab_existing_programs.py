@@ -17,7 +17,7 @@ from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.qemu.hypervisor import QemuHypervisor
 from pytest_kvlatency.lab.guests.qemu.setup import usable
 from pytest_kvlatency.lab.guests.sim.hypervisor import SimHypervisor
-from pytest_kvlatency.lab.specfile import load
+from pytest_kvlatency.lab.spec.file import load
 
 TEXT = "{guests: sim, seed: 1, networks: {default/blue-network: {latency: 2ms}}}"
 PROMPT = r"(\$ |\# )"

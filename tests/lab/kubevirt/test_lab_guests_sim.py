@@ -10,7 +10,7 @@ from labtools import TIMEOUT, condition, lab, pinned
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.sim.hypervisor import SimHypervisor
 from pytest_kvlatency.lab.kubevirt.api import VMIS
-from pytest_kvlatency.lab.specfile import load
+from pytest_kvlatency.lab.spec.file import load
 
 PROMPT = rb"(\$ |# )"
 

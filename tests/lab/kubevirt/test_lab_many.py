@@ -13,7 +13,7 @@ from labtools import vmi
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.kube.cluster import describe
+from pytest_kvlatency.kube.facts import describe
 from pytest_kvlatency.lab.process import LabProcess
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"

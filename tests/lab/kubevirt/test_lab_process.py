@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kvlatency.lab.faults import FAULTS
 from pytest_kvlatency.lab.process import LabProcess, LabStartError
+from pytest_kvlatency.lab.spec.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[3]
 UP = [sys.executable, "-m", "pytest_kvlatency.lab", "up"]

@@ -11,7 +11,7 @@ from labtools import TIMEOUT
 
 from pytest_kvlatency.lab.guests.qemu import setup
 from pytest_kvlatency.lab.server import LabStartError, run
-from pytest_kvlatency.lab.specfile import parse_spec
+from pytest_kvlatency.lab.spec.file import parse_spec
 
 
 def up(spec, directory):

@@ -9,7 +9,7 @@ import json
 import pytest
 from administrator import Administrator
 
-from pytest_kvlatency.check import only
+from pytest_kvlatency.checkup import own_run as only
 from pytest_kvlatency.lab.process import LabProcess
 
 NAMESPACE = "checks"
@@ -42,7 +42,7 @@ seed: 7
 bindings: [l2bridge]
 """
 # Imported here once: pytester forgets after each run what the run has imported.
-for heavy in ("preflight.checklist", "engine.assembly", "kube.cluster", "kube.configmap"):
+for heavy in ("preflight.checklist", "engine.assembly", "kube.facts", "kube.configmap"):
     importlib.import_module(f"pytest_kvlatency.{heavy}")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from pytest_kvlatency import verdict
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.vmi import Vmis
+from pytest_kvlatency.ping import verdict
 
 request = KubeClient.request
 

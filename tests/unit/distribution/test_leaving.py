@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_kvlatency.distribution.controller import Controller, _Known
+from pytest_kvlatency.checkup.xdist.controller import Controller, _Known
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube.state import VmiHandle
 

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
+from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
 from pytest_kvlatency.deadline import Deadline, Stop
-from pytest_kvlatency.distribution.nodelocks import NodeLocks
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
 
 
@@ -80,7 +80,7 @@ def test_crossing_pairs_end(tmp_path):
 def test_a_killed_process_lets_go(tmp_path):
     code = (
         "import sys; from pathlib import Path; from pytest_kvlatency.deadline import Deadline; "
-        "from pytest_kvlatency.distribution.nodelocks import NodeLocks\n"
+        "from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks\n"
         f"with NodeLocks(Path({str(tmp_path)!r})).hold(['a'], Deadline(60)):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

@@ -8,7 +8,7 @@ from multiprocessing import AuthenticationError
 
 import pytest
 
-from pytest_kvlatency.distribution.wire import Exchange, Link
+from pytest_kvlatency.checkup.xdist.wire import Exchange, Link
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, PermissionDeniedError
 from pytest_kvlatency.model import NadRef
 

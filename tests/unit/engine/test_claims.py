@@ -13,7 +13,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError
 from pytest_kvlatency.model import Check, GuestFacts, Limits, Measurement, NadRef, NodePair, PingParameters
-from pytest_kvlatency.plan import vmi_keys
+from pytest_kvlatency.plan.checks import vmi_keys
 
 SECONDS = 60
 NODES = [f"worker{number}" for number in range(32)]

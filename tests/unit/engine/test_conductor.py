@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.colouring import colour
 from pytest_kvlatency.engine.conductor import Conductor
+from pytest_kvlatency.plan.colouring import colour
 
 PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=40)
 

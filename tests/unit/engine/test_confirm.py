@@ -12,7 +12,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine import measuring
 from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, ProvisionError
-from pytest_kvlatency.kube.errors import ApiUnavailableError
+from pytest_kvlatency.kube.failures import ApiUnavailableError
 
 
 class Silent:

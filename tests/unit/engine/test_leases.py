@@ -7,12 +7,12 @@ import ipaddress
 
 import pytest
 
-from pytest_kvlatency.addresses import AddressPlan
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.leases import Leases
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, TeardownError
 from pytest_kvlatency.kube.state import VmiHandle
+from pytest_kvlatency.plan.addresses import AddressPlan
 
 
 class Vmis:

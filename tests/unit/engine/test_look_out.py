@@ -11,8 +11,8 @@ import pytest
 
 from pytest_kvlatency import deadline as deadline_module
 from pytest_kvlatency.deadline import Deadline, Stop
-from pytest_kvlatency.engine import watching
-from pytest_kvlatency.engine.watching import LookOut
+from pytest_kvlatency.engine import lookout as watching
+from pytest_kvlatency.engine.lookout import LookOut
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     ConfigError,
@@ -20,7 +20,7 @@ from pytest_kvlatency.errors import (
     KvLatencyError,
     ProvisionError,
 )
-from pytest_kvlatency.kube import waiting
+from pytest_kvlatency.kube import progress as waiting
 from pytest_kvlatency.kube.diagnosis import Trouble
 from pytest_kvlatency.kube.podlook import PodNews
 from pytest_kvlatency.kube.state import Condition, VmiHandle, VmiState

@@ -26,8 +26,8 @@ from pytest_kvlatency.kube.client import (
     PATIENCE,
     KubeClient,
 )
-from pytest_kvlatency.kube.errors import ApiUnavailableError, KubeApiError
-from pytest_kvlatency.kube.watching import VmiWatch
+from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.watch import VmiWatch
 from pytest_kvlatency.lab.apiserver.certs import Authority
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
@@ -175,7 +175,7 @@ def test_E62_what_is_denied_after_another_requests_trouble_is_asked_again(server
 
 
 def test_E62_a_watch_that_a_restarted_server_denies_is_opened_again(server, client, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.watching._DENIED_PAUSE", 0.05)
+    monkeypatch.setattr("pytest_kvlatency.kube.watch._DENIED_PAUSE", 0.05)
     event = {"type": "DELETED", "object": {"metadata": {"uid": "u"}}}
     server.answer(f"GET {VMIS}", ("reset",), denied("watch"), (200, json.dumps(event).encode() + b"\n"))
     told = queue.Queue()

@@ -5,7 +5,7 @@ from kubescript import status_object
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMapRef, ConfigMaps
-from pytest_kvlatency.kube.errors import (
+from pytest_kvlatency.kube.failures import (
     ConfigMapImmutableError,
     ConfigMapMissingError,
     ConfigMapTooLargeError,

@@ -16,7 +16,7 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.kube.errors import ApiUnavailableError, MacRefused
+from pytest_kvlatency.kube.failures import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.kube.vmi import Vmis
@@ -297,7 +297,7 @@ def test_E56_a_deletion_waits_for_virt_handler_while_the_vmi_is_still_running(
 
 
 def test_two_vmis_that_take_ten_seconds_cost_few_requests():
-    from pytest_kvlatency.kube.waiting import Polls
+    from pytest_kvlatency.kube.progress import Polls
 
     class Clock(Deadline):
         now = 0.0
@@ -318,7 +318,7 @@ def test_two_vmis_that_take_ten_seconds_cost_few_requests():
 
 
 def test_hundreds_that_go_one_by_one_cost_a_bounded_number_of_looks_each():
-    from pytest_kvlatency.kube.waiting import Polls
+    from pytest_kvlatency.kube.progress import Polls
 
     class Clock(Deadline):
         now = 0.0

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from pytest_kvlatency.lab.spec import FaultSpec, LinkQuality, LinkSpec, NetworkSpec, NodeSpec, Taint
-from pytest_kvlatency.lab.specfile import LabSpecError, load, parse_spec
+from pytest_kvlatency.lab.spec.file import LabSpecError, load, parse_spec
+from pytest_kvlatency.lab.spec.model import FaultSpec, LinkQuality, LinkSpec, NetworkSpec, NodeSpec, Taint
 
 DESIGN = """
 guests: sim                 # or qemu
@@ -37,7 +37,7 @@ def test_a_keyword_names_the_default_lab(keyword):
 
 def test_a_keyword_needs_no_yaml_library():
     code = (
-        "import sys; from pytest_kvlatency.lab.specfile import parse_spec; parse_spec('sim'); "
+        "import sys; from pytest_kvlatency.lab.spec.file import parse_spec; parse_spec('sim'); "
         "sys.exit('yaml' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,7 +10,7 @@ from pytest_kvlatency.lab.fabric.responders import AddressTaken, DhcpServer
 from pytest_kvlatency.lab.guests.base import GuestRequest
 from pytest_kvlatency.lab.guests.qemu import agent, assets, command, cpio, image, launch, seed, setup
 from pytest_kvlatency.lab.guests.qemu import faults as guest_faults
-from pytest_kvlatency.lab.spec import FaultSpec
+from pytest_kvlatency.lab.spec.model import FaultSpec
 
 MAC = bytes.fromhex("020000000101")
 

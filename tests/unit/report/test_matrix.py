@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from _pytest._io import TerminalWriter
 
-from pytest_kvlatency.report import grid, heatmap
-from pytest_kvlatency.report.cell import described, milliseconds
-from pytest_kvlatency.report.matrix import Matrix, matrices
+from pytest_kvlatency.report.matrix import grid, heatmap
+from pytest_kvlatency.report.matrix.cell import described, milliseconds
+from pytest_kvlatency.report.matrix.matrix import Matrix, matrices
 from pytest_kvlatency.report.terminal import write_summary
 
 if TYPE_CHECKING:

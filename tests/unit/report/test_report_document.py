@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_kvlatency.escape import TEXT_HEAD, TEXT_TAIL
 from pytest_kvlatency.model import Failure, GuestFacts
 from pytest_kvlatency.report.document import build, last_attempts, measurement_entry
-from pytest_kvlatency.report.escape import TEXT_HEAD, TEXT_TAIL
 
 if TYPE_CHECKING:
     from conftest import Make

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.report.escape import Redactor, for_html, for_xml, harmless, printable, printable_lines
+from pytest_kvlatency.escape import Redactor, for_html, for_xml, harmless, printable, printable_lines
 
 ANYTHING = st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=100)
 

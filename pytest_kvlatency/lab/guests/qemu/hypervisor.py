@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.fabric.links import LinkTable
     from pytest_kvlatency.lab.guests.base import GuestRequest, Nic
-    from pytest_kvlatency.lab.spec import FaultSpec, LabSpec
+    from pytest_kvlatency.lab.spec.model import FaultSpec, LabSpec
 
 # The first version whose network back end can be a datagram socket.
 _OLDEST_QEMU = (7, 2)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_kvlatency.lab.guests.base import GuestRequest
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 
 def build(

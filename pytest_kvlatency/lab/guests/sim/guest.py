@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.calls import PipeCall
     from pytest_kvlatency.lab.guests.sim.host import Host
     from pytest_kvlatency.lab.guests.sim.machine import Dialect
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 SERIAL_LOG_BYTES = 256 * 1024
 _SHUTDOWN_SECONDS = 0.2

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.network import Networks
     from pytest_kvlatency.lab.guests.sim.programs import Shell
     from pytest_kvlatency.lab.guests.sim.reaper import Reaper
-    from pytest_kvlatency.lab.spec import LabSpec
+    from pytest_kvlatency.lab.spec.model import LabSpec
 
 
 @dataclass(frozen=True, kw_only=True)

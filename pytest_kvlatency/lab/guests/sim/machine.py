@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.guests.sim.clock import Clock
     from pytest_kvlatency.lab.guests.sim.network import Stack
-    from pytest_kvlatency.lab.spec import FaultSpec
+    from pytest_kvlatency.lab.spec.model import FaultSpec
 
 Dialect = Literal["busybox", "iputils", "busybox-old", "iputils-old"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.fabric.links import LinkTable
-    from pytest_kvlatency.lab.spec import FaultSpec, LinkQuality
+    from pytest_kvlatency.lab.spec.model import FaultSpec, LinkQuality
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface

@@ -1,1 +1,0 @@
-"""The plugin's own check: test items that need no test file."""

@@ -1,0 +1,1 @@
+"""One run on pytest's side, from its configuration to its reports."""

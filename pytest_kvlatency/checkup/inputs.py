@@ -1,0 +1,179 @@
+"""What the run was told: its options, and the ConfigMap of parameters once that has been read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from pytest_kvlatency.checkup import inifile
+from pytest_kvlatency.checkup.access import ConfigMapReport, configmap_ref
+from pytest_kvlatency.config import options
+from pytest_kvlatency.config.settings import SettingsError, refuse_negative_values, resolve
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.shortage import told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from pytest_kvlatency.checkup.results import Reporting
+    from pytest_kvlatency.config.settings import Layer, Settings
+    from pytest_kvlatency.deadline import Stop
+    from pytest_kvlatency.kube.client import KubeClient
+
+READ_SECONDS = 60.0
+
+
+class Inputs:
+    """The layers of settings. ``given``: the settings without any marker, and without what only the ConfigMap knows.
+
+    ``configmap`` is the ConfigMap that is this run's to write; None without one, and until it has been read.
+    """
+
+    def __init__(self, config: pytest.Config, *, reporting: Reporting, stop: Stop) -> None:
+        """Read the options. Raises ``SettingsError``."""
+        self._config = config
+        self._reporting = reporting
+        self._stop = stop
+        self._layers = options.layers(config, *inifile.read(config, options.INI_NAMES))
+        self._refusal: pytest.UsageError | None = None
+        self.given = resolve(self._layers, complete=False)
+        self.is_unread = self.given.configmap is not None
+        self.configmap: ConfigMapReport | None = None
+
+    @property
+    def asked_on_the_command_line(self) -> bool:
+        """Whether ``--kv-nad`` or ``--kv-configmap`` stands on the command line, not only in an ini file."""
+        return not _flags(_given(self._config)).isdisjoint(("--kv-nad", "--kv-configmap"))
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The options that are asked for with this very run: by its command line or its ConfigMap.
+
+        What an ini file says, ``addopts`` included, is a default for many runs.
+        """
+        usual = _flags(map(str, self._config.getini("addopts"))) - _flags(_given(self._config))
+        return frozenset(
+            option.name
+            for option in options.OPTIONS
+            if (kind := self.given.sources[option.name].kind) == "ConfigMap"
+            or (kind == "command line" and option.flag not in usual)
+        )
+
+    def resolved(self, *over: Layer) -> Settings:
+        """Return the settings, with a marker's layer over them. Raises ``SettingsError``."""
+        if self._refusal is not None:
+            raise again(self._refusal)
+        return resolve([*over, *self._layers])
+
+    def check(self) -> None:
+        """Raise ``SettingsError`` for what contradicts itself without any marker."""
+        resolve(self._layers, complete=not self.is_unread)
+
+    def check_lab(self) -> None:
+        """Raise ``ConfigError`` when ``--kv-lab`` names no lab."""
+        spec = self.given.lab
+        if spec is None:
+            return
+        from pytest_kvlatency.lab.spec.file import LabSpecError, parse_spec
+
+        try:
+            parse_spec(spec)
+        except LabSpecError as error:
+            source = self.given.sources["lab"]
+            said = [f"{source.label}: {line} (from {source.origin})" for line in str(error).splitlines()]
+            raise ConfigError("\n".join(said)) from error
+
+    def configmap_layers(self) -> list[Layer]:
+        """What the ConfigMap said, once it has been read."""
+        return [layer for layer in self._layers if layer.kind == "ConfigMap"]
+
+    def add(self, layers: Sequence[Layer]) -> None:
+        """Take what another process read from the ConfigMap. Raises ``SettingsError``."""
+        self.is_unread = False
+        self._layers = [*self._layers, *layers]
+        self.given = resolve(self._layers)
+
+    def read_configmap(self, client: Callable[[], KubeClient]) -> None:
+        """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
+        from pytest_kvlatency.config.configmap import configmap_layer
+        from pytest_kvlatency.kube.reviews import needed
+
+        self.is_unread = False
+        deadline = Deadline(READ_SECONDS, stop=self._stop)
+        try:
+            ref = configmap_ref(str(self.given.configmap))
+            self.configmap = ConfigMapReport(client(), ref, shard=self.given.shard)
+            # Its parameters name the networks: those are not known yet.
+            namespace = self.given.namespace or client().namespace
+            client().rules.need(needed(namespace, (), self.configmap.refs))
+            data = self.configmap.read(deadline)
+            layer, warnings = configmap_layer(data, str(ref))
+            self.add([layer])
+        except KvLatencyError as error:
+            self._refuse(error, deadline)
+        for text in warnings:
+            try:
+                self._config.issue_config_time_warning(pytest.PytestWarning(text), stacklevel=2)
+            except pytest.PytestWarning as warning:
+                self._refuse(ConfigError(str(warning), hint="Warnings are errors here (-W error)."), deadline)
+
+    def _refuse(self, error: KvLatencyError, deadline: Deadline) -> NoReturn:
+        """End the run before anything was created, and say why wherever it can be said."""
+        self._reporting.add_failure(error)
+        self._reporting.make_document(())
+        trouble = self._reporting.write_configmap(self.configmap, deadline)
+        if trouble is not None:
+            self._reporting.add_failure(trouble)
+        self._reporting.write_json(self.given.json)
+        self._refusal = pytest.UsageError(usage_text(error))
+        raise self._refusal from None
+
+    @contextmanager
+    def noting_refusals(self) -> Iterator[None]:
+        """Keep the usage error that is raised inside for the reports of the run."""
+        try:
+            with _refusing_shortages():
+                yield
+        except pytest.UsageError as error:
+            if str(error) != str(self._refusal):
+                reason = str(error).partition("\n")[0]
+                self._reporting.failures.append(Failure(kind="config", stage="config", reason=reason))
+            raise
+
+
+@contextmanager
+def _refusing_shortages() -> Iterator[None]:
+    """Raise ``pytest.UsageError`` where the machine gives this process too little even to collect."""
+    try:
+        with told():
+            yield
+    except ConfigError as error:
+        raise pytest.UsageError(usage_text(error)) from None
+
+
+def refuse_early(config: pytest.Config) -> None:
+    """Judge what pytest's parser would misread. Raises ``pytest.UsageError``."""
+    try:
+        refuse_negative_values(_given(config))
+    except SettingsError as error:
+        raise pytest.UsageError(usage_text(error)) from None
+
+
+def usage_text(error: KvLatencyError) -> str:
+    """A wrong option or parameter as pytest's one error message."""
+    return "\n".join([error.reason, *error.hint.splitlines()])
+
+
+def _flags(arguments: Iterable[str]) -> set[str]:
+    return {one.split("=", 1)[0] for one in arguments}
+
+
+def _given(config: pytest.Config) -> list[str]:
+    """What was typed, the environment's part of it first."""
+    return [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]

@@ -1,0 +1,176 @@
+"""The end of the run: one document from all results, and every report from that document."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.errors import KvLatencyError, TeardownError
+from pytest_kvlatency.kube.failures import ConfigMapTooLargeError
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report import configmap as configmap_report
+from pytest_kvlatency.report import document as document_report
+from pytest_kvlatency.report import json as json_report
+from pytest_kvlatency.report.document import RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_kvlatency.checkup.access import ConfigMapReport
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.escape import Redactor
+    from pytest_kvlatency.kube.facts import ClusterFacts
+    from pytest_kvlatency.model import Finding
+    from pytest_kvlatency.report.document import ItemResult
+
+
+class Reporting:
+    """Collects what went wrong outside of items, and writes the reports; one that fails hides no other."""
+
+    def __init__(self, redactor: Callable[[], Redactor]) -> None:
+        self._redactor = redactor
+        self.started_at = datetime.now(timezone.utc)
+        self.cluster_facts: ClusterFacts | None = None
+        self.plan: Mapping[str, Any] | None = None
+        self.is_empty_shard = False
+        self.failures: list[Failure] = []
+        #: Why the run ended before all of its checks were run, if it did.
+        self.cut_short_by = ""
+        #: What a preflight has found so far; None in a run that measures.
+        self.preflight: list[Finding] | None = None
+        #: The VMIs that a sweep removed; None where none was asked for.
+        self.swept: tuple[str, ...] | None = None
+        #: Whether a sweep was asked for, and no network.
+        self.is_sweep_only = False
+        #: What was asked for, and nothing of the run used.
+        self.notes: tuple[str, ...] = ()
+        #: Which nodes shapes leave out, and why, said before the run.
+        self.left_out: tuple[str, ...] = ()
+        self._document: dict[str, Any] | None = None
+        self._written: dict[str, str | None] | None = None
+        #: What the last document says went wrong outside of items.
+        self.of_the_run: tuple[Failure, ...] = ()
+        #: What of the selected checks was not measured, as the last document says it.
+        self.shortfalls: tuple[str, ...] = ()
+        #: What was written to the ConfigMap, in words; empty when nothing was.
+        self.told = ""
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The run's document, once it was made."""
+        return self._document
+
+    def add_failure(self, error: KvLatencyError) -> None:
+        """Enter something that went wrong outside of items; it fails the run."""
+        self.failures.append(failure_of(error))
+
+    def start_changes(self, existing_keys: Iterable[str]) -> dict[str, str | None]:
+        """Give the ConfigMap's status keys of a run that starts."""
+        return configmap_report.start_changes(self.started_at, existing_keys)
+
+    def make_document(self, items: Sequence[ItemResult]) -> dict[str, Any]:
+        """Make the document anew from what is known now."""
+        facts = self.cluster_facts
+        run = RunResult(
+            version=_version(),
+            start=self.started_at,
+            completion=datetime.now(timezone.utc),
+            cluster=None
+            if facts is None
+            else document_report.cluster_facts(
+                server=facts.server,
+                kubernetes_version=facts.kubernetes_version,
+                kubevirt_version=facts.kubevirt_version,
+                lab=facts.lab,
+            ),
+            plan=self.plan,
+            items=tuple(items),
+            failures=tuple(self.failures),
+            cut_short_by=self.cut_short_by,
+            preflight=None if self.preflight is None else tuple(self.preflight),
+            swept=self.swept,
+            is_sweep_only=self.is_sweep_only,
+            notes=(*self.left_out, *self.notes),
+        )
+        self.of_the_run = run.own_failures
+        self.shortfalls = run.shortfalls
+        self._document = self._redactor().mapping(document_report.build(run))
+        return self._document
+
+    def entry(self, result: ItemResult) -> dict[str, Any]:
+        """The document's entry of one item, before the document is made."""
+        return self._redactor().mapping(document_report.measurement_entry(result))
+
+    def write_json(self, path: Path | None) -> bool:
+        """Write the document to ``path``; whether that went well. What goes wrong is a failure of the run."""
+        if path is None or self._document is None:
+            return True
+        try:
+            json_report.write(self._document, path)
+        except KvLatencyError as error:
+            self.add_failure(error)
+            return False
+        return True
+
+    def write_configmap(self, configmap: ConfigMapReport | None, deadline: Deadline) -> TeardownError | None:
+        """Write the document's part of the ConfigMap, unless it stands there; return why it could not be written."""
+        if configmap is None or not configmap.is_writable or self._document is None:
+            return None
+        changes = configmap_report.final_changes(self._document)
+        if configmap.was_never_started:
+            changes = {**self.start_changes(configmap.existing_keys), **changes}
+        content = {key: value for key, value in changes.items() if key != configmap_report.COMPLETION_KEY}
+        if content == self._written:
+            return None
+        try:
+            configmap.write(changes, deadline)
+            self._written = content
+            self.told = (
+                f'status.succeeded "{changes["status.succeeded"]}" is written to ConfigMap {configmap.ref}'
+            )
+        except KvLatencyError as error:
+            text = f"the result could not be written to ConfigMap {configmap.ref}: {error.reason}"
+            trouble = TeardownError(text, hint=error.hint)
+            if isinstance(error, ConfigMapTooLargeError):
+                # At once, too, where the run was stopped: whoever stopped it may not wait for another try.
+                smaller = configmap_report.smaller_changes(changes, trouble.failure_reason)
+                shortest = configmap_report.shortened_changes(changes)
+                self._write_less(configmap, [*smaller, *shortest], deadline)
+            return trouble
+        return None
+
+    def _write_less(
+        self, configmap: ConfigMapReport, smaller: Iterable[Mapping[str, str | None]], deadline: Deadline
+    ) -> None:
+        """Write the first that fits, if one does; that the result could not be written is said already."""
+        for changes in smaller:
+            try:
+                configmap.write(changes, deadline)
+            except ConfigMapTooLargeError:
+                continue
+            except KvLatencyError:
+                return
+            reason = changes[configmap_report.REASON_KEY]
+            self.told = (
+                f'status.succeeded "false" is written to ConfigMap {configmap.ref}, and what else had room'
+            )
+            if reason == configmap_report.NO_ROOM:
+                self.told += f": {reason}"
+            return
+
+
+def _version() -> str:
+    """The tool's own. Where no file can be opened (too many are), the document is no less worth."""
+    try:
+        return version("pytest-kvlatency")
+    except (OSError, PackageNotFoundError):
+        return "unknown"
+
+
+def failure_of(error: KvLatencyError) -> Failure:
+    """An error as data."""
+    return Failure(
+        kind=error.kind, stage=error.stage, reason=error.reason, hint=error.hint, transcript=error.transcript
+    )

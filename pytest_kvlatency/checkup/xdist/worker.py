@@ -1,0 +1,252 @@
+"""A worker of pytest-xdist: measures its own items, and asks and tells the controller whatever concerns the run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_kvlatency.checkup.collection import CHECK_KEY, PROBLEM_KEY, is_kv_item
+from pytest_kvlatency.checkup.items import left_out_of
+from pytest_kvlatency.checkup.role import Role
+from pytest_kvlatency.checkup.xdist.wire import Link
+from pytest_kvlatency.config.settings import ROUND_NS
+from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.plan.addresses import AddressShare
+from pytest_kvlatency.plan.checks import guest_count
+from pytest_kvlatency.threads import Steward, result_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_kvlatency.checkup.checkup import Checkup
+    from pytest_kvlatency.checkup.items import Attempted
+    from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
+    from pytest_kvlatency.config.settings import Settings
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.state import VmiHandle
+    from pytest_kvlatency.model import Check, Failure, NodeChoice
+
+#: Where the controller's part of ``workerinput`` lies.
+INPUT: Final = "kvlatency"
+BOOT_NS: Final = 60_000_000_000
+REMOTE: Final = (
+    "kvlatency checks run in workers on the controller's own machine only: "
+    "give -n N, or --tx N*popen, or select other tests for remote workers"
+)
+
+
+class Worker(Role):
+    """Starts with nothing but the way to the controller, and does not even connect without kvlatency items."""
+
+    is_worker = True
+    is_distributed = True
+
+    def __init__(self, checkup: Checkup) -> None:
+        super().__init__(checkup)
+        workerinput: Mapping[str, Any] = checkup.config.workerinput  # type: ignore[attr-defined]
+        self._id = str(workerinput["workerid"])
+        self._input: Mapping[str, Any] = workerinput.get(INPUT) or {}
+        self._part: tuple[int, int] = tuple(self._input.get("part", (0, 1)))
+        self._connected: Link | None = None
+        self._talking: Steward | None = None
+        self._is_lost = False
+        self._is_in_phase = False
+        self._locks: NodeLocks | None = None
+        self._kubeconfig: Path | None = None
+        # From the first moment: whoever stops the run stops its workers, which end in order, whatever they do just now.
+        checkup.signals.install()
+
+    # --- before and while items are collected
+
+    def read_parameters(self) -> None:
+        """Take what the controller reads; it has told the ConfigMap itself what is wrong."""
+        try:
+            layers = self._call("parameters")
+        except KvLatencyError as error:
+            self._tell("refuse", error.reason)
+            raise pytest.UsageError(error.reason) from None
+        self.checkup.inputs.add(layers)
+
+    def discover(self, settings: Settings) -> NodeChoice:
+        """Take what the controller finds: the same for every worker."""
+        found: NodeChoice = self._call("discover", settings.node_set, settings.tolerations)
+        return found
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Let the controller end the run: a worker that ends itself would be replaced by another."""
+        try:
+            yield
+        except pytest.UsageError as error:
+            self._tell("refuse", str(error))
+
+    def planned(self, items: Sequence[pytest.Item], said: Sequence[Failure]) -> None:
+        """Tell the controller; it takes what the first worker says, since all collect the same."""
+        checkup = self.checkup
+        session = checkup.session
+        if checkup.stop.is_set() and session is not None:
+            session.shouldstop = checkup.stop.reason
+        if not items and not checkup.inputs.asked_on_the_command_line:
+            return
+        if not self._input:
+            for item in filter(is_kv_item, items):
+                item.stash[PROBLEM_KEY] = REMOTE
+            return
+        checks = [(item.nodeid, item.stash.get(CHECK_KEY, None)) for item in items]
+        self._tell(
+            "planned",
+            checks,
+            left_out_of(items),
+            checkup.unused,
+            checkup.share,
+            checkup.collection_errors,
+            list(said),
+        )
+
+    # --- while items run
+
+    def connection(self, settings: Settings) -> Settings:
+        """The controller's lab, where there is one."""
+        if settings.lab is None:
+            return settings
+        if self._kubeconfig is None:
+            self._kubeconfig = Path(self._call("kubeconfig"))
+        return replace(settings, lab=None, kubeconfig=self._kubeconfig, context=None)
+
+    def open(self, deadline: Deadline) -> None:
+        """Take the cluster's facts from the controller, which writes the ConfigMap before it answers."""
+        del deadline
+        self.checkup.reporting.cluster_facts, self.checkup.nodes = self._call("open")
+
+    def addresses(self, guests: int, share: AddressShare | None) -> AddressShare:
+        """A part of the run's, or of its shard's part; each worker may need every guest."""
+        index, count = self._part
+        if share is None:
+            share = AddressShare(run_id=self._input["run_id"], guests=max(2, guests))
+        outer, parts = share.part
+        return replace(share, guests=share.guests * count, part=(outer * count + index, parts * count))
+
+    def at_once(self, parallel: int | None) -> int | None:
+        """One pair in each worker."""
+        return min(self._part[1], parallel or self._part[1])
+
+    def allowance_ns(self, checks: Sequence[Check]) -> int:
+        """Each worker brings up its guests when it needs them, one pair after the other, and may get all items."""
+        samples = sum(check.ping.sample_duration_ns + ROUND_NS for check in checks)
+        return samples + guest_count(checks) * BOOT_NS
+
+    def ahead(self, items: Sequence[pytest.Item]) -> Sequence[pytest.Item]:
+        """None: xdist hands out items one after the other, and nobody knows to whom."""
+        del items
+        return ()
+
+    @property
+    def journal(self) -> Worker | None:  # type: ignore[override]
+        """The controller knows every VMI by name."""
+        return self
+
+    def made(self, handle: VmiHandle) -> None:
+        """Tell of a VMI before it is created, and again with its uid."""
+        self._call("made", handle)
+
+    def gone(self, handle: VmiHandle) -> None:
+        """Tell that a VMI needs no more care."""
+        self._tell("gone", handle)
+
+    @property
+    def occupy(self) -> Any:  # type: ignore[override]
+        """Keep the other workers from nodes that are being measured."""
+        if self._locks is None:
+            from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
+
+            directory = Path(self._input["directory"])
+            self._locks = NodeLocks(directory, parallel=self.checkup.inputs.given.parallel)
+        return self._locks.hold
+
+    @contextmanager
+    def phase(self) -> Iterator[None]:
+        """Only a test may be broken off by an exception, never xdist's talk with its controller."""
+        self._is_in_phase = True
+        try:
+            yield
+        finally:
+            self._is_in_phase = False
+
+    def selectable(self, item: pytest.Item) -> str:
+        """Without the group that ``--dist loadgroup`` puts behind it."""
+        is_grouped = self.checkup.config.option.loadgroup and item.get_closest_marker("xdist_group")
+        return item.nodeid.rpartition("@")[0] or item.nodeid if is_grouped else item.nodeid
+
+    def attempted(self, attempt: Attempted, *, is_over: bool) -> None:
+        """Tell how far an item is."""
+        self._tell("attempted", attempt.result(), is_over)
+
+    def interrupt(self, name: str, reason: str) -> None:
+        """Break a test off; between tests xdist's own loop sees that the session is to stop."""
+        del name
+        if self._is_in_phase:
+            self._is_in_phase = False
+            # Not the status of an interruption: xdist would start another worker in place of this one.
+            pytest.exit(reason, returncode=pytest.ExitCode.TESTS_FAILED)
+
+    # --- the end
+
+    def hand_over(self) -> None:
+        """Send everything once more, complete, and hang up."""
+        if self._connected is None:
+            return
+        checkup = self.checkup
+        for attempt in checkup.items.attempts:
+            self.attempted(attempt, is_over=True)
+        failures = [one for one in checkup.reporting.failures if one.kind != "interrupted"]
+        self._tell("finished", failures, self.kept_lines)
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
+        if self._talking is not None:
+            self._talking.end()
+            self._talking = None
+
+    # --- inside
+
+    def _call(self, name: str, *arguments: object) -> Any:
+        was_in_phase, self._is_in_phase = self._is_in_phase, False
+        try:
+            if self._talking is None:
+                talking = Steward("kvlatency-link")
+                talking.start()
+                self._talking = talking
+            # Whole, whatever strikes this thread meanwhile: else the next call would be given this one's answer.
+            return result_of(self._talking.ask(lambda: self._talk(name, arguments)))
+        finally:
+            self._is_in_phase = was_in_phase
+
+    def _talk(self, name: str, arguments: tuple[object, ...]) -> Any:
+        try:
+            if self._connected is None:
+                connected = Link(self._input["address"], self._input["key"])
+                connected.call(self._id)
+                connected.call("hello", os.getpid())
+                self._connected = connected
+            return self._connected.call(name, *arguments)
+        except OSError as error:
+            raise InterruptedRunError(f"the controller of pytest-xdist cannot be reached: {error}") from error
+
+    def _tell(self, name: str, *arguments: object) -> None:
+        """Call where nobody waits for an answer; without a controller the run is over."""
+        if self._is_lost or not self._input:
+            return
+        try:
+            self._call(name, *arguments)
+        except KvLatencyError as error:
+            self._is_lost = True
+            self.checkup.stop.set(error.reason)

@@ -1,0 +1,81 @@
+"""Values that are right each on its own, and wrong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_kvlatency.config.settings import Settings
+
+_P99_SAMPLES: Final = SAMPLES_NEEDED[99]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """``text`` names the options and their values; ``options`` are those that take part."""
+
+    text: str
+    options: tuple[str, ...]
+
+
+def find(settings: Settings) -> Iterator[Conflict]:
+    """Find every conflict among the settings of one check."""
+    sample, interval = settings.sample_duration_ns, settings.interval_ns
+    said = f"--kv-sample-duration {format_duration(sample)}"
+    every = f"--kv-interval {format_duration(interval)}"
+    if interval > sample:
+        yield Conflict(
+            text=f"{every} is longer than {said}: not a single interval fits; valid is --kv-interval "
+            f"{format_duration(sample)} or shorter",
+            options=("interval", "sample_duration"),
+        )
+    elif settings.max_p99_ns is not None and settings.ping.count < _P99_SAMPLES:
+        yield Conflict(
+            text=f"--kv-max-p99 {format_duration(settings.max_p99_ns)} needs {_P99_SAMPLES} samples, and {said} at "
+            f"{every} takes {settings.ping.count}: --kv-sample-duration {format_duration(_P99_SAMPLES * interval)}",
+            options=("max_p99", "sample_duration", "interval"),
+        )
+    if settings.timeout_ns is not None and settings.timeout_ns <= sample:
+        yield Conflict(
+            text=timeout_too_short(settings, rounds=1, needed_ns=sample),
+            options=("timeout", "sample_duration"),
+        )
+    if settings.sweep and settings.preflight:
+        yield Conflict(
+            text="--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing in the cluster",
+            options=("sweep", "preflight"),
+        )
+    if settings.lab is not None:
+        for name, value in (("kubeconfig", settings.kubeconfig), ("context", settings.context)):
+            if value is not None:
+                yield Conflict(
+                    text=f"--kv-lab {settings.lab} and --kv-{name} {value} exclude each other: the lab is the cluster; "
+                    f"valid is one of the two",
+                    options=("lab", name),
+                )
+
+
+def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int) -> str:
+    """Word what an explicit timeout cannot hold."""
+    timeout = format_duration(settings.timeout_ns or 0)
+    if rounds == 1:
+        what = f"a sample of {format_duration(needed_ns)} ({_name(settings, 'sample_duration')})"
+    else:
+        what = f"{rounds} rounds of samples, {format_duration(needed_ns)} in all"
+    valid = "valid is a longer one"
+    if settings.sources["timeout"].kind != "ConfigMap":
+        # There it is required.
+        valid += ", or none for 5m and what the plan needs"
+    return f"{_name(settings, 'timeout')} {timeout} cannot hold {what}; {valid}"
+
+
+def _name(settings: Settings, option: str) -> str:
+    """An option as its user knows it: by its key where a ConfigMap gave it, else by its flag."""
+    source = settings.sources[option]
+    return source.name if source.kind == "ConfigMap" else "--kv-" + option.replace("_", "-")

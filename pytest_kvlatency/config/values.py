@@ -1,0 +1,96 @@
+"""One raw value of one option, text or a marker's Python value, to what it means."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.config.options import OPTIONS
+from pytest_kvlatency.config.parsers import NAD_HELP, NODES_HELP
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.config.options import Option
+
+
+class Refused(Exception):  # noqa: N818 - a control flow between two modules, no error of its own
+    """What is wrong with one option's raw value: (value, what the parser says) pairs."""
+
+    def __init__(self, *what: tuple[object, str]) -> None:
+        super().__init__()
+        self.what = what
+
+
+def value_of(option: Option, raw: object) -> Any:
+    """Parse one raw value. Raises ``Refused``."""
+    if isinstance(raw, str) and raw.strip() == "none" and option.removable:
+        return option.removed
+    if not option.repeatable:
+        return _parse(option, raw)
+    items = [raw] if isinstance(raw, str) else raw
+    if not isinstance(items, (list, tuple)):
+        raise Refused((raw, f"is no text and no list of texts; valid is {_valid(option)}"))
+    if not items:
+        raise Refused((raw, f"is empty; valid is {_valid(option)}"))
+    if option.removable and [str(one).strip() for one in items] == ["none"]:
+        return option.removed
+    parsed: list[Any] = []
+    refused: list[tuple[object, str]] = []
+    for item in items:
+        try:
+            parsed.append(_parse(option, item))
+        except Refused as error:
+            refused += error.what
+    if refused:
+        raise Refused(*refused)
+    return tuple(parsed)
+
+
+def _parse(option: Option, raw: object) -> Any:
+    text = _text(option, raw)
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        removal = ", or none for no limit" if option.removable and option.name.startswith("max_") else ""
+        raise Refused((raw, f"{error}{removal}")) from error
+
+
+def _text(option: Option, raw: object) -> str:
+    """The raw value as text. Raises ``Refused`` for a Python value of another type than the option's."""
+    if option.is_switch:
+        if isinstance(raw, bool):
+            return str(raw)
+        if not isinstance(raw, str):
+            raise Refused((raw, "is neither True nor False"))
+    elif isinstance(raw, bool):
+        raise Refused((raw, _no_text(option)))
+    elif isinstance(raw, (int, float)):
+        if option.number or option.name in _DURATIONS:
+            return f"{raw}"
+        raise Refused((raw, _no_text(option)))
+    elif option.name in _PATHS and isinstance(raw, PurePath):
+        return str(raw)
+    elif (
+        option.name == "node_set"
+        and isinstance(raw, (list, tuple))
+        and all(isinstance(one, str) for one in raw)
+    ):
+        # Names with commas between them on the command line; in Python, where nad and nodes are lists, a list too.
+        return ",".join(raw)
+    if not isinstance(raw, str):
+        raise Refused((raw, _no_text(option)))
+    return raw
+
+
+_PATHS: Final = frozenset({"kubeconfig", "artifacts", "json", "baseline"})
+#: A number is let through to the duration's parser, which says that the unit is missing.
+_DURATIONS: Final = frozenset(option.name for option in OPTIONS if option.attribute.endswith("_ns"))
+
+
+def _no_text(option: Option) -> str:
+    return f"is {'neither a number nor' if option.number else 'no'} text; valid is {_valid(option)}"
+
+
+def _valid(option: Option) -> str:
+    kind = "a number, or text" if option.number else "text"
+    one = {"nad": NAD_HELP, "nodes": NODES_HELP}.get(option.name, f"{kind}: {option.metavar}")
+    return f"{one}, or a list of such" if option.repeatable or option.name == "node_set" else one

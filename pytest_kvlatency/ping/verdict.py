@@ -1,0 +1,156 @@
+"""What a sample means under its limits. Pure. A number equal to its limit is within it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    ConfigError,
+    ConnectivityError,
+    GuestError,
+    InterruptedRunError,
+    LimitExceeded,
+    PermissionDeniedError,
+    ProvisionError,
+    RejectedMeasurementError,
+    TeardownError,
+)
+from pytest_kvlatency.model import Failure
+from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_kvlatency.errors import FailureKind, KvLatencyError
+    from pytest_kvlatency.model import Limits, PingResult
+
+#: Kinds whose exception takes no more than a reason and its hint; of limits see ``to_exception``.
+_EXCEPTIONS: Mapping[FailureKind, type[KvLatencyError]] = {
+    "config": ConfigError,
+    "permission": PermissionDeniedError,
+    "provision": ProvisionError,
+    "guest": GuestError,
+    "connectivity": ConnectivityError,
+    "assertion": RejectedMeasurementError,
+    "timeout": CheckupTimeoutError,
+    "interrupted": InterruptedRunError,
+    "teardown": TeardownError,
+}
+
+
+def counters(result: PingResult) -> str:
+    """The counters in ping's own words: ``50 packets transmitted, 0 packets received``."""
+    return f"{result.transmitted} packets transmitted, {result.received} packets received"
+
+
+def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
+    """Every way in which ``result`` does not hold; empty when it does. Without any reply that alone is said.
+
+    Raises ``GuestError`` when only a percentile is left to judge, for which ping sent too little: no packet was lost.
+    """
+    if result.received <= 0:
+        return (
+            _failure(
+                "connectivity",
+                f"failed to run check: failed due to connectivity issue: {counters(result)}{_elsewhere(result)}",
+                result,
+                hint="not a single reply came back over this network",
+            ),
+        )
+    failures: list[Failure] = []
+    statistics = statistics_of(result.samples_ns)
+    for name, actual, limit in (
+        ("max", statistics.max_ns, limits.max_latency_ns),
+        ("avg", statistics.avg_ns, limits.max_avg_ns),
+        ("p99", statistics.p99_ns, limits.max_p99_ns),
+    ):
+        if limit is not None and actual is not None and actual > limit:
+            failures.append(
+                _failure(
+                    "latency",
+                    f'actual {name} latency "{format_duration(actual)}" is greater than desired '
+                    f'"{format_duration(limit)}"',
+                    result,
+                )
+            )
+    loss = result.loss_percent
+    if limits.max_loss_percent is not None and loss > limits.max_loss_percent:
+        failures.append(
+            _failure(
+                "loss",
+                f'actual packet loss "{_percent(loss)}" is greater than desired '
+                f'"{_percent(limits.max_loss_percent)}" ({counters(result)}{_elsewhere(result)})',
+                result,
+            )
+        )
+    needed = samples_needed(limits)
+    if result.transmitted < needed:
+        if not failures:
+            raise GuestError(
+                f"cannot compute p99: it needs {needed} samples, and ping sent {result.transmitted} requests before "
+                "its time was over",
+                hint="the guest is too slow or too busy to ping so often: --kv-interval, --kv-sample-duration",
+                transcript=result.transcript,
+                stage="run",
+            )
+    elif limits.max_p99_ns is not None and statistics.p99_ns is None:
+        bound = _p99_bound(result)
+        if bound is None or bound > limits.max_p99_ns:
+            failures.append(
+                _failure(
+                    "loss" if result.received < SAMPLES_NEEDED[99] else "latency",
+                    f"cannot compute p99: it needs {needed} samples, got {statistics.count} "
+                    f"({counters(result)})",
+                    result,
+                    hint="sample longer: --kv-sample-duration",
+                )
+            )
+    return tuple(failures)
+
+
+def samples_needed(limits: Limits) -> int:
+    """How many samples it takes to judge by these limits: what a percentile among them needs, or else one."""
+    return 1 if limits.max_p99_ns is None else SAMPLES_NEEDED[99]
+
+
+def _p99_bound(result: PingResult) -> int | None:
+    """What the p99 of all replies is at most when some lines could not be read: as if those had been the slowest."""
+    rank = -(-result.received * 99 // 100)
+    if result.received < SAMPLES_NEEDED[99] or rank > len(result.samples_ns):
+        return None
+    return sorted(result.samples_ns)[rank - 1]
+
+
+def to_exception(failures: Sequence[Failure]) -> KvLatencyError | None:
+    """The exception for ``failures``: of the first one's kind, with every reason; None when there is none."""
+    if not failures:
+        return None
+    first = failures[0]
+    reason = "; ".join(failure.reason for failure in failures)
+    hint = "\n".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
+    error: KvLatencyError
+    if first.kind == "latency":
+        error = LimitExceeded(reason, kind="latency", hint=hint)
+    elif first.kind == "loss":
+        error = LimitExceeded(reason, kind="loss", hint=hint)
+    else:
+        error = _EXCEPTIONS[first.kind](reason, hint=hint)
+    error.stage = first.stage
+    error.transcript = first.transcript
+    return error
+
+
+def _elsewhere(result: PingResult) -> str:
+    others = ", ".join(result.answered_elsewhere)
+    return f"; other requests were answered from {others}" if others else ""
+
+
+def _failure(kind: FailureKind, reason: str, result: PingResult, *, hint: str = "") -> Failure:
+    return Failure(kind=kind, stage="run", reason=reason, hint=hint, transcript=result.transcript)
+
+
+def _percent(value: float) -> str:
+    """A percentage that rounds no excess away, without an exponent: ``19%``, ``33.3333%``, ``0.00166667%``."""
+    return f"{float(f'{value:.6g}'):.9f}".rstrip("0").rstrip(".") + "%"

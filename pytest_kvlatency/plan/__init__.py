@@ -1,0 +1,1 @@
+"""Which pairs of guests are measured, in which rounds and shards, and at which addresses."""

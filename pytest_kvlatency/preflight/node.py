@@ -1,0 +1,96 @@
+"""Each node of the plan, where nodes may be read: whether a VM can start there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.nodes import no_such, node_facts, obstacles
+from pytest_kvlatency.model import Finding, some
+from pytest_kvlatency.preflight.permitted import NotPermitted, read
+from pytest_kvlatency.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.nodes import Obstacle
+    from pytest_kvlatency.preflight.scope import Scope
+
+CHECK: Final = "node"
+_AT_ONCE: Final = 8
+
+_Nodes = dict[str, "dict[str, Any] | None"]
+
+
+def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
+    """A line for each node that is named, and one for the choice that ``auto`` leaves to the scheduler."""
+    named = tuple(dict.fromkeys(key.node for key in scope.vmis if key.node is not None))
+    has_auto = any(key.is_auto for key in scope.vmis)
+    listed = _listed(scope, deadline)
+    try:
+        found = _each(scope, named, deadline) if listed is None else listed
+    except NotPermitted:
+        yield Finding(check="nodes", outcome="skipped", message="not permitted to read")
+        return
+    for name in named:
+        yield _node(scope, name, found, known=listed)
+    if has_auto:
+        yield _choice(scope, listed)
+
+
+def _listed(scope: Scope, deadline: Deadline) -> _Nodes | None:
+    """All nodes by one request, where they may be listed."""
+    try:
+        answer = read(scope, f"{paths.CORE}/nodes", deadline) or {}
+    except NotPermitted:
+        return None
+    return {str(one["metadata"]["name"]): one for one in answer.get("items") or []}
+
+
+def _each(scope: Scope, names: Sequence[str], deadline: Deadline) -> _Nodes:
+    """The nodes one by one: to get one may be permitted where to list them is not. Raises ``NotPermitted``."""
+    if not names:
+        raise NotPermitted
+    threads = Threads(_AT_ONCE, "kvlatency-nodes")
+    asked = [(name, threads.submit(read, scope, f"{paths.CORE}/nodes/{name}", deadline)) for name in names]
+    return {name: answer.result() for name, answer in asked}
+
+
+def _node(scope: Scope, name: str, found: _Nodes, *, known: _Nodes | None) -> Finding:
+    item = found.get(name)
+    if item is None:
+        message = no_such([name], None if known is None else tuple(known))
+        return Finding(check=CHECK, subject=name, outcome="failed", message=message)
+    reasons = _obstacles(scope, item)
+    if reasons:
+        return Finding(
+            check=CHECK,
+            subject=name,
+            outcome="failed",
+            message=f"no VM can start there: {'; '.join(f'it {one.what}' for one in reasons)}",
+            hint="\n".join(one.hint for one in reasons),
+        )
+    return Finding(check=CHECK, subject=name, outcome="ok", message="ready; VMs can start there")
+
+
+def _choice(scope: Scope, listed: _Nodes | None) -> Finding:
+    """Whether there are two nodes for an ``auto`` pair."""
+    if listed is None:
+        return Finding(check="nodes", subject="for auto", outcome="skipped", message="not permitted to list")
+    able = [name for name, item in sorted(listed.items()) if item is not None and not _obstacles(scope, item)]
+    left = [name for name in sorted(listed) if name not in able]
+    message = f"VMs can start on {len(able)} of {len(listed)}: {some(able) or 'none'}"
+    if left:
+        message += f"; not on {some(left)}"
+    return Finding(
+        check="nodes",
+        subject="for auto",
+        outcome="ok" if len(able) > 1 else "failed",
+        message=message if len(able) > 1 else f"{message}. A pair needs two different nodes",
+    )
+
+
+def _obstacles(scope: Scope, item: Mapping[str, Any]) -> list[Obstacle]:
+    """Why no VM of the plan can start on a node now."""
+    return obstacles(node_facts(item), tolerations=scope.tolerations, needs_kvm=not scope.emulates)

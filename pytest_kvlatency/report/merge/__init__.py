@@ -1,0 +1,1 @@
+"""One document of those of the shards, and its reports made again."""

@@ -1,0 +1,99 @@
+"""``python -m pytest_kvlatency merge A.json B.json …``: the shards' documents to one, and its reports."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import pytest
+from _pytest._io import TerminalWriter
+
+from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report import json as json_report
+from pytest_kvlatency.report import terminal
+from pytest_kvlatency.report.files import ReportError
+from pytest_kvlatency.report.merge import replay as replaying
+from pytest_kvlatency.report.merge.documents import MergeError, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+_DESCRIPTION: Final = """Make one document of those that the shards of a plan wrote with --kv-json, show it, and
+write it and its reports. The exit status is 0 when every shard succeeded, 1 when one did not or a report cannot be
+written, and 4 when the documents are not those of all shards of one plan: then nothing is written."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with pytest's exit status for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(int(pytest.ExitCode.USAGE_ERROR), f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Merge the files that ``arguments`` name; the exit status is pytest's for a run of the whole plan."""
+    parser = _Parser(prog="python -m pytest_kvlatency merge", description=_DESCRIPTION)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json", help="the document of one shard")
+    parser.add_argument(
+        "--json",
+        "--kv-json",
+        type=Path,
+        metavar="OUT",
+        help="write the document of the whole plan to this file",
+    )
+    parser.add_argument(
+        "--junitxml", "--junit-xml", type=Path, metavar="OUT", help="write the JUnit file of the whole plan"
+    )
+    parser.add_argument("--html", type=Path, metavar="OUT", help="write the HTML report of the whole plan")
+    parser.add_argument(
+        "--self-contained-html", action="store_true", help="with everything in one file, which opens offline"
+    )
+    given = parser.parse_args(arguments)
+    if given.self_contained_html and given.html is None:
+        parser.error("--self-contained-html says how --html OUT is written, which is missing")
+    documents: list[tuple[str, object]] = []
+    problems: list[str] = []
+    for path in given.files:
+        try:
+            documents.append((str(path), json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, RecursionError) as error:
+            words = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+            problems.append(f"{path} cannot be read: {words or error}")
+    try:
+        merged = merge(documents, version=version("pytest-kvlatency"), unread=problems)
+    except MergeError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{parser.prog}: error: {printable(problem)}\n")
+        return int(pytest.ExitCode.USAGE_ERROR)
+    writer = TerminalWriter(sys.stdout)
+    terminal.write_summary(writer, merged)
+    if merged["failureReason"]:
+        writer.line(printable(merged["failureReason"]), red=True)
+    for note in merged["notes"]:
+        writer.line(f"note: {printable(note)}", yellow=True)
+    plan = merged["plan"]
+    writer.line(f"kvlatency: {len(documents)} shards, {plan['pairs']} pairs (plan {plan['digest'][:12]})")
+    status = pytest.ExitCode.OK if merged["succeeded"] else pytest.ExitCode.TESTS_FAILED
+    for write in _reports(merged, given):
+        try:
+            write()
+        except ReportError as error:
+            sys.stderr.write(f"{parser.prog}: error: {printable(error.reason)}\n")
+            status = pytest.ExitCode.TESTS_FAILED
+    return int(status)
+
+
+def _reports(merged: Mapping[str, Any], given: argparse.Namespace) -> Iterator[Callable[[], None]]:
+    """What to call for each report that is wanted."""
+    if given.json is not None:
+        yield lambda: json_report.write(merged, given.json)
+    if given.junitxml is not None:
+        yield lambda: replaying.write_junit(merged, given.junitxml)
+    if given.html is not None:
+        yield lambda: replaying.write_html(merged, given.html, is_self_contained=given.self_contained_html)
