@@ -1,12 +1,13 @@
-"""The fixtures. Each is a thin view on the run's ``Checkup``; the contract stands in their docstrings."""
+"""The fixtures, and the way from a configuration to the run's ``Checkup``, which is made when it is first needed.
+
+Each fixture is a thin view on the ``Checkup``; the contract stands in their docstrings.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-
-from pytest_kvlatency.errors import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,44 +20,59 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.ping.latency import Latency
 
-__tracebackhide__ = HIDDEN
+CHECKUP_KEY = pytest.StashKey["Checkup"]()
 
 
-def _checkup(config: pytest.Config) -> Checkup:
-    from pytest_kvlatency.checkup.checkup import checkup_of
+def _hides(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """As ``errors.HIDDEN``, which is loaded only when something was raised."""
+    from pytest_kvlatency.errors import KvLatencyError
 
-    return checkup_of(config)
+    return excinfo.errisinstance(KvLatencyError)
+
+
+__tracebackhide__ = _hides
+
+
+def checkup_of(config: pytest.Config) -> Checkup:
+    """The run that belongs to a configuration. Raises ``pytest.UsageError`` for wrong options."""
+    checkup = config.stash.get(CHECKUP_KEY, None)
+    if checkup is None:
+        from pytest_kvlatency.checkup.checkup import Checkup, attend
+
+        checkup = config.stash[CHECKUP_KEY] = Checkup.configure(config)
+        attend(checkup)
+    return checkup
 
 
 @pytest.fixture(scope="session")
 def kv_settings(pytestconfig: pytest.Config) -> Settings:
     """The run's settings, read-only; a conftest changes defaults by the hook ``pytest_kvlatency_settings``."""
-    return _checkup(pytestconfig).settings()
+    return checkup_of(pytestconfig).settings()
 
 
 @pytest.fixture(scope="session")
 def kv_cluster(pytestconfig: pytest.Config) -> Cluster:
     """The cluster of the run: ``client``, ``namespace``, ``server``, ``versions`` (``kubernetes``, ``kubevirt``)."""
-    return _checkup(pytestconfig).cluster()
+    return checkup_of(pytestconfig).cluster()
 
 
 @pytest.fixture
 def kv_check(request: pytest.FixtureRequest) -> Check:
     """This item's check: ``nad``, ``pair``, ``limits``, ``ping``."""
-    return _checkup(request.config).items.check_of(request.node)
+    return checkup_of(request.config).items.check_of(request.node)
 
 
 @pytest.fixture
 def kv_pair(request: pytest.FixtureRequest, kv_check: Check) -> Iterator[Pair]:
     """Both guests of this item's check, ``source`` and ``target``, owned until the item's teardown."""
-    with _checkup(request.config).items.owning_pair(request.node, kv_check) as pair:
+    with checkup_of(request.config).items.owning_pair(request.node, kv_check) as pair:
         yield pair
 
 
 @pytest.fixture
 def kv_latency(request: pytest.FixtureRequest, kv_check: Check) -> Latency:
     """The measurement of this item's pair: ``avg_ms``, ``p99_ms``, ``loss_percent`` and so on."""
-    return _checkup(request.config).items.latency_of(request.node, kv_check)
+    return checkup_of(request.config).items.latency_of(request.node, kv_check)
 
 
 @pytest.fixture
@@ -66,4 +82,4 @@ def kv_ping(request: pytest.FixtureRequest, kv_pair: Pair) -> Ping:
     Reported under ``extra``, without limits.
     """
     del kv_pair
-    return _checkup(request.config).items.ping_of(request.node)
+    return checkup_of(request.config).items.ping_of(request.node)

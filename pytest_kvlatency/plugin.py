@@ -1,23 +1,34 @@
-"""pytest's hooks, and nothing else: each hands over to the run's ``Checkup``."""
+"""pytest's hooks: each hands over to the run's ``Checkup``, once there is one.
+
+The plugin is loaded in every pytest run of those who have it installed. Until something of the run turns out to concern
+it (an option, an ini value, a marker, a fixture), only this module, the fixtures, the hooks' specifications and the
+table of options are loaded, and there is no ``Checkup``.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_kvlatency import hookspecs
-from pytest_kvlatency.checkup.checkup import CHECKUP_KEY, Checkup, checkup_of
-from pytest_kvlatency.checkup.collected_first import First
-from pytest_kvlatency.checkup.finishing import Early
-from pytest_kvlatency.checkup.inputs import refuse_early
-from pytest_kvlatency.config import marker, options
-from pytest_kvlatency.fixtures import kv_check, kv_cluster, kv_latency, kv_pair, kv_ping, kv_settings
-from pytest_kvlatency.report.outlets import Outlets
-from pytest_kvlatency.report.screen import Screen
+from pytest_kvlatency.config import options
+from pytest_kvlatency.fixtures import (
+    CHECKUP_KEY,
+    checkup_of,
+    kv_check,
+    kv_cluster,
+    kv_latency,
+    kv_pair,
+    kv_ping,
+    kv_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from pytest_kvlatency.checkup.checkup import Checkup
 
 __all__ = ["kv_check", "kv_cluster", "kv_latency", "kv_pair", "kv_ping", "kv_settings"]
 
@@ -26,59 +37,108 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     """Add the options and their ini twins; refuse negative values before argparse takes them for options."""
     options.register(parser)
     config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
-    if config is not None:
+    if config is not None and _is_asked(config):
+        from pytest_kvlatency.checkup.inputs import refuse_early
+
         refuse_early(config)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the extension points."""
     pluginmanager.add_hookspecs(hookspecs)
-    pluginmanager.register(Early(), "kvlatency-early")
+    config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
+    if config is not None and _is_asked(config):
+        from pytest_kvlatency.checkup.finishing import Early
+
+        pluginmanager.register(Early(), "kvlatency-early")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and read the options; a wrong one ends the run here."""
-    config.addinivalue_line("markers", marker.MARKER_HELP)
-    checkup = config.stash[CHECKUP_KEY] = Checkup.configure(config)
-    config.pluginmanager.register(First(config, _add_own_check), "kvlatency-first")
-    config.pluginmanager.register(Outlets(config, checkup.access.redactor), "kvlatency-outlets")
+    """Register the marker, and read the options if there are any; a wrong one ends the run here."""
+    config.addinivalue_line("markers", options.MARKER_HELP)
+    if _is_asked(config) or _has_values(config):
+        checkup_of(config)
+    if getattr(config.option, "htmlpath", None):
+        from pytest_kvlatency.report.html import Columns
+
+        config.pluginmanager.register(Columns(), "kvlatency-html")
+
+
+def _is_asked(config: pytest.Config) -> bool:
+    """Whether the command line speaks of kvlatency: by an option, by ``python -m pytest_kvlatency``, by an id."""
+    given = [*map(str, config.invocation_params.args), os.environ.get("PYTEST_ADDOPTS", "")]
+    return any("--kv-" in one or "kvlatency" in one or _may_be_placeholder(one) for one in given)
+
+
+def _may_be_placeholder(argument: str) -> bool:
+    """Whether an argument may be an id that stands for several (see ``plan.placeholders``)."""
+    return argument.endswith("]") and any(one in argument for one in ("mesh", "ring", "star:", "configmap-"))
+
+
+def _has_values(config: pytest.Config) -> bool:
+    """Whether options have values in a worker, an ini file, a hook or the environment."""
+    if config.hook.pytest_kvlatency_settings.get_hookimpls() or os.environ.get(options.SHARDS_VARIABLE):
+        return True
+    return any(
+        getattr(config.option, one.dest, None) is not None
+        or (one.ini is not None and config.getini(one.ini) not in (None, []))
+        for one in options.OPTIONS
+    )
+
+
+def _checkup(config: pytest.Config) -> Checkup | None:
+    """The run, if it concerns this plugin."""
+    return config.stash.get(CHECKUP_KEY, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Be there before the workers of pytest-xdist collect anything: they may need this process."""
+    checkup_of(node.config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Know what is to be ended, even where another plugin keeps this one from ``pytest_sessionfinish``."""
-    checkup_of(session.config).ending.session = session
+    if checkup := _checkup(session.config):
+        checkup.ending.session = session
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each kvlatency test a parameter per check."""
-    checkup_of(metafunc.config).collecting.parametrize(metafunc)
+    is_marked = metafunc.definition.get_closest_marker(options.MARKER) is not None
+    if is_marked or not options.CHECK_FIXTURES.isdisjoint(metafunc.fixturenames):
+        checkup_of(metafunc.config).collecting.parametrize(metafunc)
 
 
-def _add_own_check(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Add the own check before anything is deselected, and before any other plugin looks at the items."""
-    checkup = checkup_of(session.config)
-    with checkup.role.refusing(), checkup.inputs.noting_refusals():
-        checkup.collecting.add_own_check(session, items)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Notice marked tests that are no functions, of which no hook has told before."""
+    is_asleep = _checkup(session.config) is None
+    if is_asleep and any(one.get_closest_marker(options.MARKER) is not None for one in items):
+        checkup_of(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Take what survived selection as the plan."""
-    checkup = checkup_of(session.config)
-    with checkup.role.refusing(), checkup.inputs.noting_refusals():
-        checkup.take_plan(session)
+    if checkup := _checkup(session.config):
+        with checkup.role.refusing(), checkup.inputs.noting_refusals():
+            checkup.take_plan(session)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Say which values are not defaults, and where they come from."""
-    return checkup_of(config).header()
+    checkup = _checkup(config)
+    return [] if checkup is None else checkup.header()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Remove what killed runs left before anything is measured; or let a preflight take the place of all tests."""
-    checkup = checkup_of(session.config)
+    checkup = _checkup(session.config)
+    if checkup is None:
+        return None
     checkup.sweep_first(session)
     return checkup.run_preflight(session) or None
 
@@ -86,7 +146,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Measure once the item's fixtures are set up, unless one of them asked for it before."""
-    checkup = checkup_of(item.config)
+    checkup = _checkup(item.config)
+    if checkup is None:
+        return (yield)
     with checkup.role.phase(), checkup.items.setting_up(item):
         return (yield)
 
@@ -94,7 +156,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Run the body first, then hold the measurement against the limits."""
-    checkup = checkup_of(item.config)
+    checkup = _checkup(item.config)
+    if checkup is None:
+        return (yield)
     with checkup.role.phase(), checkup.items.calling(item):
         return (yield)
 
@@ -102,7 +166,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Let go of what the item was the last to need."""
-    checkup = checkup_of(item.config)
+    checkup = _checkup(item.config)
+    if checkup is None:
+        return (yield)
     with checkup.role.phase(), checkup.items.tearing_down(item):
         return (yield)
 
@@ -112,17 +178,21 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Word the plugin's own failures without a traceback, and keep how the item ended."""
-    items = checkup_of(item.config).items
-    with items.reporting(item, call):
+    checkup = _checkup(item.config)
+    if checkup is None:
+        return (yield)
+    with checkup.items.reporting(item, call):
         report = yield
-    items.reported(item, call, report)
+    checkup.items.reported(item, call, report)
     return report
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Clean up and write every report, before JUnit and HTML write theirs and whatever other plugins do."""
-    checkup = checkup_of(session.config)
+    checkup = _checkup(session.config)
+    if checkup is None:
+        return (yield)
     checkup.finish(session)
     with checkup.ending.others(session):
         return (yield)
@@ -130,39 +200,22 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 
 def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> None:
     """Show the table, and what could not be written or removed."""
-    checkup = checkup_of(config)
-    checkup.ending.settle()
-    checkup.summarize(Screen(terminalreporter))
+    if checkup := _checkup(terminalreporter.config):
+        checkup.ending.settle()
+        checkup.summarize(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close what an unusual end has left open."""
-    checkup = config.stash.get(CHECKUP_KEY, None)
-    if checkup is not None:
+    if checkup := _checkup(config):
         checkup.close()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_html_results_summary(prefix: list[str], postfix: list[str], session: pytest.Session) -> None:
     """Say what the run came to, and add the matrices; pytest-html ends the session after this plugin did."""
-    document = checkup_of(session.config).reporting.document
-    if document is not None:
+    checkup = _checkup(session.config)
+    if checkup is not None and checkup.reporting.document is not None:
         from pytest_kvlatency.report import html
 
-        html.summary(prefix, postfix, document)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_html_results_table_header(cells: list[str]) -> None:
-    """Add the numbers' columns."""
-    from pytest_kvlatency.report import html
-
-    html.header(cells)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_html_results_table_row(report: pytest.TestReport, cells: list[str]) -> None:
-    """Add the numbers of one item."""
-    from pytest_kvlatency.report import html
-
-    html.row(report, cells)
+        html.summary(prefix, postfix, checkup.reporting.document)

@@ -14,6 +14,7 @@ from pytest_kvlatency.checkup import sharding
 from pytest_kvlatency.checkup import xdist as distribution
 from pytest_kvlatency.checkup.access import Access
 from pytest_kvlatency.checkup.cluster import Cluster
+from pytest_kvlatency.checkup.collected_first import First
 from pytest_kvlatency.checkup.collection import CHECK_KEY, SETTINGS_KEY, Collecting, may_be_measured_ahead
 from pytest_kvlatency.checkup.inputs import Inputs, usage_text
 from pytest_kvlatency.checkup.items import Items, is_planned, left_out_of
@@ -45,6 +46,7 @@ from pytest_kvlatency.plan import checks as plan
 from pytest_kvlatency.report import checklist as checklist_report
 from pytest_kvlatency.report import terminal as terminal_report
 from pytest_kvlatency.report.notes import Unused, unmeasured, unused
+from pytest_kvlatency.report.outlets import Outlets
 from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads, result_of
 
@@ -64,7 +66,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.screen import Screen
 
 T = TypeVar("T")
-CHECKUP_KEY = pytest.StashKey["Checkup"]()
 CONTACT_SECONDS = 60.0
 SWEEP_SECONDS = 120.0
 PREFLIGHT_SECONDS = 30.0
@@ -825,6 +826,16 @@ def _tolerations(settings: Settings) -> tuple[dict[str, str], ...]:
     return tuple(one.to_dict() for one in settings.tolerations)
 
 
-def checkup_of(config: pytest.Config) -> Checkup:
-    """The run that belongs to a configuration."""
-    return config.stash[CHECKUP_KEY]
+def attend(checkup: Checkup) -> None:
+    """Let a run that was just made see what happens to pytest's session, however far that is."""
+    config = checkup.config
+    session: pytest.Session | None = config.pluginmanager.get_plugin("session")
+    if session is not None:
+        checkup.ending.session = session
+
+    def add_own_check(session: pytest.Session, items: list[pytest.Item]) -> None:
+        with checkup.role.refusing(), checkup.inputs.noting_refusals():
+            checkup.collecting.add_own_check(session, items)
+
+    config.pluginmanager.register(First(config, add_own_check), "kvlatency-first")
+    config.pluginmanager.register(Outlets(config, checkup.access.redactor), "kvlatency-outlets")

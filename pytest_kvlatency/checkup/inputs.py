@@ -11,7 +11,8 @@ import pytest
 
 from pytest_kvlatency.checkup import inifile
 from pytest_kvlatency.checkup.access import ConfigMapReport, configmap_ref
-from pytest_kvlatency.config import options
+from pytest_kvlatency.config.layers import layers
+from pytest_kvlatency.config.options import INI_NAMES, OPTIONS
 from pytest_kvlatency.config.settings import SettingsError, refuse_negative_values, resolve
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
@@ -40,7 +41,7 @@ class Inputs:
         self._config = config
         self._reporting = reporting
         self._stop = stop
-        self._layers = options.layers(config, *inifile.read(config, options.INI_NAMES))
+        self._layers = layers(config, *inifile.read(config, INI_NAMES))
         self._refusal: pytest.UsageError | None = None
         self.given = resolve(self._layers, complete=False)
         self.is_unread = self.given.configmap is not None
@@ -60,7 +61,7 @@ class Inputs:
         usual = _flags(map(str, self._config.getini("addopts"))) - _flags(_given(self._config))
         return frozenset(
             option.name
-            for option in options.OPTIONS
+            for option in OPTIONS
             if (kind := self.given.sources[option.name].kind) == "ConfigMap"
             or (kind == "command line" and option.flag not in usual)
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.checkup import own_run as only
 from pytest_kvlatency.checkup.own_check import NODEID
 from pytest_kvlatency.config.options import BY_NAME, OPTIONS
+from pytest_kvlatency.config.values import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,4 +88,4 @@ def _from_configmap(settings: Settings) -> Iterator[str]:
             yield option.flag
             continue
         for one in value if option.repeatable else (value,):
-            yield f"{option.flag}={option.show(one)}"
+            yield f"{option.flag}={show(option, one)}"

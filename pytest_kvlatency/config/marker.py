@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_kvlatency.config.options import SIGNATURE
 from pytest_kvlatency.config.settings import MarkerError
@@ -12,13 +12,7 @@ from pytest_kvlatency.config.sources import Layer, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MARKER_HELP", "SIGNATURE", "MarkerError", "kvlatency", "marker_layer", "merge"]
-
-#: The line of ``pytest --markers``.
-MARKER_HELP: Final = (
-    f"{SIGNATURE}: measure the latency between two KubeVirt virtual machines on a network, for each network and pair "
-    "of nodes, and fail the test when a limit is exceeded. The arguments are those of the --kv- options"
-)
+__all__ = ["SIGNATURE", "MarkerError", "kvlatency", "marker_layer", "merge"]
 
 Texts = str | list[str] | tuple[str, ...]
 

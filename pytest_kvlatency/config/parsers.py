@@ -9,13 +9,10 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+from typing import Final, Literal, cast, get_args
 
 from pytest_kvlatency.model import AUTO, NodePair
-from pytest_kvlatency.units import DURATION_HELP, format_duration, parse_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from pytest_kvlatency.units import DURATION_HELP, format_duration, parse_duration, parse_percent
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Keep = Literal["never", "failed", "always"]
@@ -148,6 +145,17 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
+
+
+duration = parse_duration
+percent = parse_percent
+
+
+def switch(text: str) -> bool:
+    """``true`` or ``false``."""
+    if text.strip().lower() not in ("true", "false"):
+        raise ValueError("is neither true nor false")
+    return text.strip().lower() == "true"
 
 
 def positive_duration(text: str) -> int:
@@ -334,26 +342,24 @@ def _wrong_image(value: str) -> str:
     )
 
 
-def word(what: str) -> Callable[[str], str]:
-    """Make a parser of names that others define: profiles, bindings."""
-
-    def parse(text: str) -> str:
-        if not _WORD.fullmatch(text.strip()):
-            raise ValueError(f"is no name of {what}; valid are letters, digits, '-', '_' and '.'")
-        return text.strip()
-
-    return parse
+def binding(text: str) -> str:
+    """A binding of KubeVirt's, or the name of a binding plugin."""
+    return _word(text, "a binding")
 
 
-def some_text(what: str) -> Callable[[str], str]:
-    """Make a parser that refuses nothing but emptiness."""
+def guest(text: str) -> str:
+    """A guest profile's name."""
+    return _word(text, "a guest profile")
 
-    def parse(text: str) -> str:
-        if not text.strip():
-            raise ValueError(f"is empty; valid is {what}")
-        return text.strip()
 
-    return parse
+def context(text: str) -> str:
+    """A context's name, which may hold anything."""
+    return _some_text(text, "the name of a context of the kubeconfig")
+
+
+def lab(text: str) -> str:
+    """What lab to run; the lab itself judges a file."""
+    return _some_text(text, "auto, sim, qemu or a lab file")
 
 
 def path(text: str) -> Path:
@@ -417,6 +423,19 @@ def shard(text: str) -> Shard:
     if match is None or not int(match[1]) < int(match[2]):
         raise ValueError("is no shard; valid is I/N with I from 0 to N-1, such as 0/4")
     return Shard(index=int(match[1]), count=int(match[2]))
+
+
+def _word(text: str, what: str) -> str:
+    """A name that others define."""
+    if not _WORD.fullmatch(text.strip()):
+        raise ValueError(f"is no name of {what}; valid are letters, digits, '-', '_' and '.'")
+    return text.strip()
+
+
+def _some_text(text: str, what: str) -> str:
+    if not text.strip():
+        raise ValueError(f"is empty; valid is {what}")
+    return text.strip()
 
 
 def is_label(text: str) -> bool:

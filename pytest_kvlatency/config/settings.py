@@ -16,7 +16,7 @@ from pytest_kvlatency.config import conflicts as crosschecks
 from pytest_kvlatency.config.configmap import configmap_layer
 from pytest_kvlatency.config.options import BY_NAME, NOT_YET, OPTIONS, SIGNATURE, Option
 from pytest_kvlatency.config.sources import PRECEDENCE, Layer, Problem, Source, SourceKind
-from pytest_kvlatency.config.values import Refused, value_of
+from pytest_kvlatency.config.values import Refused, default_of, show, value_of
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import GuestSpec, Limits, PingParameters
 
@@ -163,8 +163,8 @@ class Settings:
         option = BY_NAME[name]
         value = getattr(self, option.attribute)
         if option.repeatable:
-            return ", ".join(option.show(one) for one in value) or "none"
-        return "none" if value is None and name != "parallel" else option.show(value)
+            return ", ".join(show(option, one) for one in value) or "none"
+        return show(option, value)
 
     def changed(self) -> list[tuple[str, str, str]]:
         """List what no default decided: the option as its source spells it, the value as text, the place."""
@@ -185,7 +185,7 @@ def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
     value that a stronger source overrides is judged too: a slip in an ini file shows at once.
     """
     problems: list[Problem] = []
-    values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+    values: dict[str, Any] = {option.name: default_of(option) for option in OPTIONS}
     sources = {option.name: Source(kind="default", name=option.flag) for option in OPTIONS}
     wrong: set[str] = set()
     # From the weakest to the strongest, so that what is stronger replaces what is there.
@@ -349,4 +349,4 @@ def _not_yet(values: Mapping[str, Any], sources: Mapping[str, Source]) -> Iterat
             if option.repeatable and not missing.refuses((value,)):
                 continue
             valid = missing.instead or f"to leave {option.flag} out"
-            yield _problem(source, option.show(value), f"is not possible in this version; valid is {valid}")
+            yield _problem(source, show(option, value), f"is not possible in this version; valid is {valid}")

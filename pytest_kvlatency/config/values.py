@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.config import parsers
 from pytest_kvlatency.config.options import OPTIONS
 from pytest_kvlatency.config.parsers import NAD_HELP, NODES_HELP
+from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_kvlatency.config.options import Option
 
 
@@ -23,7 +27,7 @@ class Refused(Exception):  # noqa: N818 - a control flow between two modules, no
 def value_of(option: Option, raw: object) -> Any:
     """Parse one raw value. Raises ``Refused``."""
     if isinstance(raw, str) and raw.strip() == "none" and option.removable:
-        return option.removed
+        return _removed(option)
     if not option.repeatable:
         return _parse(option, raw)
     items = [raw] if isinstance(raw, str) else raw
@@ -32,7 +36,7 @@ def value_of(option: Option, raw: object) -> Any:
     if not items:
         raise Refused((raw, f"is empty; valid is {_valid(option)}"))
     if option.removable and [str(one).strip() for one in items] == ["none"]:
-        return option.removed
+        return _removed(option)
     parsed: list[Any] = []
     refused: list[tuple[object, str]] = []
     for item in items:
@@ -45,10 +49,39 @@ def value_of(option: Option, raw: object) -> Any:
     return tuple(parsed)
 
 
+def parser_of(option: Option) -> Callable[[str], Any]:
+    """The function that turns an option's text into its value; it raises ``ValueError`` (see ``parsers``)."""
+    found: Callable[[str], Any] = getattr(parsers, option.parser)
+    return found
+
+
+def default_of(option: Option) -> Any:
+    """The value of an option that no source gives."""
+    if option.default is None:
+        return _removed(option)
+    return value_of(option, list(option.default) if option.repeatable else option.default)
+
+
+def show(option: Option, value: Any) -> str:
+    """One value (of a repeatable option: one of its values) as one would type it."""
+    if option.is_switch:
+        return "true" if value else "false"
+    if value is None:
+        return "auto" if option.name == "parallel" else "none"
+    if option.attribute.endswith("_ns"):
+        return format_duration(value)
+    return f"{value:g}" if option.attribute.endswith("_percent") else str(value)
+
+
+def _removed(option: Option) -> Any:
+    """What ``none`` leaves, and what there is without a default."""
+    return () if option.repeatable else None
+
+
 def _parse(option: Option, raw: object) -> Any:
     text = _text(option, raw)
     try:
-        return option.parse(text)
+        return parser_of(option)(text)
     except ValueError as error:
         removal = ", or none for no limit" if option.removable and option.name.startswith("max_") else ""
         raise Refused((raw, f"{error}{removal}")) from error

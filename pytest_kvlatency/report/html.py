@@ -41,6 +41,18 @@ _HIDE: Final = "<style>.kv-col{display:none}</style>"
 _SHOW: Final = "<style>th.kv-col,td.kv-col{display:table-cell}</style>"
 
 
+class Columns:
+    """The plugin that adds the numbers' columns to pytest-html's table; for runs that write one."""
+
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        """Add the columns' heads."""
+        header(cells)
+
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        """Add the numbers of one item."""
+        row(report, cells)
+
+
 def header(cells: list[str]) -> None:
     """Add the columns' heads before the links (hook ``pytest_html_results_table_header``)."""
     new = [f'<th class="kv-col">{_HIDE}Nodes</th>', '<th class="kv-col">Cause</th>']

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.config.options import BY_NAME, MARKER_OPTIONS
+from pytest_kvlatency.config.values import show
 from pytest_kvlatency.model import NodePair
 from pytest_kvlatency.report.document import last_attempts
 
@@ -84,7 +85,7 @@ def _unused(given: Settings, used: Sequence[Settings], name: str) -> Iterator[st
         taken = {one for settings in used for one in getattr(settings, option.attribute)}
         for one in value:
             if one not in taken:
-                yield f"{source.name} {option.show(one)}{place} was not used: {its_own}"
+                yield f"{source.name} {show(option, one)}{place} was not used: {its_own}"
         return
     users = [settings for settings in used if getattr(settings, option.attribute) == value]
     what = (

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_kvlatency.config.marker import MARKER_HELP, SIGNATURE, MarkerError, kvlatency, marker_layer, merge
-from pytest_kvlatency.config.options import MARKER_OPTIONS
+from pytest_kvlatency.config.marker import SIGNATURE, MarkerError, kvlatency, marker_layer, merge
+from pytest_kvlatency.config.options import MARKER_HELP, MARKER_OPTIONS
 from pytest_kvlatency.config.settings import SettingsError, resolve
 
 
