@@ -56,7 +56,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and read the options if there are any; a wrong one ends the run here."""
     config.addinivalue_line("markers", options.MARKER_HELP)
-    if _is_asked(config) or _has_values(config):
+    if _is_asked(config) or _has_values(config) or _distributes(config):
         checkup_of(config)
     if getattr(config.option, "htmlpath", None):
         from pytest_kvlatency.report.html import Columns
@@ -86,15 +86,14 @@ def _has_values(config: pytest.Config) -> bool:
     )
 
 
+def _distributes(config: pytest.Config) -> bool:
+    """Whether this process is pytest-xdist's controller: its workers, which alone collect, may need what it has."""
+    return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
+
+
 def _checkup(config: pytest.Config) -> Checkup | None:
     """The run, if it concerns this plugin."""
     return config.stash.get(CHECKUP_KEY, None)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Be there before the workers of pytest-xdist collect anything: they may need this process."""
-    checkup_of(node.config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -200,9 +199,11 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 
 def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> None:
     """Show the table, and what could not be written or removed."""
-    if checkup := _checkup(terminalreporter.config):
+    if checkup := _checkup(config):
+        from pytest_kvlatency.report.screen import Screen
+
         checkup.ending.settle()
-        checkup.summarize(terminalreporter)
+        checkup.summarize(Screen(terminalreporter))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

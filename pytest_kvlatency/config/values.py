@@ -57,7 +57,7 @@ def parser_of(option: Option) -> Callable[[str], Any]:
 
 def default_of(option: Option) -> Any:
     """The value of an option that no source gives."""
-    if option.default is None:
+    if not option.default:
         return _removed(option)
     return value_of(option, list(option.default) if option.repeatable else option.default)
 

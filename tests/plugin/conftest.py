@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Imported here once: pytester forgets after each run what the run has imported.
-HEAVY = ("engine.assembly", "kube.facts", "kube.configmap", "checkup.pair", "report.html")
+HEAVY = ("checkup.checkup", "engine.assembly", "kube.facts", "kube.configmap", "checkup.pair", "report.html")
 for heavy in (*(f"pytest_kvlatency.{name}" for name in HEAVY), "hypothesis"):
     importlib.import_module(heavy)
 
