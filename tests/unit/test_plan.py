@@ -5,7 +5,7 @@ import pytest
 from pytest_kvlatency.config.settings import Layer, Settings, resolve
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import AUTO, Check, GuestSpec, NadRef, NodeChoice, NodePair, PingParameters
-from pytest_kvlatency.plan import checks, needs_nodes, rounds, vmi_keys
+from pytest_kvlatency.plan.checks import checks, needs_nodes, rounds, vmi_keys
 
 
 def settings(**values: object) -> Settings:

@@ -13,7 +13,7 @@ from pytest_kvlatency.config.parsers import Mesh, Ring, Star
 from pytest_kvlatency.config.settings import Layer, resolve
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import NodeChoice
-from pytest_kvlatency.plan import checks, needs_nodes, pairs
+from pytest_kvlatency.plan.checks import checks, needs_nodes, pairs
 from pytest_kvlatency.plan.placeholders import widen
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True), unique=True, min_size=2, max_size=20)
