@@ -21,7 +21,7 @@ from pytest_kvlatency.kube.manifest import user_data
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.base import GuestRequest, HypervisorError, Nic
 from pytest_kvlatency.lab.guests.qemu.hypervisor import QemuHypervisor
-from pytest_kvlatency.lab.spec.model import FaultSpec, LabSpec, LinkQuality, NetworkSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec, LabSpec, LinkQuality, NetworkSpec
 
 pytestmark = pytest.mark.qemu
 

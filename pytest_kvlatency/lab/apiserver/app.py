@@ -16,8 +16,8 @@ from aiohttp import web
 from pytest_kvlatency.lab.apiserver import fieldvalidation, negotiation, openapi, reqinfo, resources, schemas
 from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.discovery import AGGREGATED
-from pytest_kvlatency.lab.apiserver.faultgate import Phase
-from pytest_kvlatency.lab.apiserver.handlers import Call, Handlers, dry_run, number
+from pytest_kvlatency.lab.apiserver.faultgate import RestartPhase
+from pytest_kvlatency.lab.apiserver.handlers import Handlers, ObjectRequest, dry_run, number
 from pytest_kvlatency.lab.apiserver.impersonation import acting_user
 from pytest_kvlatency.lab.apiserver.proxy import Proxy, Upstream, is_upgrade
 from pytest_kvlatency.lab.apiserver.rbac import MASTERS
@@ -123,7 +123,7 @@ class Application:
         return response
 
     async def _answer(
-        self, request: web.BaseRequest, info: RequestInfo, form: negotiation.Wanted, record: _Record
+        self, request: web.BaseRequest, info: RequestInfo, form: negotiation.ResponseFormat, record: _Record
     ) -> web.StreamResponse:
         parts = self._parts
         identity = self._identify(request)
@@ -135,18 +135,18 @@ class Application:
         user = acting_user(request.headers, identity.user, parts.authorizer)
         record.acts_as(user)
         own = identity.own and user is identity.user
-        phase = Phase.UP if own else parts.gate.restart(info)
-        if phase is Phase.STOPS:
+        phase = RestartPhase.UP if own else parts.gate.restart(info)
+        if phase is RestartPhase.STOPS:
             self._hang_up()
         struck = info.resource and not own
-        if phase in (Phase.STOPS, Phase.DOWN) or (struck and parts.gate.reset(info)):
+        if phase in (RestartPhase.STOPS, RestartPhase.DOWN) or (struck and parts.gate.reset(info)):
             # The request is taken in whole, so that the client meets the reset where it expects the answer.
             await negotiation.read_body(request)
             record.write(0)
             _reset(request)
         if struck and (pause := parts.gate.slow(info)):
             await asyncio.sleep(pause)
-        is_unknown = phase is Phase.STARTS and MASTERS not in user.groups
+        is_unknown = phase is RestartPhase.STARTS and MASTERS not in user.groups
         if info.path not in _OPEN_PATHS and (is_unknown or not parts.authorizer.allows(user, info.access)):
             denial = info.access.denial(user)
             if not info.resource:
@@ -195,7 +195,11 @@ class Application:
     # Requests for no resource
 
     async def _plain(
-        self, request: web.BaseRequest, info: RequestInfo, form: negotiation.Wanted, hidden: frozenset[str]
+        self,
+        request: web.BaseRequest,
+        info: RequestInfo,
+        form: negotiation.ResponseFormat,
+        hidden: frozenset[str],
     ) -> web.Response:
         path = info.path.rstrip("/") or "/"
         if request.method not in {"GET", "HEAD"}:
@@ -246,7 +250,7 @@ class Application:
         self,
         request: web.BaseRequest,
         info: RequestInfo,
-        form: negotiation.Wanted,
+        form: negotiation.ResponseFormat,
         record: _Record,
         user: User,
         *,
@@ -283,7 +287,7 @@ class Application:
                 f"pods/{info.subresource}: no container runs in the lab's pods; a guest is reached by its VMI's console"
             )
         admit = admit_all if own else partial(parts.admission.check, user, resource)
-        call = Call(
+        call = ObjectRequest(
             info=info,
             resource=resource,
             query=request.query,
@@ -307,7 +311,7 @@ class Application:
         return response
 
     @staticmethod
-    async def _validate_fields(call: Call) -> list[str]:
+    async def _validate_fields(call: ObjectRequest) -> list[str]:
         """Look at a body's fields as ``fieldValidation`` asks; the warnings for it. Errors: 400, 422."""
         verb = call.info.verb
         level = fieldvalidation.level_of(call.query, verb)
@@ -339,7 +343,9 @@ class Application:
             text = b"".join(text.splitlines(keepends=True)[-tail:] if tail > 0 else [])
         return web.Response(body=text if limit is None else text[:limit], content_type="text/plain")
 
-    async def _watch(self, request: web.BaseRequest, call: Call, record: _Record) -> web.StreamResponse:
+    async def _watch(
+        self, request: web.BaseRequest, call: ObjectRequest, record: _Record
+    ) -> web.StreamResponse:
         watch = self._parts.handlers.watch(call)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
@@ -362,7 +368,7 @@ def _manager(request: web.BaseRequest) -> str:
     )
 
 
-def _refusal(error: errors.ApiError, form: negotiation.Wanted) -> web.Response:
+def _refusal(error: errors.ApiError, form: negotiation.ResponseFormat) -> web.Response:
     body, media = negotiation.render(error.status(), replace(form, as_=""))
     response = web.Response(status=error.code, body=body, content_type=media)
     if error.retry_after is not None:

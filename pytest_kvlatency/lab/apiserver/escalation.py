@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.apiserver import resources
 from pytest_kvlatency.lab.apiserver import statuses as errors
-from pytest_kvlatency.lab.apiserver.rbac import Access
+from pytest_kvlatency.lab.apiserver.rbac import AccessRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,9 @@ class Escalation:
         meta = obj["metadata"]
         namespace = str(meta.get("namespace", ""))
         name = str((obj.get("roleRef") or meta).get("name", ""))
-        freed = Access(verb=verb, group=role.group, resource=role.plural, namespace=namespace, name=name)
+        freed = AccessRequest(
+            verb=verb, group=role.group, resource=role.plural, namespace=namespace, name=name
+        )
         if self._authorizer.allows(user, freed):
             return
         if rules is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
@@ -24,7 +24,7 @@ _VMIS = ("kubevirt.io", "virtualmachineinstances")
 _DURATIONS = {"delay": 0.0, "down": 1.0, "denies": 3.0}
 
 
-class Phase(Enum):
+class RestartPhase(Enum):
     """Where the API server stands in a restart."""
 
     UP = "as always"
@@ -104,19 +104,19 @@ class FaultGate:
         """Say whether the connection is to be reset."""
         return self._strike(("api-reset",), info) is not None
 
-    def restart(self, info: RequestInfo) -> Phase:
+    def restart(self, info: RequestInfo) -> RestartPhase:
         """Say where the server stands in a restart, which this request may begin."""
         now = self._elapsed()
         if now < self._down_until:
-            return Phase.DOWN
+            return RestartPhase.DOWN
         if now < self._starts_until:
-            return Phase.STARTS
+            return RestartPhase.STARTS
         fault = self._strike(("api-restart",), info) if info.resource else None
         if fault is None:
-            return Phase.UP
+            return RestartPhase.UP
         self._down_until = now + _duration(fault, "down")
         self._starts_until = self._down_until + _duration(fault, "denies")
-        return Phase.STOPS
+        return RestartPhase.STOPS
 
     def check(self, info: RequestInfo) -> None:
         """Raise the error with which a fault answers this request, if one does."""

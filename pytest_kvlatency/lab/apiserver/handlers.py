@@ -18,18 +18,18 @@ from pytest_kvlatency.lab.apiserver.registry import DeleteOptions, Registry, unt
 from pytest_kvlatency.lab.apiserver.selectors import field_selector, label_selector
 from pytest_kvlatency.lab.apiserver.store import Stored, encode
 from pytest_kvlatency.lab.apiserver.strategic import strategic_merge
-from pytest_kvlatency.lab.apiserver.watches import Watch, WatchOptions
+from pytest_kvlatency.lab.apiserver.watches import WatchOptions, WatchStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pytest_kvlatency.lab.apiserver.negotiation import Wanted
+    from pytest_kvlatency.lab.apiserver.negotiation import ResponseFormat
     from pytest_kvlatency.lab.apiserver.registry import Admission, Tracking
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
     from pytest_kvlatency.lab.apiserver.resources import Resource
 
 
-class _Rules(TypedDict):
+class _WriteHooks(TypedDict):
     admit: Admission
     track: Tracking
 
@@ -63,13 +63,13 @@ def dry_run(query: Mapping[str, str], body: Any = None) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class ObjectRequest:
     """One request for a stored kind."""
 
     info: RequestInfo
     resource: Resource
     query: Mapping[str, str]
-    form: Wanted
+    form: ResponseFormat
     media: str
     body: bytes
     #: Raises the refusal of what is about to be stored, given its old state (None: a new object) and its new one.
@@ -86,7 +86,7 @@ class Handlers:
         self._store = registry.store
         self._clock = clock
 
-    def serve(self, call: Call) -> web.Response:
+    def serve(self, call: ObjectRequest) -> web.Response:
         """Answer anything but a watch."""
         info = call.info
         if info.subresource and not (info.subresource == "status" and call.resource.status):
@@ -115,12 +115,12 @@ class Handlers:
 
     # Reading
 
-    def _versioned(self, call: Call, obj: dict[str, Any]) -> dict[str, Any]:
+    def _versioned(self, call: ObjectRequest, obj: dict[str, Any]) -> dict[str, Any]:
         if call.info.version == call.resource.versions[0]:
             return obj
         return {**obj, "apiVersion": resources.group_version(call.resource.group, call.info.version)}
 
-    def _rendered(self, call: Call, stored: Stored) -> bytes:
+    def _rendered(self, call: ObjectRequest, stored: Stored) -> bytes:
         """Return an object's JSON; the stored one is reused wherever it is what was asked for."""
         if call.form.as_ == "Table":
             return encode(self._table(call, [stored.obj], {"resourceVersion": str(stored.rv)}))
@@ -130,20 +130,22 @@ class Handlers:
             return stored.json
         return encode(self._versioned(call, stored.obj))
 
-    def _table(self, call: Call, objects: list[dict[str, Any]], meta: dict[str, Any]) -> dict[str, Any]:
+    def _table(
+        self, call: ObjectRequest, objects: list[dict[str, Any]], meta: dict[str, Any]
+    ) -> dict[str, Any]:
         include = call.query.get("includeObject", "Metadata")
         shown = [self._versioned(call, obj) for obj in objects] if include == "Object" else objects
         return table(call.resource, shown, now=self._clock(), include=include, meta=meta)
 
-    def _one(self, call: Call, stored: Stored, code: int = 200) -> web.Response:
+    def _one(self, call: ObjectRequest, stored: Stored, code: int = 200) -> web.Response:
         if call.form.yaml:
             return _document(self._versioned(call, stored.obj), call.form, code)
         return web.Response(status=code, body=self._rendered(call, stored), content_type="application/json")
 
-    def _get(self, call: Call, namespace: str) -> web.Response:
+    def _get(self, call: ObjectRequest, namespace: str) -> web.Response:
         return self._one(call, self._registry.get(call.resource, namespace, call.info.name))
 
-    def _matches(self, call: Call) -> Callable[[dict[str, Any]], bool] | None:
+    def _matches(self, call: ObjectRequest) -> Callable[[dict[str, Any]], bool] | None:
         labels = label_selector(call.query.get("labelSelector", ""))
         fields = field_selector(call.query.get("fieldSelector", ""), call.resource.key)
         name = call.info.name
@@ -154,12 +156,12 @@ class Handlers:
             return None
         return lambda obj: all(test(obj) for test in tests)
 
-    def _selected(self, call: Call, namespace: str) -> list[Stored]:
+    def _selected(self, call: ObjectRequest, namespace: str) -> list[Stored]:
         matches = self._matches(call)
         found = self._store.all(call.resource, namespace)
         return [stored for stored in found if matches is None or matches(stored.obj)]
 
-    def _list(self, call: Call, namespace: str) -> web.Response:
+    def _list(self, call: ObjectRequest, namespace: str) -> web.Response:
         found = self._selected(call, namespace)
         meta: dict[str, Any] = {"resourceVersion": str(self._store.rv)}
         limit = number(call.query, "limit")
@@ -187,7 +189,7 @@ class Handlers:
         body = head + b',"items":[' + rendered + b"]}"
         return web.Response(body=body, content_type="application/json")
 
-    def watch(self, call: Call) -> Watch:
+    def watch(self, call: ObjectRequest) -> WatchStream:
         """Prepare a watch. Errors: 400."""
         revision = call.query.get("resourceVersion", "")
         initial = _flag(call.query, "sendInitialEvents")
@@ -202,18 +204,18 @@ class Handlers:
             bookmarks=_flag(call.query, "allowWatchBookmarks"),
             initial_events=initial,
         )
-        return Watch(self._store, call.resource, options, lambda stored: self._rendered(call, stored))
+        return WatchStream(self._store, call.resource, options, lambda stored: self._rendered(call, stored))
 
     # Writing
 
-    def _create(self, call: Call, namespace: str) -> web.Response:
+    def _create(self, call: ObjectRequest, namespace: str) -> web.Response:
         body = negotiation.decode(call.body, call.media)
         stored = self._registry.create(
             call.resource, namespace, body, dry_run=dry_run(call.query), **self._rules(call)
         )
         return self._one(call, stored, 201)
 
-    def _update(self, call: Call, namespace: str) -> web.Response:
+    def _update(self, call: ObjectRequest, namespace: str) -> web.Response:
         body = negotiation.decode(call.body, call.media)
         stored = self._registry.update(
             call.resource,
@@ -226,7 +228,7 @@ class Handlers:
         )
         return self._one(call, stored)
 
-    def _patch(self, call: Call, namespace: str) -> web.Response:
+    def _patch(self, call: ObjectRequest, namespace: str) -> web.Response:
         accepted = [negotiation.JSON_PATCH, negotiation.MERGE_PATCH, negotiation.APPLY_PATCH]
         if not call.resource.custom:
             accepted.insert(2, negotiation.STRATEGIC_PATCH)
@@ -253,7 +255,7 @@ class Handlers:
         return self._one(call, stored)
 
     @staticmethod
-    def _patched(call: Call, current: dict[str, Any], patch: Any) -> Any:
+    def _patched(call: ObjectRequest, current: dict[str, Any], patch: Any) -> Any:
         if call.media == negotiation.JSON_PATCH:
             return json_patch(current, patch)
         if not isinstance(patch, dict):
@@ -262,7 +264,7 @@ class Handlers:
             return merge(current, patch)
         return strategic_merge(current, patch)
 
-    def _apply(self, call: Call, namespace: str, config: Any, *, dry: bool) -> web.Response:
+    def _apply(self, call: ObjectRequest, namespace: str, config: Any, *, dry: bool) -> web.Response:
         """Apply on the server's side: create, or merge what the manager wants. Errors: 400, 409, 422."""
         if not isinstance(config, dict):
             raise errors.bad_request(f"a patch is an object, not {type(config).__name__}")
@@ -283,7 +285,7 @@ class Handlers:
             force=_flag(call.query, "force"),
         )
         owners = merged["metadata"].pop("managedFields")
-        rules: _Rules = {"admit": call.admit, "track": lambda _old, _new: owners}
+        rules: _WriteHooks = {"admit": call.admit, "track": lambda _old, _new: owners}
         if old is None:
             made = self._registry.create(call.resource, namespace, merged, dry_run=dry, **rules)
             return self._one(call, made, 201)
@@ -298,12 +300,12 @@ class Handlers:
         )
         return self._one(call, stored)
 
-    def _writer(self, call: Call) -> ownership.Writer:
-        return ownership.Writer(
+    def _writer(self, call: ObjectRequest) -> ownership.FieldManager:
+        return ownership.FieldManager(
             manager=call.manager or "unknown", now=self._registry.now(), subresource=call.info.subresource
         )
 
-    def _rules(self, call: Call) -> _Rules:
+    def _rules(self, call: ObjectRequest) -> _WriteHooks:
         """How what a client writes is judged, and whom its fields belong to then."""
         if call.manager is None:
             return {"admit": call.admit, "track": untracked}
@@ -315,7 +317,7 @@ class Handlers:
 
     # Deleting
 
-    def _options(self, call: Call) -> DeleteOptions:
+    def _options(self, call: ObjectRequest) -> DeleteOptions:
         body = negotiation.decode(call.body, call.media) if call.body.strip() else {}
         if not isinstance(body, dict):
             raise errors.bad_request("DeleteOptions: an object is expected")
@@ -338,7 +340,7 @@ class Handlers:
             dry_run=dry_run(call.query, body),
         )
 
-    def _delete(self, call: Call, namespace: str) -> web.Response:
+    def _delete(self, call: ObjectRequest, namespace: str) -> web.Response:
         stored, gone = self._registry.delete(call.resource, namespace, call.info.name, self._options(call))
         if not gone or call.resource is resources.PODS:
             return self._one(call, stored)
@@ -355,7 +357,7 @@ class Handlers:
         }
         return _document(status, call.form)
 
-    def _delete_collection(self, call: Call, namespace: str) -> web.Response:
+    def _delete_collection(self, call: ObjectRequest, namespace: str) -> web.Response:
         options = self._options(call)
         found = self._selected(call, namespace)
         for stored in found:
@@ -370,7 +372,7 @@ class Handlers:
         return _document(body, call.form)
 
 
-def _document(value: Any, form: Wanted, code: int = 200) -> web.Response:
+def _document(value: Any, form: ResponseFormat, code: int = 200) -> web.Response:
     body, media = negotiation.render(value, form)
     return web.Response(status=code, body=body, content_type=media)
 

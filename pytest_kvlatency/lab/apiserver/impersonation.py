@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from pytest_kvlatency.lab.apiserver import statuses as errors
-from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, Access, User
+from pytest_kvlatency.lab.apiserver.rbac import AUTHENTICATED, AccessRequest, User
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -51,22 +51,24 @@ def acting_user(headers: CIMultiDictProxy[str], user: User, authorizer: Authoriz
     return User(name=name, groups=tuple(dict.fromkeys(groups)), uid=uid, extra=extra)
 
 
-def _wanted(name: str, groups: list[str], uid: str, extra: dict[str, list[str]]) -> list[Access]:
+def _wanted(name: str, groups: list[str], uid: str, extra: dict[str, list[str]]) -> list[AccessRequest]:
     """What must be allowed."""
     namespace = _namespace_of(name)
     if namespace:
         account = name.removeprefix(f"{_ACCOUNT}{namespace}:")
-        who = Access(verb="impersonate", resource="serviceaccounts", namespace=namespace, name=account)
+        who = AccessRequest(verb="impersonate", resource="serviceaccounts", namespace=namespace, name=account)
     else:
-        who = Access(verb="impersonate", resource="users", name=name)
-    wanted = [who, *(Access(verb="impersonate", resource="groups", name=group) for group in groups)]
+        who = AccessRequest(verb="impersonate", resource="users", name=name)
+    wanted = [who, *(AccessRequest(verb="impersonate", resource="groups", name=group) for group in groups)]
     wanted += [
-        Access(verb="impersonate", group=_AUTHENTICATION, resource="userextras", subresource=key, name=value)
+        AccessRequest(
+            verb="impersonate", group=_AUTHENTICATION, resource="userextras", subresource=key, name=value
+        )
         for key, values in extra.items()
         for value in values
     ]
     if uid:
-        wanted.append(Access(verb="impersonate", group=_AUTHENTICATION, resource="uids", name=uid))
+        wanted.append(AccessRequest(verb="impersonate", group=_AUTHENTICATION, resource="uids", name=uid))
     return wanted
 
 

@@ -30,7 +30,7 @@ _YAML = {"application/yaml", "application/x-yaml", "text/yaml", APPLY_PATCH}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ResponseFormat:
     """What the ``Accept`` header asks for: ``as_`` is Table, PartialObjectMetadata(List) or ``""``."""
 
     as_: str = ""
@@ -39,7 +39,7 @@ class Wanted:
     protobuf: bool = False
 
 
-def wanted(accept: str) -> Wanted:
+def wanted(accept: str) -> ResponseFormat:
     """Return the first form in an ``Accept`` header that the server has. Errors: 406 is never given."""
     aggregated = "as=APIGroupDiscoveryList" in accept and (
         "v=v2;" in accept or accept.rstrip().endswith("v=v2")
@@ -48,16 +48,16 @@ def wanted(accept: str) -> Wanted:
         media, *parameters = [part.strip() for part in offer.split(";")]
         fields = dict(part.split("=", 1) for part in parameters if "=" in part)
         if media == "application/yaml":
-            return Wanted(yaml=True)
+            return ResponseFormat(yaml=True)
         if media == "application/json":
             as_ = fields.get("as", "")
             if as_ in {"Table", "PartialObjectMetadata", "PartialObjectMetadataList"}:
                 if fields.get("v", "v1") != "v1":
                     continue
-                return Wanted(as_=as_.removesuffix("List"))
+                return ResponseFormat(as_=as_.removesuffix("List"))
             if not as_:
                 break
-    return Wanted(aggregated_discovery=aggregated, protobuf="openapi.spec.v2" in accept)
+    return ResponseFormat(aggregated_discovery=aggregated, protobuf="openapi.spec.v2" in accept)
 
 
 def media_type(request: web.BaseRequest) -> str:
@@ -135,7 +135,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, type(None))) else str(value)
 
 
-def render(value: Any, form: Wanted) -> tuple[bytes, str]:
+def render(value: Any, form: ResponseFormat) -> tuple[bytes, str]:
     """Return a document's bytes and media type."""
     if form.yaml:
         return yaml.safe_dump(value, sort_keys=False).encode(), "application/yaml"

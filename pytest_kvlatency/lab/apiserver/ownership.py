@@ -34,7 +34,7 @@ _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writer:
+class FieldManager:
     """Who writes: the manager's name, and the time as in metadata."""
 
     manager: str
@@ -70,7 +70,7 @@ class _Owner:
 
 
 def after_update(
-    resource: Resource, old: Mapping[str, Any] | None, new: Mapping[str, Any], writer: Writer
+    resource: Resource, old: Mapping[str, Any] | None, new: Mapping[str, Any], writer: FieldManager
 ) -> list[dict[str, Any]]:
     """Return ``managedFields`` after a create, update or patch: its author owns what it has changed."""
     present = frozenset(_fields(resource, new, writer.subresource))
@@ -102,7 +102,7 @@ def apply(
     resource: Resource,
     old: Mapping[str, Any] | None,
     config: Mapping[str, Any],
-    writer: Writer,
+    writer: FieldManager,
     *,
     force: bool,
 ) -> dict[str, Any]:

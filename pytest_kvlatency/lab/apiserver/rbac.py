@@ -28,7 +28,7 @@ class User:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class AccessRequest:
     """What is asked for. ``path`` is set for a request that is for no resource; the rest is then empty."""
 
     verb: str
@@ -66,7 +66,7 @@ def _is_subject(subject: dict[str, Any], user: User, binding_namespace: str) -> 
     return False
 
 
-def _resource_allowed(rule: dict[str, Any], access: Access) -> bool:
+def _resource_allowed(rule: dict[str, Any], access: AccessRequest) -> bool:
     wanted = access.resource + (f"/{access.subresource}" if access.subresource else "")
     allowed = rule.get("resources") or []
     return (
@@ -83,7 +83,7 @@ def _path_allowed(rule: dict[str, Any], path: str) -> bool:
     )
 
 
-def rule_allows(rule: dict[str, Any], access: Access) -> bool:
+def rule_allows(rule: dict[str, Any], access: AccessRequest) -> bool:
     """Say whether one PolicyRule covers the access."""
     verbs = rule.get("verbs") or []
     if access.verb not in verbs and "*" not in verbs:
@@ -127,7 +127,7 @@ class Authorizer:
             if any(_is_subject(subject, user, namespace) for subject in stored.obj.get("subjects") or []):
                 yield from self.role_rules(stored.obj.get("roleRef") or {}, namespace) or ()
 
-    def allows(self, user: User, access: Access) -> bool:
+    def allows(self, user: User, access: AccessRequest) -> bool:
         """Say whether ``user`` may do this."""
         return MASTERS in user.groups or any(
             rule_allows(rule, access) for rule in self.rules(user, access.namespace)

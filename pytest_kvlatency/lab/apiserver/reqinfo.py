@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from pytest_kvlatency.lab.apiserver.rbac import Access
+from pytest_kvlatency.lab.apiserver.rbac import AccessRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +38,11 @@ class RequestInfo:
     rest: str = ""
 
     @property
-    def access(self) -> Access:
+    def access(self) -> AccessRequest:
         """What has to be allowed."""
         if not self.resource:
-            return Access(verb=self.verb, path=self.path)
-        return Access(
+            return AccessRequest(verb=self.verb, path=self.path)
+        return AccessRequest(
             verb=self.verb,
             group=self.group,
             resource=self.resource,

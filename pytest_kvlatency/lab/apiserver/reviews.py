@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_kvlatency.lab.apiserver import resources
 from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.apiserver.authn import AUDIENCE, Authenticator
-from pytest_kvlatency.lab.apiserver.rbac import Access, Authorizer, User
+from pytest_kvlatency.lab.apiserver.rbac import AccessRequest, Authorizer, User
 from pytest_kvlatency.lab.apiserver.registry import Registry, timestamp
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _SHORTEST = 600
 _LONGEST = 2**32
 
 
-def _access(spec: Mapping[str, Any]) -> Access:
+def _access(spec: Mapping[str, Any]) -> AccessRequest:
     attributes = spec.get("resourceAttributes")
     path = spec.get("nonResourceAttributes")
     if bool(attributes) == bool(path):
@@ -26,9 +26,9 @@ def _access(spec: Mapping[str, Any]) -> Access:
             "exactly one of nonResourceAttributes or resourceAttributes must be specified in spec"
         )
     if path:
-        return Access(verb=path.get("verb", ""), path=path.get("path", ""))
+        return AccessRequest(verb=path.get("verb", ""), path=path.get("path", ""))
     attributes = attributes or {}
-    return Access(
+    return AccessRequest(
         verb=attributes.get("verb", ""),
         group=attributes.get("group", ""),
         resource=attributes.get("resource", ""),
@@ -77,7 +77,7 @@ class Reviews:
         meta = {"creationTimestamp": None, **(body.get("metadata") or {})}
         return {**body, "kind": kind, "metadata": meta, "status": status}
 
-    def _decision(self, user: User, access: Access) -> dict[str, Any]:
+    def _decision(self, user: User, access: AccessRequest) -> dict[str, Any]:
         return {"allowed": True} if self._authorizer.allows(user, access) else {"allowed": False}
 
     def _token(self, spec: Mapping[str, Any]) -> dict[str, Any]:

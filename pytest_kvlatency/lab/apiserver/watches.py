@@ -34,7 +34,7 @@ def _line(kind: str, body: bytes) -> bytes:
     return b'{"type":"' + kind.encode() + b'","object":' + body + b"}\n"
 
 
-class Watch:
+class WatchStream:
     """One watch; ``render`` turns an object into the JSON that the client asked for."""
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import random
 
-    from pytest_kvlatency.lab.spec.model import LinkQuality
+    from pytest_kvlatency.lab.spec.labspec import LinkQuality
 
 ETHERNET_HEADER = 14
 _IPV4, _IPV6, _VLAN = 0x0800, 0x86DD, 0x8100

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.spec.model import LinkQuality
+from pytest_kvlatency.lab.spec.labspec import LinkQuality
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.lab.spec.model import LabSpec
+    from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 
 class LinkTable:

@@ -22,7 +22,7 @@ from pytest_kvlatency.lab.fabric.impairment import ETHERNET_HEADER, impair, insp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_kvlatency.lab.spec.model import LinkQuality
+    from pytest_kvlatency.lab.spec.labspec import LinkQuality
 
 _FRAME_LIMIT = 65_600
 _SOCKET_BUFFER = 1 << 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 
 @dataclass(frozen=True, kw_only=True)

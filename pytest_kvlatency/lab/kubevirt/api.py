@@ -37,7 +37,7 @@ class ApiStatusError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resource:
+class ResourcePath:
     """A kind's route."""
 
     group: str
@@ -53,13 +53,13 @@ class Resource:
         return "/" + "/".join(parts)
 
 
-NODES = Resource(group="", version="v1", plural="nodes")
-NAMESPACES = Resource(group="", version="v1", plural="namespaces")
-PODS = Resource(group="", version="v1", plural="pods")
-EVENTS = Resource(group="", version="v1", plural="events")
-NADS = Resource(group="k8s.cni.cncf.io", version="v1", plural="network-attachment-definitions")
-VMIS = Resource(group="kubevirt.io", version="v1", plural="virtualmachineinstances")
-KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts")
+NODES = ResourcePath(group="", version="v1", plural="nodes")
+NAMESPACES = ResourcePath(group="", version="v1", plural="namespaces")
+PODS = ResourcePath(group="", version="v1", plural="pods")
+EVENTS = ResourcePath(group="", version="v1", plural="events")
+NADS = ResourcePath(group="k8s.cni.cncf.io", version="v1", plural="network-attachment-definitions")
+VMIS = ResourcePath(group="kubevirt.io", version="v1", plural="virtualmachineinstances")
+KUBEVIRTS = ResourcePath(group="kubevirt.io", version="v1", plural="kubevirts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class Api:
         """Close all connections, watches too."""
         await self._session.close()
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+    async def get(self, resource: ResourcePath, namespace: str, name: str) -> dict[str, Any] | None:
         """Return the object, or None where there is none."""
         try:
             return await self._request("GET", resource.path(namespace, name))
@@ -105,17 +105,22 @@ class Api:
                 return None
             raise
 
-    async def list(self, resource: Resource) -> list[dict[str, Any]]:
+    async def list(self, resource: ResourcePath) -> list[dict[str, Any]]:
         """Return all objects of a kind, of all namespaces."""
         found: list[dict[str, Any]] = (await self._request("GET", resource.path()))["items"]
         return found
 
-    async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(self, resource: ResourcePath, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object. One that is already there is a 409 like any other: ``ApiStatusError``."""
         return await self._request("POST", resource.path(namespace), body, retry_conflict=False)
 
     async def patch(
-        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], subresource: str = ""
+        self,
+        resource: ResourcePath,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        subresource: str = "",
     ) -> dict[str, Any] | None:
         """Apply a merge patch; None when the object is gone, or is another than ``metadata.uid`` of the body says."""
         try:
@@ -125,7 +130,7 @@ class Api:
                 return None
             raise
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
+    async def delete(self, resource: ResourcePath, namespace: str, name: str, uid: str = "") -> None:
         """Delete an object at once, only if it has this uid; none being there is fine."""
         body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
         if uid:
@@ -136,7 +141,7 @@ class Api:
             if error.code not in (404, 409):
                 raise
 
-    async def watch(self, resource: Resource) -> AsyncIterator[WatchEvent]:
+    async def watch(self, resource: ResourcePath) -> AsyncIterator[WatchEvent]:
         """Yield the objects that there are (as ADDED), then every change; survives lost connections.
 
         After a loss of the history (410) it lists again: what vanished meanwhile is reported as DELETED.
@@ -163,7 +168,7 @@ class Api:
                     known[uid] = event.object
                 yield event
 
-    async def _stream(self, resource: Resource, version: str) -> AsyncIterator[WatchEvent]:
+    async def _stream(self, resource: ResourcePath, version: str) -> AsyncIterator[WatchEvent]:
         """Yield changes since ``version`` until the history is lost or the server cannot be reached for long."""
         failures = 0
         while failures < len(RETRY_PAUSES):

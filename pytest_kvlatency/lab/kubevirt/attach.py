@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.guests.base import Nic
-from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import NADS
-from pytest_kvlatency.lab.kubevirt.networks import POD_RANGE, Attachment, read_nad
+from pytest_kvlatency.lab.kubevirt.nads import POD_RANGE, Attachment, read_nad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
+    from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
 
 _SANDBOX: Final = (
     "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox: "
@@ -36,7 +36,7 @@ class Attached:
     giver: str = ""
 
 
-async def attach(cluster: Cluster, vmi: Mapping[str, Any], pod_name: str, node: str) -> list[Attached]:
+async def attach(cluster: LabCluster, vmi: Mapping[str, Any], pod_name: str, node: str) -> list[Attached]:
     """Return the interfaces as connected on ``node``. Raises ``SandboxError``; addresses taken till then are free."""
     known = vmis.networks(vmi)
     found: list[Attached] = []
@@ -72,14 +72,14 @@ async def attach(cluster: Cluster, vmi: Mapping[str, Any], pod_name: str, node: 
     return found
 
 
-def detach(cluster: Cluster, attached: list[Attached]) -> None:
+def detach(cluster: LabCluster, attached: list[Attached]) -> None:
     """Give the addresses back."""
     for item in attached:
         if item.cni_address:
             cluster.addresses.give_back(item.cni_address, item.giver)
 
 
-async def _attachment(cluster: Cluster, vmi: Mapping[str, Any], network: str, pod_name: str) -> Attachment:
+async def _attachment(cluster: LabCluster, vmi: Mapping[str, Any], network: str, pod_name: str) -> Attachment:
     if network == vmis.POD_NETWORK:
         return Attachment(ipam_range=POD_RANGE)
     namespace, name = network.split("/", 1)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import WSMsgType, web
 
-from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import VMIS, ApiStatusError
-from pytest_kvlatency.lab.kubevirt.bootstrap import KUBEVIRT_VERSION
 from pytest_kvlatency.lab.kubevirt.faultbook import Subject
+from pytest_kvlatency.lab.kubevirt.labobjects import KUBEVIRT_VERSION
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.lab.kubevirt.nodes import Cluster, RunningGuest
+    from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster, RunningGuest
 
 GROUP: Final = "subresources.kubevirt.io"
 VERSIONS: Final = ("v1", "v1alpha3")
@@ -130,7 +130,7 @@ class Connection:
 class ConsoleServer:
     """Serves the subresources of VMIs to whoever shows ``secret``. ``base_url`` is known after ``start``."""
 
-    def __init__(self, cluster: Cluster, secret: str) -> None:
+    def __init__(self, cluster: LabCluster, secret: str) -> None:
         self._cluster = cluster
         self._secret = secret
         self._open: dict[str, Connection] = {}

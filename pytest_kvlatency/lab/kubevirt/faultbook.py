@@ -11,7 +11,7 @@ from pytest_kvlatency.lab.spec.faults import FAULTS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 
 @dataclass(frozen=True, kw_only=True)

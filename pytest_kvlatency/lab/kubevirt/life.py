@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.guests.base import GuestRequest, HypervisorError
 from pytest_kvlatency.lab.kubevirt import pod as pods
-from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import PODS, VMIS
 from pytest_kvlatency.lab.kubevirt.attach import Attached, detach
 from pytest_kvlatency.lab.kubevirt.faultbook import Subject
-from pytest_kvlatency.lab.kubevirt.nodes import RunningGuest
-from pytest_kvlatency.lab.kubevirt.provision import Provision
+from pytest_kvlatency.lab.kubevirt.labcluster import RunningGuest
+from pytest_kvlatency.lab.kubevirt.podsetup import PodSetup
 from pytest_kvlatency.lab.kubevirt.running import Running
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from pytest_kvlatency.lab.guests.base import Guest
-    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 _SYNC_FAILED: Final = 'server error. command SyncVMI failed: "failed to create SR-IOV hostdevices"'
 #: virt-handler tries again after so many seconds.
@@ -35,7 +35,7 @@ class Life:
     ``node`` is where it was placed, empty before; ``pod``, ``guest`` and ``attached`` come to be on the way.
     """
 
-    def __init__(self, cluster: Cluster, vmi: dict[str, Any]) -> None:
+    def __init__(self, cluster: LabCluster, vmi: dict[str, Any]) -> None:
         self.vmi = vmi
         self.pod: dict[str, Any] | None = None
         self.guest: Guest | None = None
@@ -155,7 +155,7 @@ class Life:
         if self.status.get("phase") in vmis.FINAL_PHASES:
             return
         await self._begin()
-        pod = await Provision(self, self._cluster).run()
+        pod = await PodSetup(self, self._cluster).run()
         guest = await self._start(pod)
         if guest is not None:
             await Running(self, self._cluster, guest).watch()

@@ -6,8 +6,9 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.lab.kubevirt import vmi as vmis
-from pytest_kvlatency.lab.kubevirt.bootstrap import KUBEVIRT_VERSION, now
+from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
+from pytest_kvlatency.lab.kubevirt.labobjects import KUBEVIRT_VERSION
+from pytest_kvlatency.lab.kubevirt.timestamp import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import VMIS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_kvlatency.lab.guests.base import Guest
+    from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
     from pytest_kvlatency.lab.kubevirt.life import Life
-    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 #: Seconds between virt-launcher's questions to the agent after the connection; the last one repeats.
 AGENT_PAUSES: Final = (10.0, 10.0, 20.0, 40.0, 40.0, 120.0)
@@ -28,7 +28,7 @@ _LATER: Final = ("vmi-failed", "vmi-deleted", "guest-crash", "migration")
 class Running:
     """The time between Running and Succeeded or Failed."""
 
-    def __init__(self, life: Life, cluster: Cluster, guest: Guest) -> None:
+    def __init__(self, life: Life, cluster: LabCluster, guest: Guest) -> None:
         self._life = life
         self._cluster = cluster
         self._guest = guest

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pytest_kvlatency.lab.spec.faults import FAULTS
-from pytest_kvlatency.lab.spec.model import (
+from pytest_kvlatency.lab.spec.labspec import (
     FaultSpec,
     GuestKind,
     LabSpec,
@@ -19,7 +19,7 @@ from pytest_kvlatency.lab.spec.model import (
     NodeSpec,
     Taint,
 )
-from pytest_kvlatency.lab.spec.reader import NAME, Reader
+from pytest_kvlatency.lab.spec.reader import NAME, SpecReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,20 +74,20 @@ def load(text: str, source: str) -> LabSpec:
     except YamlError as error:
         # YAML's own words are several lines, and every line of this text is a problem of its own.
         raise LabSpecError(f"{source}: is no YAML: {' '.join(str(error).split())}") from error
-    reader = Reader()
+    reader = SpecReader()
     spec = _lab(reader, {} if document is None else document)
     if reader.problems:
         raise LabSpecError("\n".join(f"{source}: {problem}" for problem in reader.problems))
     return spec
 
 
-_QUALITY: Final[Mapping[str, tuple[str, Callable[[Reader, str, Any], Any]]]] = {
-    "latency": ("latency_ns", Reader.duration),
-    "jitter": ("jitter_ns", Reader.duration),
-    "loss": ("loss", Reader.probability),
-    "duplicate": ("duplicate", Reader.probability),
-    "partition": ("partition", Reader.boolean),
-    "block_icmp": ("block_icmp", Reader.boolean),
+_QUALITY: Final[Mapping[str, tuple[str, Callable[[SpecReader, str, Any], Any]]]] = {
+    "latency": ("latency_ns", SpecReader.duration),
+    "jitter": ("jitter_ns", SpecReader.duration),
+    "loss": ("loss", SpecReader.probability),
+    "duplicate": ("duplicate", SpecReader.probability),
+    "partition": ("partition", SpecReader.boolean),
+    "block_icmp": ("block_icmp", SpecReader.boolean),
     "mtu": ("mtu", lambda reader, place, value: reader.integer(place, value, 68, 65535)),
 }
 _TOP: Final = (
@@ -96,7 +96,7 @@ _TOP: Final = (
 )  # fmt: skip
 
 
-def _lab(reader: Reader, document: object) -> LabSpec:
+def _lab(reader: SpecReader, document: object) -> LabSpec:
     top = reader.mapping("", document, _TOP)
     given: dict[str, Any] = {}
     if "guests" in top:
@@ -138,7 +138,7 @@ def _lab(reader: Reader, document: object) -> LabSpec:
     return LabSpec(nodes=nodes, networks=networks, links=links, faults=faults, **given)
 
 
-def _nodes(reader: Reader, value: object) -> tuple[NodeSpec, ...]:
+def _nodes(reader: SpecReader, value: object) -> tuple[NodeSpec, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         count = reader.integer("nodes", value, 1, MAX_NODES) or 0
         return tuple(NodeSpec(name=f"worker{number}") for number in range(1, count + 1))
@@ -156,7 +156,7 @@ def _nodes(reader: Reader, value: object) -> tuple[NodeSpec, ...]:
     return tuple(found.values())
 
 
-def _node(reader: Reader, place: str, value: object) -> NodeSpec | None:
+def _node(reader: SpecReader, place: str, value: object) -> NodeSpec | None:
     keys = reader.mapping(place, value, ("name", "labels", "taints", "unschedulable", "arch"))
     if "name" not in keys:
         if isinstance(value, dict):
@@ -177,7 +177,7 @@ def _node(reader: Reader, place: str, value: object) -> NodeSpec | None:
     return None if name is None else NodeSpec(name=name, taints=tuple(t for t in taints if t), **given)
 
 
-def _taint(reader: Reader, place: str, value: object) -> Taint | None:
+def _taint(reader: SpecReader, place: str, value: object) -> Taint | None:
     """Read ``{key, value, effect}`` or kubectl's ``KEY[=VALUE]:EFFECT``."""
     if isinstance(value, str):
         head, colon, effect = value.rpartition(":")
@@ -198,7 +198,7 @@ def _taint(reader: Reader, place: str, value: object) -> Taint | None:
     return Taint(key=name, value=text, effect=effect) if name and effect else None
 
 
-def _networks(reader: Reader, value: object) -> tuple[NetworkSpec, ...]:
+def _networks(reader: SpecReader, value: object) -> tuple[NetworkSpec, ...]:
     if not isinstance(value, dict):
         reader.wrong("networks", value, "is no mapping of NAMESPACE/NAME to a network")
         return ()
@@ -208,7 +208,7 @@ def _networks(reader: Reader, value: object) -> tuple[NetworkSpec, ...]:
     )
 
 
-def _network(reader: Reader, place: str, name: object, value: object) -> NetworkSpec:
+def _network(reader: SpecReader, place: str, name: object, value: object) -> NetworkSpec:
     parts = name.split("/") if isinstance(name, str) else []
     if len(parts) != 2 or not all(NAME.fullmatch(part) for part in parts):
         reader.wrong("networks", name, "is no NAMESPACE/NAME, such as default/blue-network")
@@ -231,7 +231,7 @@ def _network(reader: Reader, place: str, name: object, value: object) -> Network
     return NetworkSpec(name=str(name), **given)
 
 
-def _cidr(reader: Reader, place: str, value: object) -> str | None:
+def _cidr(reader: SpecReader, place: str, value: object) -> str | None:
     try:
         network = ipaddress.ip_network(str(value))
     except ValueError:
@@ -240,7 +240,7 @@ def _cidr(reader: Reader, place: str, value: object) -> str | None:
     return str(network)
 
 
-def _quality(reader: Reader, place: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+def _quality(reader: SpecReader, place: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of ``LinkQuality`` that are given."""
     return {
         _QUALITY[key][0]: _QUALITY[key][1](reader, f"{place}.{key}", value)
@@ -250,7 +250,7 @@ def _quality(reader: Reader, place: str, keys: Mapping[str, Any]) -> dict[str, A
 
 
 def _link(
-    reader: Reader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
+    reader: SpecReader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
 ) -> LinkSpec:
     keys = reader.mapping(place, value, ("between", "network", *_QUALITY))
     between = keys.get("between")
@@ -268,7 +268,7 @@ def _link(
 
 
 def _fault(
-    reader: Reader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
+    reader: SpecReader, place: str, value: object, nodes: tuple[str, ...], networks: tuple[str, ...]
 ) -> FaultSpec:
     name = value.get("fault") if isinstance(value, dict) else None
     if not isinstance(name, str) or name not in FAULTS:
@@ -297,7 +297,7 @@ def _fault(
 
 
 def _parameters(
-    reader: Reader, place: str, keys: Mapping[str, Any], own: tuple[str, ...], nodes: tuple[str, ...]
+    reader: SpecReader, place: str, keys: Mapping[str, Any], own: tuple[str, ...], nodes: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return the fault's own parameters, checked where their form is fixed; durations stay Go's text."""
     found = {parameter: keys[parameter] for parameter in own if parameter in keys}

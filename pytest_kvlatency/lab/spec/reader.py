@@ -16,7 +16,7 @@ NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 @dataclass
-class Reader:
+class SpecReader:
     """Collects problems, so that all are told at once; each method returns a default for what is wrong."""
 
     problems: list[str] = field(default_factory=list)

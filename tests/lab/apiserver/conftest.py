@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import urllib3
 
-from pytest_kvlatency.lab.apiserver.server import ControlPlane
+from pytest_kvlatency.lab.apiserver.controlplane import ControlPlane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytest_kvlatency.lab.spec.model import FaultSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 from .helpers import APPLY, JSON_PATCH, MERGE, vmi, vmis
 

@@ -8,7 +8,7 @@ import pytest
 import urllib3
 
 from pytest_kvlatency.lab.apiserver.faultgate import seconds
-from pytest_kvlatency.lab.spec.model import FaultSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 from .helpers import MERGE, cms, config_map, vmi, vmis
 

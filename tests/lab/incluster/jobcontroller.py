@@ -26,7 +26,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.failures import KubeApiError
-from pytest_kvlatency.lab.kubevirt.bootstrap import now
+from pytest_kvlatency.lab.kubevirt.timestamp import now
 
 #: The image's entry point: arguments of a container follow it, a container's command takes its place.
 ENTRYPOINT = ["python", "-m", "pytest_kvlatency", "--kv-configmap=env"]

@@ -11,7 +11,7 @@ import pytest
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.lab.apiserver.server import ControlPlane
+from pytest_kvlatency.lab.apiserver.controlplane import ControlPlane
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NADS = f"{paths.NAD_API}/namespaces/checks/network-attachment-definitions"

@@ -11,7 +11,7 @@ from pytest_kvlatency.kube.configmap import ConfigMaps
 from pytest_kvlatency.kube.facts import describe
 from pytest_kvlatency.kube.nad import read_nad
 from pytest_kvlatency.kube.vmi import MacRefused, Vmis
-from pytest_kvlatency.lab.spec.model import FaultSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec
 from pytest_kvlatency.model import NadRef
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import aiohttp
 import yaml
 
-from pytest_kvlatency.lab.apiserver.server import ControlPlane
+from pytest_kvlatency.lab.apiserver.controlplane import ControlPlane
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
 from pytest_kvlatency.lab.kubevirt.api import VMIS, Api
 from pytest_kvlatency.lab.kubevirt.console import GROUP, PROTOCOL, VERSIONS
-from pytest_kvlatency.lab.kubevirt.half import KubeVirt
+from pytest_kvlatency.lab.kubevirt.virtcontroller import KubeVirt
 from pytest_kvlatency.lab.spec.file import load
 
 #: For what takes a moment where nothing else runs.

@@ -10,7 +10,7 @@ import pytest
 from labtools import TIMEOUT
 
 from pytest_kvlatency.lab.guests.qemu import setup
-from pytest_kvlatency.lab.server import LabStartError, run
+from pytest_kvlatency.lab.run import LabSetupError, run
 from pytest_kvlatency.lab.spec.file import parse_spec
 
 
@@ -49,7 +49,7 @@ def test_without_qemu_the_default_is_simulated_and_says_what_was_missing(tmp_pat
 
 def test_without_qemu_real_guests_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "usable", lambda: "qemu-system-x86_64 is missing: run the set-up")
-    with pytest.raises(LabStartError, match="guests: qemu cannot be had: qemu-system-x86_64 is missing"):
+    with pytest.raises(LabSetupError, match="guests: qemu cannot be had: qemu-system-x86_64 is missing"):
         up("qemu", tmp_path)
 
 

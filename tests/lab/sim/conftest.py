@@ -11,7 +11,7 @@ import pytest
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.base import GuestRequest, Nic
 from pytest_kvlatency.lab.guests.sim.hypervisor import SimHypervisor
-from pytest_kvlatency.lab.spec.model import FaultSpec, LabSpec, LinkQuality, NetworkSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec, LabSpec, LinkQuality, NetworkSpec
 
 NETWORK = "default/blue-network"
 _MARK = "=done="

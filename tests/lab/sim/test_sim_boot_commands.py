@@ -6,7 +6,7 @@ import asyncio
 
 from pytest_kvlatency.guest.watchdog import boot_command
 from pytest_kvlatency.kube.manifest import user_data
-from pytest_kvlatency.lab.spec.model import FaultSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 
 def go(coroutine):

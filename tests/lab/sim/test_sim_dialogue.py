@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
-from pytest_kvlatency.lab.spec.model import FaultSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 SHELLS = [name for name in ("dash", "bash") if shutil.which(name)]
 

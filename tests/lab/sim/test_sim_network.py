@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pytest_kvlatency.lab.spec.model import FaultSpec, LinkSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkSpec
 
 SOURCE, TARGET = "198.18.0.1/24", "198.18.0.2/24"
 NO_LONGER_TENTATIVE = "while ip -o addr | grep -q tentative; do sleep 0.01; done"

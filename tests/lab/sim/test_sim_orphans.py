@@ -15,7 +15,7 @@ from pathlib import Path
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.base import GuestRequest
 from pytest_kvlatency.lab.guests.sim.hypervisor import SimHypervisor
-from pytest_kvlatency.lab.spec.model import LabSpec
+from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 async def main():
     spec = LabSpec(time_scale=100.0)

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.faultbook import FaultBook, Subject
-from pytest_kvlatency.lab.kubevirt.networks import AddressPool, nad_manifest, read_nad
-from pytest_kvlatency.lab.spec.model import FaultSpec, NetworkSpec
+from pytest_kvlatency.lab.kubevirt.nads import AddressPool, nad_manifest, read_nad
+from pytest_kvlatency.lab.spec.labspec import FaultSpec, NetworkSpec
 
 
 def test_a_fault_strikes_whom_it_names_as_often_as_it_says():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pytest_kvlatency.lab.fabric.links import LinkTable
-from pytest_kvlatency.lab.spec.model import LabSpec, LinkQuality, LinkSpec, NetworkSpec
+from pytest_kvlatency.lab.spec.labspec import LabSpec, LinkQuality, LinkSpec, NetworkSpec
 
 BLUE = NetworkSpec(name="default/blue", quality=LinkQuality(latency_ns=200, loss=0.1))
 RED = NetworkSpec(name="default/red")

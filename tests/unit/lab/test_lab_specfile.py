@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pytest_kvlatency.lab.spec.file import LabSpecError, load, parse_spec
-from pytest_kvlatency.lab.spec.model import FaultSpec, LinkQuality, LinkSpec, NetworkSpec, NodeSpec, Taint
+from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkQuality, LinkSpec, NetworkSpec, NodeSpec, Taint
 
 DESIGN = """
 guests: sim                 # or qemu

@@ -8,9 +8,9 @@ import pytest
 
 from pytest_kvlatency.lab.fabric.responders import AddressTaken, DhcpServer
 from pytest_kvlatency.lab.guests.base import GuestRequest
-from pytest_kvlatency.lab.guests.qemu import agent, assets, command, cpio, image, launch, seed, setup
-from pytest_kvlatency.lab.guests.qemu import faults as guest_faults
-from pytest_kvlatency.lab.spec.model import FaultSpec
+from pytest_kvlatency.lab.guests.qemu import agent, assets, commandline, cpio, image, launch, seed, setup
+from pytest_kvlatency.lab.guests.qemu import faultsettings as guest_faults
+from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 MAC = bytes.fromhex("020000000101")
 
@@ -120,11 +120,11 @@ def test_the_agents_blocks_are_parsed_and_tentative_addresses_wait():
 
 
 def test_the_command_line_names_mac_mtu_and_descriptors():
-    machine = command.Machine(
+    machine = commandline.QemuMachine(
         name="a,b", accelerator="tcg", kernel=Path("k"), initramfs=Path("i"), memory_mib=64, serial=5,
-        wires=[command.Wire(mac="02:00:00:00:00:01", mtu=1400, descriptor=9)],
+        wires=[commandline.Wire(mac="02:00:00:00:00:01", mtu=1400, descriptor=9)],
     )  # fmt: skip
-    line = command.arguments(machine)
+    line = commandline.arguments(machine)
     assert "guest=a,,b" in line
     assert line[line.index("-m") + 1] == "128"
     assert "dgram,id=net0,local.type=fd,local.str=9" in line

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from pytest_kvlatency.lab.guests.sim import cloudinit
-from pytest_kvlatency.lab.guests.sim.login import Login
+from pytest_kvlatency.lab.guests.sim.loginprompt import LoginPrompt
 from pytest_kvlatency.lab.guests.sim.network import fragments
 from pytest_kvlatency.lab.guests.sim.noise import Noise
 from pytest_kvlatency.lab.guests.sim.pingtext import BusyBoxWords, Counters, IputilsWords
@@ -109,7 +109,7 @@ class Typist:
         self.text = ""
         self.rest = None
         self.pending = []
-        self.login = Login(
+        self.login = LoginPrompt(
             hostname="vm",
             passwords=passwords,
             emit=self.emit,

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_kvlatency.lab.fabric.impairment import Packet, impair, inspect
 from pytest_kvlatency.lab.fabric.switch import Switch
-from pytest_kvlatency.lab.spec.model import LinkQuality
+from pytest_kvlatency.lab.spec.labspec import LinkQuality
 
 BROADCAST = b"\xff" * 6
 ONE, TWO, THREE = (bytes([2, 0, 0, 0, 0, number]) for number in (1, 2, 3))

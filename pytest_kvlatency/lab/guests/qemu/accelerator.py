@@ -6,8 +6,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.guests.qemu import command
-from pytest_kvlatency.lab.guests.qemu.process import Process, open_channel
+from pytest_kvlatency.lab.guests.qemu import commandline
+from pytest_kvlatency.lab.guests.qemu.qemuprocess import Process, open_channel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ async def _kvm_works(qemu: Path, kernel: Path, initramfs: Path) -> bool:
         return False
     channel, end = await open_channel(lambda _data: None)
     try:
-        machine = command.Machine(
+        machine = commandline.QemuMachine(
             name="probe",
             accelerator=KVM,
             kernel=kernel,
@@ -38,7 +38,7 @@ async def _kvm_works(qemu: Path, kernel: Path, initramfs: Path) -> bool:
             kernel_options="lab.probe",
             serial=end.fileno(),
         )
-        process = await Process.start(qemu, command.arguments(machine), [end.fileno()])
+        process = await Process.start(qemu, commandline.arguments(machine), [end.fileno()])
     finally:
         end.close()
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ArchiveEntry:
     """One file: ``path`` is relative, without a leading slash; ``mode`` holds type and permissions."""
 
     path: str
@@ -20,37 +20,37 @@ class Entry:
     device: tuple[int, int] = (0, 0)
 
 
-def directory(path: str, permissions: int = 0o755) -> Entry:
+def directory(path: str, permissions: int = 0o755) -> ArchiveEntry:
     """Make an entry for a directory."""
-    return Entry(path=path, mode=stat.S_IFDIR | permissions)
+    return ArchiveEntry(path=path, mode=stat.S_IFDIR | permissions)
 
 
-def file(path: str, data: bytes, permissions: int = 0o644) -> Entry:
+def file(path: str, data: bytes, permissions: int = 0o644) -> ArchiveEntry:
     """Make an entry for a regular file."""
-    return Entry(path=path, mode=stat.S_IFREG | permissions, data=data)
+    return ArchiveEntry(path=path, mode=stat.S_IFREG | permissions, data=data)
 
 
-def symlink(path: str, target: str) -> Entry:
+def symlink(path: str, target: str) -> ArchiveEntry:
     """Make an entry for a symbolic link."""
-    return Entry(path=path, mode=stat.S_IFLNK | 0o777, data=target.encode())
+    return ArchiveEntry(path=path, mode=stat.S_IFLNK | 0o777, data=target.encode())
 
 
-def character_device(path: str, major: int, minor: int, permissions: int = 0o600) -> Entry:
+def character_device(path: str, major: int, minor: int, permissions: int = 0o600) -> ArchiveEntry:
     """Make an entry for a character device."""
-    return Entry(path=path, mode=stat.S_IFCHR | permissions, device=(major, minor))
+    return ArchiveEntry(path=path, mode=stat.S_IFCHR | permissions, device=(major, minor))
 
 
-def archive(entries: list[Entry]) -> bytes:
+def archive(entries: list[ArchiveEntry]) -> bytes:
     """Return the archive that holds ``entries`` in this order; directories must come before what is in them."""
     out = bytearray()
     for inode, entry in enumerate(entries, start=1):
         _append(out, inode, entry)
-    _append(out, 0, Entry(path="TRAILER!!!", mode=0))
+    _append(out, 0, ArchiveEntry(path="TRAILER!!!", mode=0))
     out += bytes(-len(out) % 512)
     return bytes(out)
 
 
-def _append(out: bytearray, inode: int, entry: Entry) -> None:
+def _append(out: bytearray, inode: int, entry: ArchiveEntry) -> None:
     name = entry.path.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     fields = (inode, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)

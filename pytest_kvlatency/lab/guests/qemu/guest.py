@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
-from pytest_kvlatency.lab.guests.qemu import agent, command
-from pytest_kvlatency.lab.guests.qemu.process import Channel, Process, open_channel
+from pytest_kvlatency.lab.guests.qemu import agent, commandline
+from pytest_kvlatency.lab.guests.qemu.qemuprocess import Channel, Process, open_channel
 
 if TYPE_CHECKING:
     import socket
@@ -112,8 +112,8 @@ class QemuGuest:
             port, end = self._switch.plug(nic.network, self.request.node, nic.responder)
             self._ports.append(port)
             theirs.append(end)
-            wires.append(command.Wire(mac=nic.mac, mtu=nic.mtu, descriptor=end.fileno()))
-        machine = command.Machine(
+            wires.append(commandline.Wire(mac=nic.mac, mtu=nic.mtu, descriptor=end.fileno()))
+        machine = commandline.QemuMachine(
             name=f"{self.request.namespace}/{self.request.name}",
             accelerator=plan.accelerator,
             kernel=plan.kernel,
@@ -124,7 +124,9 @@ class QemuGuest:
             agent=theirs[1].fileno(),
             wires=wires,
         )
-        return await Process.start(self._qemu, command.arguments(machine), [end.fileno() for end in theirs])
+        return await Process.start(
+            self._qemu, commandline.arguments(machine), [end.fileno() for end in theirs]
+        )
 
     def attach(self, sink: Callable[[bytes], None]) -> None:
         """Send serial output to ``sink`` from now on (no scrollback), instead of to an earlier one."""

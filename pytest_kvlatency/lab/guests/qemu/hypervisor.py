@@ -12,7 +12,7 @@ from pytest_kvlatency.lab.fabric.responders import AddressTaken, DhcpServer
 from pytest_kvlatency.lab.fabric.switch import Switch
 from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.guests.qemu import accelerator, assets, image, seed
-from pytest_kvlatency.lab.guests.qemu import faults as guest_faults
+from pytest_kvlatency.lab.guests.qemu import faultsettings as guest_faults
 from pytest_kvlatency.lab.guests.qemu.guest import Plan, PlannedNic, QemuGuest
 from pytest_kvlatency.lab.guests.qemu.setup import usable
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.fabric.links import LinkTable
     from pytest_kvlatency.lab.guests.base import GuestRequest, Nic
-    from pytest_kvlatency.lab.spec.model import FaultSpec, LabSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec, LabSpec
 
 # The first version whose network back end can be a datagram socket.
 _OLDEST_QEMU = (7, 2)

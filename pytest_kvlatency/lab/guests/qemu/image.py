@@ -48,8 +48,8 @@ def base(busybox: Path, modules: tuple[Path, ...]) -> bytes:
     return cpio.archive(entries)
 
 
-def _rootfs(folder: Traversable, prefix: str) -> list[cpio.Entry]:
-    entries: list[cpio.Entry] = []
+def _rootfs(folder: Traversable, prefix: str) -> list[cpio.ArchiveEntry]:
+    entries: list[cpio.ArchiveEntry] = []
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
         path = prefix + item.name
         if item.is_dir():

@@ -12,13 +12,13 @@ import yaml
 
 from pytest_kvlatency.lab.guests.base import datasource_wait_seconds
 from pytest_kvlatency.lab.guests.qemu import cpio
-from pytest_kvlatency.lab.guests.qemu.faults import settings
+from pytest_kvlatency.lab.guests.qemu.faultsettings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_kvlatency.lab.guests.base import GuestRequest
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 
 def build(

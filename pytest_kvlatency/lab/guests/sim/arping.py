@@ -11,7 +11,7 @@ from pytest_kvlatency.lab.guests.sim.pingtext import BUSYBOX_BANNER
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.machine import Call, Machine
-    from pytest_kvlatency.lab.guests.sim.network import Interface, IPAddress
+    from pytest_kvlatency.lab.guests.sim.network import IPAddress, SimInterface
 
 _USAGE = f"""{BUSYBOX_BANNER}
 
@@ -54,17 +54,17 @@ def arping(call: Call, machine: Machine) -> None:
         )
         call.exit(failure)
         return
-    _Run(call, machine, interface, address, count, deadline, values).start()
+    _RunningArping(call, machine, interface, address, count, deadline, values).start()
 
 
-class _Run:
+class _RunningArping:
     """An arping under way: a request each second."""
 
     def __init__(
         self,
         call: Call,
         machine: Machine,
-        interface: Interface,
+        interface: SimInterface,
         address: IPAddress,
         count: int,
         deadline: float | None,

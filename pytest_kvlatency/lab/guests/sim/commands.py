@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.guests.sim import boot
+from pytest_kvlatency.lab.guests.sim import bootmessages
 from pytest_kvlatency.lab.guests.sim.arping import arping
 from pytest_kvlatency.lab.guests.sim.dhcp import dhclient, udhcpc
 from pytest_kvlatency.lab.guests.sim.iproute import ifconfig, ip
@@ -167,8 +167,8 @@ def _whoami(call: Call, machine: Machine) -> None:
 
 def boot_log(machine: Machine) -> list[str]:
     """What the kernel says while this machine boots."""
-    lines = boot.FEDORA_BOOT if machine.fedora else boot.ALPINE_BOOT
-    return [boot.stamped(0.004 + number * 0.0831, line) for number, line in enumerate(lines)]
+    lines = bootmessages.FEDORA_BOOT if machine.fedora else bootmessages.ALPINE_BOOT
+    return [bootmessages.stamped(0.004 + number * 0.0831, line) for number, line in enumerate(lines)]
 
 
 _PROGRAMS: dict[str, Callable[[Call, Machine], None]] = {

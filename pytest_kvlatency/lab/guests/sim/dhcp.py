@@ -10,19 +10,19 @@ from pytest_kvlatency.lab.guests.sim.clock import Timeline
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.machine import Call, Machine
-    from pytest_kvlatency.lab.guests.sim.network import Interface
+    from pytest_kvlatency.lab.guests.sim.network import SimInterface
 
 _LEASE_SECONDS = 86313600
 
 
-def lease(machine: Machine, interface: Interface) -> IPv4Interface | None:
+def lease(machine: Machine, interface: SimInterface) -> IPv4Interface | None:
     """The address that a DHCP request on ``interface`` is answered with, if it is answered."""
     if interface.lease is None or machine.fault("no-dhcp") is not None or interface.mac != interface.vmi_mac:
         return None
     return IPv4Interface(interface.lease)
 
 
-def apply(machine: Machine, interface: Interface, value: IPv4Interface) -> None:
+def apply(machine: Machine, interface: SimInterface, value: IPv4Interface) -> None:
     """Configure what DHCP gave, as a client's script does."""
     if machine.fault("lease-unused") is None:
         machine.stack.configure(interface, value, machine.clock.now())

@@ -8,14 +8,14 @@ import shutil
 from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError, datasource_wait_seconds
-from pytest_kvlatency.lab.guests.sim import boot, cloudinit, commands, confine, unattended, wiring
+from pytest_kvlatency.lab.guests.sim import bootmessages, cloudinit, commands, confine, unattended, wiring
 from pytest_kvlatency.lab.guests.sim.clock import Clock
-from pytest_kvlatency.lab.guests.sim.login import Login
+from pytest_kvlatency.lab.guests.sim.loginprompt import LoginPrompt
+from pytest_kvlatency.lab.guests.sim.loginshell import ShellProcess
 from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
 from pytest_kvlatency.lab.guests.sim.network import Stack
 from pytest_kvlatency.lab.guests.sim.noise import Noise
 from pytest_kvlatency.lab.guests.sim.processor import PROCESSORS
-from pytest_kvlatency.lab.guests.sim.shell import ShellProcess
 from pytest_kvlatency.lab.guests.sim.strays import StrayLines
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.base import GuestRequest
     from pytest_kvlatency.lab.guests.sim.calls import PipeCall
     from pytest_kvlatency.lab.guests.sim.host import Host
-    from pytest_kvlatency.lab.guests.sim.machine import Dialect
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.guests.sim.machine import PingProgram
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 SERIAL_LOG_BYTES = 256 * 1024
 _SHUTDOWN_SECONDS = 0.2
@@ -47,7 +47,7 @@ class SimGuest:
         self._sink: Callable[[bytes], None] | None = None
         self._log = bytearray()
         self._shell: ShellProcess | None = None
-        self._login: Login | None = None
+        self._login: LoginPrompt | None = None
         self._machine: Machine | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._exit: asyncio.Future[GuestExit] | None = None
@@ -184,7 +184,7 @@ class SimGuest:
         self._phase = "login"
         prompt, late = self._fault("password-prompt"), self._fault("password-late")
         passwords = self._passwords()
-        self._login = login = Login(
+        self._login = login = LoginPrompt(
             hostname=self._machine.hostname,
             passwords={name: passwords[name] for name in passwords if not passwords[name] or late is None},
             emit=self._emit,
@@ -201,7 +201,10 @@ class SimGuest:
             self._resume_command()
             return
         failed = self._fault("last-failed-login")
-        self._emit(boot.issue(fedora=self._fedora) + (boot.last_failed_login() if failed is not None else ""))
+        self._emit(
+            bootmessages.issue(fedora=self._fedora)
+            + (bootmessages.last_failed_login() if failed is not None else "")
+        )
         self._prompt()
 
     def _prompt(self) -> None:
@@ -216,7 +219,7 @@ class SimGuest:
         self._tears += 1
         now = self._machine.clock.now()
         middle = len(prompt) - 5
-        lines = [boot.stamped(now, text) for text in boot.CLOUD_INIT]
+        lines = [bootmessages.stamped(now, text) for text in bootmessages.CLOUD_INIT]
         self._emit(prompt[:middle] + lines[0] + "\r\n" + prompt[middle:])
         self._emit("\r\n".join(["", *lines[1:], ""]))
 
@@ -224,7 +227,7 @@ class SimGuest:
         """Go down; ``reboot`` comes up again in the same machine."""
         if self._phase not in {"boot", "login", "shell"}:
             return
-        self._emit("\r\n" + boot.SHUTDOWN.format(how=how))
+        self._emit("\r\n" + bootmessages.SHUTDOWN.format(how=how))
         self._phase = "down"
         if how == "reboot":
             self._later(_SHUTDOWN_SECONDS, self._reboot)
@@ -290,8 +293,8 @@ class SimGuest:
 
     def _accepted(self, typed_ahead: bytes, *, sends_returns: bool) -> None:
         failed = self._fault("last-failed-login")
-        text = boot.last_failed_login() if failed is not None else ""
-        self._emit(text + boot.welcome(fedora=self._fedora))
+        text = bootmessages.last_failed_login() if failed is not None else ""
+        self._emit(text + bootmessages.welcome(fedora=self._fedora))
         self._start_shell(sends_returns=sends_returns)
         if typed_ahead and self._shell is not None:
             self._shell.write(typed_ahead)
@@ -347,7 +350,7 @@ class SimGuest:
             self._shell = None
         if self._phase == "shell":
             self._phase = "login"
-            self._emit("\r\n" + boot.issue(fedora=self._fedora))
+            self._emit("\r\n" + bootmessages.issue(fedora=self._fedora))
             self._prompt()
 
     def _resume_command(self) -> None:
@@ -424,6 +427,6 @@ class SimGuest:
         self._timers.clear()
 
 
-def _dialect(wanted: Dialect, *, fedora: bool) -> Dialect:
+def _dialect(wanted: PingProgram, *, fedora: bool) -> PingProgram:
     """Fedora has iputils' ping in any case."""
     return "iputils" if fedora and not wanted.startswith("iputils") else wanted

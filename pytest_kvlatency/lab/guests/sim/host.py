@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.calls import CallServer
     from pytest_kvlatency.lab.guests.sim.guard import Guard
     from pytest_kvlatency.lab.guests.sim.network import Networks
-    from pytest_kvlatency.lab.guests.sim.programs import Shell
+    from pytest_kvlatency.lab.guests.sim.programs import ShellProgram
     from pytest_kvlatency.lab.guests.sim.reaper import Reaper
-    from pytest_kvlatency.lab.spec.model import LabSpec
+    from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Host:
     directory: Path
     programs: Path
     fifo: Path
-    shell: Shell
+    shell: ShellProgram
     networks: Networks
     calls: CallServer
     reaper: Reaper

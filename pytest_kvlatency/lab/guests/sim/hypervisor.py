@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.fabric.links import LinkTable
     from pytest_kvlatency.lab.guests.base import GuestRequest
-    from pytest_kvlatency.lab.spec.model import LabSpec
+    from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 #: Each guest that is logged in holds two descriptors, each console and program one more.
 _DESCRIPTORS = 8192

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_kvlatency.lab.guests.sim.machine import Call, Machine
-    from pytest_kvlatency.lab.guests.sim.network import Address, Interface
+    from pytest_kvlatency.lab.guests.sim.network import SimAddress, SimInterface
 
 _OBJECTS = ("address", "link", "route", "neighbour", "neighbor")
 _LOOPBACK = "lo"
@@ -89,7 +89,7 @@ class _Ip:
             return _IpError(f'Object "{wrong}" is unknown, try "ip help".')
         return _IpError("Usage: ip [ OPTIONS ] OBJECT { COMMAND | help }", 255)
 
-    def _interface(self, name: str, why: str = "") -> Interface:
+    def _interface(self, name: str, why: str = "") -> SimInterface:
         interface = self._machine.stack.find(name)
         if interface is None:
             if self._busybox:
@@ -97,12 +97,12 @@ class _Ip:
             raise _IpError(f'Cannot find device "{name}"' if why else f'Device "{name}" does not exist.')
         return interface
 
-    def _shown(self, rest: list[str]) -> list[tuple[int, Interface | None]]:
+    def _shown(self, rest: list[str]) -> list[tuple[int, SimInterface | None]]:
         """The interfaces that ``rest`` asks for, with their numbers; None is the loopback."""
         names = [
             word for word in rest if word not in {"dev", "up", "scope", "global", "permanent", "dynamic"}
         ]
-        everything: list[tuple[int, Interface | None]] = [(1, None)]
+        everything: list[tuple[int, SimInterface | None]] = [(1, None)]
         everything += list(enumerate(self._machine.stack.interfaces, start=2))
         if not names:
             if "up" in rest:
@@ -215,7 +215,7 @@ class _Ip:
     def _join(self, lines: list[str]) -> str:
         return ("\\" if self._oneline else "\n").join(lines)
 
-    def _link_lines(self, number: int, interface: Interface | None) -> list[str]:
+    def _link_lines(self, number: int, interface: SimInterface | None) -> list[str]:
         tail = "" if self._busybox else " mode DEFAULT group default"
         if interface is None:
             state = "" if self._busybox else " state UNKNOWN"
@@ -230,7 +230,7 @@ class _Ip:
             f"    link/ether {interface.mac} brd ff:ff:ff:ff:ff:ff",
         ]
 
-    def _address_lines(self, number: int, interface: Interface | None, rest: list[str]) -> Iterator[str]:
+    def _address_lines(self, number: int, interface: SimInterface | None, rest: list[str]) -> Iterator[str]:
         name = _LOOPBACK if interface is None else interface.name
         if not self._oneline:
             yield from self._link_lines(number, interface)
@@ -249,7 +249,7 @@ class _Ip:
                 yield f"    {text}"
                 yield forever
 
-    def _address_text(self, interface: Interface, address: Address) -> str:
+    def _address_text(self, interface: SimInterface, address: SimAddress) -> str:
         value = address.value
         if isinstance(value, IPv4Interface):
             # cloud-init's renderers set the broadcast address.
@@ -266,13 +266,13 @@ class _Ip:
             flags = "tentative flags 08 " if address.dad_failed else "tentative "
         return f"inet6 {value} scope {scope} {flags}"
 
-    def _brief_link(self, interface: Interface | None) -> str:
+    def _brief_link(self, interface: SimInterface | None) -> str:
         if interface is None:
             return f"{_LOOPBACK:<16} {'UNKNOWN':<14} 00:00:00:00:00:00 <LOOPBACK,UP,LOWER_UP> "
         flags = "BROADCAST,MULTICAST" + (",UP,LOWER_UP" if interface.up else "")
         return f"{interface.name:<16} {'UP' if interface.up else 'DOWN':<14} {interface.mac} <{flags}> "
 
-    def _brief_address(self, interface: Interface | None) -> str:
+    def _brief_address(self, interface: SimInterface | None) -> str:
         if interface is None:
             return f"{_LOOPBACK:<16} {'UNKNOWN':<14} 127.0.0.1/8 ::1/128 "
         values = [str(a.value) for a in _ordered(interface) if self._version in {None, a.value.version}]
@@ -299,7 +299,7 @@ def ifconfig(call: Call, machine: Machine) -> None:
     call.exit(0)
 
 
-def _ifconfig_text(interface: Interface) -> str:
+def _ifconfig_text(interface: SimInterface) -> str:
     lines = [f"{interface.name:<10}Link encap:Ethernet  HWaddr {interface.mac.upper()}  "]
     for address in _ordered(interface):
         value = address.value
@@ -314,7 +314,7 @@ def _ifconfig_text(interface: Interface) -> str:
     return "\n".join(lines)
 
 
-def _ordered(interface: Interface) -> list[Address]:
+def _ordered(interface: SimInterface) -> list[SimAddress]:
     """IPv4 first, then IPv6 with the link's own address last, as the kernel lists them."""
     return sorted(interface.addresses, key=lambda a: (a.value.version, a.link_local))
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.guests.sim.clock import Clock
     from pytest_kvlatency.lab.guests.sim.network import Stack
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
-Dialect = Literal["busybox", "iputils", "busybox-old", "iputils-old"]
+PingProgram = Literal["busybox", "iputils", "busybox-old", "iputils-old"]
 
 
 @dataclass(kw_only=True)
@@ -25,7 +25,7 @@ class Machine:
 
     clock: Clock
     stack: Stack
-    dialect: Dialect
+    dialect: PingProgram
     fedora: bool
     hostname: str
     faults: Sequence[FaultSpec]

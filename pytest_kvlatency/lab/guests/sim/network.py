@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.fabric.links import LinkTable
-    from pytest_kvlatency.lab.spec.model import FaultSpec, LinkQuality
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkQuality
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
@@ -25,7 +25,7 @@ STRANGER_MAC = "02:00:5e:00:53:01"
 
 
 @dataclass(kw_only=True)
-class Address:
+class SimAddress:
     """An address on an interface; IPv6 ones are tentative at first, and stay so when they are taken."""
 
     value: IPInterface
@@ -46,7 +46,7 @@ class _Neighbour:
 
 
 @dataclass(kw_only=True)
-class Interface:
+class SimInterface:
     """A guest's interface. ``vmi_mac`` is what the VMI says, ``mac`` what the guest sees."""
 
     name: str
@@ -56,14 +56,14 @@ class Interface:
     mtu: int
     lease: str | None
     up: bool = True
-    addresses: list[Address] = field(default_factory=list)
+    addresses: list[SimAddress] = field(default_factory=list)
     neighbours: dict[IPAddress, _Neighbour] = field(default_factory=dict)
 
 
 class Route(NamedTuple):
     """Where a packet leaves: ``interface`` is None for the guest itself."""
 
-    interface: Interface | None
+    interface: SimInterface | None
     source: IPAddress
 
 
@@ -80,13 +80,13 @@ class Networks:
     def __init__(self, links: LinkTable, seed: int) -> None:
         self.links = links
         self.seed = seed
-        self._owners: dict[tuple[str, IPAddress], list[tuple[Stack, Interface]]] = {}
+        self._owners: dict[tuple[str, IPAddress], list[tuple[Stack, SimInterface]]] = {}
 
-    def add(self, stack: Stack, interface: Interface, address: IPAddress) -> None:
+    def add(self, stack: Stack, interface: SimInterface, address: IPAddress) -> None:
         """Let ``stack`` answer for ``address``."""
         self._owners.setdefault((interface.network, address), []).append((stack, interface))
 
-    def remove(self, stack: Stack, interface: Interface, address: IPAddress) -> None:
+    def remove(self, stack: Stack, interface: SimInterface, address: IPAddress) -> None:
         """Let ``stack`` no longer answer for ``address``."""
         key = (interface.network, address)
         owners = [owner for owner in self._owners.get(key, ()) if owner != (stack, interface)]
@@ -95,7 +95,7 @@ class Networks:
         else:
             self._owners.pop(key, None)
 
-    def owner(self, network: str, address: IPAddress, asking: Stack) -> tuple[Stack, Interface] | None:
+    def owner(self, network: str, address: IPAddress, asking: Stack) -> tuple[Stack, SimInterface] | None:
         """Who on ``network``, other than ``asking``, answers for ``address``."""
         for stack, interface in self._owners.get((network, address), ()):
             if stack is not asking and interface.up:
@@ -107,7 +107,7 @@ class Stack:
     """The network of one guest."""
 
     def __init__(
-        self, *, networks: Networks, node: str, interfaces: list[Interface], taken: FaultSpec | None
+        self, *, networks: Networks, node: str, interfaces: list[SimInterface], taken: FaultSpec | None
     ) -> None:
         self._networks = networks
         self.node = node
@@ -116,15 +116,15 @@ class Stack:
         self._taken_addresses: set[IPAddress] = set()
         self._streams: dict[tuple[str, ...], Random] = {}
 
-    def find(self, name: str) -> Interface | None:
+    def find(self, name: str) -> SimInterface | None:
         """The interface called ``name``."""
         return next((interface for interface in self.interfaces if interface.name == name), None)
 
-    def configure(self, interface: Interface, value: IPInterface, now: float) -> bool:
+    def configure(self, interface: SimInterface, value: IPInterface, now: float) -> bool:
         """Add an address; False if it is there already."""
         if any(address.value == value for address in interface.addresses):
             return False
-        address = Address(value=value)
+        address = SimAddress(value=value)
         if isinstance(value, IPv6Interface):
             address.usable_at = now + DAD_SECONDS
             address.dad_failed = self.probe(interface, value.ip) is not None
@@ -134,7 +134,7 @@ class Stack:
         self._networks.add(self, interface, value.ip)
         return True
 
-    def deconfigure(self, interface: Interface, value: IPInterface) -> bool:
+    def deconfigure(self, interface: SimInterface, value: IPInterface) -> bool:
         """Remove an address; False if it is not there."""
         kept = [address for address in interface.addresses if address.value != value]
         if len(kept) == len(interface.addresses):
@@ -161,7 +161,7 @@ class Stack:
         """Find the way to ``destination``, or None: the network is unreachable."""
         if destination.is_loopback:
             return Route(None, destination)
-        best: tuple[int, Interface, IPAddress] | None = None
+        best: tuple[int, SimInterface, IPAddress] | None = None
         for interface in self.interfaces:
             for address in interface.addresses:
                 if address.value.version != destination.version:
@@ -179,7 +179,7 @@ class Stack:
                     best = (length, interface, address.value.ip)
         return None if best is None else Route(best[1], best[2])
 
-    def probe(self, interface: Interface, address: IPAddress) -> tuple[str, float] | None:
+    def probe(self, interface: SimInterface, address: IPAddress) -> tuple[str, float] | None:
         """MAC and RTT (seconds) of whoever else has ``address``: another guest, or the fault's stranger.
 
         The fault address-taken answers for each address that the guest has or probes, up to ``times`` of them.
@@ -189,7 +189,7 @@ class Stack:
             return STRANGER_MAC, 0.0002 + self._stream("stranger").random() * 0.0002
         return answer
 
-    def resolve(self, interface: Interface, address: IPAddress) -> tuple[str, float] | None:
+    def resolve(self, interface: SimInterface, address: IPAddress) -> tuple[str, float] | None:
         """Ask once by ARP or neighbour discovery: MAC and RTT (seconds), or None when no answer comes."""
         owner = self._networks.owner(interface.network, address, self)
         if owner is None or not interface.up:
@@ -226,9 +226,9 @@ class Stack:
         """Whether a stranger took ``address``: packets for it go there, and are not answered."""
         return address in self._taken_addresses
 
-    def neighbour_table(self, now: float) -> list[tuple[Interface, IPAddress, str | None]]:
+    def neighbour_table(self, now: float) -> list[tuple[SimInterface, IPAddress, str | None]]:
         """What ``ip neigh`` shows: interface, address, and the MAC if it is known."""
-        rows: list[tuple[Interface, IPAddress, str | None]] = []
+        rows: list[tuple[SimInterface, IPAddress, str | None]] = []
         for interface in self.interfaces:
             for address, neighbour in interface.neighbours.items():
                 owner = self._networks.owner(interface.network, address, self)
@@ -236,7 +236,7 @@ class Stack:
                 rows.append((interface, address, owner[1].mac if owner is not None and known else None))
         return rows
 
-    def _resolve(self, interface: Interface, address: IPAddress, now: float) -> _Neighbour:
+    def _resolve(self, interface: SimInterface, address: IPAddress, now: float) -> _Neighbour:
         known = interface.neighbours.get(address)
         if known is not None and now < (known.ready_at if known.failed else known.expires_at):
             return known

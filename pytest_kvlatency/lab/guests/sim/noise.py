@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.guests.sim.boot import NOISE, stamped
+from pytest_kvlatency.lab.guests.sim.bootmessages import NOISE, stamped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

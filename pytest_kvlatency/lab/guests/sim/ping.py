@@ -21,23 +21,23 @@ from pytest_kvlatency.lab.guests.sim.pingtext import (
 )
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.lab.guests.sim.machine import Call, Dialect, Machine
+    from pytest_kvlatency.lab.guests.sim.machine import Call, Machine, PingProgram
     from pytest_kvlatency.lab.guests.sim.network import IPAddress, Route
 
-_OPTIONS: dict[Dialect, str] = {
+_OPTIONS: dict[PingProgram, str] = {
     "busybox": "46c:s:t:w:W:I:i:Aqvnp:",
     "busybox-old": "46c:s:t:w:W:I:qp:",
     "iputils": "46aAbBc:dDe:F:hI:i:l:Lm:M:nOp:qQ:rRs:S:t:T:UvVw:W:",
     "iputils-old": "46aAbBc:dDfF:hI:i:l:Lm:M:nOp:qQ:rRs:S:t:T:UvVw:W:",
 }
-_USAGE: dict[Dialect, tuple[str, int]] = {
+_USAGE: dict[PingProgram, tuple[str, int]] = {
     "busybox": (BUSYBOX_USAGE, 1),
     "busybox-old": (OLD_BUSYBOX_USAGE, 1),
     "iputils": (IPUTILS_USAGE, 2),
     "iputils-old": (IPUTILS_USAGE, 2),
 }
 #: What iputils allows a user who is not root.
-_SHORTEST_MS: dict[Dialect, int] = {"iputils": 2, "iputils-old": 200}
+_SHORTEST_MS: dict[PingProgram, int] = {"iputils": 2, "iputils-old": 200}
 _LAST_REPLY_SECONDS = 10.0
 
 
@@ -50,7 +50,7 @@ class _UsageError(Exception):
 
 
 @dataclass(kw_only=True)
-class _Settings:
+class _PingOptions:
     host: str
     version: int | None = None
     count: int = 0
@@ -100,7 +100,7 @@ def ping(call: Call, machine: Machine) -> None:
         call.exit(status)
 
 
-def _start(call: Call, machine: Machine, settings: _Settings) -> None:
+def _start(call: Call, machine: Machine, settings: _PingOptions) -> None:
     address = _resolve(settings, machine)
     now = machine.clock.now()
     device = source = None
@@ -128,18 +128,18 @@ def _start(call: Call, machine: Machine, settings: _Settings) -> None:
             call.exit(2)
         return
     call.out(words.header(settings.host, address, settings.size, shown))
-    _Run(call, machine, settings, address, route, words).start(now)
+    _RunningPing(call, machine, settings, address, route, words).start(now)
     call.flush()
 
 
-class _Run:
+class _RunningPing:
     """A ping under way."""
 
     def __init__(
         self,
         call: Call,
         machine: Machine,
-        settings: _Settings,
+        settings: _PingOptions,
         address: IPAddress,
         route: Route,
         words: Words,
@@ -295,7 +295,7 @@ class _ReplyAction:
 
     __slots__ = ("_duplicate", "_rtt_us", "_run", "_sequence")
 
-    def __init__(self, run: _Run, sequence: int, rtt_us: int, *, duplicate: bool) -> None:
+    def __init__(self, run: _RunningPing, sequence: int, rtt_us: int, *, duplicate: bool) -> None:
         self._run = run
         self._sequence = sequence
         self._rtt_us = rtt_us
@@ -305,7 +305,7 @@ class _ReplyAction:
         self._run.reply(self._sequence, self._rtt_us, now, duplicate=self._duplicate)
 
 
-def _resolve(settings: _Settings, machine: Machine) -> IPAddress:
+def _resolve(settings: _PingOptions, machine: Machine) -> IPAddress:
     host = settings.host
     if host in {"localhost", machine.hostname}:
         host = "::1" if settings.version == 6 else "127.0.0.1"
@@ -319,7 +319,7 @@ def _resolve(settings: _Settings, machine: Machine) -> IPAddress:
     return address
 
 
-def _parse(arguments: list[str], dialect: Dialect, version: int | None) -> _Settings:
+def _parse(arguments: list[str], dialect: PingProgram, version: int | None) -> _PingOptions:
     busybox = dialect.startswith("busybox")
     try:
         options, hosts = getopt.gnu_getopt(arguments, _OPTIONS[dialect])
@@ -335,7 +335,7 @@ def _parse(arguments: list[str], dialect: Dialect, version: int | None) -> _Sett
         )
     if not hosts:
         raise _UsageError("" if busybox else "ping: usage error: Destination address required", usage=busybox)
-    settings = _Settings(host=hosts[-1], version=6 if "-6" in values else 4 if "-4" in values else version)
+    settings = _PingOptions(host=hosts[-1], version=6 if "-6" in values else 4 if "-4" in values else version)
     for option, attribute, low, high in (
         ("-c", "count", 1, 2**31 - 1),
         ("-s", "size", 0, 65535 if busybox else 65507),

@@ -117,14 +117,14 @@ kill() {{
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shell:
+class ShellProgram:
     """A POSIX shell: the program, and what makes it interactive without an editor of its own."""
 
     path: str
     arguments: tuple[str, ...]
 
 
-def find_shell(wanted: str | None = None) -> Shell:
+def find_shell(wanted: str | None = None) -> ShellProgram:
     """Find a shell that takes programs from PATH (``wanted``: this one).
 
     A BusyBox whose shell prefers its own applets is refused: its ``poweroff`` is real.
@@ -147,14 +147,14 @@ def find_shell(wanted: str | None = None) -> Shell:
             tried.append(f"{path} (prefers its own applets to PATH)")
             continue
         flags = ("--posix", "--noediting", "-i") if name == "bash" else ("-i",)
-        return Shell(path=path, arguments=("sh", *flags))
+        return ShellProgram(path=path, arguments=("sh", *flags))
     raise HypervisorError(
         "simulated guests need a POSIX shell (dash, bash, or an sh that is no standalone BusyBox); "
         f"found {', '.join(tried) or 'none'}: install dash"
     )
 
 
-def install(directory: Path, *, shell: Shell, fifo: Path, confined: bool) -> Path:
+def install(directory: Path, *, shell: ShellProgram, fifo: Path, confined: bool) -> Path:
     """Fill ``directory``/bin, write the shell's start-up file ``directory``/rc, and return the former."""
     programs = directory / "bin"
     programs.mkdir()
@@ -218,7 +218,7 @@ def _link(link: Path, target: str) -> None:
         link.symlink_to(target)
 
 
-def _script(path: Path, shell: Shell, text: str) -> None:
+def _script(path: Path, shell: ShellProgram, text: str) -> None:
     interpreter = f"{shell.path} sh" if shell.path.endswith("busybox") else shell.path
     path.write_text(f"#!{interpreter}\n{text}")
     path.chmod(0o755)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 DEFAULT: Final = "64 bytes from 8.8.8.8: seq=1 ttl=64 time=888.888 ms"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.lab.guests.sim import dhcp
 from pytest_kvlatency.lab.guests.sim.cloudinit import parse_network_data
-from pytest_kvlatency.lab.guests.sim.network import Interface
+from pytest_kvlatency.lab.guests.sim.network import SimInterface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.machine import Machine
 
 
-def interfaces(nics: Sequence[Nic], *, changed: bool) -> list[Interface]:
+def interfaces(nics: Sequence[Nic], *, changed: bool) -> list[SimInterface]:
     """eth0, eth1, …; with other MACs than the VMI's if ``changed``, as an SR-IOV VF may have."""
     return [
-        Interface(
+        SimInterface(
             name=f"eth{number}",
             mac=_other(nic.mac.lower()) if changed else nic.mac.lower(),
             vmi_mac=nic.mac.lower(),
@@ -49,7 +49,7 @@ def apply_network_data(machine: Machine, text: str) -> str | None:
     return complaint
 
 
-def _configure(machine: Machine, interface: Interface, config: InterfaceConfig) -> None:
+def _configure(machine: Machine, interface: SimInterface, config: InterfaceConfig) -> None:
     now = machine.clock.now()
     if config.mtu is not None:
         interface.mtu = config.mtu

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_kvlatency.lab.spec.model import NetworkSpec
+    from pytest_kvlatency.lab.spec.labspec import NetworkSpec
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: What the pod network's own CNI gives out.

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.lab.kubevirt.bootstrap import now
+from pytest_kvlatency.lab.kubevirt.timestamp import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

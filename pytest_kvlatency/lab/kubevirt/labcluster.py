@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt.api import EVENTS, Api, ApiStatusError
 from pytest_kvlatency.lab.kubevirt.faultbook import FaultBook
-from pytest_kvlatency.lab.kubevirt.networks import AddressPool
+from pytest_kvlatency.lab.kubevirt.nads import AddressPool
 from pytest_kvlatency.lab.kubevirt.scheduler import Decision, Placed, schedule
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from pytest_kvlatency.lab.guests.base import Guest, Hypervisor
-    from pytest_kvlatency.lab.spec.model import LabSpec
+    from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 log = logging.getLogger("pytest_kvlatency.lab")
 
@@ -33,7 +33,7 @@ class RunningGuest:
 
 
 @dataclass
-class Cluster:
+class LabCluster:
     """The shared state; lives in one event loop."""
 
     api: Api

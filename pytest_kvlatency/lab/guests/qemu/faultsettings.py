@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 SUPPORTED = frozenset(
     {

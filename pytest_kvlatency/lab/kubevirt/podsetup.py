@@ -6,14 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.kubevirt import pod as pods
-from pytest_kvlatency.lab.kubevirt import vmi as vmis
+from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import PODS, ApiStatusError
 from pytest_kvlatency.lab.kubevirt.attach import SandboxError, attach
 from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
+    from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
     from pytest_kvlatency.lab.kubevirt.life import Life
-    from pytest_kvlatency.lab.kubevirt.nodes import Cluster
 
 #: Pauses between tries of what a controller or kubelet tries again; the last one repeats.
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)
@@ -34,10 +34,10 @@ def _pause(attempt: int) -> float:
     return _PAUSES[min(attempt, len(_PAUSES) - 1)]
 
 
-class Provision:
+class PodSetup:
     """What the virt-controller, the scheduler, Multus and the kubelet do for one VMI."""
 
-    def __init__(self, life: Life, cluster: Cluster) -> None:
+    def __init__(self, life: Life, cluster: LabCluster) -> None:
         self._life = life
         self._cluster = cluster
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import yaml
 from aiohttp import web
 
-from pytest_kvlatency.lab.apiserver import bootstrap
+from pytest_kvlatency.lab.apiserver import defaultobjects
 from pytest_kvlatency.lab.apiserver.admission import Admission
 from pytest_kvlatency.lab.apiserver.app import Application, Parts
 from pytest_kvlatency.lab.apiserver.audit import AuditLog
@@ -34,7 +34,7 @@ from pytest_kvlatency.lab.apiserver.store import Store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from pytest_kvlatency.lab.spec.model import FaultSpec
+    from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 _ADMIN = "kubernetes-admin"
 #: Longer than any client keeps an idle connection, so that the server never closes one that is about to be used.
@@ -103,7 +103,7 @@ class ControlPlane:
         self._started = time.monotonic()
         self._audit = AuditLog(self.directory / "audit.jsonl")
         self._controllers = Controllers(self._registry)
-        bootstrap.populate(self._registry)
+        defaultobjects.populate(self._registry)
         self._parts = Parts(
             authenticator=self._authenticator,
             authorizer=self._authorizer,

@@ -1,4 +1,4 @@
-"""What a lab consists of, as frozen data. ``specfile`` reads it from YAML."""
+"""What a lab consists of, as frozen data. ``file`` reads it from YAML."""
 
 from __future__ import annotations
 

@@ -11,19 +11,19 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.lab.apiserver.server import ControlPlane
+from pytest_kvlatency.lab.apiserver.controlplane import ControlPlane
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.kubevirt.api import Api
 from pytest_kvlatency.lab.kubevirt.console import GROUP, VERSIONS
-from pytest_kvlatency.lab.kubevirt.half import KubeVirt
+from pytest_kvlatency.lab.kubevirt.virtcontroller import KubeVirt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from pytest_kvlatency.lab.guests.base import Hypervisor
-    from pytest_kvlatency.lab.spec.model import LabSpec
+    from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 #: The KubeVirt half's own account; no fault of the API strikes it.
 _USER = "system:serviceaccount:kubevirt:kubevirt-controller"
@@ -37,7 +37,7 @@ _OWN_FILES = 64
 _FILES_PER_NODE = 16
 
 
-class LabStartError(Exception):
+class LabSetupError(Exception):
     """The lab cannot be started; the text says what to do."""
 
 
@@ -56,7 +56,7 @@ class LabInfo:
 async def run(spec: LabSpec, directory: Path, ready: Callable[[LabInfo], None], stop: asyncio.Event) -> None:
     """Run a lab in ``directory`` (which must exist) until ``stop``; call ``ready`` when it can be used.
 
-    Raises ``LabStartError`` when guests of the kind that ``spec`` names cannot be had, ``OSError`` for the directory.
+    Raises ``LabSetupError`` when guests of the kind that ``spec`` names cannot be had, ``OSError`` for the directory.
     """
     _check_files(spec)
     plane = ControlPlane(directory=directory, faults=spec.faults)
@@ -94,11 +94,11 @@ async def run(spec: LabSpec, directory: Path, ready: Callable[[LabInfo], None], 
 
 
 def _check_files(spec: LabSpec) -> None:
-    """Raise ``LabStartError`` where a guest or a console would not get its descriptors later, and seem to hang."""
+    """Raise ``LabSetupError`` where a guest or a console would not get its descriptors later, and seem to hang."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _OWN_FILES + _FILES_PER_NODE * len(spec.nodes)
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise LabStartError(
+        raise LabSetupError(
             f"a lab of {len(spec.nodes)} nodes needs {needed} open files, and may have {hard}: raise the limit "
             f"(ulimit -n {max(1024, needed)})"
         )
@@ -123,7 +123,7 @@ async def _open_hypervisor(spec: LabSpec, directory: Path) -> tuple[Hypervisor, 
         else:
             return hypervisor, ""
     if spec.guests == "qemu":
-        raise LabStartError(f"guests: qemu cannot be had: {reason}")
+        raise LabSetupError(f"guests: qemu cannot be had: {reason}")
     return await _open_sim(spec, links, directory), reason
 
 
@@ -134,5 +134,5 @@ async def _open_sim(spec: LabSpec, links: LinkTable, directory: Path) -> Hypervi
     try:
         await hypervisor.open()
     except HypervisorError as error:
-        raise LabStartError(f"guests: sim cannot be had: {error}") from error
+        raise LabSetupError(f"guests: sim cannot be had: {error}") from error
     return hypervisor

@@ -17,7 +17,7 @@ class Accepted(Protocol):
         """Start the shell. ``sends_returns``: the user's name ended in a carriage return, as Enter does it."""
 
 
-class Login:
+class LoginPrompt:
     """Reads what is typed at the prompt. ``passwords`` maps each user to a password ("": none is asked).
 
     ``is_expired``: whoever gives the right one must choose another, and nobody ever gets that far.

@@ -1,4 +1,4 @@
-"""The KubeVirt half as a whole: watches the API and gives each VMI its life."""
+"""The KubeVirt half as a whole: watches the API, as virt-controller does, and gives each VMI its life."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.kubevirt import pod as pods
-from pytest_kvlatency.lab.kubevirt.api import NODES, PODS, VMIS, Api, ApiStatusError, Resource, WatchEvent
-from pytest_kvlatency.lab.kubevirt.bootstrap import bootstrap
+from pytest_kvlatency.lab.kubevirt.api import NODES, PODS, VMIS, Api, ApiStatusError, ResourcePath, WatchEvent
 from pytest_kvlatency.lab.kubevirt.console import ConsoleServer
+from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
+from pytest_kvlatency.lab.kubevirt.labobjects import create_lab_objects
 from pytest_kvlatency.lab.kubevirt.life import Life
-from pytest_kvlatency.lab.kubevirt.nodes import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kvlatency.lab.guests.base import Hypervisor
-    from pytest_kvlatency.lab.spec.model import LabSpec
+    from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 log = logging.getLogger("pytest_kvlatency.lab")
 
@@ -26,7 +26,7 @@ class KubeVirt:
     """Everything that a cluster with KubeVirt adds to a control plane. ``secret`` is what it shows the console."""
 
     def __init__(self, api: Api, spec: LabSpec, hypervisor: Hypervisor, secret: str) -> None:
-        self._cluster = Cluster(api=api, spec=spec, hypervisor=hypervisor)
+        self._cluster = LabCluster(api=api, spec=spec, hypervisor=hypervisor)
         self._console = ConsoleServer(self._cluster, secret)
         self._lives: dict[str, Life] = {}
 
@@ -38,7 +38,7 @@ class KubeVirt:
     async def start(self) -> None:
         """Fill the cluster, listen for consoles, and watch for VMIs from now on."""
         cluster = self._cluster
-        filled = bootstrap(cluster.api, cluster.spec, cluster.hypervisor.description)
+        filled = create_lab_objects(cluster.api, cluster.spec, cluster.hypervisor.description)
         await asyncio.gather(filled, self._console.start())
         for node in await self._cluster.api.list(NODES):
             self._cluster.nodes[node["metadata"]["name"]] = node
@@ -63,7 +63,7 @@ class KubeVirt:
             )
         return None
 
-    async def _follow(self, resource: Resource, take: Callable[[WatchEvent], None]) -> None:
+    async def _follow(self, resource: ResourcePath, take: Callable[[WatchEvent], None]) -> None:
         try:
             async for event in self._cluster.api.watch(resource):
                 take(event)

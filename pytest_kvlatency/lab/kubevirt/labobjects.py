@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.kubevirt.api import (
@@ -14,14 +13,15 @@ from pytest_kvlatency.lab.kubevirt.api import (
     NODES,
     Api,
     ApiStatusError,
-    Resource,
+    ResourcePath,
 )
-from pytest_kvlatency.lab.kubevirt.networks import nad_manifest
+from pytest_kvlatency.lab.kubevirt.nads import nad_manifest
+from pytest_kvlatency.lab.kubevirt.timestamp import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.lab.spec.model import LabSpec, NodeSpec
+    from pytest_kvlatency.lab.spec.labspec import LabSpec, NodeSpec
 
 KUBEVIRT_VERSION = "v1.6.2"
 KUBEVIRT_NAMESPACE = "kubevirt"
@@ -29,12 +29,7 @@ KUBEVIRT_NAMESPACE = "kubevirt"
 GUESTS_ANNOTATION = "kvlatency.lab/guests"
 
 
-def now() -> str:
-    """Return the time as Kubernetes writes it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-async def bootstrap(api: Api, spec: LabSpec, guests: str) -> None:
+async def create_lab_objects(api: Api, spec: LabSpec, guests: str) -> None:
     """Create everything; what is there already stays as it is. ``guests`` describes what the guests run under."""
     namespaces = {network.name.split("/")[0] for network in spec.networks} | {"default", KUBEVIRT_NAMESPACE}
     await asyncio.gather(*(_ensure(api, NAMESPACES, "", _namespace(name)) for name in sorted(namespaces)))
@@ -48,7 +43,7 @@ async def bootstrap(api: Api, spec: LabSpec, guests: str) -> None:
 
 
 async def _ensure(
-    api: Api, resource: Resource, namespace: str, body: Mapping[str, Any], *, with_status: bool = False
+    api: Api, resource: ResourcePath, namespace: str, body: Mapping[str, Any], *, with_status: bool = False
 ) -> None:
     """Create an object, and its status, which a create does not take where it is a subresource.
 

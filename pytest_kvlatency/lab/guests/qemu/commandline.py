@@ -29,7 +29,7 @@ class Wire:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class QemuMachine:
     """All that a guest's command line is made of. Descriptors are inherited by QEMU."""
 
     name: str
@@ -44,7 +44,7 @@ class Machine:
     wires: Sequence[Wire] = ()
 
 
-def arguments(machine: Machine) -> list[str]:
+def arguments(machine: QemuMachine) -> list[str]:
     """Return QEMU's arguments, without its name (qemu(1), version 7.2 or later)."""
     kernel_options = _KERNEL_OPTIONS
     if machine.console:
