@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
@@ -15,6 +17,32 @@ if TYPE_CHECKING:
 
 
 STOP_SLICE_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """Pauses in seconds, from ``first``, each ``factor`` times the one before it, up to ``longest``.
+
+    ``iter`` gives them without end.
+    """
+
+    first: float
+    longest: float
+    factor: float = 2.0
+
+    def after(self, pause: float) -> float:
+        """The pause that follows one of ``pause`` seconds."""
+        return min(self.longest, pause * self.factor)
+
+    def __iter__(self) -> Iterator[float]:
+        pause = self.first
+        while True:
+            yield pause
+            pause = self.after(pause)
+
+    def nth(self, number: int) -> float:
+        """Pause ``number``, counted from 0."""
+        return next(islice(self, number, None))
 
 
 class Stop:

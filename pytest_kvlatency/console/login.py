@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.console import framing, prompts
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, KvLatencyError
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
     from pytest_kvlatency.console.spawn import ConsoleSpawn
-    from pytest_kvlatency.deadline import Deadline
 
 SLICE_SECONDS: Final = 0.1
 TRANSCRIPT_END: Final = 4000
 _SETTLE_SECONDS: Final = 0.03
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 5.0
+PAUSES: Final = Backoff(first=0.5, longest=5.0, factor=1.6)
 _ANSWER_SECONDS: Final = 1.5
 _INTERRUPT_SECONDS: Final = 4.0
 _MAX_REFUSALS: Final = 3
@@ -30,8 +29,7 @@ _ECHOES: Final = 2
 # A message may end in a colon too, and go on.
 _QUESTION_SECONDS: Final = 0.5
 # PAM punishes a refusal with 2 s, and some images lock an account after several: spaced.
-_FIRST_RETRY_SECONDS: Final = 2.0
-_LONGEST_RETRY_SECONDS: Final = 20.0
+RETRIES: Final = Backoff(first=2.0, longest=20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +70,7 @@ class Login:
         self._retry_at = 0.0
         self._has_interrupted = False
         self._began_at = self._heard_at = self._typed_at = time.monotonic()
-        self._pause = _FIRST_PAUSE
+        self._pause = PAUSES.first
 
     def run(self, limit: Deadline, *, known_session: bool) -> None:
         """Return when a shell answers. ``known_session``: a shell was here before, so ^C can only hit its command.
@@ -83,7 +81,7 @@ class Login:
         """
         self._is_known = known_session
         # A command that was just starting may have missed the first ^C.
-        interrupt_after = _FIRST_PAUSE if known_session else _INTERRUPT_SECONDS
+        interrupt_after = PAUSES.first if known_session else _INTERRUPT_SECONDS
         quiet_since, last_answer = time.monotonic(), ""
         if known_session:
             self._interrupt()
@@ -110,7 +108,7 @@ class Login:
             elif kind == "shell":
                 self._press_enter()
             elif self._is_idle(self._pause) or (
-                self._is_idle(_FIRST_PAUSE) and time.monotonic() - quiet_since >= interrupt_after
+                self._is_idle(PAUSES.first) and time.monotonic() - quiet_since >= interrupt_after
             ):
                 if self._seen.strip() and self._seen.strip() != last_answer:
                     quiet_since, last_answer = time.monotonic(), self._seen.strip()
@@ -122,9 +120,9 @@ class Login:
                     quiet_since = time.monotonic()
                     if self._obeys(limit):
                         return
-                elif self._is_answering and self._pause > _FIRST_PAUSE and self._obeys(limit):
+                elif self._is_answering and self._pause > PAUSES.first and self._obeys(limit):
                     return
-                self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
+                self._pause = PAUSES.after(self._pause)
                 self._press_enter()
 
     # --- what the prompts ask for
@@ -193,8 +191,7 @@ class Login:
         if is_final and self._refusals >= _MAX_REFUSALS:
             raise self._refused()
         if self._profile.password is not None:
-            pause = _FIRST_RETRY_SECONDS * 2 ** (self._refusals - 1)
-            self._retry_at = time.monotonic() + min(pause, _LONGEST_RETRY_SECONDS)
+            self._retry_at = time.monotonic() + RETRIES.nth(self._refusals - 1)
 
     def _refused(self) -> GuestError:
         return GuestError(
@@ -270,7 +267,7 @@ class Login:
     def _is_idle(self, seconds: float) -> bool:
         """Whether nothing came for so long; or nothing was typed for very long, because something always comes."""
         now = time.monotonic()
-        return now - max(self._heard_at, self._typed_at) >= seconds or now - self._typed_at >= _LONGEST_PAUSE
+        return now - max(self._heard_at, self._typed_at) >= seconds or now - self._typed_at >= PAUSES.longest
 
     def _waited(self) -> str:
         """How long it took so far. Less than the checkup's whole time, where the console opened late."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 from urllib.parse import unquote, urlsplit
 
 from pytest_kvlatency.console.outcomes import ConsoleRefused, ConsoleUnreachable
 from pytest_kvlatency.console.transport import ConsoleTransport
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import ConfigError, GuestError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kvlatency.console.transport import Transport
-    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.model import ConsoleEndpoint
 
 _PATH: Final = re.compile(
@@ -26,9 +27,8 @@ _PATH: Final = re.compile(
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: Said by what stands before a server that does not answer.
 _UNANSWERED: Final = frozenset({502, 503, 504})
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
-_LONGEST_PAUSE_STARTING: Final = 0.5
+PAUSES: Final = Backoff(first=0.1, longest=5.0, factor=1.6)
+PAUSES_WHILE_STARTING: Final = replace(PAUSES, longest=0.5)
 # A token may have expired between making the endpoint and using it; the second endpoint has a fresh one.
 _UNAUTHORIZED_ATTEMPTS: Final = 2
 ROLE_RULE: Final = (
@@ -85,11 +85,11 @@ def open_console(
     meant (``reach``), and is asked again. Raises ``ProvisionError``, ``GuestError``, ``PermissionDeniedError`` or
     ``ConfigError`` for what waiting cannot mend, and as ``Deadline.check`` does for the rest.
     """
-    pause, unauthorized, lacking_since = _FIRST_PAUSE, 0, math.inf
+    pause, unauthorized, lacking_since = PAUSES.first, 0, math.inf
     while True:
         target = endpoint()
         name = vmi_of(target.url)
-        wish, longest = 0.0, _LONGEST_PAUSE
+        wish, pauses = 0.0, PAUSES
         try:
             transport = connect(target, deadline)
         except ConsoleRefused as refusal:
@@ -101,7 +101,7 @@ def open_console(
             last = f"{refusal.status} {refusal.message}".strip()
             wish = refusal.retry_after_seconds or 0.0
             if refusal.status == 400 or is_doubted:
-                longest = _LONGEST_PAUSE_STARTING
+                pauses = PAUSES_WHILE_STARTING
         except ConsoleUnreachable as error:
             if error.permanent:
                 raise ConfigError(
@@ -118,8 +118,10 @@ def open_console(
             reach.note_answer()
             return transport
         check_alive(probe(), name)
-        deadline.pause(max(wish, min(pause, longest)), f"the console of VMI {name} (last answer: {last})")
-        pause = min(pause * 1.6, longest)
+        deadline.pause(
+            max(wish, min(pause, pauses.longest)), f"the console of VMI {name} (last answer: {last})"
+        )
+        pause = pauses.after(pause)
 
 
 def vmi_of(url: str) -> str:

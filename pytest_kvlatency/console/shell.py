@@ -15,7 +15,7 @@ from pytest_kvlatency.console.login import Login, LoginProfile, transcript_end
 from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.console.outcomes import ConnectionLost
 from pytest_kvlatency.console.spawn import ConsoleSpawn
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import GuestError, KvLatencyError
 from pytest_kvlatency.units import format_duration
 
@@ -40,8 +40,7 @@ _PROOF_SECONDS: Final = 3.0
 # of it, or the line fell to whoever read the terminal at that moment.
 _HEARD_SECONDS: Final = 10.0
 _NO_SUCH_COMMAND: Final = 127
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 3.0
+PAUSES: Final = Backoff(first=0.1, longest=3.0)
 # A width at which no line wraps; no history, no kernel messages. All are kindnesses, none is needed. The echo stays:
 # without it BusyBox does not edit lines but reads them in a way that takes the end of a background job for the end of
 # its input, and ends the session (lineedit.c: "Happens when e.g. stty -echo was run before").
@@ -214,7 +213,7 @@ class Shell:
     def _attempt_alone(
         self, deadline: Deadline, action: Callable[[Deadline], CommandResult], *, is_rerunnable: bool
     ) -> CommandResult:
-        losses, barren, pause = 0, 0, _FIRST_PAUSE
+        losses, barren, pauses = 0, 0, iter(PAUSES)
         self._was_unheard = False
         while True:
             self._typed = False
@@ -232,8 +231,7 @@ class Shell:
                 self._raise_lost(
                     losses + barren, error, may_go_on=may_go_on, may_rerun=is_rerunnable or not self._typed
                 )
-                deadline.pause(pause, f"the console of VMI {self.name} to come back")
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                deadline.pause(next(pauses), f"the console of VMI {self.name} to come back")
 
     def _raise_lost(self, losses: int, error: ConnectionLost, *, may_go_on: bool, may_rerun: bool) -> None:
         """Raise the cause of a lost connection when there is one, or when it was lost too often."""

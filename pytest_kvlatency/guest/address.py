@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import GuestError
 from pytest_kvlatency.guest import iproute
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv6Interface
 
     from pytest_kvlatency.console.shell import Shell
-    from pytest_kvlatency.deadline import Deadline
 
 #: How long cloud-init may still take once the login is there.
 GRACE_SECONDS: Final = 3.0
@@ -24,8 +24,7 @@ LEASE_SECONDS: Final = 20.0
 #: Duplicate address detection takes about a second; a kernel that found a duplicate leaves the address tentative.
 DAD_SECONDS: Final = 6.0
 _ASK_AFTER_SECONDS: Final = 5.0
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 1.0
+PAUSES: Final = Backoff(first=0.1, longest=1.0)
 #: How DHCP clients say which address they were given: udhcpc, dhclient, dhcpcd.
 _LEASED: Final = re.compile(r"(?:lease of|bound to|leased) (?P<address>[0-9.]+[0-9])")
 _LOOK: Final = "ip -o link; ip -o addr"
@@ -166,14 +165,13 @@ def _await(
     seconds: float,
 ) -> _View:
     """Look until the address is there, for at most ``seconds``; the last view."""
-    until, pause = time.monotonic() + seconds, _FIRST_PAUSE
+    until, pauses = time.monotonic() + seconds, iter(PAUSES)
     while True:
         view = _look(shell, mac, deadline)
         # cloud-init matches by MAC: where that was changed there is nothing to wait for.
         if (view.has(wanted) and view.link.is_up) or view.notes or time.monotonic() >= until:
             return view
-        deadline.pause(pause, f"cloud-init to configure {wanted} on VMI {shell.name}")
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        deadline.pause(next(pauses), f"cloud-init to configure {wanted} on VMI {shell.name}")
 
 
 def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline) -> tuple[bool, str]:
@@ -201,7 +199,7 @@ def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline)
 
 def _is_duplicate(shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface, deadline: Deadline) -> bool:
     """Wait for the kernel's duplicate address detection (E26); whether it found one."""
-    until, pause = time.monotonic() + DAD_SECONDS, _FIRST_PAUSE
+    until, pauses = time.monotonic() + DAD_SECONDS, iter(PAUSES)
     while True:
         own = [one for one in _look(shell, mac, deadline).addresses if one.value == wanted]
         # An address that vanished was taken away by a kernel that found a duplicate.
@@ -211,13 +209,12 @@ def _is_duplicate(shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface,
             return False
         if time.monotonic() >= until:
             return True
-        deadline.pause(pause, f"duplicate address detection of {wanted} on VMI {shell.name}")
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        deadline.pause(next(pauses), f"duplicate address detection of {wanted} on VMI {shell.name}")
 
 
 def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
     """Wait for the address that DHCP gives. An idle guest is made to ask after 5 s."""
-    started, pause = time.monotonic(), _FIRST_PAUSE
+    started, pauses = time.monotonic(), iter(PAUSES)
     notes: list[str] = []
     while True:
         view = _look(shell, mac, deadline)
@@ -236,8 +233,7 @@ def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
                 deadline=deadline,
             )
             notes.append(f"nothing asked for a lease on {name}: the guest was made to ask over the console")
-        deadline.pause(pause, f"a lease on VMI {shell.name}")
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        deadline.pause(next(pauses), f"a lease on VMI {shell.name}")
 
 
 def _unleased(shell: Shell, interface: str, deadline: Deadline) -> GuestError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
 from pytest_kvlatency.console.detached import run_detached
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     ConfigError,
@@ -22,15 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_kvlatency.console.shell import Shell
-    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.model import PingParameters, PingResult
 
 WARM_UP_SECONDS: Final = 30.0
 #: Each waits a second of the guest's time: where that runs faster than ours, the warm-up ends sooner.
 WARM_UP_ATTEMPTS: Final = 30
 _UNANSWERED: Final = re.compile(r"1 packets transmitted, 0 (?:packets )?received, 100% packet loss")
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
+PAUSES: Final = Backoff(first=0.05, longest=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,7 @@ def warm_up(
 
     Small packets warm up, whatever the sample's size: what they are for is ARP and the setting up of flows.
     """
-    started, replies, misses, pause = time.monotonic(), 0, 0, _FIRST_PAUSE
+    started, replies, misses, pauses = time.monotonic(), 0, 0, iter(PAUSES)
     while (
         replies < parameters.warmup
         and misses < WARM_UP_ATTEMPTS
@@ -101,8 +100,7 @@ def warm_up(
         misses += 1
         if time.monotonic() - asked_at < 0.5 and not _UNANSWERED.search(answered.output):
             # Ping gave up at once (no route yet, a neighbour that failed before): asking faster does not help.
-            deadline.pause(pause, f"a reply of {address} to VMI {shell.name}")
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            deadline.pause(next(pauses), f"a reply of {address} to VMI {shell.name}")
     return Warmth(seconds=time.monotonic() - started, replies=replies)
 
 

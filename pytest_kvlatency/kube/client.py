@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import urllib3
 import urllib3.exceptions
 
+from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     ConfigError,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pytest_kvlatency.deadline import Deadline, Stop
 
 # Seconds of trouble that one request outlasts: a restart of a lone API server, not a lost one.
 PATIENCE: Final = 60.0
@@ -51,8 +51,7 @@ _GRACE: Final = 10.0
 _FEW_TRIES: Final = 3.0
 _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUTS: Final = (5.0, 10.0, 20.0, 30.0)
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+PAUSES: Final = Backoff(first=0.1, longest=5.0)
 # An API server that has just been started comes to know its roles within a few seconds.
 _DENIED_PAUSE: Final = 1.0
 # Without a connection nothing was sent.
@@ -487,10 +486,9 @@ def _error_words(error: BaseException) -> str:
 def _told_pause(answer: Answer | None) -> float | None:
     """Seconds that the server asks to wait (Retry-After), if it does."""
     told = answer.headers.get("retry-after", "") if answer is not None else ""
-    return max(_FIRST_PAUSE, float(told)) if told.isdecimal() else None
+    return max(PAUSES.first, float(told)) if told.isdecimal() else None
 
 
 def _next_pause(attempt: int) -> float:
     """Seconds until the next attempt: growing, and spread so that threads do not march in step."""
-    pause = float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))
-    return pause * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+    return PAUSES.nth(attempt) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret

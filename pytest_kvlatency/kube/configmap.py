@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.failures import (
@@ -18,15 +19,13 @@ from pytest_kvlatency.kube.failures import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
 
     #: Judges what is there after a conflict: True where the write was obeyed already, though its answer was lost.
     Judge = Callable[["ConfigMapData"], bool]
 
 _STATUS: Final = "status."
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
+PAUSES: Final = Backoff(first=0.05, longest=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +128,7 @@ class ConfigMaps:
     ) -> ConfigMapData:
         # The uid makes it a conflict if the ConfigMap was made anew meanwhile. A server that keeps meeting changes of
         # others while it applies the patch says conflict too: look which it was.
-        pause = _FIRST_PAUSE
+        pauses = iter(PAUSES)
         current = last
         while True:
             metadata = {"uid": last.uid}
@@ -141,8 +140,7 @@ class ConfigMaps:
             except KubeApiError as error:
                 if error.status != 409:
                     raise
-            pause = self._await_others(last.ref, pause, deadline)
-            current = self._read_again(last, deadline)
+            current = self._read_again(last, next(pauses), deadline)
             if judge is not None and judge(current):
                 return current
 
@@ -154,7 +152,7 @@ class ConfigMaps:
         judge: Judge | None,
         manager: str,
     ) -> ConfigMapData:
-        pause = _FIRST_PAUSE
+        pauses = iter(PAUSES)
         current = last
         while True:
             data = {**current.data, **{key: value for key, value in changes.items() if value is not None}}
@@ -166,8 +164,7 @@ class ConfigMaps:
             except KubeApiError as error:
                 if error.status != 409:
                     raise
-            pause = self._await_others(last.ref, pause, deadline)
-            current = self._read_again(last, deadline)
+            current = self._read_again(last, next(pauses), deadline)
             if judge is not None and judge(current):
                 return current
 
@@ -177,14 +174,12 @@ class ConfigMaps:
         query = {"fieldManager": manager} if manager else None
         return _data(ref, self._client.request(method, _path(ref), body=body, query=query, deadline=deadline))
 
-    @staticmethod
-    def _await_others(ref: ConfigMapRef, pause: float, deadline: Deadline) -> float:
-        """Let those who were faster finish; the next pause."""
-        deadline.pause(pause, f"ConfigMap {ref}, which others keep changing")
-        return min(_LONGEST_PAUSE, pause * 2)
+    def _read_again(self, last: ConfigMapData, pause: float, deadline: Deadline) -> ConfigMapData:
+        """Read it after a conflict. Raises ``ConfigMapError`` when it is another one now, or immutable.
 
-    def _read_again(self, last: ConfigMapData, deadline: Deadline) -> ConfigMapData:
-        """Read it after a conflict. Raises ``ConfigMapError`` when it is another one now, or immutable."""
+        Those who were faster have ``pause`` seconds to finish.
+        """
+        deadline.pause(pause, f"ConfigMap {last.ref}, which others keep changing")
         current = self.read(last.ref, deadline)
         if current.uid != last.uid:
             raise _replaced(last.ref)

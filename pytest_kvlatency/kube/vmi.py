@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     KvLatencyError,
@@ -30,7 +31,6 @@ from pytest_kvlatency.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.manifest import VmiRequest
 
@@ -40,8 +40,7 @@ _NAME_ATTEMPTS: Final = 5
 _THREADS: Final = 32
 #: How admission answers what it does not let pass.
 _REFUSALS: Final = (400, 403, 422)
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
+PAUSES: Final = Backoff(first=0.05, longest=1.0)
 # A request that was given up may still be on its way, held by a slow webhook (which may take 30 s): so long may a VMI
 # come of it, even after the one that came of its repetition has gone.
 _ON_ITS_WAY_SECONDS: Final = 30.0
@@ -229,7 +228,7 @@ class Vmis:
                 return
             handle = replace(handle, uid=str(found["metadata"]["uid"]))
             self._record(handle)
-        pause = _FIRST_PAUSE
+        pauses = iter(PAUSES)
         while True:
             try:
                 self._ask_to_go(handle, deadline)
@@ -241,8 +240,7 @@ class Vmis:
                 return
             if self.get(handle, deadline) is None:
                 return
-            deadline.pause(pause, f"VMI {handle} to be deleted")
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            deadline.pause(next(pauses), f"VMI {handle} to be deleted")
 
     def _ask_to_go(self, handle: VmiHandle, deadline: Deadline) -> bool:
         """Ask for the deletion of this very VMI, by its uid; whether it is there yet. Raises ``KubeApiError`` (409)."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_kvlatency import deadline as module
-from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
 
 
@@ -61,3 +61,17 @@ def test_a_stop_ends_every_wait_of_every_limit_and_keeps_its_first_reason() -> N
     stop.set("interrupted by SIGINT")
     with pytest.raises(InterruptedRunError, match=r"^interrupted by SIGTERM while waiting for a guest$"):
         limit.pause(30.0, "a guest")
+
+
+def test_pauses_grow_up_to_the_longest_one_and_have_no_end() -> None:
+    backoff = Backoff(first=0.5, longest=3.0)
+    pauses = iter(backoff)
+    assert [next(pauses) for _ in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert [backoff.nth(number) for number in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert backoff.nth(5000) == 3.0
+
+
+def test_a_pause_may_be_followed_by_that_of_another_backoff() -> None:
+    slow, brisk = Backoff(first=0.5, longest=6.0, factor=1.5), Backoff(first=0.5, longest=1.0, factor=1.5)
+    assert brisk.after(slow.nth(4)) == 1.0
+    assert slow.after(brisk.longest) == 1.5

@@ -11,14 +11,14 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.deadline import Backoff, Deadline
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from pytest_kvlatency.deadline import Deadline
 
-FIRST_PAUSE = 0.005
-LONGEST_PAUSE = 0.1
+PAUSES = Backoff(first=0.005, longest=0.1)
 
 
 class NodeLocks:
@@ -46,7 +46,7 @@ class NodeLocks:
 
     def _take(self, files: Sequence[str], deadline: Deadline, held: ExitStack, what: str) -> None:
         """Lock any one of the files."""
-        pause = FIRST_PAUSE
+        pauses = iter(PAUSES)
         while True:
             for file in files:
                 descriptor = os.open(self._directory / file, os.O_RDWR | os.O_CREAT, 0o600)
@@ -57,5 +57,4 @@ class NodeLocks:
                     continue
                 held.callback(os.close, descriptor)
                 return
-            deadline.pause(pause, what)
-            pause = min(LONGEST_PAUSE, pause * 2)
+            deadline.pause(next(pauses), what)

@@ -1,5 +1,6 @@
 """A plugin for checkups under test: the end of a run lasts as long as it must, and a signal that was heard is a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_kvlatency.checkup import teardown as ending
@@ -7,7 +8,7 @@ from pytest_kvlatency.kube import client
 
 ending.CLEANUP_SECONDS = 600.0
 ending.LAST_ASKING_SECONDS = 600.0
-client._LONGEST_PAUSE = 0.5
+client.PAUSES = replace(client.PAUSES, longest=0.5)
 _on_signal = ending.Ending.on_signal
 
 

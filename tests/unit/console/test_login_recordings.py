@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from consolefakes import ScriptedTransport
 
-from pytest_kvlatency.console import framing, prompts
+from pytest_kvlatency.console import framing, login, prompts
 from pytest_kvlatency.console.login import Login, LoginProfile
 from pytest_kvlatency.console.spawn import ConsoleSpawn
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, GuestError
 
 FOLDER = Path(__file__).parents[1] / "data" / "login"
@@ -64,7 +64,7 @@ def log_in(answer, *, banner=b"", password="s3cret", seconds=60.0, deadline=None
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.login._FIRST_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(login, "RETRIES", Backoff(first=0.1, longest=20.0))
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -115,7 +115,7 @@ class Refusing:
 
 
 def test_E84_a_refusal_is_not_final_while_cloud_init_may_still_set_the_password(monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.login._LONGEST_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(login, "RETRIES", Backoff(first=0.1, longest=0.2))
     guest = Refusing(6)
     log_in(guest)
     assert guest.passwords == 7
@@ -130,7 +130,7 @@ def test_E15_after_cloud_init_is_done_several_refusals_are_final():
 
 
 def test_E84_refusals_are_spaced_and_the_cause_when_the_time_of_the_login_is_over(monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.login._FIRST_RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(login, "RETRIES", Backoff(first=0.5, longest=20.0))
     guest = Refusing(99)
     with pytest.raises(GuestError, match=r'refuses the login of \'fedora\': it says "Login incorrect"'):
         log_in(guest, seconds=3.0)
@@ -138,7 +138,7 @@ def test_E84_refusals_are_spaced_and_the_cause_when_the_time_of_the_login_is_ove
 
 
 def test_E84_a_checkup_that_ends_after_one_refusal_says_so(monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.login._FIRST_RETRY_SECONDS", 60.0)
+    monkeypatch.setattr(login, "RETRIES", Backoff(first=20.0, longest=20.0))
     with pytest.raises(CheckupTimeoutError, match="its guest has refused the login of 'fedora' so far"):
         log_in(Refusing(99), deadline=Deadline(1.0).limit(240))
 

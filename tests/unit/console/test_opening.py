@@ -1,6 +1,7 @@
 """Which refusals of a console are waited for, and which are causes."""
 
 import errno
+from dataclasses import replace
 
 import pytest
 from consolefakes import ScriptedTransport, State
@@ -26,7 +27,7 @@ NOT_RUNNING = ConsoleRefused(status=400, message="VMI is not running")
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
-    monkeypatch.setattr(opening, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(opening, "PAUSES", replace(opening.PAUSES, first=0.001))
 
 
 RUNNING = State()

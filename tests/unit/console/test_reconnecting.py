@@ -3,13 +3,13 @@
 import pytest
 from consolefakes import DroppingTransport, ScriptedTransport, State
 
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import GuestError, ProvisionError
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.shell._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("pytest_kvlatency.console.shell.PAUSES", Backoff(first=0.0, longest=0.0))
 
 
 class Dropping:

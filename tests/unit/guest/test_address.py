@@ -5,7 +5,7 @@ from guestfakes import LINK, FakeShell
 
 from pytest_kvlatency.console.login import LoginProfile
 from pytest_kvlatency.console.shell import CommandResult
-from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.errors import GuestError, InterruptedRunError
 from pytest_kvlatency.guest import address as module
 from pytest_kvlatency.guest.address import Taken, loss_of, settle
@@ -17,8 +17,7 @@ V6 = ip_interface("fd00::7/64")
 
 @pytest.fixture(autouse=True)
 def _short_times(monkeypatch):
-    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(module, "PAUSES", Backoff(first=0.001, longest=0.001))
 
 
 def settled(shell, wanted=V4, *, mac=MAC, grace_seconds=5.0):

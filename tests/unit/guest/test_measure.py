@@ -7,7 +7,7 @@ from guestfakes import FakeShell
 
 from pytest_kvlatency.console.login import LoginProfile
 from pytest_kvlatency.console.shell import CommandResult
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, PermissionDeniedError
 from pytest_kvlatency.guest import measure
 from pytest_kvlatency.kube.failures import ApiUnavailableError
@@ -67,7 +67,7 @@ def test_E27_a_packet_beyond_a_guest_s_mtu_is_a_config_error_that_names_both(add
 def test_E35_the_warm_up_waits_for_as_many_replies_as_asked(monkeypatch):
     statuses = iter([1, 1, 0, 1, 0])
     shell = FakeShell(answers={"ping ": lambda command: said(status=next(statuses))})
-    monkeypatch.setattr(measure, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(measure, "PAUSES", Backoff(first=0.001, longest=1.0))
     warmth = measure.warm_up(shell, ADDRESS, PingParameters(warmup=2), Dialect.BUSYBOX, Deadline(60))
     assert warmth.replies == 2
     assert len(shell.commands) == 5
@@ -83,7 +83,7 @@ def test_E35_no_warm_up_costs_nothing():
 
 def test_E30_the_warm_up_gives_up_after_its_time_and_leaves_the_verdict_to_the_sample(monkeypatch):
     monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.01)
-    monkeypatch.setattr(measure, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(measure, "PAUSES", Backoff(first=0.001, longest=1.0))
     shell = FakeShell(answers={"ping ": said(status=1)})
     warmth = measure.warm_up(shell, ADDRESS, PARAMETERS, Dialect.IPUTILS, Deadline(60))
     assert warmth.replies == 0
