@@ -13,7 +13,7 @@ from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
-    from pytest_kvlatency.lab.kubevirt.life import Life
+    from pytest_kvlatency.lab.kubevirt.record import VmiRecord
 
 #: Pauses between tries of what a controller or kubelet tries again; the last one repeats.
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)
@@ -37,8 +37,8 @@ def _pause(attempt: int) -> float:
 class PodSetup:
     """What the virt-controller, the scheduler, Multus and the kubelet do for one VMI."""
 
-    def __init__(self, life: Life, cluster: LabCluster) -> None:
-        self._life = life
+    def __init__(self, record: VmiRecord, cluster: LabCluster) -> None:
+        self._record = record
         self._cluster = cluster
 
     async def run(self) -> dict[str, Any]:
@@ -56,37 +56,37 @@ class PodSetup:
             message = await self._try_pod()
             if message is None:
                 break
-            self._life.set_condition("Synchronized", "False", "FailedCreate", message)
-            await self._life.publish()
+            self._record.set_condition("Synchronized", "False", "FailedCreate", message)
+            await self._record.publish()
             self._cluster.emit(
-                self._life.vmi, "Warning", "FailedCreate", message, "virtualmachine-controller"
+                self._record.vmi, "Warning", "FailedCreate", message, "virtualmachine-controller"
             )
             await asyncio.sleep(_pause(attempt))
             attempt += 1
-        self._life.drop_condition("Synchronized")
-        assert self._life.pod is not None  # noqa: S101 (what _try_pod promises)
-        text = f"Created virtual machine pod {self._life.pod['metadata']['name']}"
-        self._cluster.emit(self._life.vmi, "Normal", "SuccessfulCreate", text, "virtualmachine-controller")
-        await self._life.publish("Scheduling")
-        return self._life.pod
+        self._record.drop_condition("Synchronized")
+        assert self._record.pod is not None  # noqa: S101 (what _try_pod promises)
+        text = f"Created virtual machine pod {self._record.pod['metadata']['name']}"
+        self._cluster.emit(self._record.vmi, "Normal", "SuccessfulCreate", text, "virtualmachine-controller")
+        await self._record.publish("Scheduling")
+        return self._record.pod
 
     async def _try_pod(self) -> str | None:
         """Create the pod, or return why there is none."""
-        for plugin in vmis.binding_plugins(self._life.vmi):
+        for plugin in vmis.binding_plugins(self._record.vmi):
             if plugin not in self._cluster.spec.bindings:
                 return f"failed to render launch manifest: couldn't find configuration for network binding: {plugin}"
-        manifest = pods.launcher_manifest(self._life.vmi)
+        manifest = pods.launcher_manifest(self._record.vmi)
         name = manifest["metadata"]["name"]
-        fault = self._life.strike("pod-refused", self._cluster.choose(manifest).node or "")
+        fault = self._record.strike("pod-refused", self._cluster.choose(manifest).node or "")
         if fault is not None:
             default = "exceeded quota: lab, requested: pods=1, used: pods=10, limited: pods=10"
             refusal = f'pods "{name}" is forbidden: {fault.parameters.get("message", default)}'
             return f"failed to create virtual machine pod: {refusal}"
         try:
-            created = await self._cluster.api.create(PODS, self._life.namespace, manifest)
+            created = await self._cluster.api.create(PODS, self._record.namespace, manifest)
         except ApiStatusError as error:
             return f"failed to create virtual machine pod: {error.message}"
-        self._life.pod = {"apiVersion": "v1", "kind": "Pod", **created}
+        self._record.pod = {"apiVersion": "v1", "kind": "Pod", **created}
         return None
 
     async def _schedule(self, pod: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class PodSetup:
         while True:
             decision = self._cluster.choose(pod)
             message = decision.message
-            fault = self._life.strike("unschedulable", decision.node or "")
+            fault = self._record.strike("unschedulable", decision.node or "")
             if fault is not None:
                 total = len(self._cluster.nodes)
                 message = (
@@ -102,65 +102,67 @@ class PodSetup:
                     f"available: {total} No preemption victims found for incoming pod."
                 )
             elif decision.node is not None:
-                self._life.node = decision.node
+                self._record.node = decision.node
                 break
             await self._report_unschedulable(pod, message)
             await self._cluster.wait_change(_pause(attempt) if fault is not None else None)
             attempt += 1
-        self._cluster.place(self._life.uid, pod, self._life.node)
-        self._life.drop_condition("PodScheduled")
+        self._cluster.place(self._record.uid, pod, self._record.node)
+        self._record.drop_condition("PodScheduled")
         api = self._cluster.api
         name = pod["metadata"]["name"]
-        await api.patch(PODS, self._life.namespace, name, {"spec": {"nodeName": self._life.node}})
-        await self._life.write_pod_status("Pending")
-        text = f"Successfully assigned {self._life.namespace}/{name} to {self._life.node}"
+        await api.patch(PODS, self._record.namespace, name, {"spec": {"nodeName": self._record.node}})
+        await self._record.write_pod_status("Pending")
+        text = f"Successfully assigned {self._record.namespace}/{name} to {self._record.node}"
         self._cluster.emit(pod, "Normal", "Scheduled", text, "default-scheduler")
 
     async def _report_unschedulable(self, pod: dict[str, Any], message: str) -> None:
-        before = self._life.status.get("conditions")
-        self._life.set_condition("PodScheduled", "False", "Unschedulable", message)
-        if self._life.status["conditions"] == before:
+        before = self._record.status.get("conditions")
+        self._record.set_condition("PodScheduled", "False", "Unschedulable", message)
+        if self._record.status["conditions"] == before:
             return
-        await self._life.write_pod_status("Pending", scheduled=False, unschedulable=message)
-        await self._life.publish()
+        await self._record.write_pod_status("Pending", scheduled=False, unschedulable=message)
+        await self._record.publish()
         self._cluster.emit(pod, "Warning", "FailedScheduling", message, "default-scheduler")
 
     async def _sandbox(self, pod: dict[str, Any]) -> None:
         """Have the networks attached; kubelet tries again and again."""
         attempt = 0
         while (failure := await self._try_sandbox(pod)) is not None:
-            self._cluster.emit(pod, "Warning", "FailedCreatePodSandBox", failure, "kubelet", self._life.node)
+            self._cluster.emit(
+                pod, "Warning", "FailedCreatePodSandBox", failure, "kubelet", self._record.node
+            )
             await asyncio.sleep(_pause(attempt))
             attempt += 1
-        for item in self._life.attached:
+        for item in self._record.attached:
             if item.nic.network != vmis.POD_NETWORK:
                 text = f"Add {item.nic.name} [{item.cni_address or ''}] from {item.nic.network}"
                 self._cluster.emit(pod, "Normal", "AddedInterface", text, "multus")
 
     async def _try_sandbox(self, pod: dict[str, Any]) -> str | None:
         """Attach the networks, or return why they cannot be."""
-        fault = self._life.strike("sandbox-failed")
+        fault = self._record.strike("sandbox-failed")
         if fault is not None:
             return str(fault.parameters.get("message", _NO_BRIDGE))
         try:
             name = pod["metadata"]["name"]
-            self._life.attached = await attach(self._cluster, self._life.vmi, name, self._life.node)
+            self._record.attached = await attach(self._cluster, self._record.vmi, name, self._record.node)
         except SandboxError as error:
             return str(error)
         return None
 
     async def _create_containers(self) -> None:
-        while (fault := self._life.strike("container-waiting")) is not None:
+        while (fault := self._record.strike("container-waiting")) is not None:
             reason = str(fault.parameters.get("state", "CreateContainerError"))
             words = str(fault.parameters.get("message", "context deadline exceeded"))
-            await self._life.write_pod_status("Pending", waiting=(reason, words))
+            await self._record.write_pod_status("Pending", waiting=(reason, words))
             await asyncio.sleep(_WAITS)
 
     async def _pull(self, pod: dict[str, Any]) -> None:
         """Pull the container disk; as with kubelet, a failure is followed by a back-off that grows."""
-        image = vmis.container_disk(self._life.vmi)
+        image = vmis.container_disk(self._record.vmi)
         tries = 0
-        while (fault := self._life.strike("image-pull")) is not None:
+        while (fault := self._record.strike("image-pull")) is not None:
             only, words = fault.parameters.get("reason"), fault.parameters.get("message")
             if only != "ImagePullBackOff":
                 failed = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
@@ -173,12 +175,12 @@ class PodSetup:
             first = parse_duration(str(fault.parameters.get("back_off", _FIRST_BACK_OFF))) / 1e9
             await asyncio.sleep(min(_LONGEST_BACK_OFF, first * 2**tries))
             tries += 1
-        self._life.drop_condition("Synchronized")
+        self._record.drop_condition("Synchronized")
 
     async def _report_pull(self, pod: dict[str, Any], reason: str, event: str, message: str) -> None:
-        self._life.set_condition("Synchronized", "False", reason, message)
-        await self._life.write_pod_status("Pending", waiting=(reason, message))
-        await self._life.publish()
-        image = vmis.container_disk(self._life.vmi)
+        self._record.set_condition("Synchronized", "False", reason, message)
+        await self._record.write_pod_status("Pending", waiting=(reason, message))
+        await self._record.publish()
+        image = vmis.container_disk(self._record.vmi)
         told = f'Failed to pull image "{image}": {message}' if event == "Failed" else message
-        self._cluster.emit(pod, "Warning", event, told, "kubelet", self._life.node)
+        self._cluster.emit(pod, "Warning", event, told, "kubelet", self._record.node)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.guests.base import Guest
     from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
-    from pytest_kvlatency.lab.kubevirt.life import Life
+    from pytest_kvlatency.lab.kubevirt.record import VmiRecord
     from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 #: Seconds between virt-launcher's questions to the agent after the connection; the last one repeats.
@@ -28,24 +28,24 @@ _LATER: Final = ("vmi-failed", "vmi-deleted", "guest-crash", "migration")
 class Running:
     """The time between Running and Succeeded or Failed."""
 
-    def __init__(self, life: Life, cluster: LabCluster, guest: Guest) -> None:
-        self._life = life
+    def __init__(self, record: VmiRecord, cluster: LabCluster, guest: Guest) -> None:
+        self._record = record
         self._cluster = cluster
         self._guest = guest
         self._crashed = ""
 
     async def watch(self) -> None:
         """Publish Running, and return when the guest has exited and the final phase is published."""
-        life = self._life
-        life.set_interfaces(None)
-        life.set_condition("Ready", "True")
-        life.set_condition(
+        record = self._record
+        record.set_interfaces(None)
+        record.set_condition("Ready", "True")
+        record.set_condition(
             "LiveMigratable", "False", "DisksNotLiveMigratable", "the lab does not migrate guests"
         )
-        await life.publish("Running")
+        await record.publish("Running")
         tasks = [asyncio.create_task(self._agent())]
         for name in _LATER:
-            fault = life.strike(name)
+            fault = record.strike(name)
             if fault is not None:
                 tasks.append(asyncio.create_task(self._later(fault)))
         try:
@@ -54,9 +54,9 @@ class Running:
             for task in tasks:
                 task.cancel()
         failed = exit_.how == "crash" or bool(self._crashed) or exit_.how == "stopped"
-        life.set_condition("Ready", "False", "GuestNotRunning", "Guest VM is not reported as running")
-        life.drop_condition("AgentConnected")
-        await life.publish("Failed" if failed else "Succeeded")
+        record.set_condition("Ready", "False", "GuestNotRunning", "Guest VM is not reported as running")
+        record.drop_condition("AgentConnected")
+        await record.publish("Failed" if failed else "Succeeded")
         reason, text = (
             ("Stopped", "The VirtualMachineInstance crashed.")
             if failed
@@ -66,23 +66,23 @@ class Running:
             )
         )
         self._cluster.emit(
-            life.vmi, "Warning" if failed else "Normal", reason, text, "virt-handler", life.node
+            record.vmi, "Warning" if failed else "Normal", reason, text, "virt-handler", record.node
         )
 
     async def _agent(self) -> None:
         """Report what the guest agent says, once it is there, at the intervals of virt-launcher."""
-        life = self._life
-        if not self._cluster.spec.agent or life.strike("no-agent") is not None:
+        record = self._record
+        if not self._cluster.spec.agent or record.strike("no-agent") is not None:
             return
         addresses = await self._connected()
-        life.set_condition("AgentConnected", "True")
-        life.status["guestOSInfo"] = vmis.guest_os_info(life.vmi)
+        record.set_condition("AgentConnected", "True")
+        record.status["guestOSInfo"] = vmis.guest_os_info(record.vmi)
         attempt = 0
         while True:
-            before = life.status.get("interfaces")
-            life.set_interfaces({mac.lower(): list(found) for mac, found in addresses.items()})
-            if attempt == 0 or life.status["interfaces"] != before:
-                await life.publish()
+            before = record.status.get("interfaces")
+            record.set_interfaces({mac.lower(): list(found) for mac, found in addresses.items()})
+            if attempt == 0 or record.status["interfaces"] != before:
+                await record.publish()
             await asyncio.sleep(AGENT_PAUSES[min(attempt, len(AGENT_PAUSES) - 1)])
             attempt += 1
             addresses = await self._guest.addresses()
@@ -99,7 +99,7 @@ class Running:
         while True:
             addresses = await self._guest.addresses()
             if addresses:
-                settled = settled or loop.time() + (_SETTLE_SECONDS if self._life.awaits_addresses else 0)
+                settled = settled or loop.time() + (_SETTLE_SECONDS if self._record.awaits_addresses else 0)
                 if all(map(_configured, addresses.values())) or loop.time() >= settled:
                     return addresses
             await asyncio.sleep(_CONNECT_PAUSES[min(attempt, len(_CONNECT_PAUSES) - 1)])
@@ -107,14 +107,14 @@ class Running:
 
     async def _later(self, fault: FaultSpec) -> None:
         await asyncio.sleep(fault.after_seconds)
-        life = self._life
+        record = self._record
         if fault.fault == "vmi-deleted":
-            await self._cluster.api.delete(VMIS, life.namespace, life.name, life.uid)
+            await self._cluster.api.delete(VMIS, record.namespace, record.name, record.uid)
         elif fault.fault == "migration":
-            others = sorted(name for name in self._cluster.nodes if name != life.node)
-            to = str(fault.parameters.get("to") or (others[0] if others else life.node))
-            life.status["nodeName"] = to
-            await life.publish()
+            others = sorted(name for name in self._cluster.nodes if name != record.node)
+            to = str(fault.parameters.get("to") or (others[0] if others else record.node))
+            record.status["nodeName"] = to
+            await record.publish()
         else:
             self._crashed = fault.fault
             await self._guest.kill()

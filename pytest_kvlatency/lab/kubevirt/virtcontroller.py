@@ -53,11 +53,11 @@ class KubeVirt:
 
     async def pod_log(self, namespace: str, pod: str, container: str | None) -> bytes | None:
         """Return the log of a virt-launcher's container, None for a pod that is none."""
-        for life in self._lives.values():
-            if life.pod is None or (life.namespace, life.pod["metadata"]["name"]) != (namespace, pod):
+        for record in (life.record for life in self._lives.values()):
+            if record.pod is None or (record.namespace, record.pod["metadata"]["name"]) != (namespace, pod):
                 continue
             if container == pods.CONSOLE_LOG:
-                return life.guest.serial_log if life.guest is not None else b""
+                return record.guest.serial_log if record.guest is not None else b""
             return (
                 b'{"component":"virt-launcher","level":"info","msg":"the lab has no log of this container"}\n'
             )
@@ -85,7 +85,8 @@ class KubeVirt:
         if event.type != "DELETED":
             return
         for life in self._lives.values():
-            if life.pod is not None and life.pod["metadata"].get("uid") == event.object["metadata"]["uid"]:
+            pod = life.record.pod
+            if pod is not None and pod["metadata"].get("uid") == event.object["metadata"]["uid"]:
                 life.pod_vanished()
 
     def _vmi_event(self, event: WatchEvent) -> None:
