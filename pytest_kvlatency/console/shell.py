@@ -110,6 +110,7 @@ class Shell:
         self._used_at = time.monotonic()
         self._typed = False
         self._was_unheard = False
+        self._is_closed = False
         self._use = threading.Lock()
 
     @property
@@ -183,7 +184,10 @@ class Shell:
         self._spawn.detach()
         self._is_ready = False
 
-    close = suspend
+    def close(self) -> None:
+        """Close the console for good: a use that is under way, or comes yet, closes what it opens when it ends."""
+        self._is_closed = True
+        self.suspend()
 
     def leave(self, deadline: Deadline) -> None:
         """Close the console of a guest that stays, for people to use: the terminal as it was found, at a prompt.
@@ -208,6 +212,8 @@ class Shell:
             return self._attempt_alone(deadline, action, is_rerunnable=is_rerunnable)
         finally:
             self._spawn.stop = before
+            if self._is_closed:
+                self.suspend()
             self._use.release()
 
     def _attempt_alone(

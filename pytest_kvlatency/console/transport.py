@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import websocket
@@ -39,7 +39,7 @@ class _Silence(logging.Filter):
 logging.getLogger("websocket").addFilter(_Silence())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _silently() -> Iterator[None]:
     _OURS.active = True
     try:
@@ -136,13 +136,12 @@ class ConsoleTransport:
         if not self._is_open:
             return
         self._is_open = False
-        with _silently():
-            try:
+        try:
+            with _silently(), contextlib.suppress(websocket.WebSocketException, OSError):
                 self._ws.settimeout(SLICE_SECONDS)
                 self._ws.send_close()
-            except (websocket.WebSocketException, OSError):
-                pass
-        self._drop()
+        finally:
+            self._drop()
 
     def _ping_when_due(self) -> None:
         now = time.monotonic()
@@ -166,10 +165,12 @@ class ConsoleTransport:
         raise ConnectionLost(str(error or "closed by the server")) from error
 
     def _drop(self) -> None:
-        with _silently():
-            self._ws.shutdown()  # type: ignore[no-untyped-call]
-        # websocket-client closes only sockets of the standard library's own classes.
-        self._socket.close()
+        try:
+            with _silently():
+                self._ws.shutdown()  # type: ignore[no-untyped-call]
+        finally:
+            # websocket-client closes only sockets of the standard library's own classes.
+            self._socket.close()
 
 
 def _refusal(error: websocket.WebSocketBadStatusException) -> ConsoleRefused:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.errors import Stage
+    from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.model import Check, MeasurementKey, PingParameters
     from pytest_kvlatency.plan.checks import VmiKey
 
@@ -116,6 +117,8 @@ class Engine:
         self._wanting: defaultdict[VmiKey, set[Ticket]] = defaultdict(set)
         self._activity: dict[str, Step] = {}
         self._is_over = False
+        #: Guests whose console nothing has closed for good, whoever has them; None once nothing may be open any more.
+        self._open: dict[VmiHandle, ReadyGuest] | None = {}
         self._keeper = Keeper(self._not_measured, consoles)
 
     def begin(self) -> None:
@@ -289,14 +292,16 @@ class Engine:
         """Close every console and end the threads; the stop or the deadline has ended their waits before."""
         with self._lock:
             self._is_over = True
-            guests = self._up(self._guests.values())
         self._steward.end()
         self._keeper.close()
         # One that hangs in a request is left behind: it must not delay the end.
         leaving = max(LAST_SECONDS, min(LEAVING_SECONDS, self._leaving_until - time.monotonic()))
         for threads in (self._leaving_threads, self._boot_threads):
             threads.shut_down(leaving if self._leftovers.kept else LAST_SECONDS)
-        for guest in guests:
+        with self._lock:
+            # Also of guests that came up meanwhile, and of those whose removal has not had its turn.
+            still_open, self._open = self._open or {}, None
+        for guest in still_open.values():
             guest.shell.close()
         self._threads.shut_down(LAST_SECONDS)
 
@@ -310,6 +315,9 @@ class Engine:
                 self._leave([guest])
             else:
                 guest.shell.close()
+                with self._lock:
+                    if self._open is not None:
+                        self._open.pop(guest.handle, None)
 
     def _leave(self, guests: Iterable[ReadyGuest]) -> None:
         """Hand guests that stay over to people, in the background."""
@@ -486,8 +494,14 @@ class Engine:
 
     def _is_up(self, future: Future[ReadyGuest]) -> None:
         self._keeper.start()
+        up = self._up([future])
         with self._lock:
-            self._nodes.update(guest.node for guest in self._up([future]))
+            self._nodes.update(guest.node for guest in up)
+            is_late = self._open is None
+            if self._open is not None:
+                self._open.update((guest.handle, guest) for guest in up)
+        for guest in up if is_late else ():
+            guest.shell.close()
         self._dispatch()
 
     def _discard(self, futures: Iterable[Future[ReadyGuest]]) -> None:

@@ -285,3 +285,19 @@ def test_E10_without_a_writable_directory_the_command_runs_in_the_foreground(mak
         shell, "echo done; exit 5", purpose="a job", timeout_seconds=60, deadline=Deadline(60)
     )
     assert (result.output, result.exit_status) == ("done", 5)
+
+
+def test_a_console_that_opens_after_its_shell_was_closed_is_closed_again(make_guest, make_shell):
+    guest, stop = make_guest(), Stop()
+
+    def connect(deadline):
+        # The run ends while the connection is being made.
+        stop.set("SIGTERM")
+        shell.close()
+        return guest.connect()
+
+    shell = make_shell(connect)
+    with pytest.raises(InterruptedRunError, match="SIGTERM"):
+        shell.login(Deadline(60, stop=stop))
+    assert not guest.connection.is_open
+    assert not shell.is_open

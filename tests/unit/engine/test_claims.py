@@ -34,6 +34,7 @@ class Provisioner:
         self.errors = {}
         self.refusals = {}
         self.made = []
+        self.closed = set()
 
     def hold_back(self, node):
         self.may_boot[node] = threading.Event()
@@ -45,7 +46,7 @@ class Provisioner:
             assert self.may_boot[key.node].wait(SECONDS)
         if key.node in self.errors:
             raise self.errors[key.node]
-        shell = SimpleNamespace(close=lambda: None)
+        shell = SimpleNamespace(close=lambda: self.closed.add(key.node))
         nad = SimpleNamespace(address_mode="static", binding="bridge")
         watchdog = SimpleNamespace(lasts=lambda *_: True, relax=lambda: None)
         self.made.append(key.node)
@@ -298,3 +299,36 @@ def test_E59_a_time_out_during_a_measurement_is_no_fault_of_the_set_up(rig):
     assert rig.measurer.began.wait(SECONDS)
     rig.engine._deadline.seconds = 0.0
     assert measured.result(SECONDS).error.failure_reason.startswith("run: timed out after ")
+
+
+def test_the_console_of_a_guest_that_comes_up_while_the_run_ends_is_closed(rig):
+    gates = [rig.provisioner.hold_back(node) for node in "ab"]
+
+    class Kept:
+        """Looked at when the end is under way: then the guests come up."""
+
+        def __bool__(self):
+            for gate in gates:
+                gate.set()
+            return True
+
+    rig.leftovers.kept = Kept()
+    rig.engine.plan([check("a", "b")])
+    rig.engine.measure(check("a", "b"), holder="one")
+    for node in "ab":
+        assert rig.provisioner.booting[node].wait(SECONDS)
+    rig.engine.shut_down()
+    assert rig.provisioner.closed == {"a", "b"}
+
+
+def test_the_console_of_a_guest_that_comes_up_when_the_run_is_over_is_closed(rig):
+    gate = rig.provisioner.hold_back("b")
+    rig.engine.plan([check("a", "b")])
+    measured = rig.engine.measure(check("a", "b"), holder="one")
+    assert rig.provisioner.booting["b"].wait(SECONDS)
+    rig.engine.shut_down()
+    assert not measured.done()
+    closed = threading.Event()
+    rig.provisioner.closed = SimpleNamespace(add=lambda node: closed.set())
+    gate.set()
+    assert closed.wait(SECONDS)
