@@ -253,6 +253,7 @@ def test_a_guest_that_is_off_does_not_answer(lab):
         "version: 1\nconfig:\n- type: physical\n  name: x\n  mac_address: 'MAC'\n  subnets:\n  - {type: static, address: 198.18.0.9/24}\n",
         "network:\n  version: 2\n  ethernets:\n    x:\n      match: {macaddress: MAC}\n      addresses: [198.18.0.9/24]\n",
         "version: 2\nethernets:\n  eth0:\n    addresses: [198.18.0.9/24]\n",
+        "version: 2\nethernets:\n  eth0:\n    addresses: [{198.18.0.9/24: {lifetime: 0}}]\n",
         "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n",
     ],
 )

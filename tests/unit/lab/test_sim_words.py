@@ -1,15 +1,15 @@
 """The pure parts of the simulated guests: ping's words, fragments, network data, noise, the login."""
 
 import re
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address
 
 import pytest
 
-from pytest_kvlatency.lab.guests.sim import cloudinit
 from pytest_kvlatency.lab.guests.sim.loginprompt import LoginPrompt
 from pytest_kvlatency.lab.guests.sim.network import fragments
 from pytest_kvlatency.lab.guests.sim.noise import Noise
 from pytest_kvlatency.lab.guests.sim.pingtext import BusyBoxWords, Counters, IputilsWords
+from pytest_kvlatency.lab.guests.sim.wiring import apply_network_data
 
 ADDRESS = ip_address("198.18.0.2")
 
@@ -70,31 +70,10 @@ def test_fragments(size, mtu, version, expected):
     assert fragments(size, mtu, version) == expected
 
 
-def test_network_data_that_is_wrong_is_complained_about():
-    for text in (
-        "{",
-        "version: 3\n",
-        "version: 2\nethernets: {x: {addresses: [nonsense]}}",
-        "version: 1\nconfig: [3]",
-    ):
-        configs, complaint = cloudinit.parse_network_data(text)
-        assert configs == []
-        assert complaint.startswith("failed to apply network config: ")
-    assert cloudinit.parse_network_data("just text") == ([], None)
-
-
-def test_network_data_by_mac_in_any_case():
-    configs, _ = cloudinit.parse_network_data(
-        "version: 2\nethernets: {x: {match: {macaddress: '02:AB:00:00:00:01'}, addresses: [fd00::1/64], mtu: 9000}}"
-    )
-    assert (configs[0].mac, configs[0].name, configs[0].mtu) == ("02:ab:00:00:00:01", None, 9000)
-    assert configs[0].addresses == [ip_interface("fd00::1/64")]
-
-
-def test_password_from_user_data():
-    assert cloudinit.password("#cloud-config\npassword: secret\n") == "secret"
-    assert cloudinit.password("password: secret\n") is None
-    assert cloudinit.password("#cloud-config\n") is None
+def test_network_data_with_an_invalid_address_is_complained_about():
+    text = "version: 2\nethernets: {x: {addresses: [nonsense]}}"
+    complaint = apply_network_data(None, text)
+    assert complaint.startswith("failed to apply network config: 'nonsense'")
 
 
 def test_E12_noise_loses_nothing_of_what_it_disturbs():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError, datasource_wait_seconds
-from pytest_kvlatency.lab.guests.sim import bootmessages, cloudinit, commands, confine, unattended, wiring
+from pytest_kvlatency.lab.guests.cloudinit import read_user_data
+from pytest_kvlatency.lab.guests.sim import bootmessages, commands, confine, unattended, wiring
 from pytest_kvlatency.lab.guests.sim.clock import Clock
 from pytest_kvlatency.lab.guests.sim.loginprompt import LoginPrompt
 from pytest_kvlatency.lab.guests.sim.loginshell import ShellProcess
@@ -272,9 +274,11 @@ class SimGuest:
         return self._used
 
     def _run_boot_commands(self) -> None:
-        script = cloudinit.boot_script(self._request.user_data)
-        if not script:
+        boot_commands = read_user_data(self._request.user_data).boot_commands
+        if not boot_commands:
             return
+        # As cloud-init joins them.
+        script = "".join(f"{one if isinstance(one, str) else shlex.join(one)}\n" for one in boot_commands)
         try:
             pid = self._spawn(("sh", "-c", script), os.devnull, user="root")
         except OSError as error:
@@ -288,7 +292,7 @@ class SimGuest:
         if self._fault("login-refused") is not None:
             return {}
         if self._fedora:
-            return {"fedora": cloudinit.password(self._request.user_data) or "fedora"}
+            return {"fedora": read_user_data(self._request.user_data).password or "fedora"}
         return {"root": ""}
 
     def _accepted(self, typed_ahead: bytes, *, sends_returns: bool) -> None:

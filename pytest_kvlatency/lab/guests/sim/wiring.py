@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Interface, ip_interface
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.lab.guests.cloudinit import read_network_data
 from pytest_kvlatency.lab.guests.sim import dhcp
-from pytest_kvlatency.lab.guests.sim.cloudinit import parse_network_data
 from pytest_kvlatency.lab.guests.sim.network import SimInterface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_kvlatency.lab.guests.base import Nic
-    from pytest_kvlatency.lab.guests.sim.cloudinit import InterfaceConfig
+    from pytest_kvlatency.lab.guests.cloudinit import InterfaceConfig
     from pytest_kvlatency.lab.guests.sim.machine import Machine
+    from pytest_kvlatency.lab.guests.sim.network import IPInterface
 
 
 def interfaces(nics: Sequence[Nic], *, changed: bool) -> list[SimInterface]:
@@ -41,20 +42,29 @@ def link_local(mac: str) -> IPv6Interface:
 
 def apply_network_data(machine: Machine, text: str) -> str | None:
     """Configure the interfaces that ``text`` names; return what cloud-init complains of."""
-    configs, complaint = parse_network_data(text)
-    for config in configs:
+    data = read_network_data(text)
+    failure = data.failure
+    try:
+        configs = [
+            (config, [ip_interface(value) for value in config.addresses]) for config in data.interfaces
+        ]
+    except ValueError as error:
+        configs, failure = [], str(error)
+    for config, addresses in configs:
         for interface in machine.stack.interfaces:
             if config.mac == interface.mac or (config.mac is None and config.name == interface.name):
-                _configure(machine, interface, config)
-    return complaint
+                _configure(machine, interface, config, addresses)
+    return None if failure is None else f"failed to apply network config: {failure}"
 
 
-def _configure(machine: Machine, interface: SimInterface, config: InterfaceConfig) -> None:
+def _configure(
+    machine: Machine, interface: SimInterface, config: InterfaceConfig, addresses: Sequence[IPInterface]
+) -> None:
     now = machine.clock.now()
     if config.mtu is not None:
         interface.mtu = config.mtu
     lease = dhcp.lease(machine, interface) if config.dhcp4 else None
-    for value in config.addresses:
+    for value in addresses:
         machine.stack.configure(interface, value, now)
     if lease is not None:
         dhcp.apply(machine, interface, lease)
