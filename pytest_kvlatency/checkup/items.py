@@ -19,9 +19,10 @@ from pytest_kvlatency.escape import printable, printable_lines
 from pytest_kvlatency.model import Failure, Limits
 from pytest_kvlatency.ping.latency import Latency
 from pytest_kvlatency.ping.verdict import to_exception
-from pytest_kvlatency.report.document import ItemResult
 from pytest_kvlatency.report.failure import FailureRepr, without_frames
 from pytest_kvlatency.report.junit import item_properties
+from pytest_kvlatency.report.numbers import numbers_of
+from pytest_kvlatency.report.run import ItemResult
 from pytest_kvlatency.report.terminal import ProgressState
 
 if TYPE_CHECKING:
@@ -414,7 +415,7 @@ class Items:
         """Give the numbers to JUnit, instead of those of an earlier attempt."""
         names = item.stash.get(PROPERTIES_KEY, frozenset[str]())
         kept = [one for one in item.user_properties if one[0] not in names]
-        properties = item_properties(self._checkup.reporting.entry(attempt.result()))
+        properties = item_properties(numbers_of(attempt.measurement))
         item.user_properties[:] = [*kept, *properties]
         item.stash[PROPERTIES_KEY] = frozenset(name for name, _ in properties)
 

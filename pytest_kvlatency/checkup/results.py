@@ -12,7 +12,8 @@ from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report import configmap as configmap_report
 from pytest_kvlatency.report import document as document_report
 from pytest_kvlatency.report import json as json_report
-from pytest_kvlatency.report.document import RunResult
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.run import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.escape import Redactor
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.model import Finding
-    from pytest_kvlatency.report.document import ItemResult
+    from pytest_kvlatency.report.run import ItemResult
 
 
 class Reporting:
@@ -101,7 +102,7 @@ class Reporting:
 
     def entry(self, result: ItemResult) -> dict[str, Any]:
         """The document's entry of one item, before the document is made."""
-        return self._redactor().mapping(document_report.measurement_entry(result))
+        return self._redactor().mapping(measurement_entry(result))
 
     def write_json(self, path: Path | None) -> bool:
         """Write the document to ``path``; whether that went well. What goes wrong is a failure of the run."""

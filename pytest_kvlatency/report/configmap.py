@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report.document import SAMPLE_NUMBERS, timestamp
+from pytest_kvlatency.report.document import timestamp
+from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 from pytest_kvlatency.report.success import last_attempts
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from _pytest.junitxml import xml_key
 
 from pytest_kvlatency.escape import for_xml
-from pytest_kvlatency.report.document import SAMPLE_NUMBERS
+from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 NUMBERS: Final = (*SAMPLE_NUMBERS, "warmupSeconds")
 
 
-def item_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A case's properties from its part of the document: what was measured, as decimal numbers."""
-    return [(name, _decimal(entry[name])) for name in NUMBERS if entry.get(name) is not None]
+def item_properties(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A case's properties as decimal numbers, from ``numbers_of`` its measurement or its part of the document."""
+    return [(name, _decimal(numbers[name])) for name in NUMBERS if numbers.get(name) is not None]
 
 
 def cluster_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:

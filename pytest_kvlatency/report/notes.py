@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.config.options import BY_NAME, MARKER_OPTIONS
 from pytest_kvlatency.config.values import show
 from pytest_kvlatency.model import NodePair
-from pytest_kvlatency.report.document import last_attempts
+from pytest_kvlatency.report.run import last_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from pytest_kvlatency.config.settings import Settings
-    from pytest_kvlatency.report.document import ItemResult
+    from pytest_kvlatency.report.run import ItemResult
 
 _NO_SHAPE: Final = "no test measures a mesh, ring or star"
 _NO_TEST: Final = "no test of this run checks a network"

@@ -24,7 +24,9 @@ from pytest_kvlatency.config.options import OPTIONS
 from pytest_kvlatency.errors import FailureKind
 from pytest_kvlatency.lab.process import LabProcess
 from pytest_kvlatency.lab.spec.file import load
-from pytest_kvlatency.report import document
+from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.run import ItemResult, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,8 +314,8 @@ def test_generated_parts_are_fresh() -> None:
 def test_the_json_page_names_every_key_of_the_document() -> None:
     page = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(\w+)`", page))
-    entry = document.measurement_entry(document.ItemResult(nodeid="x", outcome="notrun"))
-    head = document.build(document.RunResult(version="0", start=_NOW, completion=_NOW))
+    entry = measurement_entry(ItemResult(nodeid="x", outcome="notrun"))
+    head = build(RunResult(version="0", start=_NOW, completion=_NOW))
     assert set(entry) - named == set()
     assert set(head) - named == set()
 

@@ -15,9 +15,10 @@ import pytest
 
 from pytest_kvlatency.__main__ import main
 from pytest_kvlatency.model import Check, Failure, Measurement, NadRef, NodePair, PingResult
-from pytest_kvlatency.report.document import ItemResult, RunResult, build, plan_facts
+from pytest_kvlatency.report.document import build, plan_facts
 from pytest_kvlatency.report.merge import replay as replaying
 from pytest_kvlatency.report.merge.documents import MergeError, merge
+from pytest_kvlatency.report.run import ItemResult, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

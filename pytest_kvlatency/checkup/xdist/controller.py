@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.model import Check, NodeChoice, Outcome
-    from pytest_kvlatency.report.document import ItemResult
     from pytest_kvlatency.report.notes import Unused
+    from pytest_kvlatency.report.run import ItemResult
 
 CONTACT_SECONDS: Final = 60.0
 CLEANUP_SECONDS: Final = 60.0

@@ -13,14 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.config.parsers import Shard
 from pytest_kvlatency.config.parsers import shard as parse_shard
-from pytest_kvlatency.report.document import (
-    SCHEMA,
-    ItemResult,
-    RunResult,
-    build,
-    measurement_entry,
-    plan_facts,
-)
+from pytest_kvlatency.report.document import SCHEMA, build, plan_facts
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.run import ItemResult, RunResult
 from pytest_kvlatency.report.success import is_lack_of_any, last_attempts, shortfalls, standing_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from pytest_kvlatency.model import (
     Timings,
 )
 from pytest_kvlatency.ping.verdict import judge
-from pytest_kvlatency.report.document import ItemResult, RunResult, cluster_facts
+from pytest_kvlatency.report.document import cluster_facts
+from pytest_kvlatency.report.run import ItemResult, RunResult
 
 START = datetime(2024, 5, 1, 14, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=2)))
 

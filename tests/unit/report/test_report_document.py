@@ -9,7 +9,9 @@ import pytest
 
 from pytest_kvlatency.escape import TEXT_HEAD, TEXT_TAIL
 from pytest_kvlatency.model import Failure, GuestFacts
-from pytest_kvlatency.report.document import build, last_attempts, measurement_entry
+from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.run import last_attempts
 
 if TYPE_CHECKING:
     from conftest import Make

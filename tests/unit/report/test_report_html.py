@@ -14,7 +14,7 @@ import pytest
 
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report import html, svg
-from pytest_kvlatency.report.document import measurement_entry
+from pytest_kvlatency.report.measurement import measurement_entry
 
 if TYPE_CHECKING:
     from conftest import Make

@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from pytest_kvlatency.report.document import build, measurement_entry
+from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.junit import cluster_properties, item_properties, suite_properties
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.numbers import numbers_of
 
 if TYPE_CHECKING:
     from conftest import Make
 
 
 def test_a_case_has_numbers_and_nothing_else(make: Make) -> None:
-    properties = item_properties(
-        measurement_entry(make.item(make.measurement(transmitted=3, max_loss_percent=None)))
-    )
+    properties = item_properties(numbers_of(make.measurement(transmitted=3, max_loss_percent=None)))
     assert properties == [
         ("transmitted", "3"),
         ("received", "2"),
@@ -41,7 +41,8 @@ def test_every_number_is_the_documents(make: Make) -> None:
         warmup_seconds=0.016666469997289823,
     )
     entry = measurement_entry(make.item(odd))
-    properties = dict(item_properties(entry))
+    properties = dict(item_properties(numbers_of(odd)))
+    assert properties == dict(item_properties(entry))
     assert properties["measurementDurationSec"] == "4.94375"
     assert properties["warmupSeconds"] == "0.016666"
     assert {name: float(value) for name, value in properties.items()} == {
@@ -50,6 +51,8 @@ def test_every_number_is_the_documents(make: Make) -> None:
 
 
 def test_what_was_not_measured_is_left_out(make: Make) -> None:
+    assert item_properties(numbers_of(None)) == []
+    assert item_properties(numbers_of(make.broken().measurement)) == []
     assert item_properties(measurement_entry(make.broken())) == []
 
 

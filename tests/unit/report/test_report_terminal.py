@@ -15,7 +15,7 @@ from pytest_kvlatency.report.terminal import ProgressState, progress_line, write
 if TYPE_CHECKING:
     from conftest import Make
 
-    from pytest_kvlatency.report.document import ItemResult
+    from pytest_kvlatency.report.run import ItemResult
 
 MS = 1_000_000
 

@@ -1,0 +1,128 @@
+"""The document's entry of one attempt at an item: what was measured, where, and how. Pure.
+
+What is absent is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.escape import excerpt, shortened
+from pytest_kvlatency.report.numbers import numbers_of, rounded
+from pytest_kvlatency.report.reasons import reason_of
+from pytest_kvlatency.units import to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_kvlatency.model import (
+        Check,
+        Failure,
+        GuestFacts,
+        Limits,
+        Measurement,
+        PingParameters,
+        Timings,
+    )
+    from pytest_kvlatency.report.run import ItemResult
+
+
+def measurement_entry(item: ItemResult) -> dict[str, Any]:
+    """One item's part of the document."""
+    measured = item.measurement
+    return {
+        "nodeid": item.nodeid,
+        "outcome": item.outcome,
+        "attempt": item.attempt,
+        **_measured(item.check or (measured.check if measured else None), measured, item.every_failure),
+        # Limits are the item's: those of what its test measured beyond do not count.
+        "extra": [{**_measured(one.check, one, one.failures), "limits": None} for one in item.extra],
+        "transcriptFile": item.transcript_file,
+    }
+
+
+def _measured(
+    check: Check | None, measurement: Measurement | None, failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """One measurement, which may have got nowhere: what was asked for, where it ran, and what came of it."""
+    source = measurement.source if measurement else None
+    target = measurement.target if measurement else None
+    result = measurement.result if measurement else None
+    return {
+        "nad": str(check.nad) if check else None,
+        "nodes": str(check.pair) if check else None,
+        "binding": measurement.binding if measurement else None,
+        "sourceNode": source.node if source else None,
+        "targetNode": target.node if target else None,
+        "sourceVmi": source.vmi_name if source else None,
+        "targetVmi": target.vmi_name if target else None,
+        "sourceAddress": source.address if source else None,
+        "targetAddress": target.address if target else None,
+        "succeeded": measurement is not None and measurement.succeeded,
+        "failureKind": failures[0].kind if failures else None,
+        "failureReason": "; ".join(map(reason_of, failures)) or None,
+        **numbers_of(measurement),
+        "limits": _limits(check.limits) if check else None,
+        "ping": _parameters(check.ping) if check else None,
+        "samplesNanoSec": list(result.samples_ns) if result else None,
+        "timings": _timings(measurement.timings) if measurement else None,
+        "softwareEmulation": _emulated(source, target),
+        "notes": _notes(measurement),
+        "transcript": _transcript(measurement, failures),
+    }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {
+        "maxLatencyNanoSec": limits.max_latency_ns,
+        "maxAvgLatencyNanoSec": limits.max_avg_ns,
+        "maxP99LatencyNanoSec": limits.max_p99_ns,
+        "maxLossPercent": limits.max_loss_percent,
+    }
+
+
+def _parameters(ping: PingParameters) -> dict[str, Any]:
+    return {
+        "sampleDurationSec": to_seconds(ping.sample_duration_ns),
+        "intervalSec": to_seconds(ping.interval_ns),
+        "packetSizeBytes": ping.packet_size,
+        "dontFragment": ping.dont_fragment,
+        "warmup": ping.warmup,
+    }
+
+
+def _timings(timings: Timings) -> dict[str, float | None]:
+    return {name: rounded(value) for name, value in asdict(timings).items()}
+
+
+def _emulated(source: GuestFacts | None, target: GuestFacts | None) -> bool | None:
+    """Whether a guest ran under software emulation; None where neither is known to, and not both are known."""
+    if source is None or target is None:
+        return None
+    known = {source.software_emulation, target.software_emulation}
+    if True in known:
+        return True
+    return None if None in known else False
+
+
+def _notes(measurement: Measurement | None) -> list[str]:
+    """What a reader of the numbers should know, each once."""
+    if measurement is None:
+        return []
+    notes = list(measurement.notes)
+    for side, guest in (("source", measurement.source), ("target", measurement.target)):
+        if guest is not None:
+            notes += [f"{side}: {note}" for note in guest.notes]
+    if _emulated(measurement.source, measurement.target):
+        notes.append("the guests ran under software emulation, which inflates round-trip times")
+    if measurement.result is not None:
+        notes += measurement.result.warnings
+    return list(dict.fromkeys(map(shortened, notes)))
+
+
+def _transcript(measurement: Measurement | None, failures: Sequence[Failure]) -> str | None:
+    """Ping's own output, else what the first failure has of the console; of a long one an excerpt."""
+    result = measurement.result if measurement else None
+    transcripts = [result.transcript if result else "", *(one.transcript for one in failures)]
+    return excerpt(next(filter(None, transcripts), "")) or None
