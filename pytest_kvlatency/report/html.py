@@ -36,6 +36,8 @@ _SHOWN: Final = (
     "received",
     *(name for _, _, name in _COLUMNS),
 )
+#: How pytest-html's cell of the test's id begins.
+_ID_CELL: Final = '<td class="col-testId">'
 # The header is made before anything is collected: the columns stay hidden until a row brings numbers.
 _HIDE: Final = "<style>.kv-col{display:none}</style>"
 _SHOW: Final = "<style>th.kv-col,td.kv-col{display:table-cell}</style>"
@@ -68,8 +70,9 @@ def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> N
         return
     entry: Mapping[str, Any] | None = getattr(report, ATTRIBUTE, None)
     if entry is not None:
-        # pytest-html writes ids as they are.
-        cells[:] = [cell.replace(entry["nodeid"], for_html(entry["nodeid"])) for cell in cells]
+        # pytest-html's own has the id as it is, which may be markup.
+        id_cell = _id_cell(report, entry)
+        cells[:] = [id_cell if str(cell).startswith(_ID_CELL) else cell for cell in cells]
     place = _before_links(cells)
     cells[place:] = [*_row_cells(entry), *cells[place:]]
 
@@ -134,6 +137,12 @@ def _block(entry: Mapping[str, Any], name: str) -> str:
             f'<pre style="white-space:pre-wrap">{for_html(entry["transcript"])}</pre></details>'
         )
     return "".join(parts)
+
+
+def _id_cell(report: pytest.TestReport | pytest.CollectReport, entry: Mapping[str, Any]) -> str:
+    """The cell of the test's id, which names the phase unless it is the test's own call."""
+    phase = "" if report.when == "call" else f"::{report.when}"
+    return f"{_ID_CELL}{for_html(entry['nodeid'] + phase)}</td>"
 
 
 def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import sys
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
@@ -18,7 +21,8 @@ UGLY = r"""
     import pytest
 
     @pytest.mark.kvlatency(nad="default/blue-network")
-    def test_ugly(kv_pair):
+    @pytest.mark.parametrize("word", ["<b>&amp;"])
+    def test_ugly(kv_pair, word):
         kv_pair.source.run("printf '<script>\\033[31m\\001\\377 ]]>&amp;'; exit 1", check=True)
 """
 
@@ -63,6 +67,15 @@ def test_E67_guest_text_breaks_no_report(checkup: Checkup) -> None:
     assert "<script>\\x1b" not in page
     assert "\x1b" not in page
     assert "&lt;script&gt;" in page or "&amp;lt;script&amp;gt;" in page
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', page)
+    (row,) = [
+        test["resultsTableRow"]
+        for tests in json.loads(html.unescape(blob))["tests"].values()
+        for test in tests
+        if test["resultsTableRow"]
+    ]
+    assert sum("test_ugly[" in cell and "&lt;b&gt;&amp;amp;" in cell for cell in row) == 1
+    assert "<b>" not in "".join(row)
 
 
 def test_html_has_columns_pictures_and_nothing_from_elsewhere(checkup: Checkup) -> None:

@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 HEADS = [f"<th>{name}</th>" for name in ("Result", "Test", "Duration", "Links")]
 
 
-def row_of(entry: dict[str, Any] | None) -> list[str]:
-    report = SimpleNamespace() if entry is None else SimpleNamespace(kvlatency=html.slim(entry))
-    cells = [f"<td>{n}</td>" for n in range(4)]
-    html.row(cast("pytest.TestReport", report), cells)
-    return cells
+CELLS = [f"<td>{n}</td>" for n in range(4)]
+
+
+def row_of(entry: dict[str, Any] | None, cells: list[str] = CELLS, *, when: str = "call") -> list[str]:
+    report = SimpleNamespace(when=when)
+    if entry is not None:
+        report.kvlatency = html.slim(entry)
+    row = list(cells)
+    html.row(cast("pytest.TestReport", report), row)
+    return row
 
 
 def text_of(cell: str) -> str:
@@ -50,6 +55,20 @@ def test_items_of_others_get_as_many_empty_cells(make: Make) -> None:
     assert len(cells) == len(row_of(measurement_entry(make.item())))
     assert {text_of(cell) for cell in cells[3:-1]} == {""}
     assert not any("<style>" in cell for cell in cells)
+
+
+@pytest.mark.parametrize(("when", "phase"), [("call", ""), ("setup", "::setup")])
+def test_E67_an_id_is_no_markup_and_cells_of_other_plugins_stay(make: Make, when: str, phase: str) -> None:
+    nodeid = "test_x.py::test_y[<img src=x>&]"
+    own = f'<td class="col-testId">{nodeid}{phase}</td>'
+    foreign = f"<td data-id='{nodeid}'>{nodeid}</td>"
+    entry = measurement_entry(make.item(nodeid=nodeid))
+    cells = row_of(entry, ["<td>Passed</td>", own, foreign, "<td>links</td>"], when=when)
+    assert cells[:3] == [
+        "<td>Passed</td>",
+        f'<td class="col-testId">test_x.py::test_y[&lt;img src=x&gt;&amp;]{phase}</td>',
+        foreign,
+    ]
 
 
 def test_a_row_that_somebody_removed_stays_removed() -> None:
