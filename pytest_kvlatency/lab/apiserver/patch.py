@@ -37,7 +37,8 @@ def _refused(why: str) -> ApiError:
 def _index(step: str, length: int, *, add: bool) -> int:
     if add and step == "-":
         return length
-    if not step.isdigit() or int(step) >= length + int(add):
+    # As the API server: a leading zero is no error, though RFC 6901 has it so.
+    if not (step.isascii() and step.isdigit()) or int(step) >= length + int(add):
         raise _refused(f"json patch: index {step!r} is out of range")
     return int(step)
 
@@ -81,6 +82,11 @@ def _remove(doc: Any, tokens: list[str]) -> Any:
     return parent.pop(last)
 
 
+def _json(value: Any) -> str:
+    """Return what is equal for equal JSON values only: to Python, ``True`` equals 1."""
+    return json.dumps(value, sort_keys=True)
+
+
 def json_patch(target: Any, operations: Any) -> Any:
     """Return ``target`` with a JSON patch applied. Errors: 400 (no patch), 422 (cannot be applied)."""
     if not isinstance(operations, list):
@@ -92,15 +98,15 @@ def json_patch(target: Any, operations: Any) -> Any:
         op, tokens = operation.get("op"), _tokens(operation["path"])
         if op == "remove":
             _remove(doc, tokens)
-        elif op in {"add", "replace", "test"}:
+        elif op in ("add", "replace", "test"):
             if "value" not in operation:
                 raise bad_request(f"json patch: {op} needs a value")
             value = copy.deepcopy(operation["value"])
             if op != "test":
                 doc = _set(doc, tokens, value, replace=op == "replace")
-            elif _find(doc, tokens) != value:
+            elif _json(_find(doc, tokens)) != _json(value):
                 raise _refused(f"json patch: testing path {operation['path']} failed")
-        elif op in {"move", "copy"}:
+        elif op in ("move", "copy"):
             source = _tokens(operation.get("from"))
             value = copy.deepcopy(_find(doc, source))
             if op == "move":
