@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import (
+    CheckFailedError,
     CheckupTimeoutError,
     ConfigError,
     ConnectivityError,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.errors import FailureKind, KvLatencyError
     from pytest_kvlatency.model import Limits, PingResult
 
-#: Kinds whose exception takes no more than a reason and its hint; of limits see ``to_exception``.
-_EXCEPTIONS: Mapping[FailureKind, type[KvLatencyError]] = {
+#: Kinds whose exception takes no more than a reason and its hint; of limits see ``error_of``.
+_EXCEPTIONS: Mapping[str, type[KvLatencyError]] = {
     "config": ConfigError,
     "permission": PermissionDeniedError,
     "provision": ProvisionError,
@@ -130,16 +131,19 @@ def to_exception(failures: Sequence[Failure]) -> KvLatencyError | None:
     first = failures[0]
     reason = "; ".join(failure.reason for failure in failures)
     hint = "\n".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
-    error: KvLatencyError
-    if first.kind == "latency":
-        error = LimitExceeded(reason, kind="latency", hint=hint)
-    elif first.kind == "loss":
-        error = LimitExceeded(reason, kind="loss", hint=hint)
-    else:
-        error = _EXCEPTIONS[first.kind](reason, hint=hint)
+    error = error_of(first.kind, reason, hint=hint)
     error.stage = first.stage
     error.transcript = first.transcript
     return error
+
+
+def error_of(kind: str, reason: str, *, hint: str = "") -> KvLatencyError:
+    """The exception of a failure's kind; of one that only newer versions know ``CheckFailedError``."""
+    if kind == "latency":
+        return LimitExceeded(reason, kind="latency", hint=hint)
+    if kind == "loss":
+        return LimitExceeded(reason, kind="loss", hint=hint)
+    return _EXCEPTIONS.get(kind, CheckFailedError)(reason, hint=hint)
 
 
 def _elsewhere(result: PingResult) -> str:

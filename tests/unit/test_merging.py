@@ -16,8 +16,8 @@ import pytest
 from pytest_kvlatency.__main__ import main
 from pytest_kvlatency.model import Check, Failure, Measurement, NadRef, NodePair, PingResult
 from pytest_kvlatency.report.document import build, plan_facts
-from pytest_kvlatency.report.merge import replay as replaying
 from pytest_kvlatency.report.merge.documents import MergeError, merge
+from pytest_kvlatency.report.merge.rendering import write_junit
 from pytest_kvlatency.report.run import ItemResult, RunResult
 
 if TYPE_CHECKING:
@@ -357,9 +357,9 @@ def test_whoever_interrupts_gets_no_half_report(tmp_path: Path) -> None:
     whole = merge(documents(), version="2")
     broken = {**whole, "measurements": Interrupted(whole["measurements"])}
     with pytest.raises(KeyboardInterrupt):
-        replaying.write_junit(broken, tmp_path / "all.xml")
+        write_junit(broken, tmp_path / "all.xml")
     assert not (tmp_path / "all.xml").exists()
-    replaying.write_junit(whole, tmp_path / "all.xml")
+    write_junit(whole, tmp_path / "all.xml")
     assert (tmp_path / "all.xml").exists()
 
 

@@ -19,7 +19,7 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.model import Failure, Limits, PingResult
-from pytest_kvlatency.ping.verdict import judge, to_exception
+from pytest_kvlatency.ping.verdict import error_of, judge, to_exception
 
 MS = 1_000_000
 
@@ -215,3 +215,7 @@ def test_a_measurement_that_could_not_be_made_gives_its_own_exception(error: KvL
     assert type(again) is type(error)
     assert (again.kind, again.failure_reason) == (error.kind, "run: the cause")
     assert (again.hint, again.transcript) == ("the way out", "words")
+
+
+def test_a_kind_of_failure_that_only_newer_versions_know_is_a_failed_check() -> None:
+    assert type(error_of("gravity", "x")) is CheckFailedError

@@ -16,11 +16,11 @@ from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report import json as json_report
 from pytest_kvlatency.report import terminal
 from pytest_kvlatency.report.files import ReportError
-from pytest_kvlatency.report.merge import replay as replaying
+from pytest_kvlatency.report.merge import rendering
 from pytest_kvlatency.report.merge.documents import MergeError, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
 _DESCRIPTION: Final = """Make one document of those that the shards of a plan wrote with --kv-json, show it, and
@@ -38,6 +38,26 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str]) -> int:
     """Merge the files that ``arguments`` name; the exit status is pytest's for a run of the whole plan."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.self_contained_html and given.html is None:
+        parser.error("--self-contained-html says how --html OUT is written, which is missing")
+    documents, unread = _read(given.files)
+    try:
+        merged = merge(documents, version=version("pytest-kvlatency"), unread=unread)
+    except MergeError as error:
+        for problem in error.problems:
+            _complain(parser, problem)
+        return int(pytest.ExitCode.USAGE_ERROR)
+    _show(merged, shards=len(documents))
+    status = pytest.ExitCode.OK if merged["succeeded"] else pytest.ExitCode.TESTS_FAILED
+    for problem in _write(merged, given):
+        _complain(parser, problem)
+        status = pytest.ExitCode.TESTS_FAILED
+    return int(status)
+
+
+def _parser() -> _Parser:
     parser = _Parser(prog="python -m pytest_kvlatency merge", description=_DESCRIPTION)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json", help="the document of one shard")
     parser.add_argument(
@@ -54,23 +74,28 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--self-contained-html", action="store_true", help="with everything in one file, which opens offline"
     )
-    given = parser.parse_args(arguments)
-    if given.self_contained_html and given.html is None:
-        parser.error("--self-contained-html says how --html OUT is written, which is missing")
+    return parser
+
+
+def _complain(parser: _Parser, problem: str) -> None:
+    sys.stderr.write(f"{parser.prog}: error: {printable(problem)}\n")
+
+
+def _read(paths: Iterable[Path]) -> tuple[list[tuple[str, object]], list[str]]:
+    """The files' contents by their names, and what is wrong with those that cannot be read."""
     documents: list[tuple[str, object]] = []
     problems: list[str] = []
-    for path in given.files:
+    for path in paths:
         try:
             documents.append((str(path), json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, RecursionError) as error:
             words = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
             problems.append(f"{path} cannot be read: {words or error}")
-    try:
-        merged = merge(documents, version=version("pytest-kvlatency"), unread=problems)
-    except MergeError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"{parser.prog}: error: {printable(problem)}\n")
-        return int(pytest.ExitCode.USAGE_ERROR)
+    return documents, problems
+
+
+def _show(merged: Mapping[str, Any], *, shards: int) -> None:
+    """Print what a run of the whole plan would have printed of its result."""
     writer = TerminalWriter(sys.stdout)
     terminal.write_summary(writer, merged)
     if merged["failureReason"]:
@@ -78,15 +103,16 @@ def main(arguments: Sequence[str]) -> int:
     for note in merged["notes"]:
         writer.line(f"note: {printable(note)}", yellow=True)
     plan = merged["plan"]
-    writer.line(f"kvlatency: {len(documents)} shards, {plan['pairs']} pairs (plan {plan['digest'][:12]})")
-    status = pytest.ExitCode.OK if merged["succeeded"] else pytest.ExitCode.TESTS_FAILED
+    writer.line(f"kvlatency: {shards} shards, {plan['pairs']} pairs (plan {plan['digest'][:12]})")
+
+
+def _write(merged: Mapping[str, Any], given: argparse.Namespace) -> Iterator[str]:
+    """Write each report that is wanted, and give what is wrong with those that cannot be: one hides no other."""
     for write in _reports(merged, given):
         try:
             write()
         except ReportError as error:
-            sys.stderr.write(f"{parser.prog}: error: {printable(error.reason)}\n")
-            status = pytest.ExitCode.TESTS_FAILED
-    return int(status)
+            yield error.reason
 
 
 def _reports(merged: Mapping[str, Any], given: argparse.Namespace) -> Iterator[Callable[[], None]]:
@@ -94,6 +120,6 @@ def _reports(merged: Mapping[str, Any], given: argparse.Namespace) -> Iterator[C
     if given.json is not None:
         yield lambda: json_report.write(merged, given.json)
     if given.junitxml is not None:
-        yield lambda: replaying.write_junit(merged, given.junitxml)
+        yield lambda: rendering.write_junit(merged, given.junitxml)
     if given.html is not None:
-        yield lambda: replaying.write_html(merged, given.html, is_self_contained=given.self_contained_html)
+        yield lambda: rendering.write_html(merged, given.html, is_self_contained=given.self_contained_html)
