@@ -94,35 +94,42 @@ def test_the_own_check_is_distributed_and_the_configmap_written_once(run):
     assert [one["verb"] for one in since if one["resource"] == "nodes"].count("list") == 1
 
 
-def test_groups_stay_together_and_a_limit_fails_the_run(run):
+@pytest.mark.parametrize("dist", ["loadscope", "loadgroup"])
+def test_groups_stay_together_and_a_limit_fails_the_run(run, dist):
     mine = run(
         """
         import pytest
 
-        @pytest.mark.xdist_group("red")
-        @pytest.mark.kvlatency(nad="default/red-network", nodes=["worker1:worker2", "worker2:worker3"],
-                               max_latency="10ms", sample_duration="1s")
-        def test_red():
+        @pytest.mark.xdist_group("plain")
+        def test_plain():
             pass
 
-        @pytest.mark.kvlatency(nad="default/blue-network", nodes="ring", sample_duration="1s")
+        @pytest.mark.xdist_group("red")
+        class TestRed:
+            @pytest.mark.kvlatency(nad="default/red-network", nodes=["worker1:worker2", "worker2:worker3"],
+                                   max_latency="10ms", sample_duration="200ms")
+            def test_red(self):
+                pass
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="ring", sample_duration="200ms")
         def test_blue(kv_pair):
             assert kv_pair.source.run("true").exit_status == 0
         """,
         "-n",
         "2",
         "--dist",
-        "loadgroup",
+        dist,
     )
     assert mine.end() == 1, mine.output
     assert sorted(mine.outcomes["failed"]) == ["worker1:worker2", "worker2:worker3"]
     assert len(mine.outcomes["passed"]) == 4
     red = [one for one in mine.document["measurements"] if one["outcome"] == "failed"]
-    if all("@red" in one["nodeid"] for one in red):
-        # Not every pair of versions of pytest and xdist groups at all.
-        assert len({one["sourceVmi"] for one in red} | {one["targetVmi"] for one in red}) == 3
     assert {one["failureKind"] for one in red} == {"latency"}
     assert mine.vmis() == []
+    if dist == "loadgroup" and "test_plain@plain" not in mine.output:
+        pytest.skip("this version of xdist groups nothing under this version of pytest")
+    # One worker has both checks, so one guest on worker2 serves both.
+    assert len({one["sourceVmi"] for one in red} | {one["targetVmi"] for one in red}) == 3
 
 
 def test_a_node_is_never_measured_by_two_workers_at_once(run):
