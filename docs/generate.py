@@ -139,7 +139,7 @@ def _meaning(option: Option) -> str:
     if option.removable:
         words += "; `none` removes an inherited value"
     if option.name in NOT_YET:
-        words += f". **{NOT_YET[option.name].note}**"
+        words += ". **Not supported in this version**"
     return words
 
 

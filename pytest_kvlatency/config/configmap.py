@@ -8,11 +8,14 @@ some it means "no limit", to others that nothing passes.
 from __future__ import annotations
 
 import re
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.config.nearest import did_you_mean, either
 from pytest_kvlatency.config.options import OPTIONS, Option, Unit
+from pytest_kvlatency.config.parsers import phrase
 from pytest_kvlatency.config.sources import Layer, Problem, Source
-from pytest_kvlatency.units import parse_duration
+from pytest_kvlatency.units import NANOSECONDS, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +37,8 @@ _OLD: Final = {
     re.sub(r"[A-Z]", lambda capital: "_" + capital[0].lower(), key): key
     for key in (*_NAMES, "maxDesiredLatencyMilliseconds", "sampleDurationSeconds")
 }
+_SUCH: Final = 10
+_MOST_LIKELY: Final = 10**9
 _UNITS: Final = {"ms": "milliseconds", "s": "seconds"}
 _NUMBER: Final = {"ms": re.compile(r"[0-9]+(\.[0-9]+)?"), "s": re.compile(r"[0-9]+")}
 
@@ -73,7 +78,7 @@ class _Reader:
         if timeout:
             self.values["timeout"] = timeout
         else:
-            self._refuse(TIMEOUT, "is missing; valid is a duration such as 5m")
+            self._refuse(TIMEOUT, "is missing: expected a duration such as 5m")
         self._nodes(given)
         self._nads(given)
         for key, value in given.items():
@@ -109,13 +114,13 @@ class _Reader:
         return {**old, **given}
 
     def _deprecation(self, name: str, value: str, present: str, winner: str | None) -> str:
-        """What to say of an older key that stands there, beside the present one or alone."""
+        """What to say of an older key that is set, beside the present one or alone."""
         start = f"{PREFIX}{name} of {self.detail} is deprecated"
         if winner is None:
-            return f"{start}: use {present}, which wins where both stand"
+            return f"{start}. Use {present} instead"
         if winner == value:
-            return f"{start}: {present} says the same, and is the one that is read"
-        return f"{start}: its value {value!r} is not used, {present} wins with {winner!r}"
+            return f"{start} and ignored: {present} is set to the same value"
+        return f"{start}, and its value {value!r} is ignored: {present} is set to {winner!r}"
 
     def _nodes(self, given: dict[str, str]) -> None:
         source, target = given.pop(SOURCE_NODE, ""), given.pop(TARGET_NODE, "")
@@ -125,12 +130,11 @@ class _Reader:
             there, missing = (SOURCE_NODE, TARGET_NODE) if source else (TARGET_NODE, SOURCE_NODE)
             self._refuse(
                 self._spelled[there],
-                f"{source or target!r} stands without {missing}; valid are both or neither",
+                f"is set without {missing}: set both {SOURCE_NODE} and {TARGET_NODE}, or neither",
+                value=source or target,
             )
         elif "nodes" in given:
-            self._refuse(
-                PREFIX + "nodes", f"stands beside {SOURCE_NODE} and {TARGET_NODE}; valid is one of the two"
-            )
+            self._refuse(PREFIX + "nodes", f"cannot be combined with {SOURCE_NODE} and {TARGET_NODE}")
         else:
             self.values["nodes"] = [f"{source}:{target}"]
             target_name = self._spelled[TARGET_NODE].removeprefix(PREFIX)
@@ -141,9 +145,10 @@ class _Reader:
         if not (namespace or name) and "networkAttachmentDefinitions" in given:
             return
         if not namespace:
-            self._refuse(PREFIX + NAD_NAMESPACE, "is missing; valid is the namespace of the NAD")
+            text = "is missing: expected the namespace of a NetworkAttachmentDefinition"
+            self._refuse(PREFIX + NAD_NAMESPACE, text)
         if not name:
-            self._refuse(PREFIX + NAD_NAME, "is missing; valid is the name of a NAD")
+            self._refuse(PREFIX + NAD_NAME, "is missing: expected the name of a NetworkAttachmentDefinition")
         if namespace and name:
             self.values["nad"] = [
                 f"{namespace}/{name}",
@@ -157,16 +162,19 @@ class _Reader:
             return _items(value)
         if option.unit is None or (value == "none" and option.removable):
             return value
-        unit = _UNITS[option.unit]
-        if value.startswith("-") and _NUMBER["ms"].fullmatch(value[1:]):
-            self._refuse(key, f"{value!r} must not be negative; valid is a number of {unit} such as 10")
+        kind = f"{'whole number' if option.unit == 's' else 'number'} of {_UNITS[option.unit]}"
+        if value.startswith("-") and _NUMBER[option.unit].fullmatch(value[1:]):
+            self._refuse(key, f"is negative. Did you mean {value[1:]}?", value=value)
         elif not _NUMBER[option.unit].fullmatch(value):
-            kind = "whole number" if option.unit == "s" else "number"
-            self._refuse(key, f"{value!r} is no {kind} of {unit}, without unit; valid is one such as 10")
+            guess = _bare(option.unit, value)
+            instead = (
+                f" without a unit. Did you mean {guess}?" if guess else f": expected one such as {_SUCH}"
+            )
+            self._refuse(key, f"is not a {kind}{instead}", value=value)
         elif float(value) == 0 and option.removable:
-            self._refuse(key, f"{value!r} is not greater than 0; leave it out, or empty, for no limit")
+            self._refuse(key, "is not greater than 0. Leave the parameter out for no limit", value=value)
         elif float(value) == 0:
-            self._refuse(key, f"{value!r} is not greater than 0; valid is a number of {unit} such as 10")
+            self._refuse(key, f"is not greater than 0: expected a {kind} such as {_SUCH}", value=value)
         else:
             return self._with_unit(option.unit, key, value)
         return None
@@ -177,22 +185,34 @@ class _Reader:
             parse_duration(value + unit)
         except ValueError:
             # All that a number can still be: too large. The message quotes what stands in the ConfigMap.
-            self._refuse(
-                key, f"{value!r} is longer than 292 years; valid is a number of {_UNITS[unit]} such as 10"
-            )
+            text = f"is longer than 292 years: expected a number of {_UNITS[unit]} such as {_SUCH}"
+            self._refuse(key, text, value=value)
             return None
         return value + unit
 
     def _unknown(self, key: str, name: str) -> None:
-        import difflib  # noqa: PLC0415 - needed only to word this error
+        guess = did_you_mean(name, _VALID, most=3)
+        self._refuse(key, f"is not a parameter{f'. {guess}' if guess else f': expected {either(_VALID)}'}")
 
-        close = difflib.get_close_matches(name, _VALID, n=3)
-        valid = f"did you mean {' or '.join(close)}?" if close else f"valid are {', '.join(_VALID)}"
-        self._refuse(key, f"is no parameter; {valid}")
-
-    def _refuse(self, key: str, text: str) -> None:
+    def _refuse(self, key: str, text: str, *, value: str | None = None) -> None:
+        """Note what is wrong with a key, or with the value that it has."""
         source = Source(kind="ConfigMap", name=key, detail=self.detail)
-        self.problems.append(Problem(text=f"{key}: {text} (from {source.origin})", sources=(source,)))
+        said = f"{key} {text}" if value is None else f"{key}: {phrase(value, text)}"
+        self.problems.append(Problem(text=f"{said} (from {source.origin})", sources=(source,)))
+
+
+def _bare(unit: Unit, value: str) -> str:
+    """The number that a duration, or a number that is written in powers of 10, stands for; empty for neither."""
+    try:
+        written = Decimal(parse_duration(value)) / NANOSECONDS[unit]
+    except ValueError:
+        try:
+            written = Decimal(value)
+        except InvalidOperation:
+            return ""
+    number = f"{written:f}" if written.is_finite() and 0 < written < _MOST_LIKELY else ""
+    number = number.rstrip("0").rstrip(".") if "." in number else number
+    return number if _NUMBER[unit].fullmatch(number) else ""
 
 
 def _items(value: str) -> list[str]:

@@ -31,14 +31,14 @@ def find(settings: Settings) -> Iterator[Conflict]:
     every = f"--kv-interval {format_duration(interval)}"
     if interval > sample:
         yield Conflict(
-            text=f"{every} is longer than {said}: not a single interval fits; valid is --kv-interval "
-            f"{format_duration(sample)} or shorter",
+            text=f"{every} is longer than {said}. Use a shorter interval, or a longer sample",
             options=("interval", "sample_duration"),
         )
     elif settings.max_p99_ns is not None and settings.ping.count < _P99_SAMPLES:
         yield Conflict(
-            text=f"--kv-max-p99 {format_duration(settings.max_p99_ns)} needs {_P99_SAMPLES} samples, and {said} at "
-            f"{every} takes {settings.ping.count}: --kv-sample-duration {format_duration(_P99_SAMPLES * interval)}",
+            text=f"--kv-max-p99 {format_duration(settings.max_p99_ns)} needs {_P99_SAMPLES} samples, but {said} at "
+            f"{every} takes {settings.ping.count}. "
+            f"Use --kv-sample-duration {format_duration(_P99_SAMPLES * interval)} or longer",
             options=("max_p99", "sample_duration", "interval"),
         )
     if settings.timeout_ns is not None and settings.timeout_ns <= sample:
@@ -55,24 +55,23 @@ def find(settings: Settings) -> Iterator[Conflict]:
         for name, value in (("kubeconfig", settings.kubeconfig), ("context", settings.context)):
             if value is not None:
                 yield Conflict(
-                    text=f"--kv-lab {settings.lab} and --kv-{name} {value} exclude each other: the lab is the cluster; "
-                    f"valid is one of the two",
+                    text=f"--kv-lab and --kv-{name} cannot be combined: the lab is the cluster",
                     options=("lab", name),
                 )
 
 
 def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int) -> str:
-    """Word what an explicit timeout cannot hold."""
+    """Word what an explicit timeout leaves no time for."""
     timeout = format_duration(settings.timeout_ns or 0)
     if rounds == 1:
-        what = f"a sample of {format_duration(needed_ns)} ({_name(settings, 'sample_duration')})"
+        what = f"one sample ({format_duration(needed_ns)}, {_name(settings, 'sample_duration')})"
     else:
-        what = f"{rounds} rounds of samples, {format_duration(needed_ns)} in all"
-    valid = "valid is a longer one"
-    if settings.sources["timeout"].kind != "ConfigMap":
-        # There it is required.
-        valid += ", or none for 5m and what the plan needs"
-    return f"{_name(settings, 'timeout')} {timeout} cannot hold {what}; {valid}"
+        what = f"{rounds} rounds of samples ({format_duration(needed_ns)} in all)"
+    is_less = (settings.timeout_ns or 0) < needed_ns
+    # In a ConfigMap it is required.
+    default = "" if settings.sources["timeout"].kind == "ConfigMap" else ", or none for the default"
+    short = "shorter" if is_less else "not longer"
+    return f"{_name(settings, 'timeout')} {timeout} is {short} than {what}. Use a longer timeout{default}"
 
 
 def _name(settings: Settings, option: str) -> str:

@@ -9,7 +9,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.config.options import INDEX_VARIABLE, OPTIONS, SHARDS_VARIABLE, Option
+from pytest_kvlatency.config.options import INDEX_VARIABLE, OPTIONS, SHARDS_VARIABLE, Option, ini_value
 from pytest_kvlatency.config.sources import Layer, Problem
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ def layers(config: Any, file: str = "", values: Mapping[str, object] | None = No
 
 
 def environment_layer(environ: Mapping[str, str]) -> list[Layer]:
-    """Return the shard that the pod of an Indexed Job is; nothing unless the number of shards is told."""
+    """Return the shard that the pod of an Indexed Job is; nothing unless the number of shards is set."""
     count, index = environ.get(SHARDS_VARIABLE, "").strip(), environ.get(INDEX_VARIABLE, "").strip()
     if not count:
         return []
     text = ""
     if not re.fullmatch(r"[1-9][0-9]{0,5}", count):
-        text = f"{SHARDS_VARIABLE}: {count!r} is no number of shards; valid is a whole number such as 50"
+        text = f"{SHARDS_VARIABLE}: invalid number of shards {count!r}: expected an integer from 1 to 999999"
     elif not index:
-        text = f"{SHARDS_VARIABLE}: {count!r} stands without {INDEX_VARIABLE}, which an Indexed Job gives its pods; "
-        text += "valid are both, or --kv-shard I/N"
+        text = f"{SHARDS_VARIABLE}: {count!r} is set without {INDEX_VARIABLE}, which an Indexed Job sets in its pods. "
+        text += "Set both, or use --kv-shard I/N"
     elif not re.fullmatch(r"[0-9]{1,6}", index) or int(index) >= int(count):
-        text = f"{INDEX_VARIABLE}: {index!r} is no shard of {count}; valid is a number from 0 to {int(count) - 1}: "
-        text += f"give the Job as many completions as {SHARDS_VARIABLE} says"
+        text = f"{INDEX_VARIABLE}: {index!r} is not a shard of {count}: expected 0 to {int(count) - 1}. "
+        text += f"Give the Job as many completions as {SHARDS_VARIABLE} says"
     values = {} if text else {"shard": f"{index}/{count}"}
     detail = f"{INDEX_VARIABLE} and {SHARDS_VARIABLE}"
     problems = (Problem(text=f"{text} (from the environment)"),) if text else ()
@@ -58,8 +58,8 @@ def hook_layer(values: object) -> Layer:
     """Return what one implementation of the hook ``pytest_kvlatency_settings`` gave."""
     if isinstance(values, dict) and all(isinstance(name, str) for name in values):
         return Layer(kind="hook", values=values, detail=_HOOK)
-    valid = "a dict from option names to values, such as {'max_latency': '10ms'}"
-    text = f"the {_HOOK} gave {values!r}; valid is {valid}"
+    expected = "a dict from option names to values, such as {'max_latency': '10ms'}"
+    text = f"the {_HOOK} returned {values!r}: expected {expected}"
     return Layer(kind="hook", values={}, detail=_HOOK, problems=(Problem(text=text),))
 
 
@@ -70,7 +70,7 @@ def _ini_layers(config: Any, other_file: str, others: Mapping[str, object]) -> I
     for option in OPTIONS:
         if option.ini is None:
             continue
-        value = config.getini(option.ini)
+        value = ini_value(config, option)
         place = "-o on the command line" if option.ini in overridden else file
         if value is None or value == []:
             value, place = _as_pytest_reads(others.get(option.ini), option), other_file

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_kvlatency.config.nearest import did_you_mean
 from pytest_kvlatency.config.options import SIGNATURE
 from pytest_kvlatency.config.settings import MarkerError
 from pytest_kvlatency.config.sources import Layer, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["SIGNATURE", "MarkerError", "kvlatency", "marker_layer", "merge"]
 
@@ -57,17 +58,14 @@ def merge(marks_by_object: Iterable[Sequence[_Mark]]) -> Mapping[str, object]:
     problems: dict[str, None] = {}
     for marks in marks_by_object:
         if len(marks) > 1:
-            problems[
-                f"{len(marks)} kvlatency markers stand on one object; valid is one, with all arguments"
-            ] = None
+            text = f"{len(marks)} kvlatency markers on one object: expected one, with all arguments"
+            problems[text] = None
         for mark in marks:
-            try:
-                given = inspect.signature(kvlatency).bind(*mark.args, **mark.kwargs)
-            except TypeError as error:
-                problems[f"{_call(mark)}: {error}"] = None
-                continue
-            for name, value in kvlatency(**given.kwargs).items():
-                merged.setdefault(name, value)
+            wrong = [f"{_call(mark)}: {one}" for one in _unexpected(mark)]
+            problems.update(dict.fromkeys(wrong))
+            if not wrong:
+                for name, value in kvlatency(**mark.kwargs).items():
+                    merged.setdefault(name, value)
     if problems:
         raise MarkerError([Problem(text=text) for text in problems])
     return merged
@@ -76,6 +74,17 @@ def merge(marks_by_object: Iterable[Sequence[_Mark]]) -> Mapping[str, object]:
 def marker_layer(values: Mapping[str, object], where: str) -> Layer:
     """Make a layer of merged arguments; ``where`` reads like ``kvlatency marker of test_x.py::test_y``."""
     return Layer(kind="marker", values=values, detail=where)
+
+
+def _unexpected(mark: _Mark) -> Iterator[str]:
+    """What of a marker's arguments the signature does not have."""
+    known = inspect.signature(kvlatency).parameters
+    if mark.args:
+        yield "expected keyword arguments only, such as nad='default/blue-network'"
+    for name in mark.kwargs:
+        if name not in known:
+            guess = did_you_mean(name, known)
+            yield f"unexpected keyword argument {name!r}{guess and f'. {guess}'}"
 
 
 def _call(mark: _Mark) -> str:

@@ -6,13 +6,16 @@ its texts mean is known elsewhere (``values``).
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 Unit = Literal["ms", "s"]
+#: The title of the options in the help. It explains once what stands in several of them.
+GROUP: Final = "KubeVirt VM latency (DUR is a duration, such as 10ms, 1.5s or 5m)"
 #: The name of the marker.
 MARKER: Final = "kvlatency"
 #: The fixtures that stand for a check: a test that uses one is a kvlatency test, marked or not.
@@ -77,8 +80,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         name="nodes", metavar="SPEC", parser="nodes", default=("auto",), repeatable=True, marker=True,
         configmap="nodes",
-        help="which node pairs; repeat for several. auto (default): two different nodes of the scheduler's choice; "
-        "SRC:DST: that pair; mesh, ring, star:HUB: over the node set",
+        help="node pairs to measure; repeat for several. auto (default): two different nodes of the scheduler's "
+        "choice; SRC:DST: that pair; mesh, ring, star:HUB: over the node set",
     ),
     Option(
         name="node_set", metavar="NAMES", parser="node_set", marker=True, configmap="nodeSet",
@@ -105,7 +108,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="packet loss accepted, in percent (default: 0)",
     ),
     Option(
-        name="sample_duration", metavar="DUR", field="sample_duration_ns", parser="positive_duration",
+        name="sample_duration", metavar="DUR", field="sample_duration_ns", parser="sample_duration",
         default="5s", marker=True, configmap="sampleDurationSeconds", unit="s",
         help="how long to ping (default: 5s)",
     ),
@@ -123,12 +126,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         name="warmup", metavar="N", parser="warmup", default="1", marker=True, number=True,
-        configmap="warmup", help="replies waited for, at most 30s, before the sample starts (default: 1)",
+        configmap="warmup", help="how many replies to wait for, at most 30s, before the sample starts (default: 1)",
     ),
     Option(
-        name="timeout", metavar="DUR", field="timeout_ns", parser="positive_duration", removable=True,
+        name="timeout", metavar="DUR", field="timeout_ns", parser="timeout", removable=True,
         configmap="spec.timeout",
-        help="time for the whole checkup, set-up included (default: 5m, and what the plan needs)",
+        help="time for the whole checkup, set-up included (default: 5m plus what the plan needs)",
     ),
     Option(
         name="parallel", metavar="N", parser="parallel", configmap="parallel", number=True,
@@ -136,7 +139,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         name="namespace", metavar="NS", parser="namespace",
-        help="where the VMIs are created (default: the kubeconfig context's namespace)",
+        help="namespace in which the VMIs are created (default: the kubeconfig context's namespace)",
     ),
     Option(
         name="configmap", metavar="NS/NAME", parser="configmap", removable=True,
@@ -145,15 +148,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         name="kubeconfig", metavar="PATH", parser="path", has_ini=False,
-        help="which cluster (default: KUBECONFIG, ~/.kube/config, then in-cluster)",
+        help="kubeconfig of the cluster (default: KUBECONFIG, ~/.kube/config, then in-cluster)",
     ),
     Option(
         name="context", metavar="NAME", parser="context",
-        help="which context of the kubeconfig",
+        help="context of the kubeconfig (default: its current one)",
     ),
     Option(
         name="subnet", metavar="CIDR", parser="subnet", marker=True, removable=True, configmap="subnet",
-        help="the guests' addresses; an IPv6 prefix measures over IPv6 (default: a block of 198.18.0.0/15)",
+        help="addresses of the guests; an IPv6 prefix measures over IPv6 (default: a block of 198.18.0.0/15)",
     ),
     Option(
         name="binding", metavar="NAME", parser="binding", default="auto", marker=True,
@@ -181,7 +184,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         name="keep", metavar="WHEN", parser="keep", default="never", configmap="keep",
-        help="never (default), failed or always: leave the VMIs for a look, and print how to reach them",
+        help="never (default), failed or always: keep the VMIs so that you can log in, and print how to reach them",
     ),
     Option(
         name="artifacts", metavar="DIR", parser="path", has_ini=False,
@@ -211,7 +214,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         name="preflight", parser="switch", default="false", is_switch=True, configmap="preflight",
-        help="create nothing and run no test: print a checklist of all that can be known without a VM, and exit 0 or 1",
+        help="create nothing and run no test: print a checklist of everything that can be checked without a "
+        "VM, and exit 0 or 1",
     ),
     Option(
         name="lab", metavar="SPEC", parser="lab", optional_value="auto",
@@ -230,36 +234,34 @@ MARKER_HELP: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotYet:
-    """What this version refuses of an option: the values, and what it takes instead (empty: nothing of it)."""
-
-    refuses: Callable[[Any], bool] = bool
-    instead: str = ""
-
-    @property
-    def note(self) -> str:
-        """For the help."""
-        return f"this version takes {self.instead}" if self.instead else "not in this version"
-
-
-#: Refused in one place, so that nothing is ever accepted and ignored.
-NOT_YET: Final[Mapping[str, NotYet]] = {
-    "baseline": NotYet(),
-    "max_regression": NotYet(refuses=lambda value: value is not None),
-}
+#: Options that do nothing yet. They are not in the help, and any value of theirs is refused: nothing is ever accepted
+#: and ignored.
+NOT_YET: Final = frozenset({"baseline", "max_regression"})
 
 
 #: The settings' names in ini files.
 INI_NAMES: Final = frozenset(option.ini for option in OPTIONS if option.ini is not None)
 
 
-def register(parser: Any) -> None:
-    """Add every option and its ini twin to pytest's ``parser``; without defaults, which are the weakest source."""
-    group = parser.getgroup("kvlatency", "KubeVirt VM latency")
+def ini_value(config: Any, option: Option) -> Any:
+    """What an ini file, or ``-o``, says of an option that has an ini twin."""
+    if option.name in NOT_YET:
+        try:
+            return config.getini(option.ini)
+        except ValueError:
+            # It is not registered in a run that shows the help.
+            return None
+    return config.getini(option.ini)
+
+
+def register(parser: Any, *, for_help: bool = False) -> None:
+    """Add every option and its ini twin to pytest's ``parser``; without defaults, which are the weakest source.
+
+    ``for_help``: the run only shows the help. That lists all ini values, so those that do nothing yet are left out.
+    """
+    group = parser.getgroup("kvlatency", GROUP)
     for option in OPTIONS:
-        note = f" ({NOT_YET[option.name].note})" if option.name in NOT_YET else ""
-        text = (option.help + note).replace("%", "%%")
+        text = argparse.SUPPRESS if option.name in NOT_YET else option.help.replace("%", "%%")
         if option.is_switch:
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=text)
         else:
@@ -274,6 +276,6 @@ def register(parser: Any) -> None:
                 help=text,
                 **extra,
             )
-        if option.ini is not None:
+        if option.ini is not None and not (for_help and option.name in NOT_YET):
             kind = "linelist" if option.repeatable else "string"
             parser.addini(option.ini, f"default of {option.flag}", type=kind, default=None)

@@ -1,6 +1,7 @@
 """One option's text to its value. Every parser raises ``ValueError`` whose text goes on after the value.
 
-``'10xs' is not a duration; valid is …``: the caller puts the option and the value in front, and the source behind.
+``'10' has no unit. Did you mean 10ms?``: the caller puts the option and the value in front, and the source behind. A
+text that begins with ``invalid`` and a noun takes the value after that noun (see ``phrase``).
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
+from pytest_kvlatency.config.nearest import either, nearest
 from pytest_kvlatency.model import AUTO, NodePair
-from pytest_kvlatency.units import DURATION_HELP, format_duration, parse_duration, parse_percent
+from pytest_kvlatency.units import format_duration, parse_duration, parse_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Keep = Literal["never", "failed", "always"]
@@ -50,13 +55,9 @@ _OUTER_COMMA: Final = re.compile(r",(?![^()]*\))")
 NAME_HELP: Final = "lower-case letters, digits, '-' and '.'"
 NAD_HELP: Final = "NAME or NAMESPACE/NAME"
 NODES_HELP: Final = "auto, SRC:DST, mesh, ring or star:HUB"
-TOLERATION_HELP: Final = (
-    "KEY[=VALUE][:EFFECT], such as dedicated=tests:NoSchedule; "
-    "an EFFECT is NoSchedule, PreferNoSchedule or NoExecute"
-)
-SELECTOR_HELP: Final = (
-    "a label selector such as zone=b, zone!=b or 'zone in (a,b)', with commas between several"
-)
+_OTHER_NODES: Final = "(or auto, mesh, ring, star:HUB)"
+TOLERATION_HELP: Final = "KEY[=VALUE][:EFFECT], such as dedicated=tests:NoSchedule"
+SELECTOR_HELP: Final = "requirements such as zone=b, zone!=b or 'zone in (a,b)', with commas between several"
 SUBNET_HELP: Final = "a network such as 192.0.2.0/24 or fd00::/64"
 
 
@@ -147,22 +148,41 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
+def phrase(value: object, text: str) -> str:
+    """A value and what is wrong with it: ``'10' has no unit``, ``invalid packet size 'x': …``."""
+    noun = re.match("invalid [^:.]+", text)
+    return f"{value!r} {text}" if noun is None else f"{noun[0]} {value!r}{text[noun.end() :]}"
+
+
 duration = parse_duration
 percent = parse_percent
 
 
 def switch(text: str) -> bool:
     """``true`` or ``false``."""
-    if text.strip().lower() not in ("true", "false"):
-        raise ValueError("is neither true nor false")
-    return text.strip().lower() == "true"
+    value = text.strip().lower()
+    if value not in ("true", "false"):
+        likely = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
+        guess = likely.get(value) or next(iter(nearest(value, ("true", "false"))), "")
+        raise ValueError("is neither true nor false" + (f". Did you mean {guess}?" if guess else ""))
+    return value == "true"
 
 
-def positive_duration(text: str) -> int:
-    """Nanoseconds of a duration above 0."""
-    value = parse_duration(text)
+def sample_duration(text: str) -> int:
+    """Nanoseconds of a duration above 0; a number without unit is most likely meant in seconds."""
+    return _above_0(text, usual="s")
+
+
+def timeout(text: str) -> int:
+    """Nanoseconds of a duration above 0; a small number without unit is most likely meant in minutes."""
+    number = text.strip()
+    return _above_0(text, usual="m" if _WHOLE.fullmatch(number) is None or int(number) <= 60 else "s")
+
+
+def _above_0(text: str, *, usual: str) -> int:
+    value = parse_duration(text, usual=usual)
     if value <= 0:
-        raise ValueError(f"is not longer than 0; valid is {DURATION_HELP}")
+        raise ValueError(f"is too short: expected a duration above 0, such as 5{usual}")
     return value
 
 
@@ -170,24 +190,30 @@ def interval(text: str) -> int:
     """Nanoseconds of a duration of at least a millisecond."""
     value = parse_duration(text)
     if value < MIN_INTERVAL_NS:
-        raise ValueError(f"is too short; valid is a duration of at least {format_duration(MIN_INTERVAL_NS)}")
+        raise ValueError(f"is too short: expected a duration of at least {format_duration(MIN_INTERVAL_NS)}")
     return value
 
 
-def whole(text: str, *, what: str, low: int, high: int | None = None) -> int:
-    """A whole number from ``low`` to ``high``."""
-    valid = f"a whole number from {low}" + ("" if high is None else f" to {high}")
-    if not _WHOLE.fullmatch(text.strip()):
-        raise ValueError(f"is no {what}; valid is {valid}")
-    value = int(text)
-    if value < low or (high is not None and value > high):
-        raise ValueError(f"is out of range; valid is {valid}")
-    return value
+def whole(text: str, *, what: str, low: int, high: int | None = None, other: str = "") -> int:
+    """An integer from ``low`` to ``high``; ``other`` is what the caller takes beside that."""
+    value = text.strip()
+    if _is_between(value, low, high):
+        return int(value)
+    written = re.fullmatch(r"([0-9]{1,3}(?:[,_ ][0-9]{3})+|[0-9]+(?=\s*[A-Za-z]))\s*[A-Za-z]*", value)
+    guess = re.sub("[,_ ]", "", written[1]) if written else ""
+    if _is_between(guess, low, high):
+        raise ValueError(f"invalid {what}. Did you mean {guess}?")
+    expected = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+    raise ValueError(f"invalid {what}: expected {other}{expected}")
+
+
+def _is_between(value: str, low: int, high: int | None) -> bool:
+    return bool(_WHOLE.fullmatch(value)) and low <= int(value) and (high is None or int(value) <= high)
 
 
 def packet_size(text: str) -> int:
     """Bytes of ICMP payload; a smaller one would carry no time stamp, so ping could give no round-trip time."""
-    return whole(text, what="number of bytes", low=MIN_PACKET_SIZE, high=MAX_PACKET_SIZE)
+    return whole(text, what="packet size", low=MIN_PACKET_SIZE, high=MAX_PACKET_SIZE)
 
 
 def warmup(text: str) -> int:
@@ -199,28 +225,44 @@ def parallel(text: str) -> int | None:
     """At most how many pairs at once; None is ``auto``."""
     if text.strip() == "auto":
         return None
-    try:
-        return whole(text, what="number of pairs", low=1)
-    except ValueError as error:
-        raise ValueError(str(error).replace("valid is", "valid is auto or")) from error
+    return whole(text, what="number of pairs", low=1, other="auto, or ")
 
 
 def regression(text: str) -> float:
     """A percentage without upper end."""
     value = text.strip().removesuffix("%").strip()
     if not _NUMBER.fullmatch(value):
-        raise ValueError("is no percentage; valid is a number from 0, such as 20 or 20%")
+        raise ValueError("is not a percentage: expected a number such as 20 or 20%")
     return float(value)
 
 
 def nad(text: str) -> NadName:
     """``NAME`` or ``NAMESPACE/NAME``."""
-    if not text.strip():
-        raise ValueError(f"is empty; valid is {NAD_HELP}")
-    namespace, slash, name = text.strip().rpartition("/")
-    if (slash and not is_label(namespace)) or not is_subdomain(name):
-        raise ValueError(f"is no name of a NetworkAttachmentDefinition; valid is {NAD_HELP}, of {NAME_HELP}")
+    value = text.strip()
+    if not value:
+        raise ValueError(f"is empty: expected {NAD_HELP}")
+    if not _is_nad(value):
+        guesses = filter(_is_nad, (_dashed(value), _dashed(value).replace(":", "/")))
+        wrong = "is not the name of a NetworkAttachmentDefinition"
+        raise ValueError(_wrong(wrong, guesses, expected=f"{NAD_HELP}, of {NAME_HELP}"))
+    namespace, slash, name = value.rpartition("/")
     return NadName(namespace=namespace if slash else None, name=name)
+
+
+def _is_nad(value: str) -> bool:
+    namespace, slash, name = value.rpartition("/")
+    return is_subdomain(name) and (not slash or is_label(namespace))
+
+
+def _wrong(wrong: str, guesses: Iterable[str], *, expected: str, also: str = "") -> str:
+    """What is wrong; then the first guess, or else what is expected. All guesses are right, the likeliest first."""
+    guess = next(iter(guesses), "")
+    return f"{wrong}. Did you mean {guess}?{also}" if guess else f"{wrong}: expected {expected}"
+
+
+def _dashed(value: str) -> str:
+    """A name as Kubernetes would have it, which has neither capitals nor underscores nor spaces."""
+    return re.sub(r"[_\s]+", "-", value.strip().lower())
 
 
 def nodes(text: str) -> NodesSpec:
@@ -229,23 +271,34 @@ def nodes(text: str) -> NodesSpec:
     simple: dict[str, NodesSpec] = {"auto": AUTO, "mesh": Mesh(), "ring": Ring()}
     if value in simple:
         return simple[value]
-    source, colon, target = value.partition(":")
-    if not colon or not source or not target:
-        raise ValueError(f"{_why_no_nodes(value)}; valid is {NODES_HELP}")
-    wrong = next((name for name in (source, target) if not is_subdomain(name)), None)
-    if wrong is not None:
-        raise ValueError(
-            f"has {wrong!r} where a node's name is due; valid is {NODES_HELP}, with names of {NAME_HELP}"
-        )
+    if not _is_pair(value):
+        raise ValueError(_wrong_nodes(value))
+    source, _, target = value.partition(":")
     return Star(hub=target) if source == "star" else NodePair(source=source, target=target)
 
 
-def _why_no_nodes(value: str) -> str:
+def _is_pair(value: str) -> bool:
+    """Whether ``value`` is two names with a colon between them."""
+    source, _, target = value.partition(":")
+    return is_subdomain(source) and is_subdomain(target)
+
+
+def _wrong_nodes(value: str) -> str:
     if not value:
-        return "is empty"
-    if value in {"star", "star:"}:
-        return "names no hub"
-    return "names one node only" if is_subdomain(value.strip(":")) else "is no node pair"
+        return f"is empty: expected {NODES_HELP}"
+    lower = value.lower()
+    if lower in {"star", "star:"}:
+        return "names no hub: expected star:HUB, such as star:worker1"
+    shapes = nearest(lower, ("auto", "mesh", "ring"))
+    separated = re.sub(r"\s*(?:[,;/=+|]|<?-+>|\s)\s*", ":", lower)
+    guesses = [*filter(_is_pair, (lower, separated)), *shapes]
+    if not guesses and is_subdomain(lower.strip(":")):
+        return f"names only one node: expected SRC:DST {_OTHER_NODES}"
+    if not guesses and value.count(":") == 1:
+        wrong = next(one for one in value.split(":") if not is_subdomain(one))
+        return f"is not a node pair: {wrong!r} is not the name of a node (expected {NAME_HELP})"
+    also = f" {_OTHER_NODES}" if ":" in next(iter(guesses), "") else ""
+    return _wrong("is not a node pair", guesses, expected=f"SRC:DST {_OTHER_NODES}", also=also)
 
 
 def node_set(text: str) -> NodeSet:
@@ -255,37 +308,46 @@ def node_set(text: str) -> NodeSet:
         wrong = next((one for one in _OUTER_COMMA.split(value) if not _is_requirement(one)), None)
         if wrong is not None:
             raise ValueError(
-                f"has {wrong.strip()!r} where a label's requirement is due; valid is {SELECTOR_HELP}"
+                f"is not a label selector: cannot read {wrong.strip()!r}. Expected {SELECTOR_HELP}"
             )
         return NodeSet(selector=value)
     names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
     if not all(is_subdomain(name) for name in names):
-        raise ValueError(
-            "is no set of nodes; valid is names with commas between them, or a label selector with a ="
-        )
+        listed = ",".join(filter(None, re.split(r"[,;:\s]+", value.lower())))
+        expected = "names such as worker1,worker2, or a label selector such as zone=b"
+        guesses = [listed] if listed and all(map(is_subdomain, listed.split(","))) else []
+        raise ValueError(_wrong("is not a set of nodes", guesses, expected=expected))
     return NodeSet(names=names)
 
 
 def namespace(text: str) -> str:
     """A namespace's name."""
     if not is_label(text.strip()):
-        raise ValueError("is no name of a namespace; valid are up to 63 lower-case letters, digits and '-'")
+        expected = "up to 63 lower-case letters, digits and '-'"
+        guesses = filter(is_label, [_dashed(text)])
+        raise ValueError(_wrong("is not the name of a namespace", guesses, expected=expected))
     return text.strip()
 
 
 def configmap(text: str) -> str:
     """``NS/NAME`` or ``env``."""
     value = text.strip()
-    space, slash, name = value.partition("/")
-    if value != "env" and not (slash and is_label(space) and is_subdomain(name)):
-        raise ValueError("is no ConfigMap; valid is NAMESPACE/NAME, or env")
+    if not _is_configmap(value):
+        guesses = filter(_is_configmap, (_dashed(value), _dashed(value).replace(":", "/")))
+        raise ValueError(_wrong("is not the name of a ConfigMap", guesses, expected="NAMESPACE/NAME, or env"))
     return value
+
+
+def _is_configmap(value: str) -> bool:
+    space, _, name = value.partition("/")
+    return value == "env" or (is_label(space) and is_subdomain(name))
 
 
 def secret(text: str) -> str:
     """A Secret's name."""
     if not is_subdomain(text.strip()):
-        raise ValueError(f"is no name of a Secret; valid are {NAME_HELP}")
+        guesses = filter(is_subdomain, [_dashed(text)])
+        raise ValueError(_wrong("is not the name of a Secret", guesses, expected=NAME_HELP))
     return text.strip()
 
 
@@ -344,12 +406,12 @@ def _wrong_image(value: str) -> str:
 
 def binding(text: str) -> str:
     """A binding of KubeVirt's, or the name of a binding plugin."""
-    return _word(text, "a binding")
+    return _word(text, "the name of a binding")
 
 
 def guest(text: str) -> str:
     """A guest profile's name."""
-    return _word(text, "a guest profile")
+    return _word(text, "the name of a guest profile")
 
 
 def context(text: str) -> str:
@@ -365,7 +427,7 @@ def lab(text: str) -> str:
 def path(text: str) -> Path:
     """A path; whether it can be used is found out by who uses it."""
     if not text.strip():
-        raise ValueError("is empty; valid is a path")
+        raise ValueError("is empty: expected a path")
     return Path(text).expanduser()
 
 
@@ -373,26 +435,35 @@ def subnet(text: str) -> Network:
     """An IPv4 or IPv6 network with room for two guests."""
     value = text.strip()
     if "/" not in value:
-        raise ValueError(f"has no prefix length; valid is {SUBNET_HELP}")
+        try:
+            likely = ipaddress.ip_network(f"{value}/{24 if '.' in value else 64}", strict=False)
+        except ValueError:
+            raise ValueError(f"is not a network: expected {SUBNET_HELP}") from None
+        raise ValueError(f"has no prefix length. Did you mean {likely}?")
     try:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError as error:
-        raise ValueError(f"is no network; valid is {SUBNET_HELP}") from error
+        raise ValueError(f"is not a network: expected {SUBNET_HELP}") from error
     if ipaddress.ip_interface(value).ip != network.network_address:
-        raise ValueError(f"has host bits set; valid is {network}")
+        raise ValueError(f"has host bits set. Did you mean {network}?")
     if network.max_prefixlen - network.prefixlen < 2:
         longest = network.max_prefixlen - 2
-        raise ValueError(f"has no room for two guests; valid is a prefix length of at most /{longest}")
-    first = network.network_address
-    if (
-        network.is_multicast
-        or network.is_loopback
-        or first.is_unspecified
-        or (network.version == 4 and network.is_reserved)
-        or (network.version == 6 and network.is_link_local)
-    ):
-        raise ValueError(f"holds no addresses for guests; valid is {SUBNET_HELP}")
+        raise ValueError(f"has no room for two guests: expected a prefix length of at most /{longest}")
+    if kind := _reserved(network):
+        raise ValueError(f"is {kind}, which guests cannot use: expected {SUBNET_HELP}")
     return network
+
+
+def _reserved(network: Network) -> str:
+    """What a network's addresses are for, where they are for no guest."""
+    kinds = {
+        "a multicast range": network.is_multicast,
+        "a loopback range": network.is_loopback,
+        "the unspecified range": network.network_address.is_unspecified,
+        "a reserved range": network.version == 4 and network.is_reserved,
+        "a link-local range": network.version == 6 and network.is_link_local,
+    }
+    return next((kind for kind, is_it in kinds.items() if is_it), "")
 
 
 def toleration(text: str) -> Toleration:
@@ -400,9 +471,11 @@ def toleration(text: str) -> Toleration:
     rest, colon, effect = text.strip().partition(":")
     key, equals, value = rest.partition("=")
     if not _is_qualified(key) or (value and not _WORD.fullmatch(value)):
-        raise ValueError(f"is no toleration; valid is {TOLERATION_HELP}")
+        raise ValueError(f"is not a toleration: expected {TOLERATION_HELP}")
     if colon and effect not in get_args(Effect):
-        raise ValueError(f"has the effect {effect!r}; valid is {TOLERATION_HELP}")
+        guesses = [f"{rest}:{one}" for one in nearest(effect, get_args(Effect))]
+        expected = either(get_args(Effect))
+        raise ValueError(_wrong(f"has an unknown effect {effect!r}", guesses, expected=expected))
     return Toleration(
         key=key,
         value=value if equals else None,
@@ -411,9 +484,10 @@ def toleration(text: str) -> Toleration:
 
 
 def keep(text: str) -> Keep:
-    """When the VMIs are left for a look."""
+    """When the VMIs are kept."""
     if text.strip() not in get_args(Keep):
-        raise ValueError("is not understood; valid is never, failed or always")
+        expected = either(get_args(Keep))
+        raise ValueError(_wrong("invalid value", nearest(text, get_args(Keep)), expected=expected))
     return cast("Keep", text.strip())
 
 
@@ -421,20 +495,25 @@ def shard(text: str) -> Shard:
     """``I/N``, counted from 0."""
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
     if match is None or not int(match[1]) < int(match[2]):
-        raise ValueError("is no shard; valid is I/N with I from 0 to N-1, such as 0/4")
+        written = re.fullmatch(r"([0-9]{1,6})(?:\s*[/:-]\s*|\s+of\s+)([0-9]{1,6})", text.strip())
+        index, count = (int(written[1]), int(written[2])) if written else (0, 0)
+        # Whoever counts from 1 has a last one, N/N.
+        guesses = [f"{min(index, count - 1)}/{count}"] if 0 < count >= index else []
+        expected = "I/N with I from 0 to N-1, such as 0/4"
+        raise ValueError(_wrong("is not a shard", guesses, expected=expected))
     return Shard(index=int(match[1]), count=int(match[2]))
 
 
 def _word(text: str, what: str) -> str:
     """A name that others define."""
     if not _WORD.fullmatch(text.strip()):
-        raise ValueError(f"is no name of {what}; valid are letters, digits, '-', '_' and '.'")
+        raise ValueError(f"is not {what}: expected letters, digits, '-', '_' and '.'")
     return text.strip()
 
 
 def _some_text(text: str, what: str) -> str:
     if not text.strip():
-        raise ValueError(f"is empty; valid is {what}")
+        raise ValueError(f"is empty: expected {what}")
     return text.strip()
 
 

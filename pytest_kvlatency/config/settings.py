@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.config import conflicts as crosschecks
 from pytest_kvlatency.config.configmap import configmap_layer
+from pytest_kvlatency.config.nearest import did_you_mean, either
 from pytest_kvlatency.config.options import BY_NAME, NOT_YET, OPTIONS, SIGNATURE, Option
+from pytest_kvlatency.config.parsers import phrase
 from pytest_kvlatency.config.sources import PRECEDENCE, Layer, Problem, Source, SourceKind
 from pytest_kvlatency.config.values import Refused, default_of, show, value_of
 from pytest_kvlatency.errors import ConfigError
@@ -228,29 +230,39 @@ def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
 def refuse_negative_values(arguments: Sequence[str]) -> None:
     """Raise ``SettingsError`` for ``--kv-max-latency -5ms`` and the like among a command line's arguments.
 
-    argparse takes the value for an option of its own, and says only that an argument is missing.
+    argparse takes the value for an option of its own, and says only that an argument is missing. What else is wrong
+    on the command line is said with it.
     """
     flags = {
         option.flag: option for option in OPTIONS if not option.is_switch and option.optional_value is None
     }
     given = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    two_words = [(flag, value) for flag, value in pairwise(given) if flag in flags]
+    if not any(_looks_negative(value) for _, value in two_words):
+        return
+    one_word = [(flag, value) for flag, equals, value in (one.partition("=") for one in given) if equals]
     problems = [
         problem
-        for flag, value in pairwise(given)
-        if flag in flags and re.match(r"-[0-9.]", value)
-        for problem in _judge(flags[flag], value)
+        for flag, value in (*two_words, *one_word)
+        if flag in flags
+        for problem in _judge(flags[flag], value, is_two_words=(flag, value) in two_words)
     ]
-    if problems:
-        raise SettingsError(problems)
+    raise SettingsError(problems)
 
 
-def _judge(option: Option, value: str) -> list[Problem]:
+def _looks_negative(value: str) -> bool:
+    return re.match(r"-[0-9.]", value) is not None
+
+
+def _judge(option: Option, value: str, *, is_two_words: bool) -> list[Problem]:
     source = Source(kind="command line", name=option.flag)
     try:
-        value_of(option, value)
+        value_of(option, [value] if option.repeatable else value)
     except Refused as refused:
         return [_problem(source, *one) for one in refused.what]
-    return [_problem(source, value, f"looks like an option; write {option.flag}={value}")]
+    if is_two_words and _looks_negative(value):
+        return [_problem(source, value, f"looks like an option. Write {option.flag}={value}")]
+    return []
 
 
 def source_of(layer: Layer, option: Option) -> Source:
@@ -277,7 +289,7 @@ def timeout_for(settings: Settings, checks: Sequence[Check], *, rounds: int) -> 
 
 
 def check_timeout(settings: Settings, checks: Sequence[Check], *, rounds: int) -> None:
-    """Raise ``SettingsError`` when an explicit ``--kv-timeout`` cannot hold the samples of ``rounds`` rounds."""
+    """Raise ``SettingsError`` when an explicit ``--kv-timeout`` is too short for the samples of ``rounds`` rounds."""
     if settings.timeout_ns is None or not checks or rounds < 1:
         return
     # At the least: the longest sample fills a round, and the shortest ones the others.
@@ -297,8 +309,11 @@ def check_guest(settings: Settings, profiles: Callable[[], Iterable[str]]) -> No
         return
     known = set(profiles())
     if settings.guest not in known:
-        valid = ", ".join(sorted(known))
-        text = f"is no guest profile; valid is {valid} (a hook, pytest_kvlatency_guest_profiles, can register more)"
+        guess = did_you_mean(settings.guest, known)
+        more = "(the hook pytest_kvlatency_guest_profiles can register more)"
+        text = (
+            f"is not a guest profile{f'. {guess}' if guess else f': expected {either(sorted(known))} {more}'}"
+        )
         problems = [_problem(source, settings.guest, text)]
         raise MarkerError(problems) if source.kind == "marker" else SettingsError(problems)
 
@@ -317,7 +332,7 @@ def with_sources(settings: Settings, options: Sequence[str], error: ConfigError)
 
 
 def _problem(source: Source, value: object, text: str) -> Problem:
-    return Problem(text=f"{source.label}: {value!r} {text} (from {source.origin})", sources=(source,))
+    return Problem(text=f"{source.label}: {phrase(value, text)} (from {source.origin})", sources=(source,))
 
 
 def _tail(sources: Sequence[Source]) -> str:
@@ -333,20 +348,15 @@ def _may_heal(names: Sequence[str], sources: Mapping[str, Source]) -> bool:
 
 def _unknown(layer: Layer, name: str) -> Problem:
     source = Source(kind=layer.kind, name=name, detail=layer.detail)
-    known = ", ".join(option.name for option in OPTIONS)
-    return Problem(text=f"{name!r} is no option; valid are {known} (from {source.origin})", sources=(source,))
+    guess = did_you_mean(name, BY_NAME)
+    instead = f". {guess}" if guess else f": expected {either(BY_NAME)}"
+    return Problem(text=f"{name!r} is not an option{instead} (from {source.origin})", sources=(source,))
 
 
 def _not_yet(values: Mapping[str, Any], sources: Mapping[str, Source]) -> Iterator[Problem]:
     """What this version does not do, in values that would be used."""
-    for name, missing in NOT_YET.items():
-        source = sources[name]
-        if source.kind == "default" or values[name] is None or not missing.refuses(values[name]):
-            continue
-        option = BY_NAME[name]
-        many = values[name] if option.repeatable else (values[name],)
-        for value in many:
-            if option.repeatable and not missing.refuses((value,)):
-                continue
-            valid = missing.instead or f"to leave {option.flag} out"
-            yield _problem(source, show(option, value), f"is not possible in this version; valid is {valid}")
+    for name in NOT_YET:
+        if sources[name].kind != "default" and values[name] is not None:
+            option = BY_NAME[name]
+            text = f"is not supported in this version. Leave {option.flag} out"
+            yield _problem(sources[name], show(option, values[name]), text)

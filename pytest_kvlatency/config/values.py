@@ -32,9 +32,9 @@ def value_of(option: Option, raw: object) -> Any:
         return _parse(option, raw)
     items = [raw] if isinstance(raw, str) else raw
     if not isinstance(items, (list, tuple)):
-        raise Refused((raw, f"is no text and no list of texts; valid is {_valid(option)}"))
+        raise Refused((raw, f"is not a string: expected {_valid(option)}"))
     if not items:
-        raise Refused((raw, f"is empty; valid is {_valid(option)}"))
+        raise Refused((raw, f"is empty: expected {_valid(option)}"))
     if option.removable and [str(one).strip() for one in items] == ["none"]:
         return _removed(option)
     parsed: list[Any] = []
@@ -83,8 +83,10 @@ def _parse(option: Option, raw: object) -> Any:
     try:
         return parser_of(option)(text)
     except ValueError as error:
-        removal = ", or none for no limit" if option.removable and option.name.startswith("max_") else ""
-        raise Refused((raw, f"{error}{removal}")) from error
+        text = str(error)
+        if option.removable and option.name.startswith("max_") and ": expected " in text:
+            text += ", or none for no limit"
+        raise Refused((raw, text)) from error
 
 
 def _text(option: Option, raw: object) -> str:
@@ -120,10 +122,9 @@ _DURATIONS: Final = frozenset(option.name for option in OPTIONS if option.attrib
 
 
 def _no_text(option: Option) -> str:
-    return f"is {'neither a number nor' if option.number else 'no'} text; valid is {_valid(option)}"
+    return f"is not a {'number or ' if option.number else ''}string: expected {_valid(option)}"
 
 
 def _valid(option: Option) -> str:
-    kind = "a number, or text" if option.number else "text"
-    one = {"nad": NAD_HELP, "nodes": NODES_HELP}.get(option.name, f"{kind}: {option.metavar}")
-    return f"{one}, or a list of such" if option.repeatable or option.name == "node_set" else one
+    one = {"nad": NAD_HELP, "nodes": NODES_HELP}.get(option.name, str(option.metavar))
+    return f"{one}, or a list of these" if option.repeatable or option.name == "node_set" else one

@@ -69,7 +69,7 @@ def test_kv_ping_measures_again_without_limits_and_is_reported_apart(checkup: Ch
             assert kv_ping(packet_size=1000, sample_duration="300ms").transmitted == 3
             with pytest.raises(ConfigError, match="^kv_ping: size is no ping parameter; valid are dont_fragment,"):
                 kv_ping(size=3)
-            with pytest.raises(ConfigError, match="interval: '3' has no unit.*from the call of kv_ping") as caught:
+            with pytest.raises(ConfigError, match="interval: '3' has no unit\\. Did you mean 3ms\\? .*from the call of kv_ping") as caught:
                 kv_ping(interval="3")
             assert "kvlatency(" not in str(caught.value)
         """
@@ -227,7 +227,7 @@ def test_a_guest_profile_of_ones_own(checkup: Checkup) -> None:
     assert result.ret == 4
     result.stderr.fnmatch_lines(
         [
-            "ERROR: --kv-guest: 'yours' is no guest profile; valid is alpine, fedora, mine (*) (from the command line)"
+            "ERROR: --kv-guest: 'yours' is not a guest profile: expected alpine, fedora or mine (*) (from the command line)"
         ]
     )
 
@@ -243,6 +243,8 @@ def test_an_unknown_guest_in_a_marker_is_a_collection_error(checkup: Checkup) ->
     )
     result = checkup.quick()
     assert result.ret == 2
-    result.stdout.fnmatch_lines(["guest: 'yours' is no guest profile; valid is alpine, fedora (a hook*"])
+    result.stdout.fnmatch_lines(
+        ["guest: 'yours' is not a guest profile: expected alpine or fedora (the hook*"]
+    )
     # What ends the run is the marker: nobody interrupted it.
     result.stdout.no_fnmatch_line("*was interrupted*")

@@ -221,9 +221,13 @@ def test_the_command_to_run_a_pair_again_is_of_no_shard(
 @pytest.mark.parametrize(
     ("index", "count", "text"),
     [
-        (None, "3", "*KVLATENCY_SHARDS: '3' stands without JOB_COMPLETION_INDEX*"),
-        ("0", "many", "*KVLATENCY_SHARDS: 'many' is no number of shards*"),
-        ("3", "3", "*JOB_COMPLETION_INDEX: '3' is no shard of 3; valid is a number from 0 to 2*"),
+        (None, "3", "*KVLATENCY_SHARDS: '3' is set without JOB_COMPLETION_INDEX, *"),
+        (
+            "0",
+            "many",
+            "*KVLATENCY_SHARDS: invalid number of shards 'many': expected an integer from 1 to 999999*",
+        ),
+        ("3", "3", "*JOB_COMPLETION_INDEX: '3' is not a shard of 3: expected 0 to 2. Give the Job *"),
     ],
 )
 def test_a_job_that_is_told_wrong(

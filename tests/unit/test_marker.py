@@ -40,9 +40,17 @@ def test_no_marker_gives_nothing() -> None:
     [
         (
             mark(max_latncy="1ms"),
-            "kvlatency(max_latncy='1ms'): got an unexpected keyword argument 'max_latncy'",
+            "kvlatency(max_latncy='1ms'): unexpected keyword argument 'max_latncy'. Did you mean max_latency?",
         ),
-        (mark("default/blue"), "kvlatency('default/blue'): too many positional arguments"),
+        (mark(colour=1), "kvlatency(colour=1): unexpected keyword argument 'colour'"),
+        (
+            mark(size=1400),
+            "kvlatency(size=1400): unexpected keyword argument 'size'. Did you mean packet_size?",
+        ),
+        (
+            mark("default/blue"),
+            "kvlatency('default/blue'): expected keyword arguments only, such as nad='default/blue-network'",
+        ),
     ],
 )
 def test_a_wrong_argument_quotes_the_signature(wrong: Any, said: str) -> None:
@@ -57,9 +65,15 @@ def test_two_markers_on_one_object_are_wrong_and_everything_is_said_at_once() ->
     with pytest.raises(MarkerError) as caught:
         merge([[mark(nad="a/b"), mark(nad="c/d")], [mark(1)]])
     assert caught.value.messages == (
-        "2 kvlatency markers stand on one object; valid is one, with all arguments",
-        "kvlatency(1): too many positional arguments",
+        "2 kvlatency markers on one object: expected one, with all arguments",
+        "kvlatency(1): expected keyword arguments only, such as nad='default/blue-network'",
     )
+    with pytest.raises(MarkerError) as caught:
+        merge([[mark(packetsize=1, nodez="mesh")]])
+    assert [text.partition(": ")[2] for text in caught.value.messages] == [
+        "unexpected keyword argument 'packetsize'. Did you mean packet_size?",
+        "unexpected keyword argument 'nodez'. Did you mean nodes?",
+    ]
 
 
 def test_the_layer_of_a_marker_is_stronger_than_all_others() -> None:

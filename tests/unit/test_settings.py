@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,20 +169,20 @@ def test_each_value_keeps_its_source() -> None:
     assert settings.describe("max_loss") == "spec.param.maxLossPercent (ConfigMap default/x)"
 
 
-DURATION = "valid is a duration such as 10ms, 1.5s, 5m or 1m30s, or none for no limit"
+DURATION = "expected a duration such as 10ms, 1.5s, 5m or 1m30s, or none for no limit"
 
 
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ("10xs", "is not a duration"),
-        ("10", "has no unit"),
-        ("-5ms", "must not be negative"),
-        ("", "is not a duration"),
+        ("10xs", "is not a duration. Did you mean 10ms?"),
+        ("10", "has no unit. Did you mean 10ms?"),
+        ("-5ms", "is negative. Did you mean 5ms?"),
+        ("", f"is not a duration: {DURATION}"),
     ],
 )
 def test_a_bad_duration_names_option_value_and_source(value: str, why: str) -> None:
-    text = f"--kv-max-latency: {value!r} {why}; {DURATION}"
+    text = f"--kv-max-latency: {value!r} {why}"
     assert messages(layer("command line", max_latency=value)) == [f"{text} (from the command line)"]
     assert messages(layer("ini", max_latency=value)) == [f"{text} (from kv_max_latency in pytest.ini)"]
 
@@ -193,9 +194,9 @@ def test_a_bad_value_of_a_marker_quotes_the_signature() -> None:
     lines = str(caught.value).splitlines()
     place = "(from the kvlatency marker of test_x.py::test_y)"
     assert lines[0] == (
-        f"nad: 3 is no text and no list of texts; valid is NAME or NAMESPACE/NAME, or a list of such {place}"
+        f"nad: 3 is not a string: expected NAME or NAMESPACE/NAME, or a list of these {place}"
     )
-    assert lines[1] == f"max_latency: '10xs' is not a duration; {DURATION} {place}"
+    assert lines[1] == f"max_latency: '10xs' is not a duration. Did you mean 10ms? {place}"
     assert lines[2].startswith("The marker is kvlatency(*, nad=…, nodes=…, ")
     assert "kvlatency(*" not in caught.value.reason
 
@@ -255,55 +256,121 @@ def test_a_slip_in_a_weaker_source_shows_even_when_overridden() -> None:
         ("lab", [""]),
     ],
 )  # fmt: skip
-def test_bad_values_are_refused_and_say_what_is_valid(option: str, values: list[str]) -> None:
+def test_bad_values_are_refused_and_say_what_is_expected_or_meant(option: str, values: list[str]) -> None:
     flag = "--kv-" + option.replace("_", "-")
     for value in values:
         raw = [value] if option in ("nad", "nodes", "toleration") else value
         (text,) = messages(layer("command line", **{option: raw}))
-        assert text.startswith(f"{flag}: {value!r} ")
-        assert "valid " in text or "Expected " in text
+        assert re.match(rf"{flag}: (invalid [a-z ]+ )?{re.escape(repr(value))}[ :.]", text)
+        assert ": expected " in text or "Did you mean " in text or "Expected " in text or "(expected " in text
         assert text.endswith(" (from the command line)")
 
 
 @pytest.mark.parametrize(
     ("value", "wrong"),
-    [("w1", "names one node only"), ("star", "names no hub"), ("star:", "names no hub"), ("", "is empty")],
+    [
+        ("w1", "names only one node: expected SRC:DST (or auto, mesh, ring, star:HUB)"),
+        ("star", "names no hub: expected star:HUB, such as star:worker1"),
+        ("star:", "names no hub: expected star:HUB, such as star:worker1"),
+        ("", "is empty: expected auto, SRC:DST, mesh, ring or star:HUB"),
+        ("w1:w2:w3", "is not a node pair: expected SRC:DST (or auto, mesh, ring, star:HUB)"),
+        (
+            "w_1:w2",
+            "is not a node pair: 'w_1' is not the name of a node (expected lower-case letters, digits, '-' and '.')",
+        ),
+    ],
 )
-def test_wrong_nodes_say_every_way_to_choose_them(value: str, wrong: str) -> None:
+def test_wrong_nodes_say_how_to_choose_them(value: str, wrong: str) -> None:
     (text,) = messages(layer("command line", nodes=[value]))
-    assert text == (
-        f"--kv-nodes: {value!r} {wrong}; valid is auto, SRC:DST, mesh, ring or star:HUB (from the command line)"
-    )
+    assert text == f"--kv-nodes: {value!r} {wrong} (from the command line)"
 
 
 @pytest.mark.parametrize(
-    ("value", "valid"),
-    [("10.0.0.1/24", "10.0.0.0/24"), ("fd00::1/64", "fd00::/64"), ("10.0.0.0/31", "at most /30")],
+    ("option", "value", "nearest"),
+    [
+        ("nodes", "worker1,worker2", "worker1:worker2? (or auto, mesh, ring, star:HUB)"),
+        ("nodes", "w1 -> w2", "w1:w2? (or auto, mesh, ring, star:HUB)"),
+        ("nodes", "W1:W2", "w1:w2? (or auto, mesh, ring, star:HUB)"),
+        ("nodes", "star,w1", "star:w1? (or auto, mesh, ring, star:HUB)"),
+        ("nodes", "Mesh", "mesh?"),
+        ("nodes", "rign", "ring?"),
+        ("nad", "default:blue", "default/blue?"),
+        ("nad", "default/Blue_Network", "default/blue-network?"),
+        ("node_set", "W1; W2", "w1,w2?"),
+        ("node_set", "w1:w2", "w1,w2?"),
+        ("namespace", "My_Namespace", "my-namespace?"),
+        ("configmap", "ns:name", "ns/name?"),
+        ("configmap", "ENV", "env?"),
+        ("image_pull_secret", "Pull", "pull?"),
+        ("max_latency", "10", "10ms?"),
+        ("max_latency", "1,5ms", "1.5ms?"),
+        ("max_latency", "1,000ms", "1000ms?"),
+        ("max_latency", "10 MS", "10ms?"),
+        ("max_latency", "10msec", "10ms?"),
+        ("interval", "200", "200ms?"),
+        ("sample_duration", "5", "5s?"),
+        ("sample_duration", "1:30", "1m30s?"),
+        ("timeout", "5", "5m?"),
+        ("timeout", "300", "300s?"),
+        ("timeout", "5 minutes", "5m?"),
+        ("timeout", "1h30", "1h30m?"),
+        ("max_loss", "0,5", "0.5?"),
+        ("max_loss", "10 percent", "10?"),
+        ("packet_size", "1,400", "1400?"),
+        ("packet_size", "1400 bytes", "1400?"),
+        ("subnet", "10.0.0.0", "10.0.0.0/24?"),
+        ("subnet", "10.0.0.1/24", "10.0.0.0/24?"),
+        ("subnet", "fd00::1/64", "fd00::/64?"),
+        ("keep", "fail", "failed?"),
+        ("keep", "Always", "always?"),
+        ("toleration", "k=v:noschedule", "k=v:NoSchedule?"),
+        ("shard", "4/4", "3/4?"),
+        ("shard", "1 of 4", "1/4?"),
+        ("dont_fragment", "yes", "true?"),
+    ],
 )
-def test_a_wrong_subnet_says_which_one_is_right(value: str, valid: str) -> None:
-    (text,) = messages(layer("command line", subnet=value))
-    assert valid in text
+def test_a_likely_slip_is_answered_with_the_value_that_is_meant(
+    option: str, value: str, nearest: str
+) -> None:
+    raw = [value] if option in ("nad", "nodes", "toleration") else value
+    (text,) = messages(layer("command line", **{option: raw}))
+    assert re.search(
+        rf"{re.escape(repr(value))}[^:]*\. Did you mean {re.escape(nearest)} \(from the command", text
+    )
+    meant = nearest.partition("?")[0]
+    assert resolve([layer("command line", **{option: [meant] if isinstance(raw, list) else meant})])
+
+
+def test_a_subnet_without_room_says_how_long_a_prefix_may_be() -> None:
+    (text,) = messages(layer("command line", subnet="10.0.0.0/31"))
+    assert "expected a prefix length of at most /30" in text
+
+
+def test_a_packet_size_that_is_none_says_what_is_expected() -> None:
+    assert messages(layer("command line", packet_size="x")) == [
+        "--kv-packet-size: invalid packet size 'x': expected an integer from 16 to 65507 (from the command line)"
+    ]
 
 
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"nad": []}, "nad: [] is empty; "),
-        ({"nad": ["a/b", 3]}, "nad: 3 is no text; "),
+        ({"nad": []}, "nad: [] is empty: expected NAME or NAMESPACE/NAME, or a list of these "),
+        ({"nad": ["a/b", 3]}, "nad: 3 is not a string: expected NAME or NAMESPACE/NAME, "),
         (
             {"nodes": {"a:b"}},
-            "nodes: {'a:b'} is no text and no list of texts; valid is auto, SRC:DST, mesh, ring or star:HUB, or a list",
+            "nodes: {'a:b'} is not a string: expected auto, SRC:DST, mesh, ring or star:HUB, or a list of these ",
         ),
-        ({"warmup": True}, "warmup: True is neither a number nor text; valid is a number, or text: N"),
-        ({"max_latency": 10}, "max_latency: 10 has no unit; "),
-        ({"max_latency": True}, "max_latency: True is no text; "),
+        ({"warmup": True}, "warmup: True is not a number or string: expected N "),
+        ({"max_latency": 10}, "max_latency: 10 has no unit. Did you mean 10ms? "),
+        ({"max_latency": True}, "max_latency: True is not a string: expected DUR "),
         ({"dont_fragment": 1}, "dont_fragment: 1 is neither True nor False"),
-        ({"image": 3}, "image: 3 is no text; "),
-        ({"node_set": ["a", 3]}, "node_set: ['a', 3] is no text; valid is text: NAMES, or a list of such"),
-        ({"node_set": []}, "node_set: [] is no set of nodes; "),
-        ({"packet_size": 1.5}, "packet_size: 1.5 is no number of bytes; "),
-        ({"max_loss": -1}, "max_loss: -1 is no percentage; "),
-        ({"max_loss": float("nan")}, "max_loss: nan is no percentage; "),
+        ({"image": 3}, "image: 3 is not a string: expected REF "),
+        ({"node_set": ["a", 3]}, "node_set: ['a', 3] is not a string: expected NAMES, or a list of these "),
+        ({"node_set": []}, "node_set: [] is not a set of nodes: expected names such as worker1,worker2, or "),
+        ({"packet_size": 1.5}, "packet_size: invalid packet size 1.5: expected an integer from 16 to 65507 "),
+        ({"max_loss": -1}, "max_loss: -1 is not a percentage from 0 to 100: expected a number such as "),
+        ({"max_loss": float("nan")}, "max_loss: nan is not a percentage from 0 to 100: expected "),
     ],
 )
 def test_a_marker_argument_of_a_wrong_type_is_refused(given: dict[str, object], text: str) -> None:
@@ -340,22 +407,21 @@ def test_a_marker_takes_python_values() -> None:
 
 
 def test_an_unknown_name_from_a_hook_is_refused() -> None:
-    (text,) = messages(layer("hook", max_latncy="10ms"))
-    assert text.startswith("'max_latncy' is no option; valid are nad, ")
-    assert text.endswith("(from the hook pytest_kvlatency_settings)")
+    assert messages(layer("hook", max_latncy="10ms")) == [
+        "'max_latncy' is not an option. Did you mean max_latency? (from the hook pytest_kvlatency_settings)"
+    ]
+    (text,) = messages(layer("hook", colour="red"))
+    assert text.startswith("'colour' is not an option: expected nad, nodes, ")
+    assert text.endswith(" or lab (from the hook pytest_kvlatency_settings)")
 
 
 @pytest.mark.parametrize(
-    ("option", "raw", "said", "instead"),
-    [
-        ("baseline", "old.json", "'old.json'", "to leave --kv-baseline out"),
-        ("max_regression", "20%", "'20'", "to leave --kv-max-regression out"),
-    ],
+    ("option", "raw", "said"), [("baseline", "old.json", "'old.json'"), ("max_regression", "20%", "'20'")]
 )
-def test_what_this_version_cannot_do_is_refused(option: str, raw: object, said: str, instead: str) -> None:
+def test_what_this_version_cannot_do_is_refused(option: str, raw: object, said: str) -> None:
     flag = "--kv-" + option.replace("_", "-")
     assert messages(layer("command line", **{option: raw})) == [
-        f"{flag}: {said} is not possible in this version; valid is {instead} (from the command line)"
+        f"{flag}: {said} is not supported in this version. Leave {flag} out (from the command line)"
     ]
 
 
@@ -372,8 +438,8 @@ def test_what_this_version_can_do_of_those_is_accepted() -> None:
 def test_E36_a_percentile_limit_with_too_few_samples_says_how_long_to_sample() -> None:
     assert messages(layer("command line", max_p99="5ms")) == [
         (
-            "--kv-max-p99 5ms needs 100 samples, and --kv-sample-duration 5s at --kv-interval 100ms takes 50: "
-            "--kv-sample-duration 10s (from the command line)"
+            "--kv-max-p99 5ms needs 100 samples, but --kv-sample-duration 5s at --kv-interval 100ms takes 50. "
+            "Use --kv-sample-duration 10s or longer (from the command line)"
         )
     ]
     assert cli(max_p99="5ms", sample_duration="10s").max_p99_ns == 5_000_000
@@ -385,7 +451,7 @@ def test_E36_a_marker_that_takes_part_makes_it_the_markers_error() -> None:
         resolve(layers)
     (text,) = caught.value.messages
     assert text.endswith(
-        "takes 5: --kv-sample-duration 1m40s "
+        "takes 5. Use --kv-sample-duration 1m40s or longer "
         "(from the kvlatency marker of test_x.py::test_y and kv_interval in pytest.ini)"
     )
 
@@ -404,18 +470,18 @@ def test_contradictions_wait_for_the_sources_that_are_still_to_come() -> None:
 def test_an_interval_longer_than_the_sample_is_refused() -> None:
     assert messages(layer("command line", interval="10s")) == [
         (
-            "--kv-interval 10s is longer than --kv-sample-duration 5s: not a single interval fits; valid is "
-            "--kv-interval 5s or shorter (from the command line)"
+            "--kv-interval 10s is longer than --kv-sample-duration 5s. Use a shorter interval, or a longer sample "
+            "(from the command line)"
         )
     ]
 
 
-@pytest.mark.parametrize("timeout", ["3s", "5s"])
-def test_a_timeout_that_cannot_hold_the_sample_is_refused(timeout: str) -> None:
+@pytest.mark.parametrize(("timeout", "short"), [("3s", "shorter"), ("5s", "not longer")])
+def test_a_timeout_that_ends_before_the_sample_is_refused(timeout: str, short: str) -> None:
     assert messages(layer("command line", timeout=timeout, sample_duration="5s")) == [
         (
-            f"--kv-timeout {timeout} cannot hold a sample of 5s (--kv-sample-duration); valid is a longer one, or none "
-            "for 5m and what the plan needs (from the command line)"
+            f"--kv-timeout {timeout} is {short} than one sample (5s, --kv-sample-duration). Use a longer timeout, or "
+            "none for the default (from the command line)"
         )
     ]
 
@@ -427,7 +493,7 @@ def test_a_wrong_value_causes_no_second_complaint() -> None:
 @pytest.mark.parametrize("other", ["kubeconfig", "context"])
 @pytest.mark.parametrize("complete", [True, False])
 def test_the_lab_and_a_cluster_exclude_each_other(other: str, complete: bool) -> None:
-    with pytest.raises(SettingsError, match=f"--kv-lab sim and --kv-{other} prod exclude each other"):
+    with pytest.raises(SettingsError, match=f"^--kv-lab and --kv-{other} cannot be combined: the lab is the"):
         resolve([layer("command line", lab="sim", **{other: "prod"})], complete=complete)
     assert (
         resolve([layer("command line", lab="none", **{other: "prod"}), layer("ini", lab="sim")]).lab is None
@@ -461,8 +527,8 @@ def test_an_explicit_timeout_must_hold_the_plan() -> None:
     with pytest.raises(SettingsError) as caught:
         check_timeout(settings, _checks(5, 5, 5, 5), rounds=4)
     assert str(caught.value) == (
-        "--kv-timeout 20s cannot hold 4 rounds of samples, 20s in all; valid is a longer one, or none for 5m and what "
-        "the plan needs (from the command line)"
+        "--kv-timeout 20s is not longer than 4 rounds of samples (20s in all). Use a longer timeout, or none for the "
+        "default (from the command line)"
     )
     with pytest.raises(SettingsError):
         check_timeout(settings, _checks(5, 60), rounds=1)
@@ -472,9 +538,22 @@ def test_a_negative_value_that_looks_like_an_option_is_refused_by_what_it_is() -
     with pytest.raises(SettingsError) as caught:
         refuse_negative_values(["-q", "--kv-max-latency", "-5ms", "--kv-warmup", "-1", "x.py"])
     assert caught.value.messages == (
-        f"--kv-max-latency: '-5ms' must not be negative; {DURATION} (from the command line)",
-        "--kv-warmup: '-1' is no number of replies; valid is a whole number from 0 (from the command line)",
+        "--kv-max-latency: '-5ms' is negative. Did you mean 5ms? (from the command line)",
+        "--kv-warmup: invalid number of replies '-1': expected an integer of at least 0 (from the command line)",
     )
     refuse_negative_values(["--kv-lab", "-q", "--kv-nad", "-x", "--", "--kv-warmup", "-1"])
-    with pytest.raises(SettingsError, match="write --kv-json=-1"):
+    with pytest.raises(SettingsError, match=r"looks like an option\. Write --kv-json=-1"):
         refuse_negative_values(["--kv-json", "-1"])
+
+
+def test_beside_a_negative_value_everything_else_that_is_wrong_on_the_command_line_is_reported() -> None:
+    with pytest.raises(SettingsError) as caught:
+        refuse_negative_values(
+            ["--kv-nodes", "w1", "--kv-max-latency", "-5ms", "--kv-packet-size=x", "--kv-nad", "a/b", "x.py"]
+        )
+    assert [text.partition(":")[0] for text in caught.value.messages] == [
+        "--kv-nodes",
+        "--kv-max-latency",
+        "--kv-packet-size",
+    ]
+    refuse_negative_values(["--kv-nodes", "w1", "--kv-packet-size=x", "--kv-max-latency=-5ms"])

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kvlatency.units import format_duration, parse_duration, parse_percent, to_ms, to_seconds
+
+EXPECTED = "expected a duration such as 10ms, 1.5s, 5m or 1m30s"
 
 
 @pytest.mark.parametrize(
@@ -36,27 +39,41 @@ def test_durations_are_those_of_go(text: str, nanoseconds: int) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("10", "has no unit"),
-        ("1.5", "has no unit"),
-        ("10xs", "is not a duration"),
-        ("", "is not a duration"),
-        ("ms", "is not a duration"),
-        ("1h2", "is not a duration"),
-        ("1..5s", "is not a duration"),
-        ("1 s", "is not a duration"),
-        ("1e3ms", "is not a duration"),
-        ("inf", "is not a duration"),
-        ("-5ms", "must not be negative"),
-        ("++5ms", "is not a duration"),
-        ("+5", "has no unit"),
-        ("\u0661\u0660ms", "is not a duration"),
-        ("\uff11ms", "is not a duration"),
-        ("300000000h", "is longer than 292 years; valid is a duration"),
+        ("10", "has no unit. Did you mean 10ms?"),
+        ("1.5", "has no unit. Did you mean 1.5ms?"),
+        ("10xs", "is not a duration. Did you mean 10ms?"),
+        ("", f"is not a duration: {EXPECTED}"),
+        ("ms", f"is not a duration: {EXPECTED}"),
+        ("1h2", "is not a duration. Did you mean 1h2m?"),
+        ("1..5s", f"is not a duration: {EXPECTED}"),
+        ("1 s", "is not a duration. Did you mean 1s?"),
+        ("1,5s", "is not a duration. Did you mean 1.5s?"),
+        ("1:30", "is not a duration. Did you mean 1m30s?"),
+        ("1:00:05", "is not a duration. Did you mean 1h5s?"),
+        ("5 Minutes, 30 sec", "is not a duration. Did you mean 5m30s?"),
+        ("0 min", f"is not a duration: {EXPECTED}"),
+        ("1e3ms", f"is not a duration: {EXPECTED}"),
+        ("inf", f"is not a duration: {EXPECTED}"),
+        ("-5ms", "is negative. Did you mean 5ms?"),
+        ("++5ms", f"is not a duration: {EXPECTED}"),
+        ("+5", "has no unit. Did you mean 5ms?"),
+        ("\u0661\u0660ms", f"is not a duration: {EXPECTED}"),
+        ("\uff11ms", f"is not a duration: {EXPECTED}"),
+        ("300000000h", f"is longer than 292 years: {EXPECTED}"),
     ],
 )
-def test_what_is_no_duration_is_refused(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+def test_what_is_no_duration_is_refused_with_what_is_meant_or_expected(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
         parse_duration(text)
+
+
+@given(st.text("0123456789.,: hmsunxe", max_size=12), st.sampled_from(["ms", "s", "m"]))
+def test_what_is_offered_in_the_place_of_a_wrong_duration_is_one(text: str, usual: str) -> None:
+    try:
+        parse_duration(text, usual=usual)
+    except ValueError as error:
+        offered = str(error).partition("Did you mean ")[2].removesuffix("?")
+        assert not offered or parse_duration(offered) >= 0
 
 
 @given(st.integers(0, 2**63 - 1))
@@ -93,7 +110,9 @@ def test_percentages(text: str, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "100.1", "ten", "1e1", "nan", "%", "\u0665"])
 def test_what_is_no_percentage_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no percentage; valid is a percentage from 0 to 100"):
+    with pytest.raises(
+        ValueError, match=r"^is not a percentage from 0 to 100: expected a number such as 0, 0\.5 or 10%$"
+    ):
         parse_percent(text)
 
 

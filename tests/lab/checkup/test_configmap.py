@@ -206,10 +206,13 @@ def test_a_configmap_can_be_used_again_as_the_web_console_does_it(cluster, check
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ({"spec.timeout": None}, "spec.timeout: is missing"),
+        ({"spec.timeout": None}, "spec.timeout is missing: "),
         ({"spec.param.maxDesiredLatencyMilliseconds": "0"}, "is not greater than 0"),
-        ({"spec.param.sourceNode": "worker1"}, "'worker1' stands without targetNode"),
-        ({"spec.timeout": "3s", "spec.param.sampleDurationSeconds": "5"}, "3s cannot hold"),
+        ({"spec.param.sourceNode": "worker1"}, "'worker1' is set without targetNode: "),
+        (
+            {"spec.timeout": "3s", "spec.param.sampleDurationSeconds": "5"},
+            "spec.timeout 3s is shorter than one sample (5s, spec.param.sampleDurationSeconds)",
+        ),
     ],
     ids=lambda value: next(iter(value.items()))[0][5:] if isinstance(value, dict) else "",
 )
@@ -233,7 +236,7 @@ def test_E57_one_without_data(cluster, checkup):
     cluster.request("PATCH", path, {"data": None})
     done = checkup(name)
     assert done.status == 4, done.output
-    assert "spec.timeout: is missing" in cluster.status(name)["failureReason"]
+    assert "spec.timeout is missing: " in cluster.status(name)["failureReason"]
 
 
 def test_E57_one_that_does_not_exist(checkup):

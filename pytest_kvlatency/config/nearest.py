@@ -1,0 +1,37 @@
+"""What a wrong word most likely stands for, for messages that ask "Did you mean …?"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(word: str, choices: Iterable[str], *, most: int = 1) -> tuple[str, ...]:
+    """Up to ``most`` of the choices that a word nearly is, or is a part of, the nearest first."""
+    import difflib  # noqa: PLC0415 - needed only to word an error
+
+    wanted = _plain(word)
+    if not wanted:
+        return ()
+    known = {_plain(one): one for one in choices}
+    close = difflib.get_close_matches(wanted, known, n=most)
+    parts = [one for one in known if wanted in one.split("_")]
+    return tuple(known[one] for one in dict.fromkeys((*close, *parts)))[:most]
+
+
+def did_you_mean(word: str, choices: Iterable[str], *, most: int = 1) -> str:
+    """``Did you mean a?`` or ``Did you mean a, b or c?``; empty where none is near."""
+    found = nearest(word, choices, most=most)
+    return f"Did you mean {either(found)}?" if found else ""
+
+
+def either(names: Iterable[str]) -> str:
+    """``a, b or c``."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _plain(word: str) -> str:
+    return word.strip().lower().replace("-", "_")
