@@ -23,7 +23,7 @@ from pytest_kvlatency.shortage import shortage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_kvlatency.lab.run import LabInfo
+    from pytest_kvlatency.lab.labserver import LabInfo
     from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 _NEEDS: Final = ("aiohttp", "cryptography", "yaml")
@@ -82,7 +82,7 @@ def _fail(text: str) -> int:
 
 
 def _up(spec: LabSpec, directory: str | None, *, die_with_parent: bool) -> int:
-    from pytest_kvlatency.lab.run import LabSetupError  # noqa: PLC0415
+    from pytest_kvlatency.lab.labserver import LabSetupError  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     parent = os.getppid()
@@ -115,7 +115,7 @@ def _remove_if_orphaned(directory: Path, parent: int) -> None:
 
 
 async def _serve(spec: LabSpec, directory: Path, *, die_with_parent: bool) -> None:
-    from pytest_kvlatency.lab.run import run  # noqa: PLC0415
+    from pytest_kvlatency.lab.labserver import run  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

@@ -10,7 +10,7 @@ import pytest
 from labtools import TIMEOUT
 
 from pytest_kvlatency.lab.guests.qemu import setup
-from pytest_kvlatency.lab.run import LabSetupError, run
+from pytest_kvlatency.lab.labserver import LabSetupError, run
 from pytest_kvlatency.lab.spec.file import parse_spec
 
 
