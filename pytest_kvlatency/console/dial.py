@@ -109,7 +109,7 @@ def dial(endpoint: ConsoleEndpoint, deadline: Deadline) -> PatientSocket:
             f"the certificate of {host}:{port} is not trusted: {error.verify_message}", permanent=True
         ) from error
     except OSError as error:
-        raise ConsoleUnreachable(f"no connection to {host}:{port}: {error}") from error
+        raise ConsoleUnreachable(f"cannot connect to {host}:{port}: {error}") from error
 
 
 def _reach(endpoint: ConsoleEndpoint, host: str, port: int, deadline: Deadline) -> socket.socket:
@@ -206,7 +206,7 @@ def _through_proxy(
     proxy = urlsplit(proxy_url)
     if proxy.scheme != "http" or not proxy.hostname:
         raise ConsoleUnreachable(
-            f"the console can be reached through an HTTP proxy only (http://HOST:PORT), not {proxy.scheme}://",
+            f"cannot use the proxy {proxy.scheme}://{proxy.hostname or ''} for the console: expected http://HOST:PORT",
             permanent=True,
         )
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -222,9 +222,14 @@ def _through_proxy(
     except BaseException:
         sock.close()
         raise
-    if status.split(" ")[1:2] != ["200"]:
+    (code,) = status.split(" ")[1:2] or [""]
+    if code != "200":
         sock.close()
-        raise ConsoleUnreachable(f"the proxy {proxy.hostname} refused: {status or 'no answer'}")
+        if code == "407":
+            raise ConsoleUnreachable(f"the proxy {proxy.hostname} requires authentication (407)")
+        raise ConsoleUnreachable(
+            f"the proxy {proxy.hostname} did not connect to {target}: {status or 'no answer'}"
+        )
     return sock
 
 

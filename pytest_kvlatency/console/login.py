@@ -144,7 +144,7 @@ class Login:
         if not self._has_sent_password:
             self._send_password()
             return
-        self._refuse(f'it goes on asking "{prompts.last_line(self._seen).strip()}"')
+        self._refuse(f'it keeps asking "{prompts.last_line(self._seen).strip()}"')
         self._press_enter()
 
     def _send_password(self) -> None:
@@ -171,10 +171,10 @@ class Login:
             return
         if demand := prompts.demand_for_a_new_password(self._seen):
             raise GuestError(
-                f"the guest of VMI {self._name} demands a new password of {self._profile.user!r} before it lets the "
-                f'user in: it says "{demand}"',
-                hint="cloud-init lets a password that it sets expire at once, unless the user_data of the guest "
-                "profile has chpasswd: {expire: false}",
+                f"the guest of VMI {self._name} requires a new password for {self._profile.user!r} at the first "
+                f'login: it says "{demand}"',
+                hint="a password that cloud-init sets expires at once, unless the user_data of the guest profile "
+                "contains chpasswd: {expire: false}",
                 transcript=transcript_end(self._spawn),
             )
         if match := prompts.refusal(self._seen):
@@ -197,7 +197,7 @@ class Login:
         return GuestError(
             f"the guest of VMI {self._name} refuses the login of {self._profile.user!r}: {self._refused_because} "
             f"({self._refusals} times within {self._waited()})",
-            hint="the guest profile must fit the image: --kv-guest, --kv-image",
+            hint="use a guest profile that matches the image: --kv-guest, --kv-image",
             transcript=transcript_end(self._spawn),
         )
 
@@ -288,19 +288,19 @@ class Login:
                 f"the guest of VMI {self._name} printed nothing on its console within {waited}",
                 hint="the image may not boot, or has no console on ttyS0",
             )
-        state = "was still booting, or offered no login"
+        state = "is still booting, or offers no login"
         if self._refusals:
             state = f"has refused the login of {self._profile.user!r} so far: {self._refused_because}"
         if limit.is_cut_short:
             return CheckupTimeoutError(
                 f"{error.reason}: its guest {state}",
-                hint="the end of its console output says how far it came; a slow guest needs more time: "
+                hint="the end of its console output shows how far it got; a slow guest needs more time: "
                 "--kv-timeout, or spec.timeout of the ConfigMap",
                 transcript=text,
             )
         return GuestError(
             f"no login on the console of VMI {self._name} within {waited}",
-            hint="the end of its console output says how far it came",
+            hint="the end of its console output shows how far it got",
             transcript=text,
         )
 

@@ -105,7 +105,7 @@ def open_console(
         except ConsoleUnreachable as error:
             if error.permanent:
                 raise ConfigError(
-                    f"the console of VMI {name} cannot be reached: {error}", stage="setup"
+                    f"cannot reach the console of VMI {name}: {error}", stage="setup"
                 ) from error
             last = str(error)
             lacking = shortage(error)
@@ -133,11 +133,11 @@ def vmi_of(url: str) -> str:
 def check_alive(state: VmiState | None, name: str, *, uid: str = "") -> None:
     """Raise ``ProvisionError`` when this VMI can have no console any more. ``uid``: the one it had before."""
     if state is None:
-        raise ProvisionError(f"VMI {name} is gone: somebody deleted it")
+        raise ProvisionError(f"VMI {name} is gone: another client deleted it")
     if uid and state.uid and state.uid != uid:
-        raise ProvisionError(f"VMI {name} is gone: another one of that name has taken its place")
+        raise ProvisionError(f"VMI {name} is gone: another VMI has its name now")
     if state.deleting:
-        raise ProvisionError(f"VMI {name} is being deleted by somebody else")
+        raise ProvisionError(f"VMI {name} is being deleted by another client")
     if state.phase in {"Failed", "Succeeded"}:
         how = "failed" if state.phase == "Failed" else "was powered off"
         raise ProvisionError(f"VMI {name} {how} (phase {state.phase})")
@@ -157,21 +157,21 @@ def _raise_cause(refusal: ConsoleRefused, name: str) -> None:
         return
     if refusal.is_route_missing:
         raise ProvisionError(
-            f"the console API is missing: the server knows no subresources.kubevirt.io/v1 "
+            "the API server does not serve the console API, subresources.kubevirt.io/v1 "
             f"virtualmachineinstances/console ({said})",
             hint="KubeVirt's API server is not installed or not registered: kubectl get apiservice "
             "v1.subresources.kubevirt.io",
         ) from refusal
     if refusal.status == 404:
         raise ProvisionError(f"VMI {name} is gone: its console answers {said}") from refusal
-    raise ProvisionError(f"VMI {name} gives no console: {said}") from refusal
+    raise ProvisionError(f"VMI {name}: cannot open the console: {said}") from refusal
 
 
 def _raise_denied(refusal: ConsoleRefused, name: str) -> NoReturn:
     namespace = name.partition("/")[0]
     if refusal.status == 401:
         raise PermissionDeniedError(
-            f"the credentials were not accepted for the console of VMI {name} "
+            f"the API server does not accept the credentials for the console of VMI {name} "
             f"(401 {refusal.message or 'Unauthorized'})",
             hint="log in to the cluster again, or renew the token",
         ) from refusal

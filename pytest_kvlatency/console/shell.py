@@ -248,10 +248,10 @@ class Shell:
         if may_go_on and may_rerun:
             return
         times = f"{losses} times" if losses > 1 else "once"
-        consequence = "" if may_rerun else "; the command that was running is not safe to run again"
+        consequence = "" if may_rerun else "; it is not safe to rerun the command that was running"
         raise GuestError(
-            f"the console of VMI {self.name} was lost {times} while its guest runs: somebody else opened the console "
-            f"(virtctl console, a web console), or the connection is dropped on its way ({error}){consequence}",
+            f"the console of VMI {self.name} was lost {times} while its guest runs: another client opened the console "
+            f"(virtctl console, a web console), or something on the way drops the connection ({error}){consequence}",
             hint="close other consoles of this VMI while it is measured",
             transcript=self.transcript_end,
         ) from error
@@ -302,7 +302,7 @@ class Shell:
         if result.exit_status == _NO_SUCH_COMMAND:
             raise GuestError(
                 f"the login shell of VMI {self.name} does not run commands as sh does: {result.output[:200]}",
-                hint="use a guest image whose user has BusyBox' sh, dash or bash as login shell",
+                hint="use a guest image whose user has BusyBox sh, dash or bash as the login shell",
                 transcript=self.transcript_end,
             )
         return result
@@ -390,7 +390,7 @@ class Shell:
         deadline.check(f"{purpose} on VMI {self.name}")
         raise GuestError(
             f"{purpose} did not end within {format_duration(round(seconds * 1e9))} on VMI {self.name}",
-            hint="give it more time, or look at what it waits for",
+            hint="give it more time, or check what it waits for",
             transcript=self.transcript_end,
             stage="run",
         )

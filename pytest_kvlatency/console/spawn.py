@@ -148,7 +148,7 @@ class ConsoleSpawn(_Base):
             return self.send(chr(ord(lowered) - ord("a") + 1))
         if lowered in _CONTROL:
             return self.send(chr(_CONTROL[lowered]))
-        raise ValueError(f"{char!r} has no control character; valid are a to z and {' '.join(_CONTROL)}")
+        raise ValueError(f"{char!r} has no control character: expected a to z or one of {' '.join(_CONTROL)}")
 
     def sendintr(self) -> int:
         """Type ^C."""

@@ -102,7 +102,7 @@ class ConsoleTransport:
         if status != _SWITCHING_PROTOCOLS:
             # Up to 1.6 websocket-client takes a redirect that it may not follow for a connection.
             sock.close()
-            raise ConsoleUnreachable(f"the console's handshake failed: a redirect ({status}) is not followed")
+            raise ConsoleUnreachable(f"the console's handshake failed: unexpected redirect ({status})")
         sock.be_ordinary()
         return cls(ws, sock)
 

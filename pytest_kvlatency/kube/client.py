@@ -273,7 +273,7 @@ class KubeClient:
             raise tried.lacking
         if not self._contacted and tried.lacking is None and spent >= tried.first_contact:
             raise ConfigError(
-                f"the API server {self.server} cannot be reached: {tried.problem}",
+                f"cannot reach the API server {self.server}: {tried.problem}",
                 hint=f"The cluster comes from {self.origin}: check its server, or choose another with "
                 "--kv-kubeconfig or --kv-context.",
             )
@@ -289,7 +289,7 @@ class KubeClient:
         try:
             deadline.pause(pause, f"the API server ({tries.wanted})")
         except CheckupTimeoutError as error:
-            raise CheckupTimeoutError(f"{error.reason}, which last said: {tried.problem}") from error
+            raise CheckupTimeoutError(f"{error.reason} (last error: {tried.problem})") from error
 
     def _refused(self, answer: Answer, tries: _Tries, deadline: Deadline) -> KvLatencyError:
         """The error of an answer that is final; a missing permission is told with all others that the run lacks."""
@@ -445,13 +445,14 @@ class KubeClient:
         told = _error_words(error)
         if "CERTIFICATE_VERIFY_FAILED" in told or "certificate verify failed" in told:
             raise ConfigError(
-                f"the API server {self.server} cannot be trusted: {told}",
+                f"the certificate of the API server {self.server} is not trusted: {told}",
                 hint=f"The certificate authority comes from {self.origin}: check certificate-authority there.",
             ) from None
         if "Tunnel connection failed: 407" in told:
             proxy = urlsplit(str(self._transport.proxy))
             raise ConfigError(
-                f"the proxy {proxy.hostname}:{proxy.port} lets nobody through to the API server {self.server}: {told}",
+                f"the proxy {proxy.hostname}:{proxy.port} requires authentication (407): cannot reach the API server "
+                f"{self.server}",
                 hint=f"The proxy comes from proxy-url in {self.origin}, or from HTTPS_PROXY: check its user and "
                 "password there.",
             ) from None

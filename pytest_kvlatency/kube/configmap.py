@@ -106,7 +106,7 @@ class ConfigMaps:
         if last.immutable:
             raise ConfigMapImmutableError(
                 f"ConfigMap {last.ref} is immutable: no result can be written to it",
-                hint="Make it anew without `immutable: true`.",
+                hint="Recreate it without `immutable: true`.",
             )
         try:
             if self._may_patch:
@@ -179,12 +179,12 @@ class ConfigMaps:
 
         Those who were faster have ``pause`` seconds to finish.
         """
-        deadline.pause(pause, f"ConfigMap {last.ref}, which others keep changing")
+        deadline.pause(pause, f"ConfigMap {last.ref}, which other clients keep changing")
         current = self.read(last.ref, deadline)
         if current.uid != last.uid:
             raise _replaced(last.ref)
         if current.immutable:
-            raise ConfigMapImmutableError(f"ConfigMap {last.ref} was made immutable meanwhile")
+            raise ConfigMapImmutableError(f"ConfigMap {last.ref} became immutable during the checkup")
         return current
 
 
@@ -206,7 +206,7 @@ def _data(ref: ConfigMapRef, item: Mapping[str, Any]) -> ConfigMapData:
 
 
 def _replaced(ref: ConfigMapRef) -> ConfigMapMissingError:
-    return ConfigMapMissingError(f"ConfigMap {ref} was deleted and made anew while the checkup ran")
+    return ConfigMapMissingError(f"ConfigMap {ref} was deleted and recreated while the checkup ran")
 
 
 def _typed(ref: ConfigMapRef, error: KubeApiError) -> ConfigMapError:

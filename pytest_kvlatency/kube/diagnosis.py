@@ -24,6 +24,14 @@ PULL_HINT: Final = (
     "Name an image that the nodes can pull with --kv-image, and its credentials with --kv-image-pull-secret."
 )
 
+_OTHER_NODES: Final = "Choose other nodes with --kv-nodes, or tolerate their taints with --kv-toleration."
+_KVM_HINT: Final = "enable nested virtualization, or useEmulation in the KubeVirt object"
+_SOME_WITHOUT_KVM: Final = "Insufficient devices.kubevirt.io/kvm"
+# One node may lack several things, and is counted with each.
+_NO_KVM_AT_ALL: Final = re.compile(
+    r"0/(\d+) nodes are available: (?:.*, )?\1 Insufficient devices\.kubevirt\.io/kvm\b"
+)
+
 _FAILED_CREATE: Final = ("FailedCreate", "FailedCreateValidation")
 #: What the words of a refusal mean for its user; the first that matches.
 _WAYS_OUT: Final = tuple(
@@ -54,11 +62,11 @@ _WAYS_OUT: Final = tuple(
         ),
         (
             r'failed to render launch manifest|webhook "[^"]*\bkubevirt\.io" denied',
-            "KubeVirt itself refuses this VMI: check --kv-nad, --kv-binding, and what a hook changes in its manifest.",
+            "KubeVirt itself rejects this VMI: check --kv-nad, --kv-binding, and any hook that changes its manifest.",
         ),
         (
             "denied|forbidden",
-            "A policy of the cluster refuses it in namespace {namespace}; choose another with --kv-namespace.",
+            "A policy of the cluster rejects it in namespace {namespace}: choose another with --kv-namespace.",
         ),
     )
 )
@@ -83,12 +91,12 @@ def trouble(handle: VmiHandle, state: VmiState | None, pull: Pull | None = None)
     if state is None or (handle.uid and state.uid != handle.uid):
         return Trouble(
             key="gone",
-            reason=f"VMI {handle} is gone: somebody deleted it",
-            hint=f"Look for who deletes VMIs in namespace {handle.namespace}. Where POD_UID is set, Kubernetes does: "
-            "it removes VMIs at once whose pod (POD_UID, with POD_NAME or HOSTNAME) does not exist there.",
+            reason=f"VMI {handle} is gone: another client deleted it",
+            hint=f"Find out what deletes VMIs in namespace {handle.namespace}. If POD_UID is set, it may be "
+            "Kubernetes: it deletes VMIs at once if their pod (POD_UID, with POD_NAME or HOSTNAME) does not exist.",
         )
     if state.deleting:
-        return Trouble(key="deleting", reason=f"VMI {handle} is being deleted by somebody")
+        return Trouble(key="deleting", reason=f"VMI {handle} is being deleted by another client")
     if state.phase in ("Failed", "Succeeded"):
         return _ended(handle, state)
     if state.running:
@@ -96,7 +104,7 @@ def trouble(handle: VmiHandle, state: VmiState | None, pull: Pull | None = None)
         return None
     pull = pull_after(None, state) if pull is None else pull
     if pull is not None:
-        return _unpulled(handle, pull)
+        return _unpulled(handle, state, pull)
     return _unscheduled(handle, state) or _unsynchronized(handle, state)
 
 
@@ -120,18 +128,25 @@ def _unscheduled(handle: VmiHandle, state: VmiState) -> Trouble | None:
     condition = state.condition("PodScheduled")
     if condition is None or condition.status != "False" or condition.reason != "Unschedulable":
         return None
+    why, hint = condition.message or "the scheduler gives no reason", _OTHER_NODES
+    if _NO_KVM_AT_ALL.search(condition.message):
+        why, hint = f"no node offers /dev/kvm: {_KVM_HINT} ({condition.message})", ""
+    elif _SOME_WITHOUT_KVM in condition.message:
+        hint = f"{_OTHER_NODES} For nodes without /dev/kvm: {_KVM_HINT}"
     return Trouble(
         key="Unschedulable",
-        reason=f"VMI {handle} cannot be scheduled: {condition.message or 'the scheduler gives no reason'}",
-        hint="Choose other nodes with --kv-nodes, or tolerate their taints with --kv-toleration.",
+        reason=f"VMI {handle} cannot be scheduled: {why}",
+        hint=hint,
         lasts=UNSCHEDULABLE_LASTS,
     )
 
 
-def _unpulled(handle: VmiHandle, pull: Pull) -> Trouble:
+def _unpulled(handle: VmiHandle, state: VmiState, pull: Pull) -> Trouble:
+    node = state.node or state.wanted_node or f"the node of VMI {handle}"
+    image = f" {state.image}" if state.image else ""
     return Trouble(
         key="pull",
-        reason=f"the image of VMI {handle} cannot be pulled: {pull}",
+        reason=f"{node} cannot pull the guest image{image}: {pull}",
         hint=PULL_HINT,
         lasts=pull.lasts,
     )
@@ -145,7 +160,7 @@ def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
     if reason in _FAILED_CREATE:
         return Trouble(
             key="FailedCreate",
-            reason=f"the pod of VMI {handle} is refused: {message or 'no reason given'}",
+            reason=f"the pod of VMI {handle} was rejected: {message or 'no reason given'}",
             hint=refusal_hint(message, handle.namespace),
             lasts=FAILED_CREATE_LASTS,
         )
@@ -196,10 +211,10 @@ def stuck(
 ) -> str:
     """Say where a VMI stood when time was over. ``warnings`` None: its events may not be read."""
     if state is None:
-        return f"VMI {handle} was not seen"
-    phase = state.phase or "no phase"
+        return f"VMI {handle} has not been seen"
+    phase = state.phase or "without a phase"
     node = f" on node {state.node}" if state.node else ""
-    parts = [f"VMI {handle} is {phase}{node} for {seconds:.0f} s"]
+    parts = [f"VMI {handle} has been {phase}{node} for {seconds:.0f} s"]
     known = trouble(handle, state, pull)
     if known is not None:
         parts.append(known.reason)

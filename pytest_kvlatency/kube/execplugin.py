@@ -73,7 +73,7 @@ class ExecPlugin:
             raise self._exec.wrong(
                 "apiVersion",
                 f"is not {' or '.join(_VERSIONS)}",
-                hint="Update the plugin, and have it write the kubeconfig again.",
+                hint="Update the plugin, and write the kubeconfig with it again.",
             )
         mode = self._exec.text("interactiveMode") or "IfAvailable"
         if mode not in _MODES:
@@ -92,14 +92,15 @@ class ExecPlugin:
 
     def _failed(self, what: str, *, hint: str = _BY_HAND) -> ConfigError:
         return ConfigError(
-            f"{self._user.owner}: the credential plugin {self._name!r} gave no credentials: {what}", hint=hint
+            f"{self._user.owner}: the credential plugin {self._name!r} returned no credentials: {what}",
+            hint=hint,
         )
 
     def _run(self, should_stop: Callable[[], bool]) -> str:
         is_interactive = self._mode != "Never" and _is_terminal()
         if self._mode == "Always" and not is_interactive:
             raise self._failed(
-                "it must be run on a terminal (exec.interactiveMode is Always)",
+                "it needs a terminal (exec.interactiveMode is Always)",
                 hint="Log in with kubectl first, or run pytest -s on a terminal.",
             )
         environment = {
@@ -148,7 +149,7 @@ class ExecPlugin:
                 return process.communicate(timeout=_SLICE_SECONDS)
             except subprocess.TimeoutExpired:
                 if should_stop():
-                    raise self._failed("the run was stopped meanwhile") from None
+                    raise self._failed("the run was stopped") from None
                 if time.monotonic() >= until:
                     raise self._failed(f"it did not end within {_SECONDS:.0f} s") from None
 
@@ -192,7 +193,7 @@ class ExecPlugin:
             raise self._failed(what)
         if answer.get("apiVersion") != self._version:
             raise self._failed(
-                f"its output is not of the apiVersion {self._version} (exec.apiVersion)",
+                f"its output does not have the apiVersion {self._version} (exec.apiVersion)",
                 hint="Update the plugin, or correct exec.apiVersion in the kubeconfig.",
             )
         status = answer.get("status")

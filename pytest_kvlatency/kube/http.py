@@ -84,9 +84,9 @@ class Transport:
                 raise
             # It may hold a password before the last @; so may the error.
             raise ConfigError(
-                f"the proxy {configuration.proxy.rpartition('@')[2]!r} for {configuration.host} cannot be used",
-                hint="It comes from proxy-url in the kubeconfig, or from HTTPS_PROXY or HTTP_PROXY; "
-                "valid is http://HOST:PORT.",
+                f"invalid proxy URL {configuration.proxy.rpartition('@')[2]!r} for {configuration.host}: "
+                "expected http://HOST:PORT",
+                hint="It comes from proxy-url in the kubeconfig, or from HTTPS_PROXY or HTTP_PROXY.",
             ) from (None if "@" in configuration.proxy else error)
         self._pool = self._api.rest_client.pool_manager
         if not configuration.verify_ssl:

@@ -27,7 +27,7 @@ def headers_of(user: Entry) -> tuple[tuple[str, str], ...]:
         values += [(f"as-user-extra.{key}", header, value) for value in extra.texts(key)]
     given = [(field, header, value) for field, header, value in values if value]
     if given and not name:
-        raise user.wrong(given[0][0], "is given without as: add the name of the user to act as")
+        raise user.wrong(given[0][0], "is set without as: add the name of the user to act as")
     for field, _, value in given:
         if _CONTROL.search(value):
             raise user.wrong(field, "must not contain control characters")

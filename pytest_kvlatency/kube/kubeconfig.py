@@ -71,7 +71,7 @@ def resolve(kubeconfig: Path | None, context: str | None, environ: Mapping[str, 
         return _from_files(found, context, f"kubeconfig {where}")
     if context is not None:
         raise ConfigError(
-            f"there is no kubeconfig to hold the context {context!r} (--kv-context): {where} does not exist",
+            f"cannot use the context {context!r} (--kv-context): the kubeconfig {where} does not exist",
             hint="Name the kubeconfig with --kv-kubeconfig or $KUBECONFIG.",
         )
     if pod:
@@ -101,14 +101,14 @@ def _merged(files: list[Path]) -> _Merged:
             data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except (OSError, UnicodeDecodeError) as error:
             told = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise ConfigError(f"the kubeconfig {path} cannot be read: {told}") from None
+            raise ConfigError(f"cannot read the kubeconfig {path}: {told}") from None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             # The error quotes the file, which may hold tokens: only the place is told.
             mark = getattr(error, "problem_mark", None)
             place = f" (line {mark.line + 1})" if mark is not None else ""
             raise ConfigError(f"the kubeconfig {path} is not valid YAML{place}") from None
         if not isinstance(data, dict):
-            raise ConfigError(f"the kubeconfig {path} is no kubeconfig: it holds no mapping")
+            raise ConfigError(f"the kubeconfig {path} is not a kubeconfig: expected a YAML mapping")
         top = Entry(owner=f"kubeconfig {path}", values=data, directory=path.absolute().parent)
         current = current or top.text("current-context")
         for kind, known in maps.items():
@@ -219,14 +219,14 @@ def _in_cluster() -> Access:
                 client_configuration=configuration
             )
         except (ConfigException, OSError) as error:
-            raise ConfigError(f"the pod's ServiceAccount cannot be used: {error}") from None
+            raise ConfigError(f"cannot use the pod's ServiceAccount: {error}") from None
 
         def authorization() -> str:
             try:
                 # Read anew where the token is about to expire.
                 settings = configuration.auth_settings()
             except (ConfigException, OSError) as error:
-                raise ConfigError(f"the pod's ServiceAccount cannot be used: {error}") from None
+                raise ConfigError(f"cannot use the pod's ServiceAccount: {error}") from None
             return str(settings.get("BearerToken", {}).get("value") or "").strip()
 
         return Login(configuration=_finished(configuration, proxy=None), authorization=authorization)

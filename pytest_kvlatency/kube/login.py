@@ -78,13 +78,13 @@ def certificate_of(user: Entry, source: Source, should_stop: Callable[[], bool])
             pair = pem.written(found.certificate), pem.written(found.key)
             problem = pem.check_pair(*pair)
             if problem:
-                raise user.wrong("exec", f"gave a client certificate that {problem}")
+                raise user.wrong("exec", f"returned a client certificate that {problem}")
             return pair
     certificate, key = pem.file_of(user, "client-certificate"), pem.file_of(user, "client-key")
     if certificate is None:
         return None
     if key is None:
-        raise user.wrong("client-certificate", "is given without client-key")
+        raise user.wrong("client-certificate", "is set without client-key")
     problem = pem.check_pair(certificate, key)
     if problem:
         raise user.wrong("client-certificate", problem)
@@ -167,7 +167,7 @@ class _Provider:
         if name in _GONE:
             raise user.wrong(
                 "auth-provider.name",
-                f"is {name!r}: that provider is gone, use an exec plugin",
+                f"is {name!r}: Kubernetes removed that provider, use an exec plugin",
                 hint=_GONE[name],
             )
         if name != "oidc":
@@ -184,5 +184,5 @@ class _Provider:
 
 def _bearer(user: Entry, field: str, token: str) -> str:
     if not _TOKEN.fullmatch(token):
-        raise user.wrong(field, "gives no token: a token is ASCII without spaces")
+        raise user.wrong(field, "is not a valid token: expected ASCII without spaces")
     return f"Bearer {token}"

@@ -118,8 +118,8 @@ def vmi_manifest(request: VmiRequest) -> dict[str, Any]:
         size = len(text.encode())
         if size > MAX_INLINE_BYTES:
             raise ConfigError(
-                f"the guest's cloud-init {what} data has {size} bytes; KubeVirt takes at most {MAX_INLINE_BYTES}",
-                hint="Shorten what the guest profile puts there.",
+                f"the guest's cloud-init {what} data is {size} bytes long; KubeVirt accepts at most {MAX_INLINE_BYTES}",
+                hint="Shorten it in the guest profile.",
             )
     metadata: dict[str, Any] = {
         "name": request.name,

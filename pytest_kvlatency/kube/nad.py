@@ -71,9 +71,9 @@ def read_nad(
         nad = client.request("GET", path, deadline=deadline)
     except PermissionDeniedError as error:
         if binding == AUTO:
-            error.hint = f"Say with --kv-binding how its guests are attached, or:\n{error.hint}"
+            error.hint = f"Choose the binding with --kv-binding, or:\n{error.hint}"
             raise
-        warning = f"NAD {ref} may not be read ({error.reason}); it is taken to have no IPAM, as --kv-binding was given"
+        warning = f"cannot read NAD {ref} ({error.reason}): assuming that it has no IPAM, because --kv-binding is set"
         return NadFacts(ref=ref, binding=binding, warnings=(warning,))
     except KubeApiError as error:
         if error.object_missing:
@@ -82,8 +82,8 @@ def read_nad(
             ) from error
         if error.api_missing:
             raise ProvisionError(
-                f"NetworkAttachmentDefinition {ref} cannot be read: {client.server} serves no "
-                "NetworkAttachmentDefinitions; is Multus installed?",
+                f"cannot read NetworkAttachmentDefinition {ref}: {client.server} does not serve "
+                "NetworkAttachmentDefinitions. Is Multus installed?",
                 hint=error.hint,
             ) from error
         raise
@@ -136,9 +136,9 @@ def judge(ref: NadRef, config: object, *, binding: str, subnet_is_ipv6: bool) ->
     for plugin in plugins:
         if plugin.get("type") == _OVN and plugin.get("role") == "primary":
             raise ConfigError(
-                f"NAD {ref} is an OVN network of role primary: it replaces the pod network of its namespace and "
-                "is no secondary network",
-                hint="Name a network of role secondary.",
+                f"NAD {ref} is an OVN network with the role primary, which replaces the pod network of its namespace: "
+                "expected a secondary network",
+                hint="Choose a network with the role secondary.",
             )
     warnings: list[str] = []
     if binding == AUTO:
@@ -159,11 +159,13 @@ def _from_a_file(ref: NadRef, binding: str) -> NadFacts:
     why = f"NAD {ref} has no spec.config: Multus reads the file of network {ref.name!r} on each node"
     if binding == AUTO:
         raise ConfigError(
-            f"{why}, and the binding that its guests need is not known from here",
-            hint="Say with --kv-binding how its guests are attached: bridge, sriov, or a binding plugin.",
+            f"{why}, so the binding for its guests is not known",
+            hint="Choose the binding with --kv-binding: bridge, sriov, or a binding plugin.",
         )
     return NadFacts(
-        ref=ref, binding=binding, warnings=(f"{why}; it is taken to have no IPAM, as --kv-binding was given",)
+        ref=ref,
+        binding=binding,
+        warnings=(f"{why}; assuming that it has no IPAM, because --kv-binding is set",),
     )
 
 
@@ -171,7 +173,7 @@ def _doubts(ref: NadRef, kind: str) -> list[str]:
     """Say what is doubtful about the binding that was chosen for a type. Raises ``ConfigError`` where none can work."""
     if kind in _UNSERVED:
         raise ConfigError(
-            f"NAD {ref} is of type {kind}, which KubeVirt's bridge and sriov bindings do not serve. Use --kv-binding "
+            f"NAD {ref} is of type {kind}, which KubeVirt's bridge and sriov bindings do not support. Use --kv-binding "
             "with a binding plugin of the cluster, or a NAD of type bridge or sriov",
         )
     if kind == "ib-sriov":
@@ -179,7 +181,7 @@ def _doubts(ref: NadRef, kind: str) -> list[str]:
     if kind in _BRIDGED | _SRIOV:
         return []
     doubt = (
-        f"NAD {ref} is of type {kind}, which KubeVirt does not document for its bindings: bridge was chosen. "
+        f"NAD {ref} is of type {kind}, which KubeVirt does not document for its bindings: using bridge. "
         "If no reply arrives, choose another with --kv-binding"
     )
     return [doubt]
@@ -202,18 +204,18 @@ def _plugins(ref: NadRef, config: object) -> Sequence[Mapping[str, Any]]:
         raise ConfigError(f"{where} is not valid JSON: it is nested too deeply", hint=hint) from None
     if not isinstance(value, dict):
         raise ConfigError(
-            f"{where} is not a CNI configuration: it is {_kind(value)}, no JSON object", hint=hint
+            f"{where} is not a CNI configuration: expected a JSON object, got {_kind(value)}", hint=hint
         )
     plugins = value.get("plugins", [value])
     if not isinstance(plugins, list) or not plugins or not all(isinstance(one, dict) for one in plugins):
         raise ConfigError(
-            f"{where} is not a CNI configuration: plugins must be a list of objects, with one at least",
+            f"{where} is not a CNI configuration: plugins must be a list of at least one object",
             hint=hint,
         )
     for one in plugins:
         kind = one.get("type")
         if kind in (None, ""):
-            raise ConfigError(f"{where} is not a CNI configuration: it names no type", hint=hint)
+            raise ConfigError(f"{where} is not a CNI configuration: type is missing", hint=hint)
         if not isinstance(kind, str):
             raise ConfigError(
                 f"{where} is not a CNI configuration: its type is {_kind(kind)}, expected the name of a plugin",
@@ -280,8 +282,8 @@ def _address_mode(
     versions = {version for plugin in plugins for version in _ip_versions(plugin)}
     if versions == {6}:
         raise ConfigError(
-            f"NAD {ref} has IPAM for IPv6 only, and KubeVirt answers DHCP for IPv4 only: its guests cannot "
-            "have their addresses",
+            f"NAD {ref} has IPAM for IPv6 only, and KubeVirt answers DHCP for IPv4 only: its guests "
+            "get no addresses",
             hint=f"{way_out}, and --kv-subnet with an IPv6 prefix.",
         )
     if subnet_is_ipv6:

@@ -123,10 +123,10 @@ class OidcLogin:
             cause = error.__cause__ or error.__context__
             told = getattr(cause, "strerror", None) or type(error).__name__
             where = f"{self._config.prefix}idp-issuer-url"
-            raise self._expired(f" (it could not be renewed: {where} cannot be reached: {told})") from None
+            raise self._expired(f" (cannot renew it: cannot reach {where}: {told})") from None
         except ValueError:
             raise self._expired(
-                f" (it could not be renewed: {self._config.prefix}idp-issuer-url does not answer as an issuer)"
+                f" (cannot renew it: {self._config.prefix}idp-issuer-url does not answer as an issuer)"
             ) from None
         return answer.status, found if isinstance(found, dict) else {}
 

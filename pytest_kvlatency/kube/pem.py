@@ -27,7 +27,7 @@ def file_of(entry: Entry, name: str) -> str | None:
         try:
             return written(base64.b64decode(data, validate=False).decode())
         except (binascii.Error, UnicodeDecodeError):
-            raise entry.wrong(f"{name}-data", "is not base64 of a PEM file") from None
+            raise entry.wrong(f"{name}-data", "is not a base64-encoded PEM file") from None
     path = entry.text(name)
     if not path:
         return None
@@ -56,7 +56,7 @@ def check_authority(entry: Entry, name: str, path: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except (ssl.SSLError, OSError, ValueError):
-        raise entry.wrong(name, "is not a certificate in PEM") from None
+        raise entry.wrong(name, "is not a PEM certificate") from None
 
 
 def check_pair(certificate: str, key: str) -> str:
@@ -68,11 +68,11 @@ def check_pair(certificate: str, key: str) -> str:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=refuse)
     except ValueError:
-        return "has a key that is encrypted"
+        return "has an encrypted key"
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             return "does not belong to its key"
-        return "is not a certificate in PEM, or its key is not one"
+        return "is not a PEM certificate, or its key is not a PEM key"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return ""

@@ -109,7 +109,7 @@ def _uncreated(handle: VmiHandle, container: str, reason: str, message: str) -> 
     if reason in _WRONG_IMAGE:
         return Trouble(
             key=reason,
-            reason=f"the image of VMI {handle} cannot be used: {message or reason} ({reason})",
+            reason=f"cannot use the guest image of VMI {handle}: {message or reason} ({reason})",
             hint=PULL_HINT,
         )
     return Trouble(

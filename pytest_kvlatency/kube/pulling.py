@@ -44,7 +44,7 @@ class Pull:
         return 0.0 if self.tries >= TRIES or _HOPELESS.search(self.words) else LASTS
 
     def __str__(self) -> str:
-        words = self.words or "the registry's answer was not seen"
+        words = self.words or "the registry's answer is unknown"
         tried = f", tried {self.tries} times" if self.tries > 1 else ""
         return f"{words} ({self.reason}{tried})"
 

@@ -48,7 +48,7 @@ def _denial(wanted: Target, message: str, *, server: str, origin: str) -> Permis
     user = _user_of(message)
     if user == _ANONYMOUS:
         return PermissionDeniedError(
-            f"{server} takes this for an anonymous request: cannot {wanted}",
+            f"{server} treats this as an anonymous request: cannot {wanted}",
             hint=f"No credentials were sent: check the user in {origin}.",
         )
     who = f"{user} " if user else ""
@@ -57,7 +57,7 @@ def _denial(wanted: Target, message: str, *, server: str, origin: str) -> Permis
     )
     return PermissionDeniedError(
         f"{who}may not {wanted}{other_way}".strip(),
-        hint=f"Bind it a role with this rule:\n{wanted.rule}",
+        hint=f"Bind a role with this rule to it:\n{wanted.rule}",
     )
 
 
@@ -72,7 +72,7 @@ def _not_acting(acting: re.Match[str], message: str, *, origin: str) -> Permissi
     target = Target(verb="impersonate", group=acting["group"], resource=resource, namespace=namespace)
     return PermissionDeniedError(
         f"{acting['user']} may not impersonate the {what} {where}{name} ({field} in {origin})",
-        hint=f"Remove {field} from the user of the kubeconfig, or bind {acting['user']} a role with this rule:\n"
+        hint=f"Remove {field} from the user of the kubeconfig, or bind a role with this rule to {acting['user']}:\n"
         f"{target.rule}",
     )
 

@@ -30,7 +30,7 @@ _AT_ONCE: Final = 8
 _VMIS: Final = ("kubevirt.io", "virtualmachineinstances")
 _CONSOLE: Final = ("subresources.kubevirt.io", "virtualmachineinstances/console")
 _NADS: Final = ("k8s.cni.cncf.io", "network-attachment-definitions")
-_APPLY: Final = "An administrator grants it with this manifest, by kubectl apply -f -:"
+_APPLY: Final = "An administrator can grant this with kubectl apply -f - and this manifest:"
 _ASKING_SECONDS: Final = 5.0
 
 

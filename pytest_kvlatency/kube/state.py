@@ -48,6 +48,9 @@ class VmiState:
     finalizers: tuple[str, ...] = ()
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     mac: str | None = None
+    #: As its manifest asks for it: the container disk's reference, and the node, where one is named.
+    image: str = ""
+    wanted_node: str | None = None
 
     @property
     def running(self) -> bool:
@@ -80,4 +83,21 @@ def vmi_state(vmi: Mapping[str, Any], *, interface: str | None = None) -> VmiSta
         finalizers=tuple(metadata.get("finalizers") or ()),
         conditions=conditions,
         mac=named[0].get("mac") if named else None,
+        image=_image(vmi.get("spec") or {}),
+        wanted_node=_wanted_node(vmi.get("spec") or {}),
     )
+
+
+def _image(spec: Mapping[str, Any]) -> str:
+    disks = (volume.get("containerDisk") or {} for volume in spec.get("volumes") or [])
+    return next((str(disk["image"]) for disk in disks if disk.get("image")), "")
+
+
+def _wanted_node(spec: Mapping[str, Any]) -> str | None:
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    fields = (
+        field for term in required.get("nodeSelectorTerms") or [] for field in term.get("matchFields") or []
+    )
+    names = [name for one in fields if one.get("key") == "metadata.name" for name in one.get("values") or []]
+    return str(names[0]) if len(names) == 1 else None

@@ -51,11 +51,11 @@ _NAMED: Final = 10
 _AT_REST: Final = frozenset({"", "Pending", "Scheduling", "Scheduled", "Succeeded", "Failed"})
 
 NOT_OURS: Final = "not marked as created by this tool under this name"
-KEPT: Final = "created under --kv-keep, or by a version without --kv-sweep"
-DELETING: Final = "being deleted already"
-YOUNG: Final = "not expired: its run may still need it"
-RUNNING: Final = "its guest runs, so its run may live"
-COMPANION: Final = "another VMI of its run runs or is not expired, so its run may live"
+KEPT: Final = "created with --kv-keep, or by a version without --kv-sweep"
+DELETING: Final = "already being deleted"
+YOUNG: Final = "not expired yet: its run may still need it"
+RUNNING: Final = "its guest is running, so its run may still be active"
+COMPANION: Final = "another VMI of its run is running or has not expired, so its run may still be active"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def _list(client: KubeClient, namespace: str, deadline: Deadline) -> list[dict[s
         except KubeApiError as error:
             if error.status != _GONE or attempt == _ATTEMPTS - 1:
                 raise
-    raise TeardownError(f"the VMIs of namespace {namespace} change faster than they can be listed")
+    raise TeardownError(f"the VMIs of namespace {namespace} keep changing, so they could not be listed")
 
 
 def _judged(vmis: Iterable[Mapping[str, Any]], now: datetime) -> list[_Found]:
@@ -204,7 +204,7 @@ def _delete(client: KubeClient, one: _Found, deadline: Deadline) -> str:
             return reason
         version = str(vmi["metadata"].get("resourceVersion") or "")
         deadline.pause(0.1, f"VMI {one.handle} to be deleted")
-    raise TeardownError(f"VMI {one.handle} changes faster than it can be deleted")
+    raise TeardownError(f"VMI {one.handle} keeps changing, so it could not be deleted")
 
 
 def words(swept: Swept, namespace: str) -> list[str]:
@@ -221,7 +221,7 @@ def words(swept: Swept, namespace: str) -> list[str]:
         if reason in (KEPT, NOT_OURS):
             line += f" (to remove by hand: {first})"
         elif reason in (RUNNING, COMPANION):
-            line += f" (if you know that it does not: {first})"
+            line += f" (if you know that it is not: {first})"
         lines.append(line)
     return lines
 

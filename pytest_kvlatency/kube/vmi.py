@@ -185,7 +185,7 @@ class Vmis:
 
     def _refusal(self, handle: VmiHandle, error: KubeApiError) -> ProvisionError:
         """Why a VMI is not created, with the way out; ``MacRefused`` where another MAC may do."""
-        what = f"VMI {handle} cannot be created"
+        what = f"cannot create VMI {handle}"
         if is_mac_refusal(error.message):
             return MacRefused(f"{what}: {error.message}")
         if error.status in _REFUSALS:
@@ -194,7 +194,7 @@ class Vmis:
             )
         if error.api_missing:
             return ProvisionError(
-                f"{what}: {self._client.server} serves no VirtualMachineInstances; is KubeVirt installed?",
+                f"{what}: {self._client.server} does not serve VirtualMachineInstances. Is KubeVirt installed?",
                 hint=error.hint,
             )
         return ProvisionError(f"{what}: {error.message or error.reason}", hint=error.hint)
@@ -302,7 +302,7 @@ class Vmis:
             names = ", ".join(map(str, left))
             why = error.reason
             if isinstance(error, ApiUnavailableError):
-                why = f"the API server does not say: {error.message}"
+                why = f"cannot ask the API server: {error.message}"
             raise TeardownError(
                 f"these VMIs may still exist: {names}; {why}",
                 hint="\n".join(filter(None, [_release_hint(left), error.hint])),
@@ -383,5 +383,5 @@ def _held(handle: VmiHandle, state: VmiState | None) -> str:
     elif any(_KUBEVIRT_FINALIZER in finalizer for finalizer in state.finalizers):
         whose = "its pod has not ended"
     else:
-        whose = "a controller holds it"
+        whose = "a controller keeps it"
     return f"VMI {handle} (finalizers {', '.join(state.finalizers)}: {whose})"

@@ -74,7 +74,7 @@ def test_a_credential_plugin_that_fails_is_a_usage_error_too(
     result = pytester.runpytest_inprocess("-s", "--kv-kubeconfig", str(path))
     has_run_nothing(
         result,
-        f"ERROR: kubeconfig {path}, user 'admin': the credential plugin 'false' gave no credentials: "
+        f"ERROR: kubeconfig {path}, user 'admin': the credential plugin 'false' returned no credentials: "
         "it exited with status 1",
     )
 

@@ -28,7 +28,7 @@ def everything(checkup):
     "E83",
     happens="A kubeconfig with secrets cannot be used.",
     does="Names the entry and the field, and quotes neither:",
-    says="gave no credentials: it exited with status 255",
+    says="returned no credentials: it exited with status 255",
 )
 def test_E83_no_secret_of_a_kubeconfig_stands_in_any_report(cluster, run):
     program = {
@@ -41,8 +41,8 @@ def test_E83_no_secret_of_a_kubeconfig_stands_in_any_report(cluster, run):
     kubeconfig = cluster.kubeconfig_of({"exec": program, "password": None})
     done = run(cluster, "--kv-nad", "checks/blue-network", *REPORTS, *LOUD, kubeconfig=kubeconfig)
     assert done.status != 0
-    (line, *_) = [one for one in done.output.splitlines() if "gave no credentials" in one]
-    assert "gave no credentials: it exited with status 255" in line
+    (line, *_) = [one for one in done.output.splitlines() if "returned no credentials" in one]
+    assert "returned no credentials: it exited with status 255" in line
     found = everything(done)
     assert {"out.json", "pytestdebug.log"} <= found.keys()
     assert [name for name, text in found.items() if SECRET in text] == []

@@ -115,14 +115,14 @@ def test_E62_an_api_server_that_is_restarted_at_each_step(cluster_with, run, rol
     "E53",
     happens="KubeVirt is not installed.",
     does="Fails with the kind `provision`, with a command to look:",
-    says="is KubeVirt installed?",
+    says="Is KubeVirt installed?",
 )
 def test_E53_no_kubevirt(cluster_with, run):
     cluster = cluster_with("{fault: kubevirt-missing}")
     done = run(cluster, "--kv-nad", "checks/blue-network")
     entry = done.document["measurements"][0]
     assert entry["failureKind"] == "provision"
-    assert "is KubeVirt installed?" in entry["failureReason"]
+    assert "Is KubeVirt installed?" in entry["failureReason"]
     assert "kubectl api-resources --api-group=kubevirt.io" in done.output
 
 
@@ -210,7 +210,8 @@ def test_E85_E86_a_pull_and_a_start_that_do_not_heal_are_told_in_their_own_words
     done = run(cluster, "--kv-nad", "checks/blue-network", *pairs)
     pull, start = done.document["measurements"]
     assert (pull["failureKind"], start["failureKind"]) == ("provision", "provision")
-    assert f"cannot be pulled: {TIMED_OUT} (ErrImagePull, tried 3 times)" in pull["failureReason"]
+    assert "worker1 cannot pull the guest image quay.io/" in pull["failureReason"]
+    assert f": {TIMED_OUT} (ErrImagePull, tried 3 times)" in pull["failureReason"]
     words = 'Synchronizing with the Domain failed: server error. command SyncVMI failed: "failed to create'
     assert words in start["failureReason"]
     assert cluster.vmis() == []
@@ -249,7 +250,8 @@ def test_E24_E51_E52_what_only_pods_and_events_say_ends_the_wait(cluster_with, r
     network, image, container = (one["failureReason"] for one in found)
     assert "cannot be set up on node worker1: Failed to create pod sandbox: " in network
     assert 'could not lookup "br1": Link not found (FailedCreatePodSandBox)' in network
-    assert "cannot be used: invalid reference format (InvalidImageName)" in image
+    assert "cannot use the guest image of VMI " in image
+    assert ": invalid reference format (InvalidImageName)" in image
     assert "the runtime does not know image volumes (CreateContainerError)" in container
     assert cluster.vmis() == []
 

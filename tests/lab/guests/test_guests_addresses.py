@@ -243,7 +243,7 @@ def test_a_network_that_cannot_be_served_costs_no_vmi(check, network, args, reas
     "E87",
     happens="The NAD is of a type that KubeVirt does not document, such as `vlan`.",
     does="Uses the binding `bridge`, measures, and adds a note:",
-    says="bridge was chosen. If no reply arrives, choose another with --kv-binding",
+    says="using bridge. If no reply arrives, choose another with --kv-binding",
 )
 def test_E87_unusual_networks_are_measured(check):
     run = check("accelerated", "ib-sriov", "no-addresses", "no-ipam-type", "vlan")
@@ -258,7 +258,7 @@ def test_E87_unusual_networks_are_measured(check):
         "vlan": "bridge",
     }
     assert all(address in BENCHMARKING for one in found.values() for address in both(one))
-    assert "bridge was chosen. If no reply arrives, choose another with --kv-binding" in notes(
+    assert "using bridge. If no reply arrives, choose another with --kv-binding" in notes(
         found["default/vlan"]
     )
 

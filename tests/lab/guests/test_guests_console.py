@@ -134,13 +134,13 @@ def test_E08_an_eviction_is_survived(check):
     "E08",
     happens="Somebody opens the same console again and again.",
     does="Gives up with the kind `guest`:",
-    says="somebody else opened the console",
+    says="another client opened the console",
 )
 def test_E08_somebody_who_keeps_the_console_is_named(check, leftovers):
     run = check("always-evicted")
     run.result.assert_outcomes(errors=1)
     assert run.only["failureKind"] == "guest"
-    assert "somebody else opened the console" in run.only["failureReason"]
+    assert "another client opened the console" in run.only["failureReason"]
     assert leftovers() == []
 
 

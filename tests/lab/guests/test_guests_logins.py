@@ -44,13 +44,13 @@ def test_E84_a_password_that_cloud_init_sets_late_is_tried_again(check, leftover
     "E84",
     happens="The guest demands a new password at the first login.",
     does="Fails at once with the kind `guest`, and says how cloud-init is told not to:",
-    says="demands a new password of 'fedora'",
+    says="requires a new password for 'fedora'",
 )
 def test_E84_a_forced_change_of_the_password_is_named_at_once(check, leftovers):
     run = check("expired", args=FEDORA)
     run.result.assert_outcomes(errors=1)
     assert run.only["failureKind"] == "guest"
-    assert "demands a new password of 'fedora' before it lets the user in" in run.only["failureReason"]
+    assert "requires a new password for 'fedora' at the first login" in run.only["failureReason"]
     assert (
         "You are required to change your password immediately (administrator enforced)."
         in run.only["failureReason"]

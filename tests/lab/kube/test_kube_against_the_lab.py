@@ -98,7 +98,7 @@ def test_E11_an_unknown_authority_is_a_config_error_and_skipping_verification_is
     lines = cluster.plane.kubeconfig.read_text().splitlines()
     path = tmp_path / "untrusting"
     path.write_text("\n".join(line for line in lines if "certificate-authority-data" not in line))
-    with pytest.raises(ConfigError, match="cannot be trusted"):
+    with pytest.raises(ConfigError, match="is not trusted"):
         nad(KubeClient.connect(kubeconfig=path))
     skip = [
         line.replace(line.strip(), "insecure-skip-tls-verify: true")
@@ -125,7 +125,7 @@ def test_E24_a_missing_nad_names_those_there_are(cluster):
     [
         ("quota", ProvisionError, "exceeded quota"),
         ("mac-collision", MacRefused, "(?i)mac"),
-        ("kubevirt-missing", ProvisionError, "is KubeVirt installed"),
+        ("kubevirt-missing", ProvisionError, "Is KubeVirt installed"),
     ],
     ids=["E52", "E71", "E53"],
 )

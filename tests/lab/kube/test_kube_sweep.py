@@ -203,5 +203,5 @@ def test_E60_what_was_done_is_said_with_the_way_to_do_the_rest():
         + ", ".join(one.name for one in handles[:10])
         + " and 2 more",
         f"left vmi-00, vmi-01: {sweep.KEPT} (to remove by hand: kubectl delete vmi -n checks vmi-00 …)",
-        f"left vmi-02: {sweep.RUNNING} (if you know that it does not: kubectl delete vmi -n checks vmi-02)",
+        f"left vmi-02: {sweep.RUNNING} (if you know that it is not: kubectl delete vmi -n checks vmi-02)",
     ]

@@ -74,7 +74,7 @@ def test_E54_all_missing_permissions_are_named_and_the_manifest_grants_them(lab,
     assert done.lines[3:8] == failed
     assert f"setup: preflight: permission {missing[0]}: not granted" in done.document["failureReason"]
     introduction, _, manifest = done.of("permission")[-1]["hint"].partition("\n")
-    assert introduction == "An administrator grants it with this manifest, by kubectl apply -f -:"
+    assert introduction == "An administrator can grant this with kubectl apply -f - and this manifest:"
     assert (
         f"\n         - kind: ServiceAccount\n           namespace: checks\n           name: {account}\n"
         in done.output
@@ -105,7 +105,7 @@ def test_a_server_that_does_not_answer_is_one_line(lab, preflight):
     done = preflight(*BLUE, kubeconfig=kubeconfig)
     assert done.status == 1
     (line,) = done.lines
-    assert line.startswith("FAILED cluster: the API server https://127.0.0.1:1 cannot be reached: ")
+    assert line.startswith("FAILED cluster: cannot reach the API server https://127.0.0.1:1: ")
 
 
 def test_credentials_that_the_server_does_not_accept_are_one_line(lab, preflight):

@@ -217,7 +217,7 @@ def test_E15_a_guest_that_still_boots_when_the_checkups_time_is_over_is_no_broke
         end_of_the_checkup(b"[    0.512] Run /init as init process\r\n")
     assert caught.value.reason == (
         "timed out after 1s waiting for the login on VMI default/guest: "
-        "its guest was still booting, or offered no login"
+        "its guest is still booting, or offers no login"
     )
     assert "spec.timeout" in caught.value.hint
     assert "Run /init" in caught.value.transcript

@@ -80,7 +80,7 @@ def test_E84_a_demand_for_a_new_password_is_named_at_once(name):
     with pytest.raises(GuestError) as caught:
         log_in(recording, banner=recording.banner)
     assert caught.value.reason == (
-        "the guest of VMI default/guest demands a new password of 'fedora' before it lets the user in: "
+        "the guest of VMI default/guest requires a new password for 'fedora' at the first login: "
         f'it says "{DEMANDS[name]}"'
     )
     assert "chpasswd: {expire: false}" in caught.value.hint

@@ -85,7 +85,7 @@ def test_E14_E62_a_passing_failure_is_tried_again(status):
             ConsoleRefused(status=404, message="404 page not found", is_route_missing=True),
             State(),
             ProvisionError,
-            "the console API is missing",
+            "does not serve the console API",
         ),
         (
             ConsoleRefused(status=404, message='virtualmachineinstance "g0" not found'),
@@ -99,7 +99,7 @@ def test_E14_E62_a_passing_failure_is_tried_again(status):
             ProvisionError,
             "failed status",
         ),
-        (ConsoleRefused(status=418), State(), ProvisionError, "gives no console: 418"),
+        (ConsoleRefused(status=418), State(), ProvisionError, "cannot open the console: 418"),
         (ConsoleUnreachable("no such proxy", permanent=True), State(), ConfigError, "no such proxy"),
         (ConsoleRefused(status=500), None, ProvisionError, "is gone"),
     ],

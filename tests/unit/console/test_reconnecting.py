@@ -43,7 +43,7 @@ def test_E08_an_eviction_that_goes_on_is_a_cause_after_three_times(make_guest, m
     guest = make_guest()
     connect = Dropping(guest, *[{"after_read": 60}] * 10)
     with pytest.raises(
-        GuestError, match="lost 4 times while its guest runs: somebody else opened the console"
+        GuestError, match="lost 4 times while its guest runs: another client opened the console"
     ):
         make_shell(connect).run("echo " + "x" * 500, deadline=Deadline(60))
     assert connect.made == 4
@@ -63,7 +63,7 @@ def test_E10_a_command_that_may_not_run_twice_is_not_run_twice(make_guest, make_
         return data
 
     connection.read = read
-    with pytest.raises(GuestError, match=r"lost once .* not safe to run again"):
+    with pytest.raises(GuestError, match=r"lost once .* it is not safe to rerun"):
         shell.run(f"echo x >>{tmp_path}/count; echo count''ed; sleep 1", rerunnable=False)
     assert (tmp_path / "count").read_text() == "x\n"
 
@@ -71,7 +71,7 @@ def test_E10_a_command_that_may_not_run_twice_is_not_run_twice(make_guest, make_
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (None, "is gone: somebody deleted it"),
+        (None, "is gone: another client deleted it"),
         (State(phase="Failed"), r"failed \(phase Failed\)"),
         (State(phase="Succeeded"), "was powered off"),
         (State(deleting=True), "is being deleted"),
@@ -86,7 +86,7 @@ def test_E55_a_lost_console_of_a_lost_vmi_names_the_vmi(make_guest, make_shell, 
 def test_E55_a_namesake_is_not_the_vmi(make_guest, make_shell):
     states = [State(uid="a"), State(uid="b")]
     connect = Dropping(make_guest(), {"after_read": 20}, {"after_read": 20})
-    with pytest.raises(ProvisionError, match="another one of that name"):
+    with pytest.raises(ProvisionError, match="another VMI has its name"):
         make_shell(connect, probe=lambda: states.pop(0)).run("true", deadline=Deadline(60))
 
 

@@ -258,20 +258,35 @@ def pump(source, target):
                     one.shutdown(socket.SHUT_RDWR)
 
 
-def test_E11_a_proxy_that_refuses_is_named(server):
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            "403 Forbidden",
+            r"the proxy 127\.0\.0\.1 did not connect to 127\.0\.0\.1:\d+: HTTP/1\.1 403 Forbidden",
+        ),
+        ("407 Proxy Authentication Required", r"the proxy 127\.0\.0\.1 requires authentication \(407\)"),
+    ],
+)
+def test_E11_a_proxy_that_refuses_is_named(server, answer, words):
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
             client, _ = listener.accept()
             with client:
                 client.recv(4096)
-                client.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                client.sendall(f"HTTP/1.1 {answer}\r\n\r\n".encode())
 
         threading.Thread(target=serve, daemon=True).start()
         target = endpoint(server, proxy=f"http://127.0.0.1:{listener.getsockname()[1]}")
-        with pytest.raises(ConsoleUnreachable, match=r"refused: HTTP/1\.1 403 Forbidden"):
+        with pytest.raises(ConsoleUnreachable, match=words):
             connect(target)
-    with pytest.raises(ConsoleUnreachable, match="HTTP proxy only"):
+
+
+def test_E11_a_console_needs_an_http_proxy(server):
+    with pytest.raises(
+        ConsoleUnreachable, match=r"cannot use the proxy socks5://127\.0\.0\.1 .*: expected http://HOST:PORT"
+    ):
         connect(endpoint(server, proxy="socks5://127.0.0.1:1080"))
 
 
@@ -324,7 +339,7 @@ def test_nobody_listens(server):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(ConsoleUnreachable, match="no connection"):
+        with pytest.raises(ConsoleUnreachable, match=r"cannot connect to 127\.0\.0\.1:"):
             connect(ConsoleEndpoint(url=f"ws://127.0.0.1:{port}{PATH}"))
 
 

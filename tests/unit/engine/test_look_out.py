@@ -196,7 +196,7 @@ def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, m
     world = world_of(a=never("a", ("Synchronized", reason, message)))
     error = wait_for_all(world).ends["a"]
     assert isinstance(error, ProvisionError)
-    assert f"the image of VMI checks/a cannot be pulled: {message}" in error.reason
+    assert f"the node of VMI checks/a cannot pull the guest image: {message}" in error.reason
     assert world.looks == [(pytest.approx(waiting.FIRST_STEP_SECONDS), "a")]
 
 
@@ -231,7 +231,7 @@ def test_E85_a_pull_that_does_not_heal_is_the_cause_after_three_tries(world_of):
         return ToldWatch(tell)
 
     result = wait_for_all(world, watch=watch)
-    words = "the image of VMI checks/a cannot be pulled: dial tcp: i/o timeout (ErrImagePull, tried 3 times)"
+    words = "the node of VMI checks/a cannot pull the guest image: dial tcp: i/o timeout (ErrImagePull, tried 3 times)"
     assert result.ends["a"].reason == words
     assert result.at["a"] == pytest.approx(35, abs=0.5)
 
@@ -240,7 +240,8 @@ def test_E85_a_pull_whose_tries_are_not_all_seen_is_the_cause_once_kubelet_has_t
     world = world_of(a=never("a", ("Synchronized", "ImagePullBackOff", 'Back-off pulling image "x"')))
     result = wait_for_all(world)
     assert (
-        "cannot be pulled: the registry's answer was not seen (ImagePullBackOff)" in result.ends["a"].reason
+        "cannot pull the guest image: the registry's answer is unknown (ImagePullBackOff)"
+        in result.ends["a"].reason
     )
     assert result.at["a"] == pytest.approx(60, abs=3)
 
@@ -249,7 +250,7 @@ def test_E85_a_timeout_tells_the_registrys_words_though_kubelet_backs_off(world_
     world = world_of(a=kubelet_pulls("a", "dial tcp: i/o timeout"))
     end = wait_for_all(world, seconds=30).ends["a"]
     assert isinstance(end, CheckupTimeoutError)
-    assert "cannot be pulled: dial tcp: i/o timeout" in end.reason
+    assert "cannot pull the guest image: dial tcp: i/o timeout" in end.reason
 
 
 class Pods:
@@ -335,7 +336,7 @@ def test_E85_the_registrys_words_come_from_the_events_where_only_the_back_off_wa
     world = world_of(a=never("a", ("Synchronized", "ImagePullBackOff", 'Back-off pulling image "x"')))
     pods = Pods(world, lambda now: PodNews(pull_words="manifest unknown"))
     result = wait_for_all(world, pods=pods)
-    assert "cannot be pulled: manifest unknown (ImagePullBackOff)" in result.ends["a"].reason
+    assert "cannot pull the guest image: manifest unknown (ImagePullBackOff)" in result.ends["a"].reason
     assert result.at["a"] == pytest.approx(5, abs=1)
 
 
@@ -478,7 +479,7 @@ def test_E52_a_trouble_that_only_a_watch_told_of_is_looked_at_before_it_is_the_c
     if healed_at == 3:
         assert end.running
     else:
-        assert "the pod of VMI checks/a is refused: exceeded quota (for 5 s)" in end.reason
+        assert "the pod of VMI checks/a was rejected: exceeded quota (for 5 s)" in end.reason
 
 
 def test_a_watch_that_tells_nothing_changes_nothing(world_of):

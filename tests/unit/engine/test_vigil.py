@@ -51,7 +51,9 @@ def test_E55_the_end_of_a_vmi_ends_each_of_its_measurements_and_no_other():
         for thread in threads:
             thread.join(60)
         limit.check("the other sample")
-    assert reasons == dict.fromkeys(("first", "second"), "VMI default/vmi-a is gone: somebody deleted it")
+    assert reasons == dict.fromkeys(
+        ("first", "second"), "VMI default/vmi-a is gone: another client deleted it"
+    )
 
 
 def test_a_measurement_of_the_usual_length_costs_no_look(monkeypatch):

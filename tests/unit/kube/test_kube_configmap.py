@@ -93,7 +93,7 @@ def test_E57_a_patch_that_meets_the_changes_of_others_is_tried_again(server, map
 def test_E57_a_patch_does_not_reach_one_made_anew(server, maps, deadline):
     server.answer(f"GET {PATH}", configmap(), configmap("9", uid="other"))
     server.answer(f"PATCH {PATH}", status_object(409, "Conflict", "Precondition failed: UID"))
-    with pytest.raises(ConfigMapMissingError, match="made anew"):
+    with pytest.raises(ConfigMapMissingError, match="was deleted and recreated"):
         maps.write_status(maps.read(REF, deadline), {"status.succeeded": "true"}, deadline)
     assert len(server.asked("PATCH")) == 1
 
@@ -102,7 +102,7 @@ def test_E57_one_made_anew_is_not_written_to(server, maps, deadline):
     server.answer(f"GET {PATH}", configmap(), configmap("9", uid="other"))
     server.answer(f"PATCH {PATH}", FORBIDDEN)
     server.answer(f"PUT {PATH}", status_object(409, "Conflict", "modified"))
-    with pytest.raises(ConfigMapMissingError, match="made anew"):
+    with pytest.raises(ConfigMapMissingError, match="was deleted and recreated"):
         maps.write_status(maps.read(REF, deadline), {"status.succeeded": "true"}, deadline)
 
 

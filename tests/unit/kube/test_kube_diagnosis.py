@@ -36,6 +36,44 @@ def test_E50_unschedulable_must_last_and_has_the_schedulers_words():
     assert "0/3 nodes are available" in found.reason
 
 
+NO_KVM = "Insufficient devices.kubevirt.io/kvm"
+LATER = "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+
+
+@pytest.mark.parametrize("others", ["", "3 Insufficient cpu, ", "1 node(s) were unschedulable, "])
+def test_E50_where_no_node_offers_kvm_the_reason_says_what_to_enable(others):
+    message = f"0/3 nodes are available: {others}3 {NO_KVM}. {LATER}"
+    found = trouble(HANDLE, state(PodScheduled=("Unschedulable", message)))
+    assert found.reason == (
+        "VMI checks/vmi-a cannot be scheduled: no node offers /dev/kvm: enable nested virtualization, or "
+        f"useEmulation in the KubeVirt object ({message})"
+    )
+
+
+def test_E50_where_some_nodes_offer_no_kvm_the_hint_says_so_beside_the_others():
+    message = f"0/13 nodes are available: 10 node(s) were unschedulable, 3 {NO_KVM}. {LATER}"
+    found = trouble(HANDLE, state(PodScheduled=("Unschedulable", message)))
+    assert found.reason == f"VMI checks/vmi-a cannot be scheduled: {message}"
+    assert found.hint.startswith("Choose other nodes with --kv-nodes")
+    assert "For nodes without /dev/kvm: enable nested virtualization" in found.hint
+
+
+def test_E51_a_pull_that_fails_names_the_image_and_the_node_that_the_vmi_asks_for():
+    wanted = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["worker2"]}]}]
+    affinity = {
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": wanted}}
+    }
+    disk = {"name": "containerdisk", "containerDisk": {"image": "quay.io/x:1"}}
+    condition = {"type": "Synchronized", "status": "False", "reason": "ErrImagePull", "message": "not found"}
+    vmi = {
+        "metadata": {"uid": "1"},
+        "spec": {"affinity": affinity, "volumes": [{"name": "cloudinit"}, disk]},
+        "status": {"phase": "Scheduling", "conditions": [condition]},
+    }
+    reason = "worker2 cannot pull the guest image quay.io/x:1: not found (ErrImagePull)"
+    assert trouble(HANDLE, vmi_state(vmi)).reason == reason
+
+
 BACK_OFF = 'Back-off pulling image "quay.io/x"'
 #: What Kubernetes 1.31 and later say in between.
 REPEATED = f"{BACK_OFF}: ErrImagePull: "
@@ -56,7 +94,7 @@ def test_E85_a_single_pull_that_fails_is_the_cause_only_where_another_try_is_hop
     found = trouble(HANDLE, state(Synchronized=(reason, message)))
     assert found.lasts == lasts
     words = message.removeprefix(REPEATED)
-    assert ("the registry's answer was not seen" if words == BACK_OFF else words) in found.reason
+    assert ("the registry's answer is unknown" if words == BACK_OFF else words) in found.reason
     assert "--kv-image" in found.hint
 
 
@@ -142,7 +180,7 @@ WEBHOOK = 'admission webhook "%s" denied the request: %s'
         (f"{RENDER}couldn't find configuration for network binding: l2bridge", "--kv-binding"),
         (f"{RENDER}failed to locate network attachment definition nets/blue", "--kv-nad"),
         (WEBHOOK % ("virtualmachineinstances-create-validator.kubevirt.io", "spec.x"), "KubeVirt itself"),
-        (WEBHOOK % ("policy.example.com", "no VMs here"), "A policy of the cluster refuses it"),
+        (WEBHOOK % ("policy.example.com", "no VMs here"), "A policy of the cluster rejects it"),
         ("pods is forbidden: unable to validate against any security context constraint", "A policy of"),
         ("etcdserver: request is too large", "See `kubectl get events -n checks`."),
     ],
@@ -175,7 +213,7 @@ def test_E55_ended_or_gone_is_certain(seen, words):
 
 
 def test_E55_a_vmi_that_is_gone_names_the_owner_that_may_not_exist():
-    assert "in namespace checks. Where POD_UID is set, Kubernetes does" in trouble(HANDLE, None).hint
+    assert "in namespace checks. If POD_UID is set, it may be Kubernetes" in trouble(HANDLE, None).hint
 
 
 def test_E24_a_vmi_that_stays_scheduling_names_the_candidates():

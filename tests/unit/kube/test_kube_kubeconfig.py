@@ -92,8 +92,8 @@ def test_what_is_no_kubeconfig_is_told_without_a_traceback(write_kubeconfig, cha
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ({"as-groups": ["dev"]}, "as-groups is given without as"),
-        ({"as-uid": "1"}, "as-uid is given without as"),
+        ({"as-groups": ["dev"]}, "as-groups is set without as"),
+        ({"as-uid": "1"}, "as-uid is set without as"),
         ({"as": 5}, "as must be a string, not a number"),
         ({"as": "jane", "as-groups": "dev"}, "as-groups must be a list of strings"),
         ({"as": "jane", "as-user-extra": ["a"]}, "as-user-extra must be a mapping, not a list"),
@@ -129,7 +129,9 @@ def test_E11_a_proxy_of_the_environment_without_a_scheme_is_an_http_proxy(write_
 )
 def test_E11_a_proxy_that_cannot_be_used_is_told_without_its_password(write_kubeconfig, proxy):
     path = write_kubeconfig("https://api.example", cluster={"proxy-url": proxy})
-    with pytest.raises(ConfigError, match=r"the proxy .* for https://api\.example cannot be used") as caught:
+    with pytest.raises(
+        ConfigError, match=r"invalid proxy URL .* for https://api\.example: expected http://HOST:PORT"
+    ) as caught:
         KubeClient.connect(kubeconfig=path)
     assert "proxy-url" in caught.value.hint
     assert "pa55" not in caught.value.reason + caught.value.hint

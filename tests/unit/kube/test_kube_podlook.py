@@ -36,8 +36,8 @@ SANDBOX = event("FailedCreatePodSandBox", 'plugin type="bridge" failed:\n Link n
 @pytest.mark.parametrize(
     ("reason", "message", "words", "lasts"),
     [
-        ("InvalidImageName", "invalid reference format", "image of VMI checks/vmi-a cannot be used", 0),
-        ("ErrImageNeverPull", "is not present", "image of VMI checks/vmi-a cannot be used", 0),
+        ("InvalidImageName", "invalid reference format", "cannot use the guest image of VMI checks/vmi-a", 0),
+        ("ErrImageNeverPull", "is not present", "cannot use the guest image of VMI checks/vmi-a", 0),
         ("CreateContainerError", "no image volumes", "cannot start its container compute", 15),
         ("CreateContainerConfigError", "secret not found", "cannot start its container compute", 15),
         ("RunContainerError", "exec format error", "cannot start its container compute", 15),

@@ -95,7 +95,7 @@ def test_E61_a_name_that_a_stranger_has_is_left_to_him(server, vmis, deadline):
             "gatekeeper",
         ),
         (status_object(422, "Invalid", "spec.domain is wrong"), "spec.domain is wrong"),
-        ((404, b"404 page not found\n"), "is KubeVirt installed"),
+        ((404, b"404 page not found\n"), "Is KubeVirt installed"),
     ],
     ids=["quota", "webhook", "invalid", "E53"],
 )
