@@ -49,7 +49,7 @@ class Artifacts:
                     (folder / name).write_text(harmless(redact(text)), encoding="utf-8", errors="replace")
         except OSError as error:
             with self._lock:
-                self.problems.append(f"artifacts of {vmi_name} could not be written to {folder}: {error}")
+                self.problems.append(f"cannot write the artifacts of {vmi_name} to {folder}: {error}")
         return folder
 
     def transcript_file(self, vmi_name: str) -> Path | None:

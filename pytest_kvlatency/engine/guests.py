@@ -75,8 +75,8 @@ def check_distinct(pair: tuple[ReadyGuest, ReadyGuest], others: Iterable[ReadyGu
                 raise ConfigError(
                     f"the IPAM of NAD {guest.key.nad} gave the address {guest.address.address} twice: to VMI "
                     f"{guest.handle} on {guest.node}, and to VMI {other.handle} on {other.node}",
-                    hint="IPAM of type host-local knows the addresses of its own node only: use whereabouts, or a NAD "
-                    "without IPAM",
+                    hint="host-local IPAM only knows the addresses of its own node: use whereabouts, or a NAD without "
+                    "IPAM",
                     stage="setup",
                 )
 

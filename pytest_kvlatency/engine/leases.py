@@ -103,7 +103,7 @@ class Leases:
                     raise self._explained(error, leaving) from None
             say(
                 f"waiting for the address of VMI {leaving[0]}, which is being deleted",
-                during="waiting for an address that is free",
+                during="waiting for a free address",
             )
             with self._looking:
                 self._leftovers.see_gone(leaving, limit.limit(_LOOK_SECONDS))
@@ -157,9 +157,9 @@ class Leases:
         if leaving:
             names = ", ".join(map(str, leaving))
             hints.append(
-                f"After {LEAVING_SECONDS:.0f} s these VMIs still exist, with an address each: {names}"
+                f"These VMIs still exist after {LEAVING_SECONDS:.0f} s and hold an address each: {names}"
             )
         if kept := self._holders(self._leftovers.kept):
             names = ", ".join(map(str, kept))
-            hints.append(f"These VMIs are kept (--kv-keep), with an address each: {names}")
+            hints.append(f"These VMIs are kept (--kv-keep) and hold an address each: {names}")
         return ConfigError(error.reason, hint="\n".join(hints))

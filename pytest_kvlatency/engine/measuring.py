@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 #: A console that was closed meanwhile is opened and logged into again within it.
 CONFIRM_SECONDS = 15.0
-SLOW_PING = "the guest's ping has no -i: it was measured once a second (BusyBox before 1.30)"
+SLOW_PING = "the guest's ping has no -i (BusyBox before 1.30): pinged once a second"
 _CHANGED = "changed since it was set up"
-_LOOK_AT_THE_GUEST = "look at the guest: virtctl console, and the events of its VMI"
+_LOOK_AT_THE_GUEST = "check the guest with virtctl console, and the events of its VMI"
 #: Says nothing of the guest.
 UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
 
@@ -185,7 +185,7 @@ class Measurer:
                 state = look.result()
             except (CheckupTimeoutError, *UNTOLD) as error:
                 # The sample is made: what the API server does now does not change it.
-                notes.append(f"where VMI {guest.handle.name} is now could not be read: {error.reason}")
+                notes.append(f"could not tell on which node VMI {guest.handle.name} is now: {error.reason}")
                 continue
             # What was lost after a guest had died is no loss of the network's.
             check_alive(state, str(guest.handle), uid=guest.handle.uid)
@@ -209,7 +209,7 @@ def _blamed(guest: ReadyGuest, packets: str, what: str, transcript: str = "") ->
 
 def untold(target: ReadyGuest, why: str) -> str:
     """The note on a target of which nobody can tell whether it lived."""
-    return f"whether the guest of VMI {target.handle} lives could not be told: {why}"
+    return f"could not tell whether the guest of VMI {target.handle} is alive: {why}"
 
 
 def require_samples(check: Check, interval_ns: int) -> None:
@@ -222,8 +222,8 @@ def require_samples(check: Check, interval_ns: int) -> None:
     if actual.count >= needed:
         return
     raise ConfigError(
-        f"--kv-max-p99 {format_duration(check.limits.max_p99_ns or 0)} needs {needed} samples, and this guest's ping "
-        f"(BusyBox without -i) sends one every {format_duration(interval_ns)}, {actual.count} in all: "
+        f"--kv-max-p99 {format_duration(check.limits.max_p99_ns or 0)} needs {needed} samples, but this guest's ping "
+        f"(BusyBox without -i) sends one every {format_duration(interval_ns)}, {actual.count} in all: use "
         f"--kv-sample-duration {format_duration(needed * interval_ns)}",
         hint="or use a guest image whose ping has -i (BusyBox 1.30 or later, or iputils): --kv-image",
         stage="setup",

@@ -77,8 +77,8 @@ ADDRESS_ATTEMPTS = 5
 CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
 LEAVING_SECONDS = 3.0
-NO_WATCHDOG = "its user data has no room for a watchdog: the guest has one only once it is logged into"
-NO_RENEWAL = "its guest can write neither /tmp nor /run: it powers itself off when the run's time is over"
+NO_WATCHDOG = "its user data has no room for a watchdog, so the guest gets one only after the login"
+NO_RENEWAL = "its guest cannot write to /tmp or /run, so it powers itself off when the run's time is over"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +196,7 @@ class Provisioner:
                     notes.append(NO_RENEWAL)
                 boot = read_boot(shell, deadline)
                 login_seconds = watch.lap()
-                say("settling its address", during=f"{whose} gets its address")
+                say("configuring its address", during=f"{whose} gets its address")
                 address = self._settle(shell, state.mac or mac, lease, deadline, say)
         except BaseException as error:
             # Also one that is none of ours: the VMI would stay, and its console, to the end of the run.
@@ -441,13 +441,13 @@ class Provisioner:
             except Taken as error:
                 # Cloud-init knows nothing of the next one: it is configured over the console at once.
                 grace = 0.0
-                notes.append(f"{error.address} was in use by a stranger: another address was taken")
+                notes.append(f"{error.address} is already in use on this network: using another address")
                 lease.replace(deadline, say)
             else:
                 return replace(address, notes=(*notes, *address.notes))
         raise GuestError(
-            f"{ADDRESS_ATTEMPTS} addresses in {lease.network} were in use by somebody else",
-            hint="give a network that nobody uses there: --kv-subnet CIDR",
+            f"{ADDRESS_ATTEMPTS} addresses in {lease.network} are already in use on this network",
+            hint="choose a range that is not in use there: --kv-subnet CIDR",
         )
 
     def _pair_label(self, key: VmiKey) -> str:
@@ -490,7 +490,7 @@ class Provisioner:
 def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
     """What counts is where the VMI really is."""
     if key.node is not None and state.node != key.node:
-        raise ProvisionError(f"VMI {handle} was to run on {key.node}, and runs on {state.node}")
+        raise ProvisionError(f"VMI {handle} runs on {state.node}: expected {key.node}")
 
 
 def _architecture(key: VmiKey, profile: GuestProfile, node: NodeFacts | None) -> str | None:
@@ -498,9 +498,9 @@ def _architecture(key: VmiKey, profile: GuestProfile, node: NodeFacts | None) ->
     found = None if node is None else node.architecture
     if found and key.guest.image is None and found not in profile.architectures:
         raise ConfigError(
-            f"node {key.node} is {found}, and the image of guest profile {profile.name} is for "
+            f"node {key.node} is {found}, but the image of guest profile {profile.name} is for "
             f"{', '.join(profile.architectures)}",
-            hint=f"name an image for {found} with --kv-image, or other nodes with --kv-nodes",
+            hint=f"choose an image for {found} with --kv-image, or other nodes with --kv-nodes",
             stage="setup",
         )
     return found

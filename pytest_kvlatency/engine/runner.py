@@ -202,7 +202,7 @@ class Engine:
         """How to reach the VMIs that are left on purpose, a line each."""
         return [
             f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
-            f"({self._leftovers.login_of(one)}; and then: kubectl delete vmi -n {one.namespace} {one.name})"
+            f"({self._leftovers.login_of(one)}; to delete it: kubectl delete vmi -n {one.namespace} {one.name})"
             for one in self._leftovers.kept
         ]
 
@@ -376,7 +376,7 @@ class Engine:
         with self._lock:
             ticket = next((one for one in self._held.get(holder, ()) if one.is_owned), None)
             if ticket is None:
-                raise ConfigError("the pair was given back when its test ended", stage="run")
+                raise ConfigError("the pair cannot be used after its test has ended", stage="run")
             ticket.uses += 1
 
         def use() -> None:
@@ -581,7 +581,7 @@ class Engine:
         """Have the pair's nodes for this process, until the ticket is done. Raises ``KvLatencyError``."""
         if self._occupy is None:
             return
-        waiting = "waiting for its nodes, where another process measures"
+        waiting = "waiting for its nodes, which another process is using"
         with ExitStack() as held, self._doing(ticket.check.id, "setup", waiting) as say:
             say(waiting)
             held.enter_context(self._occupy([guest.node for guest in pair], ticket.deadline))
@@ -618,7 +618,8 @@ class Engine:
                     )
                 if measured.has_lost and confirm:
                     say(
-                        "seeing that the target lives", during=f"seeing that the guest on {target.node} lives"
+                        "checking that the target is alive",
+                        during=f"checking that the guest on {target.node} is alive",
                     )
                     measured = self._confirmed(measured, target, deadline)
             except KvLatencyError as error:
@@ -648,7 +649,7 @@ class Engine:
             return self._up(future for key, future in guests if self._planned[key] <= 0)
 
     def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
-        with self._doing(str(key), "setup", f"setting {guest_words(key)} up") as say:
+        with self._doing(str(key), "setup", f"setting up {guest_words(key)}") as say:
             return self._provisioner.bring_up(key, check, self._deadline, say)
 
     @contextmanager

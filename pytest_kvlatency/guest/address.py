@@ -28,7 +28,7 @@ PAUSES: Final = Backoff(first=0.1, longest=1.0)
 #: How DHCP clients say which address they were given: udhcpc, dhclient, dhcpcd.
 _LEASED: Final = re.compile(r"(?:lease of|bound to|leased) (?P<address>[0-9.]+[0-9])")
 _LOOK: Final = "ip -o link; ip -o addr"
-_LOOKING: Final = "a look at the interfaces"
+_LOOKING: Final = "reading the interfaces"
 #: Whoever prints on the console meanwhile may tear the one line that matters.
 _LOOKS: Final = 4
 _PROBE_SECONDS: Final = 0.5
@@ -51,7 +51,7 @@ class Taken(Exception):  # noqa: N818 - an outcome: the caller tries another add
     """A stranger answers for the address; the guest no longer has it."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"{address} is in use by a stranger on this network")
+        super().__init__(f"{address} is already in use on this network")
         self.address = address
 
 
@@ -88,17 +88,17 @@ def settle(
         name = view.link.name
         said = shell.run(
             f"{root}ip link set dev {name} up; {root}ip addr add {wanted} dev {name}",
-            purpose=f"the configuration of {wanted}",
+            purpose=f"configuring {wanted}",
             deadline=deadline,
         )
         view = _await(shell, mac, wanted, deadline, 0.0)
         if not view.has(wanted):
             raise GuestError(
-                f"the guest of VMI {shell.name} does not take the address {wanted} on {name}: {said.output}",
+                f"the guest of VMI {shell.name} does not accept the address {wanted} on {name}: {said.output}",
                 transcript=shell.transcript_end,
             )
         if grace_seconds:
-            notes.append(f"cloud-init did not configure {name}: it was configured over the console")
+            notes.append(f"cloud-init did not configure {name}: configured it over the console")
     if wanted.version == 4:
         is_taken, doubt = _is_answered(shell, view.link.name, str(wanted.ip), deadline)
         notes += [doubt] if doubt else []
@@ -108,7 +108,7 @@ def settle(
         root = shell.profile.become_root
         shell.run(
             f"{root}ip addr del {wanted} dev {view.link.name}",
-            purpose=f"the removal of {wanted}",
+            purpose=f"removing {wanted}",
             deadline=deadline,
         )
         raise Taken(str(wanted.ip))
@@ -144,12 +144,12 @@ def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
     notes: tuple[str, ...] = ()
     if not chosen and len(cards) == 1:
         chosen = cards
-        notes = (f"no interface has the MAC {mac}: took {cards[0].name}, which has {cards[0].mac}",)
+        notes = (f"no interface has the MAC {mac}: using {cards[0].name}, which has {cards[0].mac}",)
     if not chosen:
         seen = ", ".join(f"{link.name} ({link.mac})" for link in cards) or "none at all"
         raise GuestError(
             f"the guest of VMI {shell.name} has no interface with the MAC {mac}; it has {seen}",
-            hint="the image may lack the driver of the interface, or something changed its MAC",
+            hint="the image may lack the driver for the interface, or something changed its MAC",
             transcript=shell.transcript_end,
         )
     name = chosen[0].name
@@ -183,7 +183,7 @@ def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline)
     two, has it refuse.
     """
     probe = f"{shell.profile.become_root}arping -D -f -q -I {interface}"
-    purpose = f"a look for another machine with {address}"
+    purpose = f"checking whether {address} is already in use"
     status = shell.run(
         f"timeout {_PROBE_SECONDS} {probe} -c 2 -w 1 {address} >/dev/null 2>&1",
         purpose=purpose,
@@ -194,7 +194,10 @@ def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline)
     slow = shell.run(f"{probe} -c 2 -w 2 {address} 2>&1", purpose=purpose, deadline=deadline)
     if slow.exit_status in {0, 1} and "rping:" not in slow.output:
         return slow.exit_status == 1, ""
-    return False, f"{address} was not probed for duplicates: {slow.output.strip()[:100] or slow.exit_status}"
+    return (
+        False,
+        f"could not check whether {address} is already in use: {slow.output.strip()[:100] or slow.exit_status}",
+    )
 
 
 def _is_duplicate(shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface, deadline: Deadline) -> bool:
@@ -229,10 +232,10 @@ def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
             shell.run(
                 f"{root}ip link set dev {name} up; (trap '' HUP INT; {{ {root}udhcpc -i {name} -n -q -t 8 "
                 f"|| {root}dhclient -1 {name}; }} >/dev/null 2>&1 </dev/null &)",
-                purpose="the request for a lease",
+                purpose="requesting a lease",
                 deadline=deadline,
             )
-            notes.append(f"nothing asked for a lease on {name}: the guest was made to ask over the console")
+            notes.append(f"nothing requested a lease on {name}: requested one over the console")
         deadline.pause(next(pauses), f"a lease on VMI {shell.name}")
 
 
@@ -241,21 +244,21 @@ def _unleased(shell: Shell, interface: str, deadline: Deadline) -> GuestError:
     root = shell.profile.become_root
     said = shell.run(
         f"{root}udhcpc -i {interface} -n -q -t 3 -T 1 2>&1 || timeout 5 {root}dhclient -1 -v {interface} 2>&1",
-        purpose="a last request for a lease",
+        purpose="requesting a lease once more",
         deadline=deadline,
     ).output
     leased = _LEASED.search(said)
     if leased is not None:
         return GuestError(
-            f"the guest of VMI {shell.name} was given {leased['address']} by DHCP on {interface}, and did not "
+            f"the guest of VMI {shell.name} got {leased['address']} by DHCP on {interface}, but did not "
             f"configure it within {LEASE_SECONDS:.0f} s",
             hint="its DHCP client may lack the script that configures the interface (udhcpc's default.script): "
             "choose another image with --kv-image or --kv-guest",
             transcript=shell.transcript_end,
         )
     return GuestError(
-        f"the guest of VMI {shell.name} got no lease after {LEASE_SECONDS:.0f} s on {interface}",
-        hint="the NAD has IPAM, so KubeVirt should answer DHCP on this interface: see that the CNI gave "
+        f"the guest of VMI {shell.name} got no lease on {interface} within {LEASE_SECONDS:.0f} s",
+        hint="the NAD has IPAM, so KubeVirt should answer DHCP on this interface: check that the CNI gave "
         "the pod an address",
         transcript=shell.transcript_end,
     )

@@ -35,7 +35,9 @@ class Boot:
 
 def read_boot_id(shell: Shell, deadline: Deadline) -> str:
     """Return the boot's id alone. Raises as ``Shell.run`` does."""
-    said = shell.run(f"cat {_BOOT_ID} 2>/dev/null", purpose="the boot id", deadline=deadline).output.strip()
+    said = shell.run(
+        f"cat {_BOOT_ID} 2>/dev/null", purpose="reading the boot id", deadline=deadline
+    ).output.strip()
     return said if _UUID.fullmatch(said) else ""
 
 
@@ -43,7 +45,7 @@ def read_boot(shell: Shell, deadline: Deadline) -> Boot:
     """Ask for all of it, by one command. Raises as ``Shell.run`` does."""
     lines = [
         line.strip()
-        for line in shell.run(_LOOK, purpose="a look at how it booted", deadline=deadline).output.splitlines()
+        for line in shell.run(_LOOK, purpose="reading how it booted", deadline=deadline).output.splitlines()
     ]
     return Boot(id=next(filter(_UUID.fullmatch, lines), ""), is_emulated=is_emulated(lines))
 

@@ -43,7 +43,7 @@ class Warmth:
 def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
     """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
     probe = shell.profile.become_root + ping.PROBE
-    purpose = "a look at its ping program"
+    purpose = "checking its ping program"
     said = shell.run(probe, purpose=purpose, deadline=deadline).output
     try:
         return ping.detect(said)
@@ -62,9 +62,9 @@ def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int])
         both = " and ".join(f"{mtu} on {name}" for name, mtu in mtus.items())
         largest = min(mtus.values()) - (needed - parameters.packet_size)
         raise ConfigError(
-            f"--kv-packet-size {parameters.packet_size} with --kv-dont-fragment needs an MTU of {needed}; the guests' "
-            f"is {both}",
-            hint=f"valid is a packet size of at most {largest}",
+            f"--kv-packet-size {parameters.packet_size} with --kv-dont-fragment needs an MTU of {needed}, but the "
+            f"guests' is {both}",
+            hint=f"use --kv-packet-size {largest} or less",
             stage="setup",
         )
 
@@ -139,7 +139,7 @@ def take_sample(
         if doubt is None:
             return first
         raise doubt from None
-    return replace(second, warnings=(f"a first sample did not count: {why}", *second.warnings))
+    return replace(second, warnings=(f"discarded the first sample: {why}", *second.warnings))
 
 
 def _sample(
@@ -188,7 +188,7 @@ def explain_silence(
     forget = f"{shell.profile.become_root}ip neigh flush to {address} dev {interface}"
     anew = f"{forget} >/dev/null 2>&1; {_one_ping(shell, address, dialect)} >/dev/null; ip neigh show dev {interface}"
     try:
-        purpose = f"a look at the neighbour {address}"
+        purpose = f"reading the neighbour {address}"
         table = shell.run(anew, purpose=purpose, deadline=deadline).output
         answers = iproute.neighbour_answers(table, address)
         if answers is None and not is_ipv6:
@@ -197,9 +197,9 @@ def explain_silence(
     except (GuestError, CheckupTimeoutError, KubeApiError, PermissionDeniedError):
         answers = None
     if answers is None:
-        return f"whether {what} is answered could not be told"
+        return f"could not tell whether {what} is answered"
     if answers:
-        return f"{what} is answered, ICMP is not"
+        return f"{what} is answered, but ICMP is not"
     return f"not even {what} is answered"
 
 

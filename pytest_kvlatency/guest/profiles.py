@@ -75,7 +75,7 @@ def profile_named(name: str, extra: Mapping[str, GuestProfile]) -> GuestProfile:
     known = {**BUILT_IN, **extra}
     if name not in known:
         raise ConfigError(
-            f"--kv-guest {name!r} is no guest profile; valid is {', '.join(sorted(known))}",
-            hint="a hook (pytest_kvlatency_guest_profiles) can register more",
+            f"--kv-guest {name!r} is not a guest profile: expected one of {', '.join(sorted(known))}",
+            hint="the hook pytest_kvlatency_guest_profiles can register more",
         )
     return known[name]

@@ -53,7 +53,7 @@ done 2>/dev/null
  [ $s = 0 ] || kill $p
  exit $s)"""
     command = f'{shell.profile.become_root}sh -c "$(printf {framing.quote(script)})"'
-    return shell.run(command, purpose="the start of the watchdog", deadline=deadline).exit_status == 0
+    return shell.run(command, purpose="starting the watchdog", deadline=deadline).exit_status == 0
 
 
 def _whole(seconds: float) -> int:

@@ -40,7 +40,7 @@ def detect(usage_output: str) -> Dialect:
     if "BusyBox" in usage_output:
         if not re.search(r"^\s*-c\b", usage_output, re.MULTILINE):
             raise GuestError(
-                "the guest's ping is a BusyBox built without options; needed is one that knows -c, -s and -W",
+                "the guest's BusyBox ping was built without options: expected one with -c, -s and -W",
                 hint="use a guest image whose BusyBox has FEATURE_FANCY_PING, or one with iputils",
                 transcript=usage_output,
             )
@@ -52,8 +52,8 @@ def detect(usage_output: str) -> Dialect:
     if error is not None:
         raise error
     raise GuestError(
-        "the guest's ping is neither BusyBox's nor iputils'",
-        hint="use a guest image with one of these two",
+        "the guest's ping is neither BusyBox nor iputils",
+        hint="use a guest image with BusyBox or iputils ping: --kv-image",
         transcript=usage_output,
     )
 

@@ -36,7 +36,7 @@ _GUEST: Final = (
     _complaint(
         r"ping6?['\u2019]?: (?:(?:command |applet )?not found|No such file or directory)",
         "the guest has no ping",
-        "use a guest image with BusyBox's or iputils' ping: --kv-image",
+        "use a guest image with BusyBox or iputils ping: --kv-image",
     ),
     _complaint(
         r"sudo: .*(?:password is required|terminal is required|not in the sudoers file|not allowed)|doas: ",
@@ -52,28 +52,28 @@ _GUEST: Final = (
         # connect() is refused (EACCES) by a prohibiting route too; iputils takes that for a broadcast address.
         r"Operation not permitted|permission denied|Do you want to ping broadcast",
         "the guest does not let ping send",
-        "log in as root, or look for packet filters in the guest's image",
+        "log in as root, or check the guest's image for packet filters",
     ),
     _complaint(
         r"bad address|Name or service not known|unknown host|Name does not resolve|Temporary failure in name",
         "the guest's ping does not understand the address",
-        "an IPv6 address needs an IPv6-capable ping",
+        "use a guest image whose ping supports IPv6",
     ),
     _complaint(
         r"Address not available|Cannot assign requested address|No such device|Network is down",
         "the guest's interface is not usable",
-        "look at `ip addr` in the guest: the interface is down or has lost its address",
+        "run `ip addr` in the guest: the interface is down or has lost its address",
     ),
     _complaint(
         r"(?:invalid|unrecognized|illegal) option|invalid (?:number|argument)|bad (?:linger|timing|wait)"
         r"|not in .* range|out of range",
         "the guest's ping refuses its arguments",
-        "its dialect is not the one that it was taken for; --kv-interval or --kv-packet-size may be out of its range",
+        "--kv-interval or --kv-packet-size may be out of its range, or it is not the ping that it seems to be",
     ),
     _complaint(
         r"address family not supported|protocol not supported|can't create raw socket",
         "the guest cannot open a socket for ping",
-        "its kernel may be without IPv6; log in as root",
+        "its kernel may not support IPv6; log in as root",
     ),
     _complaint(
         r"(?:No buffer space available|Cannot allocate memory|Out of memory)",
@@ -122,9 +122,9 @@ def find_error(output: str, *, fits: bool = False) -> KvLatencyError | None:
             return _refused_interval(too_fast["ms"], said, output)
         if _NOBODY.search(said):
             return ConnectivityError(
-                "failed to run check: failed due to connectivity issue: nobody answers for that address (no ARP or "
-                "neighbour answer)",
-                hint="the two guests do not reach each other on the network at all",
+                "failed to run check: failed due to connectivity issue: no answer for that address (no ARP or "
+                "neighbour reply)",
+                hint="the two guests cannot reach each other on the network at all",
                 transcript=output,
             )
         for complaint in _GUEST:

@@ -151,7 +151,7 @@ class Latency:
         """Return the number ``name``, or None where it would raise ``NoValue``. ``AttributeError``: no such number."""
         if name not in _NAMES:
             raise AttributeError(
-                f"{type(self).__name__!r} object has no number {name!r}; it has {', '.join(_NAMES)}"
+                f"{type(self).__name__!r} object has no number {name!r}: expected one of {', '.join(_NAMES)}"
             )
         try:
             value: object = getattr(self, name)
@@ -194,5 +194,5 @@ class Latency:
     def _node(self, side: str) -> str:
         guest = self._measurement.source if side == "source" else self._measurement.target
         if guest is None:
-            raise NoValue(f"the {side} was never started")
+            raise NoValue(f"the {side} guest was never started")
         return guest.node

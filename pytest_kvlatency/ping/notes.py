@@ -19,15 +19,15 @@ def on_counting(counted: Counted, selected: Selected, error: KvLatencyError | No
     if error is not None:
         yield f"ping said: {error.reason}"
     if counted.is_reconstructed:
-        yield "ping's summary could not be read; every reply was"
+        yield "could not read ping's summary, but every reply"
     elif counted.unread:
         read = len(counted.tally.first)
-        yield f"ping counted {counted.summary.received} replies, but {read} could be read line by line"
+        yield f"ping counted {counted.summary.received} replies, but only {read} could be read line by line"
     if counted.elsewhere and not counted.answered_elsewhere:
         yield f"duplicates came from another address ({', '.join(counted.elsewhere)})"
     strays = selected.strays + (0 if counted.elsewhere else len(selected.elsewhere))
     if strays:
-        yield f"{strays} lines look like replies, and answer no request of this ping: they do not count"
+        yield f"ignored {strays} lines that look like replies but answer no request of this ping"
 
 
 def on_the_network(
@@ -40,17 +40,17 @@ def on_the_network(
 ) -> Iterator[str]:
     """What came of the requests, and how the replies looked. ``summary`` is that of the sample alone."""
     if expected is not None and summary.transmitted < expected:
-        yield f"ping sent {summary.transmitted} of {expected} requests before its time was over"
+        yield f"ping sent {summary.transmitted} of {expected} requests before it ran out of time"
     narrow = path_mtu(output)
     if narrow is not None:
         yield f"the network's path carries packets of at most {narrow} bytes in one piece"
     replies = counted.tally.first.values()
     untimed = sum(reply.time is not None and not reply.time.ns for reply in replies)
     for number, what in (
-        (sum(reply.is_bound for reply in replies), 'times were given as "less than": the bound was taken'),
+        (sum(reply.is_bound for reply in replies), 'times were given as "less than": used the bound'),
         (
             untimed if printed.clock_went_back else 0,
-            "replies have no time: the guest's clock was set back meanwhile",
+            "replies have no time: the guest's clock was set back",
         ),
         (
             counted.answered_elsewhere,

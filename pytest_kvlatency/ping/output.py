@@ -55,8 +55,9 @@ def parse(
     samples = _samples(tally, without_zeros=printed.clock_went_back)
     if summary.received and not samples:
         raise PingUnreadable(
-            f"ping counted {summary.received} replies, but not one round-trip time could be read",
-            hint="a payload under 16 bytes (iputils) or 4 bytes (BusyBox) carries no time: --kv-packet-size",
+            f"ping counted {summary.received} replies, but none of their round-trip times could be read",
+            hint="a payload under 16 bytes (iputils) or 4 bytes (BusyBox) carries no time: "
+            "use a larger --kv-packet-size",
             transcript=output,
         )
     said += notes.on_the_network(printed, counted, selected, summary, expected_count, output)
@@ -132,7 +133,7 @@ def _cut(printed: Printed, tally: Tally, summary: Summary, count: int, output: s
     lost = summary.transmitted - summary.received
     if 0 < of_ours < len(unread) and lost not in {0, len(unread)}:
         raise PingDoubtful(
-            f"which of the first {count} of {summary.transmitted} requests were answered could not be read",
+            f"could not tell which of the first {count} of {summary.transmitted} requests were answered",
             hint="measure again",
             transcript=output,
         )

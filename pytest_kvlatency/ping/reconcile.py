@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _WRAP: Final = 0x10000
 _HINT: Final = (
-    "something else prints into ping's output: look for programs that write to the guest's console, and at the "
+    "something else prints into ping's output: check for programs that write to the guest's console, and at the "
     "guest's own ping"
 )
 
@@ -203,9 +203,9 @@ def _reconstructed(tally: Tally, asked: Asked, output: str) -> Counted:
     is_whole = asked.sent is not None and len(tally.first) == asked.sent == len(tally.times)
     if not is_whole or any(not reply.is_duplicate for _, reply in tally.again):
         raise PingDoubtful(
-            f"ping's summary is missing or torn, and {len(tally.first)} replies could be read"
+            f"ping's summary is missing or garbled, and only {len(tally.first)} replies could be read"
             + ("" if asked.sent is None else f" of {asked.sent} requests"),
-            hint="measure again; the console may have dropped, or the guest's kernel prints into ping's lines",
+            hint="measure again: the console may have dropped, or the guest's kernel prints into ping's lines",
             transcript=output,
         )
     number = len(tally.first)
@@ -220,7 +220,7 @@ def _doubt(tally: Tally, summary: Summary, asked: Asked) -> str:
     """How replies and counters contradict each other; empty when they do not."""
     read, unread = len(tally.first), summary.received - len(tally.first)
     if asked.sent is not None and summary.transmitted > asked.sent:
-        return f"ping was to send {asked.sent} requests, and counted {summary.transmitted}"
+        return f"ping counted {summary.transmitted} requests: expected {asked.sent}"
     if unread < 0:
         return f"ping counted {summary.received} replies, but printed {read}"
     if len(tally.again) > summary.duplicates:
@@ -229,7 +229,7 @@ def _doubt(tally: Tally, summary: Summary, asked: Asked) -> str:
     if asked.longest_ns is not None and longest > asked.longest_ns:
         return f"a reply took {_ms(longest)}, longer than ping itself ran"
     if len(summary.extremes) > 1:
-        return "ping printed two lines with its minimum and maximum, and they differ"
+        return "ping printed two different lines with its minimum and maximum"
     if summary.extremes:
         return _beyond(tally, summary.extremes[0], unread=unread, duplicates=summary.duplicates)
     if unread and tally.times:

@@ -90,9 +90,10 @@ def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
     if result.transmitted < needed:
         if not failures:
             raise GuestError(
-                f"cannot compute p99: it needs {needed} samples, and ping sent {result.transmitted} requests before "
-                "its time was over",
-                hint="the guest is too slow or too busy to ping so often: --kv-interval, --kv-sample-duration",
+                f"cannot compute p99: it needs {needed} samples, but ping sent {result.transmitted} requests before "
+                "it ran out of time",
+                hint="the guest is too slow or too busy to ping that often: "
+                "use a longer --kv-interval or --kv-sample-duration",
                 transcript=result.transcript,
                 stage="run",
             )
@@ -105,7 +106,7 @@ def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
                     f"cannot compute p99: it needs {needed} samples, got {statistics.count} "
                     f"({counters(result)})",
                     result,
-                    hint="sample longer: --kv-sample-duration",
+                    hint="use a longer --kv-sample-duration",
                 )
             )
     return tuple(failures)

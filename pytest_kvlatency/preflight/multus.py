@@ -45,7 +45,7 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
             )
         else:
             message = f"on, so Multus attaches networks of {scope.namespace} and {', '.join(_open(configuration))} only"
-            hint = f"Create the network in namespace {scope.namespace}, or give --kv-namespace {namespace}."
+            hint = f"Create the network in namespace {scope.namespace}, or use --kv-namespace {namespace}."
             yield Finding(check=CHECK, subject=subject, outcome="failed", message=message, hint=hint)
 
 
@@ -66,7 +66,7 @@ def _configuration(scope: Scope, deadline: Deadline) -> tuple[dict[str, Any] | N
         except InterruptedRunError:
             raise
         except (KvLatencyError, ValueError) as error:
-            why_not = f"Multus' configuration cannot be read: {error}"
+            why_not = f"cannot read Multus' configuration: {error}"
         else:
             if isinstance(value, dict):
                 return value, ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHECK: Final = "network"
 _ADDRESSES: Final = {
-    "static": "no IPAM, so the guests get addresses of this tool",
+    "static": "no IPAM, so this tool assigns the addresses of the guests",
     "dhcp": "IPAM, so the guests get their addresses by DHCP",
 }
 

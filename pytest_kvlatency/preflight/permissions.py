@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.preflight.scope import Scope
 
 CHECK = "permission"
-HELPFUL = "with them a run is faster, and names causes better"
+HELPFUL = "they make a run faster, and its reasons more exact"
 
 
 def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:

@@ -57,7 +57,7 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
         yield _line(
             scope,
             "failed",
-            f"{enforced} is enforced, and virt-launcher pods of this KubeVirt meet {met} only",
+            f"{enforced} is enforced, but virt-launcher pods of this KubeVirt only meet {met}",
             f"kubectl label namespace {scope.namespace} --overwrite {LABEL}={met}, or choose another --kv-namespace",
         )
 

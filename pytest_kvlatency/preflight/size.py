@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.preflight.scope import Scope
 
-_CHOSEN: Final = "chosen anew by each run (--kv-subnet names one)"
+_CHOSEN: Final = "chosen by each run (to choose one: --kv-subnet)"
 
 
 def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:

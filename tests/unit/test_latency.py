@@ -105,7 +105,7 @@ def test_get_gives_none_where_the_attribute_raises() -> None:
 
 def test_a_wrong_name_is_a_mistake_and_no_missing_number() -> None:
     latency = measured(1, transmitted=1)
-    with pytest.raises(AttributeError, match="has no number 'p95_ms'; it has min_ns, "):
+    with pytest.raises(AttributeError, match="has no number 'p95_ms': expected one of min_ns, "):
         latency.get("p95_ms")
     with pytest.raises(AttributeError, match="p95_ms"):
         _ = latency.p95_ms  # type: ignore[attr-defined]
@@ -122,6 +122,6 @@ def test_nothing_measured_says_why() -> None:
     latency = Latency(Measurement(check=CHECK, failures=(failure,)))
     with pytest.raises(NoValue, match=r"^nothing was measured: no login$"):
         _ = latency.transmitted
-    with pytest.raises(NoValue, match=r"^the source was never started$"):
+    with pytest.raises(NoValue, match=r"^the source guest was never started$"):
         _ = latency.source_node
     assert repr(latency) == "<Latency default/blue None -> None: not measured>"

@@ -147,7 +147,7 @@ def test_E12_a_torn_line_does_not_fail_a_percentile_that_holds_whatever_it_said(
 
 def test_E90_a_percentile_for_which_ping_sent_too_little_is_no_verdict_on_the_network() -> None:
     with pytest.raises(
-        GuestError, match=r"^cannot compute p99: it needs 100 samples, and ping sent 80 requests"
+        GuestError, match=r"^cannot compute p99: it needs 100 samples, but ping sent 80 requests"
     ):
         judge(result(*[MS] * 80), Limits(max_p99_ns=5 * MS))
     failures = judge(result(*[9 * MS] * 80), Limits(max_p99_ns=5 * MS, max_latency_ns=8 * MS))

@@ -183,7 +183,7 @@ def test_E92_user_data_without_room_for_a_watchdog_goes_as_it_is(cluster, run, t
     done = run(cluster, *PAIR, "--kv-guest", "long")
     assert done.status == 0, done.output
     notes = done.document["measurements"][0]["notes"]
-    room = "its user data has no room for a watchdog: the guest has one only once it is logged into"
+    room = "its user data has no room for a watchdog, so the guest gets one only after the login"
     assert notes == [f"source: {room}", f"target: {room}"]
 
 

@@ -80,12 +80,12 @@ def test_E20_addresses_are_two_of_one_block_and_neither_network_nor_broadcast(ch
     "E20",
     happens="Another machine on the network has the address of a guest.",
     does="Takes another address, measures, and adds a note:",
-    says="in use by a stranger: another address was taken",
+    says="already in use on this network: using another address",
 )
 def test_E20_an_address_that_a_stranger_answers_for_is_replaced(check):
     run = check("taken")
     run.result.assert_outcomes(passed=1)
-    assert "in use by a stranger: another address was taken" in notes(run.only)
+    assert "already in use on this network: using another address" in notes(run.only)
     source, target = both(run.only)
     assert source != target
 
@@ -94,13 +94,13 @@ def test_E20_an_address_that_a_stranger_answers_for_is_replaced(check):
     "E20",
     happens="Another machine answers for each address that is tried.",
     does="Fails with the kind `guest`, and names `--kv-subnet`:",
-    says="were in use by somebody else",
+    says="are already in use on this network",
 )
 def test_E20_strangers_on_every_address_are_a_cause(check):
     run = check("all-taken")
     run.result.assert_outcomes(errors=1)
     assert run.only["failureKind"] == "guest"
-    assert "were in use by somebody else" in run.only["failureReason"]
+    assert "are already in use on this network" in run.only["failureReason"]
     assert "--kv-subnet" in run.stdout
 
 
@@ -180,7 +180,7 @@ def test_the_guest_asks_by_dhcp(check, network, subnet):
     "E21",
     happens="DHCP gives an address, and the guest does not configure it.",
     does="Fails with the kind `guest`, and says so:",
-    says="by DHCP on eth0, and did not configure it",
+    says="by DHCP on eth0, but did not configure it",
 )
 def test_E21_no_lease_and_a_lease_that_the_guest_does_not_use(check):
     run = check("no-lease", "unused")
@@ -189,7 +189,7 @@ def test_E21_no_lease_and_a_lease_that_the_guest_does_not_use(check):
     assert (unanswered["failureKind"], unused["failureKind"]) == ("guest", "guest")
     assert "no lease after 20 s" in unanswered["failureReason"]
     assert "was given 192.168.14." in unused["failureReason"]
-    assert "by DHCP on eth0, and did not configure it" in unused["failureReason"]
+    assert "by DHCP on eth0, but did not configure it" in unused["failureReason"]
 
 
 @pytest.mark.edge_case(
@@ -206,7 +206,7 @@ def test_E21_an_ipam_that_gives_each_node_the_same_addresses_hides_no_broken_net
     assert "the IPAM of NAD default/host-local gave the address 192.168.13.2 twice: to VMI " in reason
     assert " on worker1" in reason
     assert " on worker2" in reason
-    assert "type host-local knows the addresses of its own node only" in run.stdout
+    assert "host-local IPAM only knows the addresses of its own node" in run.stdout
 
 
 def test_E21_sriov_with_ipam_is_static(check):
@@ -342,7 +342,7 @@ def test_E26_ipv6_waits_for_duplicate_address_detection(check):
 def test_E26_an_ipv6_address_that_a_stranger_has_is_replaced(check):
     run = check("taken6", args=("--kv-subnet", "fd00:18::/64"))
     run.result.assert_outcomes(passed=1)
-    assert "in use by a stranger: another address was taken" in notes(run.only)
+    assert "already in use on this network: using another address" in notes(run.only)
 
 
 SUBNETS = """

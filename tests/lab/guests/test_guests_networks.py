@@ -67,13 +67,13 @@ def test_E30_a_partition_tells_its_counters_and_leaves_no_vmi(check, leftovers):
     "E28",
     happens="ARP is answered, and ping is not.",
     does="Fails with the kind `connectivity`:",
-    says="ARP is answered, ICMP is not",
+    says="ARP is answered, but ICMP is not",
 )
 @pytest.mark.parametrize(
     ("network", "args", "reason"),
     [
         pytest.param("cut", (), "not even ARP is answered", id="E28-not-even-arp"),
-        pytest.param("no-icmp", (), "ARP is answered, ICMP is not", id="E28-arp-but-no-icmp"),
+        pytest.param("no-icmp", (), "ARP is answered, but ICMP is not", id="E28-arp-but-no-icmp"),
         pytest.param(
             "cut",
             ("--kv-subnet", "fd00:18::/64"),
@@ -83,7 +83,7 @@ def test_E30_a_partition_tells_its_counters_and_leaves_no_vmi(check, leftovers):
         pytest.param(
             "no-icmp",
             ("--kv-subnet", "fd00:18::/64"),
-            "neighbour discovery is answered, ICMP is not",
+            "neighbour discovery is answered, but ICMP is not",
             id="E28-neighbour-discovery-but-no-icmp",
         ),
         pytest.param(

@@ -167,7 +167,7 @@ def test_each_ping_is_read_alike(check_in, dialect, args, count):
     "E90",
     happens="A percentile limit needs more samples than an old BusyBox can take, which pings once a second.",
     does="Fails with the kind `config` before the first ping:",
-    says="setup: --kv-max-p99 … needs 100 samples, and this guest's ping (BusyBox without -i) sends one every 1s",
+    says="setup: --kv-max-p99 … needs 100 samples, but this guest's ping (BusyBox without -i) sends one every 1s",
 )
 def test_E90_a_percentile_that_the_guests_ping_cannot_serve_is_a_config_error_before_any_ping(
     check_in, pytester
@@ -196,8 +196,8 @@ def test_E90_a_percentile_that_the_guests_ping_cannot_serve_is_a_config_error_be
     for one in (both.measurements[0], alone.only):
         assert (one["failureKind"], one["transmitted"]) == ("config", None)
         assert one["failureReason"] == (
-            "setup: --kv-max-p99 1s needs 100 samples, and this guest's ping (BusyBox without -i) sends one every 1s, "
-            "10 in all: --kv-sample-duration 1m40s"
+            "setup: --kv-max-p99 1s needs 100 samples, but this guest's ping (BusyBox without -i) sends one every 1s, "
+            "10 in all: use --kv-sample-duration 1m40s"
         )
 
 

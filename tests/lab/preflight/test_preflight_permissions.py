@@ -44,7 +44,7 @@ def test_the_shipped_role_passes_a_preflight(lab, preflight, role):
     done = preflight(*BLUE, kubeconfig=lab.account(role))
     assert done.status == 0, done.output
     assert (
-        "ok optional permissions: not granted, and not needed (with them a run is faster, and names causes better): "
+        "ok optional permissions: not granted, and not needed (they make a run faster, and its reasons more exact): "
         f"{OPTIONAL}" in done.lines
     )
 

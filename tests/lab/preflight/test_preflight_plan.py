@@ -27,7 +27,7 @@ def test_the_lines_of_a_plan_that_can_run(preflight):
     done = preflight(*BLUE, *nad("leased"), *nodes("worker1:worker2", "worker1:worker3"))
     assert done.status == 0, done.output
     assert done.lines[9:] == [
-        "ok network checks/blue-network: type bridge, binding bridge; no IPAM, so the guests get addresses of this tool",
+        "ok network checks/blue-network: type bridge, binding bridge; no IPAM, so this tool assigns the addresses of the guests",
         "ok network checks/leased-network: type bridge, binding bridge; IPAM, so the guests get their addresses by DHCP",
         "ok node worker1: ready; VMs can start there",
         "ok node worker2: ready; VMs can start there",
@@ -41,7 +41,7 @@ def test_the_lines_of_a_plan_that_can_run(preflight):
             f"worker3 on checks/blue-network and 3 more): {ACCEPTED}"
         ),
         "ok plan: 6 VMIs, 4 pairs in 4 rounds, 20s of pinging, at most 5m28s in all (--kv-timeout)",
-        "ok addresses: at most 6 guests in a /24 of 198.18.0.0/15, chosen anew by each run (--kv-subnet names one)",
+        "ok addresses: at most 6 guests in a /24 of 198.18.0.0/15, chosen by each run (to choose one: --kv-subnet)",
         f"ok image {IMAGE}: pinned by its digest",
     ]
 
@@ -218,7 +218,7 @@ def test_a_manifest_that_a_hook_spoils_is_refused_by_the_cluster(preflight, pyte
         (
             "restricted",
             "failed",
-            "restricted is enforced, and virt-launcher pods of this KubeVirt meet baseline only",
+            "restricted is enforced, but virt-launcher pods of this KubeVirt only meet baseline",
         ),
     ],
 )

@@ -145,6 +145,6 @@ def test_a_preflight_of_the_lab_passes(preflight):
     assert any(line.startswith("ok cluster https://127.0.0.1:") for line in done.lines)
     assert (
         "ok network default/blue-network: type bridge, binding bridge; "
-        "no IPAM, so the guests get addresses of this tool" in done.lines
+        "no IPAM, so this tool assigns the addresses of the guests" in done.lines
     )
     assert "kvlatency: preflight passed: 0 of " in done.output

@@ -235,7 +235,7 @@ def test_a_pair_that_was_given_back_is_measured_for_its_owner_no_more(rig):
     rig.engine.own(pair, holder="first").result(SECONDS)
     rig.engine.release("first")
     late = rig.engine.measure_owned(pair, pair.ping, holder="first", confirm=True)
-    with pytest.raises(ConfigError, match="given back"):
+    with pytest.raises(ConfigError, match="cannot be used after its test has ended"):
         late.result(SECONDS)
 
 
@@ -288,7 +288,7 @@ def test_E59_a_signal_while_a_guest_comes_up_names_that_guest(rig):
     found = rig.engine.interrupted(pair, "interrupted by SIGINT")
     gate.set()
     assert found.error.stage == "setup"
-    assert found.error.reason.startswith("interrupted by SIGINT while setting ")
+    assert found.error.reason.startswith("interrupted by SIGINT while setting up ")
 
 
 def test_E59_a_time_out_during_a_measurement_is_no_fault_of_the_set_up(rig):

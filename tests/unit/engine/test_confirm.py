@@ -66,19 +66,19 @@ def test_E55_a_guest_that_is_silent_on_an_open_console_is_the_cause(monkeypatch)
 def test_a_console_that_cannot_be_had_changes_no_measurement(monkeypatch, error):
     guest = target(refusing(error), monkeypatch)
     note = Measurer.confirm(guest, Deadline(60))
-    assert note.startswith("whether the guest of VMI ns/target lives could not be told: ")
+    assert note.startswith("could not tell whether the guest of VMI ns/target is alive: ")
 
 
-def test_nor_does_a_console_that_the_test_uses(monkeypatch):
+def test_a_target_whose_console_the_test_uses_is_not_blamed(monkeypatch):
     guest = target(lambda deadline: Silent(), monkeypatch)
     guest.shell._spawn.attach(Silent())
     guest.shell._spawn.send("tcpdump")
-    assert Measurer.confirm(guest, Deadline(60)).endswith("could not be told: the test uses its console")
+    assert Measurer.confirm(guest, Deadline(60)).endswith("is alive: the test uses its console")
 
 
-def test_nor_does_the_end_of_the_checkups_time(monkeypatch):
+def test_a_target_is_not_blamed_for_the_end_of_the_checkups_time(monkeypatch):
     guest = target(lambda deadline: Silent(), monkeypatch, seconds=30.0)
-    assert "could not be told" in Measurer.confirm(guest, Deadline(0.3))
+    assert "could not tell whether the guest of VMI " in Measurer.confirm(guest, Deadline(0.3))
 
 
 def test_a_vmi_that_has_ended_is_the_cause(monkeypatch):

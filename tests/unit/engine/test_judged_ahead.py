@@ -49,8 +49,8 @@ def test_E90_a_sample_too_short_for_the_percentile_of_one_check_is_one_for_anoth
     (failure,) = attempt.measurement.failures
     assert (failure.kind, failure.stage) == ("config", "setup")
     assert failure.reason == (
-        "--kv-max-p99 9ms needs 100 samples, and this guest's ping (BusyBox without -i) sends one every 1s, 10 in all: "
-        "--kv-sample-duration 1m40s"
+        "--kv-max-p99 9ms needs 100 samples, but this guest's ping (BusyBox without -i) sends one every 1s, 10 in all: "
+        "use --kv-sample-duration 1m40s"
     )
 
 

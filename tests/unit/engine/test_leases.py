@@ -137,7 +137,7 @@ def test_E91_a_guest_that_is_kept_keeps_its_address_and_is_named(leases, vmis, l
     leftovers.doom([kept])
     with pytest.raises(ConfigError) as caught:
         take(leases)
-    assert "These VMIs are kept (--kv-keep), with an address each: default/vmi-a" in caught.value.hint
+    assert "These VMIs are kept (--kv-keep) and hold an address each: default/vmi-a" in caught.value.hint
 
 
 def test_E91_a_guest_that_is_stuck_in_deletion_is_waited_for_within_the_deadline(leases, vmis, leftovers):
@@ -155,7 +155,7 @@ def test_E91_a_guest_that_is_stuck_in_deletion_is_named(leases, vmis, leftovers,
     leftovers.delete(vmis.there[:1], Deadline(60))
     with pytest.raises(ConfigError) as caught:
         take(leases)
-    assert "still exist, with an address each: default/vmi-a" in caught.value.hint
+    assert "and hold an address each: default/vmi-a" in caught.value.hint
 
 
 def test_E20_an_address_that_a_stranger_has_is_never_used_again(leases, vmis):

@@ -71,7 +71,7 @@ def test_E23_among_several_unknown_interfaces_none_is_guessed():
 
 
 def test_a_guest_that_refuses_the_address_is_a_cause():
-    with pytest.raises(GuestError, match="does not take the address"):
+    with pytest.raises(GuestError, match="does not accept the address"):
         settled(FakeShell(takes_addresses=False), grace_seconds=0.0)
 
 
@@ -84,7 +84,7 @@ def test_E20_an_address_that_nobody_answers_for_is_used(status):
 @pytest.mark.parametrize("first", [1, 2, 127])
 def test_E20_an_address_that_a_stranger_answers_for_is_given_up(first):
     shell = FakeShell(addresses=["198.18.0.7/24"], arping_status=(first, 1))
-    with pytest.raises(Taken, match=r"198\.18\.0\.7 is in use"):
+    with pytest.raises(Taken, match=r"198\.18\.0\.7 is already in use"):
         settled(shell)
     assert shell.addresses == []
 
@@ -105,14 +105,18 @@ def habets(command):
 
 def test_E20_an_arping_of_another_kind_is_not_taken_at_its_word():
     (note,) = settled(FakeShell(addresses=["198.18.0.7/24"], answers={"arping": habets})).notes
-    assert note.startswith("198.18.0.7 was not probed for duplicates: arping: invalid option -- 'f'")
+    assert note.startswith(
+        "could not check whether 198.18.0.7 is already in use: arping: invalid option -- 'f'"
+    )
 
 
 def test_E20_without_arping_the_address_is_used_with_a_note():
     shell = FakeShell(
         addresses=["198.18.0.7/24"], arping_status=(127, 127), arping_output="sh: arping: not found"
     )
-    assert settled(shell).notes == ("198.18.0.7 was not probed for duplicates: sh: arping: not found",)
+    assert settled(shell).notes == (
+        "could not check whether 198.18.0.7 is already in use: sh: arping: not found",
+    )
 
 
 def test_E26_duplicate_address_detection_is_waited_for():
@@ -163,7 +167,7 @@ def test_E21_no_lease_is_a_cause_after_the_guest_was_made_to_ask(monkeypatch):
 def test_E21_a_lease_that_the_guest_does_not_apply_is_the_guests_fault(monkeypatch, said):
     monkeypatch.setattr(module, "LEASE_SECONDS", 0.05)
     shell = FakeShell(answers={"udhcpc": CommandResult(output=said, exit_status=0)})
-    with pytest.raises(GuestError, match=r"was given 10\.1\.2\.3 by DHCP on eth0, and did not configure it"):
+    with pytest.raises(GuestError, match=r"got 10\.1\.2\.3 by DHCP on eth0, but did not configure it"):
         settled(shell, None)
 
 

@@ -144,7 +144,7 @@ def test_E12_a_console_that_is_never_quiet_leaves_what_can_be_read():
     parameters = PingParameters(sample_duration_ns=300_000_000)
     result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
     assert (result.received, result.samples_ns) == (3, (250_000, 350_000))
-    assert result.warnings == ("ping counted 3 replies, but 2 could be read line by line",)
+    assert result.warnings == ("ping counted 3 replies, but only 2 could be read line by line",)
     assert len(shell.commands) == 3
 
 
@@ -165,7 +165,7 @@ def test_E75_a_torn_reply_that_was_the_slowest_or_quickest_is_measured_again_and
     "E75",
     happens="ping's own minimum or maximum contradicts the replies that it printed.",
     does="Measures once more, and adds a note:",
-    says="a first sample did not count: ping's own maximum is … ms",
+    says="discarded the first sample: ping's own maximum is … ms",
 )
 def test_E75_a_second_sample_without_a_doubt_stands():
     answers = iter([*[of_three(torn="0.350")] * 3, of_three()])
@@ -174,7 +174,7 @@ def test_E75_a_second_sample_without_a_doubt_stands():
     result = measure.take_sample(shell, ADDRESS, parameters, Dialect.BUSYBOX, Deadline(60))
     assert result.samples_ns == (250_000, 350_000, 300_000)
     (warning,) = result.warnings
-    assert warning.startswith("a first sample did not count: ping's own maximum is 0.35 ms")
+    assert warning.startswith("discarded the first sample: ping's own maximum is 0.35 ms")
 
 
 def test_E75_without_time_for_a_second_sample_the_doubt_is_the_cause():
@@ -247,11 +247,11 @@ def test_E30_E32_iputils_is_made_to_listen_and_what_it_lost_of_the_sample_is_los
 @pytest.mark.parametrize(
     ("neighbours", "arp", "address", "words"),
     [
-        (f"{ADDRESS} lladdr 02:00:00:00:00:02 REACHABLE", "", ADDRESS, "ARP is answered, ICMP is not"),
+        (f"{ADDRESS} lladdr 02:00:00:00:00:02 REACHABLE", "", ADDRESS, "ARP is answered, but ICMP is not"),
         (f"{ADDRESS}  FAILED", "", ADDRESS, "not even ARP is answered"),
-        ("", f"{ADDRESS} 0x1 0x2 02:00:00:00:00:02 * eth0", ADDRESS, "ARP is answered, ICMP is not"),
+        ("", f"{ADDRESS} 0x1 0x2 02:00:00:00:00:02 * eth0", ADDRESS, "ARP is answered, but ICMP is not"),
         ("", f"{ADDRESS} 0x1 0x0 00:00:00:00:00:00 * eth0", ADDRESS, "not even ARP is answered"),
-        ("ip: unknown command", "", ADDRESS, "could not be told"),
+        ("ip: unknown command", "", ADDRESS, "could not tell whether ARP is answered"),
         ("fd00::8  INCOMPLETE", "", "fd00::8", "not even neighbour discovery is answered"),
     ],
 )
@@ -293,4 +293,4 @@ def test_E30_a_silence_that_can_no_longer_be_explained_is_one_all_the_same(error
     words = measure.explain_silence(
         FakeShell(answers={"ip neigh": fail}), "eth0", ADDRESS, Dialect.BUSYBOX, Deadline(60)
     )
-    assert words == "whether ARP is answered could not be told"
+    assert words == "could not tell whether ARP is answered"

@@ -21,5 +21,7 @@ def test_registered_profiles_are_found_and_win():
 
 
 def test_an_unknown_profile_names_those_that_exist():
-    with pytest.raises(ConfigError, match="--kv-guest 'cirros' is no guest profile; valid is alpine, fedora"):
+    with pytest.raises(
+        ConfigError, match="--kv-guest 'cirros' is not a guest profile: expected one of alpine, fedora"
+    ):
         profile_named("cirros", {})

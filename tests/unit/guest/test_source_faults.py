@@ -110,7 +110,7 @@ def test_E27_a_path_that_is_too_narrow_is_the_networks_fault_when_the_kernel_kno
     result = measured(recording, shell, packet_size=1400, dont_fragment=True)
     (failure,) = result.failures
     assert failure.kind == "connectivity"
-    assert "of 1400 bytes that must not be fragmented (ARP is answered, ICMP is not)" in failure.reason
+    assert "of 1400 bytes that must not be fragmented (ARP is answered, but ICMP is not)" in failure.reason
     said = "the network's path carries packets of at most 1000 bytes in one piece"
     assert (said in result.notes) == note
 
