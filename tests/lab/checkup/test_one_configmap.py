@@ -19,6 +19,15 @@ def pytest_runtest_setup(item):
     while not pathlib.Path("go").exists():
         time.sleep(0.01)
 """
+#: It lasts until the other run has been refused, however slow that is.
+OWN = """
+import pathlib, time
+
+def test_it(kv_latency):
+    assert kv_latency.received
+    while not pathlib.Path("over").exists():
+        time.sleep(0.01)
+"""
 ONE_SECOND = {"spec.param.sampleDurationSeconds": "1"}
 
 
@@ -43,13 +52,15 @@ def together(cluster, start, tmp_path):
 
     def go(name, kubeconfig):
         (tmp_path / "conftest.py").write_text(TOGETHER)
-        (tmp_path / "test_own.py").write_text("def test_it(kv_latency): assert kv_latency.received\n")
+        (tmp_path / "test_own.py").write_text(OWN)
         both = [
             start(cluster, "--kv-configmap", f"checks/{name}", kubeconfig=kubeconfig, json=False)
             for _ in "12"
         ]
         cluster.until(lambda: len(list(tmp_path.glob("ready-*"))) == 2)
         (tmp_path / "go").touch()
+        cluster.until(lambda: any("error in " in one.output for one in both))
+        (tmp_path / "over").touch()
         for one in both:
             one.status = one.end()
         return sorted(both, key=lambda one: one.status)

@@ -282,7 +282,7 @@ def test_E62_a_webhook_that_is_down_leaves_nothing_to_wait_for(cluster_with, run
     short = (
         "def pytest_collection_finish(session):\n    checkup_of(session.config).ending.cleanup_seconds = 5\n"
     )
-    imported = "from pytest_kvlatency.checkup.checkup import checkup_of\n"
+    imported = "from pytest_kvlatency.fixtures import checkup_of\n"
     (tmp_path / "conftest.py").write_text(imported + short)
     words = "failed calling webhook x.kubevirt.io"
     cluster = cluster_with(
