@@ -239,6 +239,7 @@ def test_E66_what_was_not_run_is_reported_as_such(checkup: Checkup, arguments: t
     assert checkup.outcomes == [("failed", "latency"), ("notrun", None)]
 
 
+@pytest.mark.smoke
 def test_E66_a_rerun_measures_anew(checkup: Checkup) -> None:
     pytest.importorskip("pytest_rerunfailures")
     checkup.pytester.makepyfile(

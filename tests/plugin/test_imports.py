@@ -10,13 +10,13 @@ HEAVY = ("kubernetes", "pexpect", "websocket", "urllib3", "yaml", "aiohttp", "py
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
+        pytest.param((), marks=pytest.mark.smoke),
         ("--collect-only",),
         ("--markers",),
         ("--fixtures",),
         ("--help",),
         ("--collect-only", "--kv-nad", "default/blue-network"),
-        ("--setup-plan", "--kv-nad", "default/blue-network"),
+        pytest.param(("--setup-plan", "--kv-nad", "default/blue-network"), marks=pytest.mark.smoke),
         ("--collect-only", "--kv-configmap", "default/config"),
     ],
     ids=" ".join,

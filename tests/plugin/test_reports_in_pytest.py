@@ -127,6 +127,7 @@ print(len(kept))
 """
 
 
+@pytest.mark.smoke
 def test_artifacts_of_a_failure(checkup: Checkup) -> None:
     checkup.quick(*BLUE, "--kv-max-latency", "1us", "--kv-artifacts", "kept")
     (entry,) = checkup.document["measurements"]
@@ -136,6 +137,7 @@ def test_artifacts_of_a_failure(checkup: Checkup) -> None:
     assert "packets transmitted" in (checkup.pytester.path / entry["transcriptFile"]).read_text("utf-8")
 
 
+@pytest.mark.smoke
 def test_progress_is_one_line_that_is_rewritten_and_taken_away(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(
         "import pytest\n@pytest.mark.kvlatency\ndef test_a(): pass\ndef test_b(): pass\n"

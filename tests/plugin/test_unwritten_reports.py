@@ -166,6 +166,7 @@ def test_E80_a_labs_record_that_cannot_be_kept_is_in_the_document_too(pytester: 
     assert "the lab's record could not be kept" in document["failureReason"]
 
 
+@pytest.mark.smoke
 def test_E80_with_workers_a_report_that_cannot_be_written_costs_no_other(checkup: Checkup, full: str) -> None:
     pytest.importorskip("xdist")
     checkup.pytester.makepyfile("def test_it(kv_latency): pass")

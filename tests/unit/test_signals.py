@@ -10,6 +10,8 @@ import pytest
 
 from pytest_kvlatency.checkup.signals import end_as_first_process
 
+pytestmark = pytest.mark.smoke
+
 
 def test_a_process_that_is_not_the_first_keeps_its_handler():
     before = signal.getsignal(signal.SIGTERM)

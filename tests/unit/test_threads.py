@@ -11,6 +11,8 @@ import pytest
 
 from pytest_kvlatency.threads import Threads
 
+pytestmark = pytest.mark.smoke
+
 
 def test_results_and_errors_come_back():
     threads = Threads(2, "test")

@@ -8,6 +8,8 @@ from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import InterruptedRunError
 from pytest_kvlatency.threads import Threads
 
+pytestmark = pytest.mark.smoke
+
 SHELLS = ("dash -i", "bash --norc --noprofile -i", "busybox sh -i")
 
 

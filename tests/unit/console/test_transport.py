@@ -24,6 +24,8 @@ from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
 from pytest_kvlatency.model import ConsoleEndpoint
 
+pytestmark = pytest.mark.smoke
+
 PATH = "/prefix/apis/subresources.kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vmi/console"
 
 

@@ -12,6 +12,8 @@ from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
 
+pytestmark = pytest.mark.smoke
+
 
 def test_different_nodes_do_not_wait_for_each_other(tmp_path):
     locks = NodeLocks(tmp_path)

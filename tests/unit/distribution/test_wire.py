@@ -12,6 +12,8 @@ from pytest_kvlatency.checkup.xdist.wire import Exchange, Link
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, PermissionDeniedError
 from pytest_kvlatency.model import NadRef
 
+pytestmark = pytest.mark.smoke
+
 KEY = b"k" * 32
 
 
