@@ -66,12 +66,12 @@ def _too_many_files(code: int) -> ConfigError:
     limit = _files_limit()
     if code == errno.ENFILE or limit is None:
         return ConfigError(
-            "this machine has no more open files to give (too many open files in system)",
+            "too many open files on this machine (the limit of the whole system is reached)",
             hint=f"Close other programs, {_FEWER_AT_ONCE}.",
             stage="setup",
         )
     return ConfigError(
-        f"too many open files: this process may have {limit} (ulimit -n)",
+        f"too many open files: the limit of this process is {limit} (ulimit -n)",
         hint=f"Raise the limit (ulimit -n {_ENOUGH_FILES}), {_FEWER_AT_ONCE}.",
         stage="setup",
     )
@@ -79,7 +79,7 @@ def _too_many_files(code: int) -> ConfigError:
 
 def _too_many_threads() -> ConfigError:
     return ConfigError(
-        "this process can start no more threads: a limit on processes or on memory is reached",
+        "this process cannot start more threads: a limit on processes or on memory is reached",
         hint=f"Raise the limit (ulimit -u, or the pod's limits on memory and pids), {_FEWER_AT_ONCE}.",
         stage="setup",
     )

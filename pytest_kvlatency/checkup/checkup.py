@@ -71,12 +71,12 @@ SWEEP_SECONDS = 120.0
 PREFLIGHT_SECONDS = 30.0
 __tracebackhide__ = HIDDEN
 NO_DISTRIBUTION = (
-    "--kv-preflight cannot be used with pytest-xdist: it runs no test, so there is nothing to distribute. "
-    "Leave -n out, or give -n 0"
+    "--kv-preflight cannot be combined with pytest-xdist: it runs no test, so there is nothing to distribute. "
+    "Leave -n out, or use -n 0"
 )
 LAB_IS_OVER = (
-    "kvlatency: the lab has ended with the run, and these VMIs with it; one that stays: "
-    "python -m pytest_kvlatency.lab up, and its kubeconfig as --kv-kubeconfig"
+    "kvlatency: the lab ended with the run, and these VMIs with it. For a lab that stays, run "
+    "python -m pytest_kvlatency.lab up, and use its kubeconfig (--kv-kubeconfig)"
 )
 
 

@@ -75,8 +75,8 @@ class Collecting:
         self._own_only = only.is_active(config)
         if self._own_only and config.args_source is pytest.Config.ArgsSource.ARGS and others:
             raise pytest.UsageError(
-                f"{others[0]}: python -m pytest_kvlatency runs its own check and nothing else; "
-                f"for tests of yours: pytest {' '.join(others)}"
+                f"{others[0]}: python -m pytest_kvlatency runs only its own check. "
+                f"To run your own tests: pytest {' '.join(others)}"
             )
         if own or self._own_only:
             config.args = others if own and not self._own_only else []
@@ -140,7 +140,7 @@ class Collecting:
             if source.kind == "ini":
                 return (
                     f"kvlatency: {source.name} is set in {source.place}, but no test uses it: "
-                    f"run python -m pytest_kvlatency, or give {source.label}"
+                    f"run python -m pytest_kvlatency, or use {source.label}"
                 )
         return ""
 
@@ -188,7 +188,7 @@ class Collecting:
             return
         if config.getoption("forked", default=False):
             if items or self._checkup.inputs.asked_on_the_command_line:
-                what = "--forked cannot be used with kvlatency checks: it runs each test in a process of its own, and "
+                what = "--forked cannot be combined with kvlatency checks: it runs each test in its own process, and "
                 raise pytest.UsageError(what + NO_CHILDREN.format("--forked"))
             return
         marked = next((item for item in items if item.get_closest_marker("forked") is not None), None)
@@ -216,7 +216,7 @@ class Collecting:
         if origin_of(settings) != planned.origin:
             raise marker.MarkerError(
                 "nad, nodes and node_set of the kvlatency marker cannot be changed once the test has been "
-                "collected; give them by decorator, class or module marker"
+                "collected. Set them with a decorator, or with a class or module marker"
             )
         item.stash[SETTINGS_KEY] = settings
         item.stash[CHECK_KEY] = replace(
@@ -227,13 +227,13 @@ class Collecting:
         settings = self.settings_of(item)
         if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or _is_test_case(item):
             raise marker.MarkerError(
-                "the kvlatency marker cannot parametrize a unittest.TestCase method; make it a plain test function "
+                "the kvlatency marker cannot parametrize a unittest.TestCase method. Use a plain test function, "
                 "or a method of a plain class"
             )
         if settings.nad:
             raise marker.MarkerError(
-                "nad and nodes of the kvlatency marker cannot be added once the test has been collected; "
-                "give them by decorator, class or module marker"
+                "nad and nodes of the kvlatency marker cannot be added once the test has been collected. "
+                "Set them with a decorator, or with a class or module marker"
             )
 
     def settings_of(self, node: pytest.Item, *, kv_ping: Mapping[str, object] | None = None) -> Settings:

@@ -29,7 +29,7 @@ def guest_profiles(config: pytest.Config) -> dict[str, GuestProfile]:
         raise _refused(hook, error) from error
     for one in found:
         if not isinstance(one, GuestProfile):
-            raise ConfigError(f"the hook {hook} gave {one!r}; valid is a list of GuestProfile")
+            raise ConfigError(f"the hook {hook} returned {one!r}: expected a list of GuestProfile")
         _check_image(hook, one.image)
     return {one.name: one for one in found}
 
@@ -70,7 +70,7 @@ def _check_image(hook: str, image: object) -> None:
     try:
         parsers.image(str(image))
     except ValueError as error:
-        raise ConfigError(f"the hook {hook} gave the image {image!r}, which {error}") from error
+        raise ConfigError(f"the hook {hook} returned the image {image!r}, which {error}") from error
 
 
 def _refused(hook: str, error: Exception) -> ConfigError:

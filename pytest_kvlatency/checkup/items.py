@@ -315,8 +315,8 @@ class Items:
         if check is None:
             if not is_kv_item(item) and self._checkup.settings().nad:
                 raise ConfigError(
-                    f"{item.nodeid} asks for a check only while it runs (request.getfixturevalue), and was collected "
-                    "without one: name the fixture as an argument or by usefixtures, or mark the test with kvlatency"
+                    f"{item.nodeid} requests a check with request.getfixturevalue, but was collected without one. "
+                    "Request the fixture as an argument or with usefixtures, or mark the test with kvlatency"
                 )
             _skip()
         return check

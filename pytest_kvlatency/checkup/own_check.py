@@ -126,7 +126,7 @@ def select(planned: Sequence[PlannedCheck], ids: Sequence[str]) -> list[PlannedC
         ]
         if not matching:
             known = "\n  ".join(_nodeid(check.id) for check in planned) or "none"
-            raise pytest.UsageError(f"{one}: there is no such check; the options give:\n  {known}")
+            raise pytest.UsageError(f"{one}: no such check. The options select:\n  {known}")
         chosen += [check for check in matching if check not in chosen]
     return chosen
 

@@ -155,7 +155,7 @@ class Reporting:
                 return
             reason = changes[configmap_report.REASON_KEY]
             self.told = (
-                f'status.succeeded "false" is written to ConfigMap {configmap.ref}, and what else had room'
+                f'status.succeeded "false" is written to ConfigMap {configmap.ref}, and what else fits'
             )
             if reason == configmap_report.NO_ROOM:
                 self.told += f": {reason}"

@@ -118,7 +118,7 @@ class Ending:
         except InterruptedRunError:
             return
         except CheckupTimeoutError as error:
-            raise TeardownError(f"clean-up did not end in time: {engine.left_over}") from error
+            raise TeardownError(f"clean-up did not finish in time: {engine.left_over}") from error
         finally:
             # Where it was interrupted the run ends with this item, and the next signal belongs to the end.
             self.is_going_on = self._checkup.stop.is_set()
@@ -140,7 +140,7 @@ class Ending:
                     self._remove(removable)
                 self._complete()
             except BaseException as error:
-                reason = f"the end of the run was broken off: {type(error).__name__}: {error}"
+                reason = f"the end of the run was aborted: {type(error).__name__}: {error}"
                 checkup.reporting.add_failure(InterruptedRunError(reason, stage="teardown"))
                 raise
             finally:
@@ -210,7 +210,9 @@ class Ending:
             failure = Failure(kind="interrupted", stage="run", reason=reason)
         elif checkup.collection_errors:
             if not checkup.reporting.failures:
-                words = f"collection met {checkup.collection_errors} error(s): see the output of the run"
+                words = (
+                    f"collection failed with {checkup.collection_errors} error(s): see the output of the run"
+                )
                 failure = Failure(kind="config", stage="config", reason=words)
         elif self._is_interrupted:
             failure = Failure(kind="interrupted", stage="run", reason=reason)
@@ -277,7 +279,7 @@ class Ending:
         except InterruptedRunError as error:
             raise TeardownError(f"clean-up was interrupted: {removable.left_over}") from error
         except CheckupTimeoutError as error:
-            raise TeardownError(f"clean-up did not end in time: {removable.left_over}") from error
+            raise TeardownError(f"clean-up did not finish in time: {removable.left_over}") from error
 
     def _complete(self) -> None:
         """Enter what is known only when everything is removed."""

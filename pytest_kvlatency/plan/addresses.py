@@ -53,8 +53,8 @@ class AddressPlan:
         self._first, self._usable = _usable(self.network)
         if self._usable < needed:
             raise ConfigError(
-                f"--kv-subnet {self.network} has {self._usable} addresses for guests, and this run needs {needed}",
-                hint=f"valid is a prefix length of at most /{_prefix_for(needed, self.network)}",
+                f"--kv-subnet {self.network} has {self._usable} addresses for guests, but this run needs {needed}",
+                hint=f"Use a prefix length of at most /{_prefix_for(needed, self.network)}",
             )
         self._start = digest % self._usable
         self._next = index
@@ -73,7 +73,7 @@ class AddressPlan:
                 return self._returned.popleft()
         raise ConfigError(
             f"no address is left in {self.network} for another guest",
-            hint="give a larger network: --kv-subnet CIDR",
+            hint="Use a larger network: --kv-subnet CIDR",
         )
 
     def give_back(self, address: Interface) -> None:

@@ -110,7 +110,7 @@ def pairs(shape: Mesh | Ring | Star, nodes: NodeChoice) -> tuple[NodePair, ...]:
     if len(others) < needed:
         raise ConfigError(
             _too_few(shape, nodes),
-            hint="name nodes with --kv-node-set, or tolerate their taints with --kv-toleration",
+            hint="Name nodes with --kv-node-set, or tolerate their taints with --kv-toleration",
         )
     if isinstance(shape, Star):
         edges = [(shape.hub, other) for other in others]
@@ -130,8 +130,8 @@ def _too_few(shape: Mesh | Ring | Star, nodes: NodeChoice) -> str:
         return f"no schedulable node: {why}"
     needs = f"--kv-nodes {shape} needs at least two nodes"
     if why:
-        return f"{needs}, and only {have} is schedulable: {why}"
-    return f"{needs}; the node set has {len(nodes.names)}: {have or 'none'}"
+        return f"{needs}, but only {have} is schedulable: {why}"
+    return f"{needs}, but the node set has {len(nodes.names)}: {have or 'none'}"
 
 
 def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:

@@ -24,7 +24,7 @@ _ABSENT: Final = "-"
 #: Beside a matrix, a table of more rows shows only so many of the failed, and so many of the slowest others.
 _MOST_ROWS: Final = 20
 _MOST_OTHERS: Final = 10
-_ELSEWHERE: Final = "--kv-json, --junitxml and --html tell all"
+_ELSEWHERE: Final = "see --kv-json, --junitxml or --html"
 _FAILED: Final = ("failed", "error")
 
 

@@ -93,7 +93,9 @@ def test_a_check_that_nobody_knew_of_when_tests_were_collected_is_a_clear_error(
     result = checkup.run(*BLUE, "test_it.py")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["E*ConfigError: *::test_late asks for a check only*: name the fixture as an*"]
+        [
+            "E*ConfigError: *::test_late requests a check with request.getfixturevalue*. Request the fixture as an*"
+        ]
     )
     # Without any network there is nothing to check.
     checkup.run().assert_outcomes(skipped=1)
@@ -204,7 +206,7 @@ def test_E51_an_image_of_a_hook_that_is_no_reference_is_refused_before_anything_
     result.stdout.fnmatch_lines(
         [
             (
-                f"config: the hook pytest_kvlatency_{name} gave the image 'quay.io/Mine', which is not an image "
+                f"config: the hook pytest_kvlatency_{name} returned the image 'quay.io/Mine', which is not an image "
                 "reference: the repository 'Mine' must be in lower case.*"
             )
         ]

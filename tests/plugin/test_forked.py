@@ -13,7 +13,7 @@ pytest.importorskip("pytest_forked")
 
 BLUE = ("--kv-nad", "default/blue-network")
 REFUSED = (
-    "--forked cannot be used with kvlatency checks: it runs each test in a process of its own, and kvlatency shares "
+    "--forked cannot be combined with kvlatency checks: it runs each test in its own process, and kvlatency shares "
     "its VMs among the tests of one process: leave --forked out, or distribute the tests with pytest-xdist (-n 2)"
 )
 MARKED = """
@@ -29,7 +29,7 @@ def test_net():
     "E73",
     happens="`--forked` (pytest-forked) would run each check in a child process.",
     does="Ends the run with exit status 4 before a VMI is created:",
-    says="--forked cannot be used with kvlatency checks",
+    says="--forked cannot be combined with kvlatency checks",
 )
 @pytest.mark.parametrize("arguments", [BLUE, ("test_it.py",)], ids=["own check", "marker"])
 def test_E73_forked_is_refused_with_the_way_out(checkup: Checkup, arguments: tuple[str, ...]) -> None:

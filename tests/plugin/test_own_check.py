@@ -56,7 +56,7 @@ def test_it_stays_away(
     result.stdout.no_fnmatch_line("kvlatency::check*")
 
 
-HINT = "kvlatency: kv_nad is set in tox.ini, but no test uses it: run python -m pytest_kvlatency, or give --kv-nad"
+HINT = "kvlatency: kv_nad is set in tox.ini, but no test uses it: run python -m pytest_kvlatency, or use --kv-nad"
 
 
 def test_an_ini_value_alone_does_not_call_it_and_the_run_says_what_does(pytester: pytest.Pytester) -> None:
@@ -71,7 +71,7 @@ def test_an_ini_value_for_a_configmap_says_what_calls_the_check(pytester: pytest
     result = pytester.runpytest_inprocess()
     result.stdout.fnmatch_lines(
         [
-            "kvlatency: kv_configmap is set in tox.ini, but no test uses it: run python -m pytest_kvlatency, or give --kv-configmap"
+            "kvlatency: kv_configmap is set in tox.ini, but no test uses it: run python -m pytest_kvlatency, or use --kv-configmap"
         ]
     )
 
@@ -234,7 +234,9 @@ def test_the_module_refuses_paths(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_other(): pass")
     result = pytester.run(sys.executable, "-m", "pytest_kvlatency", *NAD, "test_the_module_refuses_paths.py")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*runs its own check and nothing else*"])
+    result.stderr.fnmatch_lines(
+        ["*python -m pytest_kvlatency runs only its own check. To run your own tests: pytest *"]
+    )
 
 
 def test_the_module_s_usage_says_what_was_typed(pytester: pytest.Pytester) -> None:

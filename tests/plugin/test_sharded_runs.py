@@ -282,7 +282,7 @@ def test_a_shard_without_a_configmap_of_its_own(checkup: Checkup, maps: Maps) ->
     maps.make("lonely", PARAMETERS)
     result = checkup.run("--kv-configmap", "default/lonely", "--kv-shard", "2/3")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*ConfigMap default/lonely-2 does not exist, to which shard 2/3 reports*"])
+    result.stderr.fnmatch_lines(["*ConfigMap default/lonely-2, to which shard 2/3 reports, does not exist*"])
 
 
 def test_wrong_parameters_are_told_to_the_shards_own_configmap(checkup: Checkup, maps: Maps) -> None:

@@ -160,10 +160,10 @@ def test_E80_a_labs_record_that_cannot_be_kept_is_in_the_document_too(pytester: 
     lab = ("--kv-lab=sim", *BLUE, "--kv-sample-duration=500ms", "--kv-json=out.json")
     result = pytester.runpytest_inprocess(*lab, "--kv-artifacts=file")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["kvlatency: teardown: the lab's record could not be kept in *"])
+    result.stdout.fnmatch_lines(["kvlatency: teardown: cannot keep the lab's audit.jsonl in *"])
     document = json.loads((pytester.path / "out.json").read_text("utf-8"))
     assert document["succeeded"] is False
-    assert "the lab's record could not be kept" in document["failureReason"]
+    assert "cannot keep the lab's audit.jsonl in file: " in document["failureReason"]
 
 
 @pytest.mark.smoke

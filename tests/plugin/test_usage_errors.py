@@ -55,8 +55,8 @@ CASES = {
     "a-mesh-of-one": (
         ["--kv-nodes", "mesh", "--kv-node-set", "w1"],
         [
-            "ERROR: --kv-nodes mesh needs at least two nodes; the node set has 1: w1 (from the command line)",
-            "name nodes with --kv-node-set, or tolerate *",
+            "ERROR: --kv-nodes mesh needs at least two nodes, but the node set has 1: w1 (from the command line)",
+            "Name nodes with --kv-node-set, or tolerate *",
         ],
     ),
     "lab-and-kubeconfig": (

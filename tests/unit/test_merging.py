@@ -102,8 +102,9 @@ def test_the_document_of_a_preflight_is_not_merged() -> None:
     given = documents()
     checklist = [{"check": "KubeVirt", "subject": "", "outcome": "ok", "message": "v1.6.2", "hint": ""}]
     given[1] = ("1.json", {**document(1), "preflight": checklist})
-    assert "1.json is of a preflight, which measures nothing. Merge the documents of the runs" in problems(
-        given
+    assert (
+        "1.json is the document of a preflight, which measures nothing. Merge the documents of the runs"
+        in problems(given)
     )
 
 
@@ -202,7 +203,7 @@ def test_a_missing_shard() -> None:
 
 def test_a_doubled_shard() -> None:
     assert problems([*documents(), ("copy.json", document(1))]) == (
-        "shard 1 of 3 comes 2 times: 1.json, copy.json",
+        "shard 1 of 3 is given 2 times: 1.json, copy.json",
     )
 
 
@@ -212,7 +213,7 @@ def test_another_plan() -> None:
 
 
 def test_another_number_of_shards() -> None:
-    assert "5.json is shard 1/5, and others are of 3 shards" in problems(
+    assert "5.json is shard 1/5, but the others are of 3 shards" in problems(
         [*documents(), ("5.json", document(1, 5))]
     )
 
@@ -221,11 +222,11 @@ def test_pairs_that_come_twice_or_not_at_all() -> None:
     other = document(1)
     other["measurements"] = deepcopy(document(0)["measurements"])
     (text,) = problems([documents()[0], ("1.json", other), documents()[2]])
-    assert text.startswith("1.json has 1 items that another document has too, such as kvlatency::check[")
+    assert text.startswith("1.json has 1 items in common with another document, such as kvlatency::check[")
     few = documents()
     for _, each in few:
         each["plan"]["pairs"] = 4  # type: ignore[index]
-    assert problems(few) == ("the shards have 3 pairs, and the plan has 4",)
+    assert problems(few) == ("the shards have 3 pairs, but the plan has 4",)
 
 
 def changed(**changes: object) -> dict[str, Any]:
@@ -235,16 +236,19 @@ def changed(**changes: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ([], "2.json is no document of pytest-kvlatency"),
-        ({"a": 1}, "2.json is no document of pytest-kvlatency"),
-        (changed(schema="kvlatency/v2"), "2.json has the schema 'kvlatency/v2'; valid is 'kvlatency/v1'"),
+        ([], "2.json is not a document of pytest-kvlatency: expected what --kv-json wrote"),
+        ({"a": 1}, "2.json is not a document of pytest-kvlatency: expected what --kv-json wrote"),
+        (changed(schema="kvlatency/v2"), "2.json has the schema 'kvlatency/v2': expected 'kvlatency/v1'"),
         ({"schema": "kvlatency/v1"}, "2.json is incomplete: it has no cluster, completionTimestamp"),
         (changed(plan=None, failureReason="config: no"), "its run ended before there was one (config: no)"),
         (changed(plan={"digest": 1}), "2.json is incomplete: its plan must have"),
-        (changed(plan={**document(2)["plan"], "shard": None}), "2.json is not of a shard"),
+        (
+            changed(plan={**document(2)["plan"], "shard": None}),
+            "2.json is not the document of a shard: it already covers the whole plan",
+        ),
         (
             changed(plan={**document(2)["plan"], "shard": "7/3"}),
-            "2.json says it is shard '7/3', which is no shard",
+            "2.json says it is shard '7/3', which is not a shard: expected I/N ",
         ),
         (changed(measurements=[{"nodeid": "x"}]), "2.json is incomplete: each of its measurements must have"),
         (changed(measurements=[]), "2.json is incomplete: it has 0 of its shard's 1 pairs"),
@@ -281,9 +285,9 @@ def test_the_command_says_everything_that_is_wrong_and_writes_nothing(
     names = [str(tmp_path / name) for name in ("0.json", "0.json", "none.json", "text")]
     assert main(["merge", *names, "--json", str(tmp_path / "all.json")]) == 4
     error = capsys.readouterr().err
-    assert "none.json cannot be read: No such file or directory" in error
-    assert "text cannot be read: it is no JSON" in error
-    assert "shard 0 of 3 comes 2 times" in error
+    assert "none.json: No such file or directory" in error
+    assert "text: not valid JSON" in error
+    assert "shard 0 of 3 is given 2 times" in error
     assert not (tmp_path / "all.json").exists()
 
 
@@ -336,7 +340,7 @@ def test_a_document_that_no_report_can_be_made_of_is_told_without_a_traceback(
         == 1
     )
     error = capsys.readouterr().err
-    assert f"cannot make the JUnit report of {tmp_path / 'all.xml'}: KeyError: 'odd'" in error
+    assert f"cannot write the JUnit report {tmp_path / 'all.xml'}: KeyError: 'odd'" in error
     assert "Traceback" not in error
     assert (tmp_path / "all.xml").read_text() == "old"
     assert (tmp_path / "a.json").exists()
@@ -385,7 +389,7 @@ def test_self_contained_html_needs_html(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as caught:
         main(["merge", "0.json", "--self-contained-html"])
     assert caught.value.code == 4
-    assert "--self-contained-html says how --html OUT is written, which is missing" in capsys.readouterr().err
+    assert "--self-contained-html needs --html OUT" in capsys.readouterr().err
 
 
 def saved(directory: Path, given: list[tuple[str, object]]) -> list[str]:
@@ -496,7 +500,7 @@ def test_junit_tells_of_each_item_how_it_ended(merged: list[str], tmp_path: Path
     assert [told(name)[0][:2] for name in ("skipped", "xfailed", "notrun")] == [
         ("skipped", "skipped"),
         ("skipped", "run: too slow"),
-        ("skipped", "not run: the run of its shard ended before"),
+        ("skipped", "not run: its shard ended before it"),
     ]
     properties = {one.get("name"): one.get("value") for one in cases["again"].iter("property")}
     assert (properties["received"], properties["maxLatencyNanoSec"]) == ("2", "2000000")

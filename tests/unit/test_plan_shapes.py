@@ -58,7 +58,7 @@ def test_a_star_has_its_hub_in_every_pair_whether_it_is_in_the_set_or_not(names)
 )
 def test_too_few_nodes_are_named(shape, names):
     with pytest.raises(
-        ConfigError, match=f"--kv-nodes {shape} needs at least two nodes; the node set has"
+        ConfigError, match=f"--kv-nodes {shape} needs at least two nodes, but the node set has"
     ) as caught:
         pairs(shape, of(names))
     assert "--kv-node-set" in caught.value.hint
@@ -70,7 +70,7 @@ def test_too_few_nodes_are_named(shape, names):
         ((), "no schedulable node: w8 is cordoned, w9 is not ready"),
         (
             ("w1",),
-            "--kv-nodes mesh needs at least two nodes, and only w1 is schedulable: w8 is cordoned, w9 is not ready",
+            "--kv-nodes mesh needs at least two nodes, but only w1 is schedulable: w8 is cordoned, w9 is not ready",
         ),
     ],
     ids=["none", "one"],

@@ -24,10 +24,10 @@ def caused(error: Exception, cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (FILES, "too many open files: this process may have "),
-        (OSError(errno.ENFILE, "x"), "this machine has no more open files to give"),
+        (FILES, "too many open files: the limit of this process is "),
+        (OSError(errno.ENFILE, "x"), "too many open files on this machine"),
         (caused(ValueError("no connection"), FILES), "too many open files"),
-        (THREADS, "this process can start no more threads"),
+        (THREADS, "this process cannot start more threads"),
     ],
 )
 def test_a_limit_of_the_machine_is_a_cause_with_the_way_out(error: Exception, words: str) -> None:

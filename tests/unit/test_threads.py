@@ -116,7 +116,7 @@ print(repr(here.submit(lambda: 1 / 0).exception(0)))
             [
                 "{'x'}",
                 "True",
-                "this process can start no more threads: a limit on processes or on memory is reached",
+                "this process cannot start more threads: a limit on processes or on memory is reached",
                 "True",
                 "ZeroDivisionError('division by zero')",
             ],

@@ -50,7 +50,7 @@ CLEANUP_SECONDS: Final = 60.0
 #: So long have workers that were stopped to ask for their VMIs' deletion and to hand over their results.
 STOPPING_SECONDS: Final = 8.0
 LONGEST_PLACE: Final = 64
-EACH: Final = "--dist each would measure every pair in every worker: choose another --dist, or leave -n out"
+EACH: Final = "--dist each would measure every pair in every worker: use another --dist, or leave -n out"
 
 
 @dataclass(kw_only=True)
@@ -404,7 +404,7 @@ class Controller(Role):
     def _not_removed(self, worker: str, error: KvLatencyError) -> TeardownError:
         names = ", ".join(map(str, self._known[worker].vmis.values()))
         return TeardownError(
-            f"what worker {worker} left cannot be deleted: {error.reason}; these VMIs may still exist: {names}",
+            f"cannot delete what worker {worker} left: {error.reason}. These VMIs may still exist: {names}",
             hint=error.hint,
         )
 

@@ -36,7 +36,7 @@ INPUT: Final = "kvlatency"
 BOOT_NS: Final = 60_000_000_000
 REMOTE: Final = (
     "kvlatency checks run in workers on the controller's own machine only: "
-    "give -n N, or --tx N*popen, or select other tests for remote workers"
+    "use -n N, or --tx N*popen, or select other tests for remote workers"
 )
 
 

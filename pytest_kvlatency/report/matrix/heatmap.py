@@ -155,4 +155,4 @@ def _legend(matrix: Matrix) -> str:
     parts.append(f"colours: {by}")
     if matrix.stand_outs:
         parts.append(f"▲ {matrix.rule}")
-    return "; ".join(parts) + ". Each value leads to its test."
+    return "; ".join(parts) + ". Each value links to its test."

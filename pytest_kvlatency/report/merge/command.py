@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-_DESCRIPTION: Final = """Make one document of those that the shards of a plan wrote with --kv-json, show it, and
-write it and its reports. The exit status is 0 when every shard succeeded, 1 when one did not or a report cannot be
-written, and 4 when the documents are not those of all shards of one plan: then nothing is written."""
+_DESCRIPTION: Final = """Merge the JSON documents of all shards of a plan (--kv-json) into one, print its summary, and
+write the reports that are asked for. The exit status is 0 if every shard succeeded, 1 if one failed or a report cannot
+be written, and 4 if the documents are not those of all shards of one plan: nothing is written then."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.self_contained_html and given.html is None:
-        parser.error("--self-contained-html says how --html OUT is written, which is missing")
+        parser.error("--self-contained-html needs --html OUT")
     documents, unread = _read(given.files)
     try:
         merged = merge(documents, version=version("pytest-kvlatency"), unread=unread)
@@ -72,7 +72,9 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--html", type=Path, metavar="OUT", help="write the HTML report of the whole plan")
     parser.add_argument(
-        "--self-contained-html", action="store_true", help="with everything in one file, which opens offline"
+        "--self-contained-html",
+        action="store_true",
+        help="put everything into the HTML file itself, so that it opens offline",
     )
     return parser
 
@@ -89,8 +91,8 @@ def _read(paths: Iterable[Path]) -> tuple[list[tuple[str, object]], list[str]]:
         try:
             documents.append((str(path), json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, RecursionError) as error:
-            words = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
-            problems.append(f"{path} cannot be read: {words or error}")
+            words = error.strerror if isinstance(error, OSError) else f"not valid JSON: {error}"
+            problems.append(f"cannot read {path}: {words or error}")
     return documents, problems
 
 

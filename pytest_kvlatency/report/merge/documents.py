@@ -40,9 +40,7 @@ def merge(
     if parts:
         problems += list(misfits(parts, is_whole=not problems))
     if problems or not parts:
-        raise MergeError(
-            problems or ["there is nothing to merge: valid are the JSON documents of all shards"]
-        )
+        raise MergeError(problems or ["nothing to merge: expected the JSON documents of all shards"])
     parts.sort(key=lambda part: part.shard.index)
     plan = parts[0].plan
     reasons, is_good = _verdict(parts)

@@ -53,7 +53,7 @@ def _of_other_plans(parts: Sequence[Part], first: Part) -> Iterator[str]:
 def _of_other_counts(parts: Sequence[Part], count: int) -> Iterator[str]:
     for part in parts:
         if part.shard.count != count:
-            yield f"{part.name} is shard {part.shard}, and others are of {count} shards"
+            yield f"{part.name} is shard {part.shard}, but the others are of {count} shards"
 
 
 def _repeated(shards: Sequence[Part]) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _repeated(shards: Sequence[Part]) -> Iterator[str]:
         names.setdefault(part.shard.index, []).append(part.name)
     for index, several in names.items():
         if len(several) > 1:
-            yield f"shard {index} of {shards[0].shard.count} comes {len(several)} times: {', '.join(several)}"
+            yield f"shard {index} of {shards[0].shard.count} is given {len(several)} times: {', '.join(several)}"
 
 
 def _missing(indexes: Sequence[int], count: int) -> str:
@@ -79,10 +79,10 @@ def _common_items(shards: Sequence[Part]) -> Iterator[str]:
         common = mine & owned
         owned |= mine
         if common:
-            yield f"{part.name} has {len(common)} items that another document has too, such as {min(common)}"
+            yield f"{part.name} has {len(common)} items in common with another document, such as {min(common)}"
 
 
 def _wrong_number_of_pairs(shards: Sequence[Part]) -> Iterator[str]:
     pairs, total = shards[0].plan["pairs"], sum(part.plan["shardPairs"] for part in shards)
     if pairs != total:
-        yield f"the shards have {total} pairs, and the plan has {pairs}"
+        yield f"the shards have {total} pairs, but the plan has {pairs}"

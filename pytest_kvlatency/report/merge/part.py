@@ -70,14 +70,14 @@ def parts_of(documents: Sequence[tuple[str, object]]) -> tuple[list[Part], list[
 def _flaw(document: object) -> str:
     """Why this is not a shard's document; empty for one that is."""
     if not isinstance(document, dict) or "schema" not in document:
-        return "is no document of pytest-kvlatency; valid is what --kv-json wrote"
+        return "is not a document of pytest-kvlatency: expected what --kv-json wrote"
     if document["schema"] != SCHEMA:
-        return f"has the schema {document['schema']!r}; valid is {SCHEMA!r}"
+        return f"has the schema {document['schema']!r}: expected {SCHEMA!r}"
     missing = sorted(_NAMES.difference(document))
     if missing:
         return f"is incomplete: it has no {', '.join(missing)}"
     if document.get("preflight") is not None:
-        return "is of a preflight, which measures nothing. Merge the documents of the runs"
+        return "is the document of a preflight, which measures nothing. Merge the documents of the runs"
     return _flaw_of_plan(document) or _flaw_of_entries(document)
 
 
@@ -88,7 +88,7 @@ def _flaw_of_plan(document: Mapping[str, Any]) -> str:
     if not isinstance(plan, dict) or not _PLAN_NAMES.issubset(plan):
         return f"is incomplete: its plan must have {', '.join(sorted(_PLAN_NAMES))}"
     if plan["shard"] is None:
-        return "is not of a shard: it has the whole plan already, so there is nothing to merge it with"
+        return "is not the document of a shard: it already covers the whole plan"
     try:
         parse_shard(str(plan["shard"]))
     except ValueError as error:

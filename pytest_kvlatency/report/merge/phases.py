@@ -50,7 +50,7 @@ def reports_of(entry: Mapping[str, Any], *, is_last: bool) -> Iterator[tuple[pyt
     elif entry["outcome"] in ("xfailed", "xpassed"):
         told.wasxfail = entry["failureReason"] or ""
     elif outcome == "skipped":
-        words = "not run: the run of its shard ended before" if entry["outcome"] == "notrun" else "skipped"
+        words = "not run: its shard ended before it" if entry["outcome"] == "notrun" else "skipped"
         told.longrepr = (told.fspath, 0, f"Skipped: {words}")
     yield told, True
     if is_last and when != "teardown":

@@ -92,10 +92,10 @@ def _replay(
                 raise KeyboardInterrupt
             if status not in _WHOLE or not made.is_file():
                 why = replay.problem or f"pytest ended with exit status {int(status)}"
-                raise files.ReportError(f"cannot make the {name} report of {target}: {why}")
+                raise files.ReportError(f"cannot write the {name} report {target}: {why}")
             finish(made)
     except OSError as error:
-        raise files.ReportError(f"cannot make the {name} report of {target}: {error}") from error
+        raise files.ReportError(f"cannot write the {name} report {target}: {error}") from error
 
 
 @contextmanager
@@ -120,5 +120,7 @@ def _span(document: Mapping[str, Any]) -> tuple[datetime, datetime]:
         )
     except ValueError as error:
         example = timestamp(datetime.now(timezone.utc))
-        raise files.ReportError(f"cannot read when it was measured: {error}; valid is {example}") from error
+        raise files.ReportError(
+            f"cannot read the time of the measurement: {error}: expected a time such as {example}"
+        ) from error
     return first, last

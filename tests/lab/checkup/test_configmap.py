@@ -336,7 +336,7 @@ def test_collection_errors(cluster, run, tmp_path):
     assert done.status == 2
     status = cluster.status(name)
     assert status["succeeded"] == "false"
-    assert status["failureReason"].startswith("config: collection met 1 error")
+    assert status["failureReason"].startswith("config: collection failed with 1 error(s): see the output")
 
 
 def test_a_wrong_marker(cluster, run, tmp_path):

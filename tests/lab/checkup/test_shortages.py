@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-FILES = "too many open files: this process may have "
+FILES = "too many open files: the limit of this process is "
 #: Plugins that need files and threads of their own, and break where they get none.
 QUIET = ("-p", "no:hypothesispytest", "-p", "no:rerunfailures")
-THREADS = "this process can start no more threads"
+THREADS = "this process cannot start more threads"
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def test_a_rerun_looks_at_the_nodes_again(grid):
 def test_too_few_nodes_are_a_usage_error(grid):
     done = grid(MIXED).run(*BLUE, "--kv-nodes", "mesh", "--kv-node-set", "zone=nowhere")
     assert done.status == 4, done.output
-    assert "--kv-nodes mesh needs at least two nodes; the node set has 0: none" in done.output
+    assert "--kv-nodes mesh needs at least two nodes, but the node set has 0: none" in done.output
     assert "Traceback" not in done.output
 
 

@@ -73,8 +73,8 @@ def test_a_preflight_cannot_be_distributed(lab, preflight, asked):
         done = preflight("--kv-configmap", f"checks/{name}", "-n", "2", asked=False)
     assert done.status == 4
     text = (
-        "--kv-preflight cannot be used with pytest-xdist: it runs no test, so there is nothing to distribute. "
-        "Leave -n out, or give -n 0"
+        "--kv-preflight cannot be combined with pytest-xdist: it runs no test, so there is nothing to distribute. "
+        "Leave -n out, or use -n 0"
     )
     assert f"ERROR: {text}" in done.errors
     assert preflight(*BLUE, "-n", "0").status == 0

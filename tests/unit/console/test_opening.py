@@ -181,5 +181,7 @@ def test_a_console_waits_until_others_have_closed_theirs():
 
 def test_a_console_for_which_no_descriptor_comes_free_has_that_as_its_cause(monkeypatch):
     monkeypatch.setattr(opening, "PATIENCE_SECONDS", 0.05)
-    with pytest.raises(ConfigError, match=r"too many open files: this process may have \d+ \(ulimit -n\)"):
+    with pytest.raises(
+        ConfigError, match=r"too many open files: the limit of this process is \d+ \(ulimit -n\)"
+    ):
         opened(no_descriptor())

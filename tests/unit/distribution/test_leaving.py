@@ -38,8 +38,8 @@ def test_vmis_of_a_worker_are_named_where_the_cluster_cannot_be_had(controller):
     controller.gather()
     (failure,) = controller.checkup.failures
     assert failure.reason == (
-        "what worker gw0 left cannot be deleted: the kubeconfig is gone; "
-        "these VMIs may still exist: checks/latency-check-a"
+        "cannot delete what worker gw0 left: the kubeconfig is gone. "
+        "These VMIs may still exist: checks/latency-check-a"
     )
     assert failure.hint == "bring it back"
     assert controller.removable is None

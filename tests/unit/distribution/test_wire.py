@@ -117,13 +117,13 @@ def no_threads(monkeypatch):
 def test_a_worker_for_which_no_thread_can_be_had_is_told_and_does_not_wait(controller, no_threads):
     no_threads()
     link = Link(controller.exchange.address, KEY)
-    with pytest.raises(ConfigError, match="can start no more threads"):
+    with pytest.raises(ConfigError, match="cannot start more threads"):
         link.call("gw0")
     link.close()
 
 
 def test_without_a_thread_no_exchange_is_open(tmp_path, no_threads):
     no_threads()
-    with pytest.raises(ConfigError, match="can start no more threads"):
+    with pytest.raises(ConfigError, match="cannot start more threads"):
         Controller(tmp_path)
     assert list(tmp_path.iterdir()) == []

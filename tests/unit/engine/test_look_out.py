@@ -514,6 +514,6 @@ def test_without_a_thread_for_the_look_out_each_wait_ends_with_that_cause_and_no
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         for _ in range(2):
-            with pytest.raises(ConfigError, match="can start no more threads"):
+            with pytest.raises(ConfigError, match="cannot start more threads"):
                 look_out.wait_running(handle("a"), Deadline(60), print)
     assert look_out._waiting == []
