@@ -31,7 +31,7 @@ READY: Final = "kubeconfig: "
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command line; return its exit status: 0, or 2 for what the user can mend."""
+    """Run the command line; return its exit status: 0, or 2 for what the user can fix."""
     options = _parser().parse_args(argv)
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if missing:

@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 COMMAND: Final = "python -m pytest_kvlatency.lab"
 ABOUT: Final = """\
-A KubeVirt-compatible endpoint on this machine, for people with no cluster at hand:
-pytest-kvlatency, kubectl, virtctl console and other checkups can talk to it.
+A KubeVirt-compatible API server on this machine, for use without a cluster:
+pytest-kvlatency, kubectl, virtctl console and other checkups can connect to it.
 """
 EXAMPLES: Final = f"""\
 examples:
-  {COMMAND} up                # real guests where QEMU can be used, else simulated ones
+  {COMMAND} up                # real guests if QEMU is usable, otherwise simulated ones
   {COMMAND} up sim --dir lab  # then: export KUBECONFIG=$PWD/lab/kubeconfig
-  {COMMAND} up lab.yaml       # nodes, networks, links and faults as the file says
-  {COMMAND} setup             # what real guests need, on Debian and Ubuntu
+  {COMMAND} up lab.yaml       # nodes, networks, links and faults from the file
+  {COMMAND} setup             # install what real guests need, on Debian and Ubuntu
 
-A test run starts a lab of its own with pytest's option --kv-lab[=SPEC].
+To start a lab for one test run, use pytest's option --kv-lab[=SPEC].
 """
 UP: Final = """\
-Runs a lab until Ctrl-C. It prints what its guests are, and the path of an
+Runs a lab until Ctrl-C. Prints what kind of guests it has, and the path of an
 administrator's kubeconfig: DIR/kubeconfig. Without --dir, DIR is a new temporary
 directory, which is removed at the end.
 """
@@ -41,12 +41,12 @@ a lab file:
 """
 SETUP: Final = """\
 Installs QEMU, a static BusyBox and a kernel for guests from the distribution's
-packages (Debian and Ubuntu; as root, or with sudo). What is there already stays.
-On other systems it says what is needed.
+packages (Debian and Ubuntu; as root, or with sudo). What is already installed
+is not changed. On other systems, prints what is needed.
 """
 _FAULT_KEYS: Final = """\
-Each fault takes node, network and vmi (a pattern of names), which narrow it,
-and after and times; some take keys of their own:
+Each fault takes node, network and vmi (a pattern of names), which limit where
+it happens, and after and times. Some take more keys:
 """
 
 

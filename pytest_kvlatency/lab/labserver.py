@@ -56,7 +56,8 @@ class LabInfo:
 async def run(spec: LabSpec, directory: Path, ready: Callable[[LabInfo], None], stop: asyncio.Event) -> None:
     """Run a lab in ``directory`` (which must exist) until ``stop``; call ``ready`` when it can be used.
 
-    Raises ``LabSetupError`` when guests of the kind that ``spec`` names cannot be had, ``OSError`` for the directory.
+    Raises ``LabSetupError`` when guests of the kind that ``spec`` names are not available, ``OSError`` for the
+    directory.
     """
     _check_files(spec)
     plane = ControlPlane(directory=directory, faults=spec.faults)
@@ -99,7 +100,7 @@ def _check_files(spec: LabSpec) -> None:
     needed = _OWN_FILES + _FILES_PER_NODE * len(spec.nodes)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise LabSetupError(
-            f"a lab of {len(spec.nodes)} nodes needs {needed} open files, and may have {hard}: raise the limit "
+            f"a lab of {len(spec.nodes)} nodes needs {needed} open files, but the limit is {hard}: raise it "
             f"(ulimit -n {max(1024, needed)})"
         )
 
@@ -123,7 +124,7 @@ async def _open_hypervisor(spec: LabSpec, directory: Path) -> tuple[Hypervisor, 
         else:
             return hypervisor, ""
     if spec.guests == "qemu":
-        raise LabSetupError(f"guests: qemu cannot be had: {reason}")
+        raise LabSetupError(f"guests: qemu is not available: {reason}")
     return await _open_sim(spec, links, directory), reason
 
 
@@ -134,5 +135,5 @@ async def _open_sim(spec: LabSpec, links: LinkTable, directory: Path) -> Hypervi
     try:
         await hypervisor.open()
     except HypervisorError as error:
-        raise LabSetupError(f"guests: sim cannot be had: {error}") from error
+        raise LabSetupError(f"guests: sim is not available: {error}") from error
     return hypervisor

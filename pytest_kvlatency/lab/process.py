@@ -118,7 +118,7 @@ class LabProcess:
         until = time.monotonic() + timeout_seconds
         while not self._ready.wait(min(_SLICE_SECONDS, max(0.0, until - time.monotonic()))):
             if should_stop():
-                raise LabStartError("the lab's start was given up")
+                raise LabStartError("the start of the lab was cancelled")
             if time.monotonic() < until:
                 continue
             raise LabStartError(

@@ -132,7 +132,7 @@ def test_a_wrong_lab_file_names_every_problem_and_who_named_the_file(pytester: p
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         [
-            "ERROR: --kv-lab: lab.yaml: guests: 'kvm'*valid is auto, sim, qemu (from kv_lab in tox.ini)",
+            "ERROR: --kv-lab: lab.yaml: guests: 'kvm'*expected one of auto, sim, qemu (from kv_lab in tox.ini)",
             "--kv-lab: lab.yaml: nodes: 0 is no * (from kv_lab in tox.ini)",
         ]
     )

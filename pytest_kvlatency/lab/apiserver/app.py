@@ -284,7 +284,7 @@ class Application:
         if resource is resources.PODS and info.subresource in _STREAMS:
             self._parts.handlers.require_pod(info.namespace, info.name)
             raise errors.bad_request(
-                f"pods/{info.subresource}: no container runs in the lab's pods; a guest is reached by its VMI's console"
+                f"pods/{info.subresource}: no containers run in the lab's pods: use the console of the VMI"
             )
         admit = admit_all if own else partial(parts.admission.check, user, resource)
         call = ObjectRequest(

@@ -40,7 +40,7 @@ def seconds(value: Any, what: str = "delay") -> float:
     text = str(value).strip()
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{what} of a fault: {value!r} is no duration such as 500ms or 2s")
+        raise ValueError(f"{what} of a fault: {value!r} is not a duration: expected one such as 500ms or 2s")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 

@@ -45,7 +45,7 @@ def number(query: Mapping[str, str], key: str) -> int | None:
     try:
         return int(text)
     except ValueError as error:
-        raise errors.bad_request(f"{key}: {text!r} is no number") from error
+        raise errors.bad_request(f"{key}: {text!r} is not a number") from error
 
 
 def _flag(query: Mapping[str, str], key: str) -> bool:

@@ -24,7 +24,7 @@ def merge(target: Any, patch: Any) -> Any:
 
 def _tokens(pointer: Any) -> list[str]:
     if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
-        raise bad_request(f"json patch: {pointer!r} is no JSON pointer")
+        raise bad_request(f"json patch: {pointer!r} is not a JSON pointer")
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
 
 
@@ -94,7 +94,7 @@ def json_patch(target: Any, operations: Any) -> Any:
     doc = copy.deepcopy(target)
     for operation in operations:
         if not isinstance(operation, dict) or "path" not in operation:
-            raise bad_request(f"json patch: {json.dumps(operation)} is no operation")
+            raise bad_request(f"json patch: {json.dumps(operation)} is not an operation")
         op, tokens = operation.get("op"), _tokens(operation["path"])
         if op == "remove":
             _remove(doc, tokens)

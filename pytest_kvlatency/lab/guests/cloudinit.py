@@ -76,7 +76,7 @@ def read_network_data(text: str) -> NetworkData:
         if isinstance(data, dict) and isinstance(data.get("network"), dict):
             data = data["network"]
         if not isinstance(data, dict):
-            return NetworkData(ignored=(f"network data is no mapping but {type(data).__name__}",))
+            return NetworkData(ignored=(f"network data is not a mapping: it is a {type(data).__name__}",))
         version = data.get("version")
         if version == 1:
             return _version_1(data)
@@ -85,7 +85,7 @@ def read_network_data(text: str) -> NetworkData:
             return NetworkData(interfaces=tuple(_ethernet(str(key), entry or {}) for key, entry in ethernets))
     except (ValueError, TypeError, AttributeError) as error:
         return NetworkData(failure=" ".join(str(error).split()))
-    return NetworkData(failure=f"network data has version {version!r}; known are 1 and 2")
+    return NetworkData(failure=f"network data has version {version!r}: expected 1 or 2")
 
 
 def read_user_data(text: str) -> UserData:
@@ -93,7 +93,7 @@ def read_user_data(text: str) -> UserData:
     if text.startswith("#!"):
         return UserData(script=text)
     if not text.startswith("#cloud-config"):
-        return UserData(ignored=("user data is neither #cloud-config nor a script",) if text.strip() else ())
+        return UserData(ignored=("user data is not #cloud-config or a script",) if text.strip() else ())
     try:
         data = _load(text, "user data")
     except ValueError as error:
@@ -101,7 +101,7 @@ def read_user_data(text: str) -> UserData:
     if data is None:
         return UserData()
     if not isinstance(data, dict):
-        return UserData(ignored=(f"user data is no mapping but {type(data).__name__}",))
+        return UserData(ignored=(f"user data is not a mapping: it is a {type(data).__name__}",))
     return UserData(
         boot_commands=_commands(data.get("bootcmd")),
         hostname=_text(data.get("hostname")),
@@ -131,7 +131,9 @@ def _version_1(data: dict[str, Any]) -> NetworkData:
     others = [entry.get("type") for entry in entries if entry.get("type") != "physical"]
     return NetworkData(
         interfaces=tuple(_physical(entry) for entry in entries if entry.get("type") == "physical"),
-        ignored=tuple(f"network data of type {kind!r} is not known to the lab's guests" for kind in others),
+        ignored=tuple(
+            f"the guests of the lab do not support network data of type {kind!r}" for kind in others
+        ),
     )
 
 

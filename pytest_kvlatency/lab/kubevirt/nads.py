@@ -74,7 +74,7 @@ def read_nad(nad: Mapping[str, Any]) -> Attachment:
     except ValueError as error:
         raise ValueError(f"error parsing the delegate's config: {error}") from error
     if not isinstance(config, dict):
-        raise ValueError("error parsing the delegate's config: it is no object")  # noqa: TRY004
+        raise ValueError("error parsing the delegate's config: it is not an object")  # noqa: TRY004
     plugins = config.get("plugins") or [config]
     mtu = next((plugin["mtu"] for plugin in plugins if isinstance(plugin.get("mtu"), int)), None)
     return Attachment(

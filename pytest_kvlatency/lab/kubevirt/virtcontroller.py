@@ -68,7 +68,7 @@ class KubeVirt:
             async for event in self._cluster.api.watch(resource):
                 take(event)
         except ApiStatusError as error:
-            log.warning("%s are not watched: %s", resource.plural, error)
+            log.warning("cannot watch %s: %s", resource.plural, error)
 
     def _node_event(self, event: WatchEvent) -> None:
         name = event.object["metadata"]["name"]

@@ -121,7 +121,7 @@ def _data(source: Mapping[str, Any], key: str) -> str:
     try:
         return base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"cloud-init: {key}Base64 is no base64 of UTF-8: {error}") from error
+        raise ValueError(f"cloud-init: {key}Base64 is not base64-encoded UTF-8: {error}") from error
 
 
 def defaults(vmi: Mapping[str, Any]) -> dict[str, Any]:

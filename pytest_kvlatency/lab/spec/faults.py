@@ -36,19 +36,19 @@ FAULTS: dict[str, Fault] = {
     "api-conflict": Fault(
         where="api",
         by_vmi=False,
-        help="an update or patch meets a 409, as if someone else had been faster",
+        help="an update or patch gets a 409, as if another client had been faster",
         parameters=(("resource", "only this resource"),),
     ),
     "api-reset": Fault(
         where="api",
         by_vmi=False,
-        help="the connection is reset instead of an answer",
+        help="the connection is reset instead of answering",
         parameters=(("verb", "only this verb"), ("resource", "only this resource")),
     ),
     "api-slow": Fault(
         where="api",
         by_vmi=False,
-        help="an answer takes a while",
+        help="an answer is delayed",
         parameters=(
             ("delay", "a duration"),
             ("verb", "only this verb"),
@@ -59,38 +59,40 @@ FAULTS: dict[str, Fault] = {
         where="api",
         by_vmi=False,
         help=(
-            "the API server is restarted instead of an answer: connections are reset, those of consoles and watches "
-            "too, and then, before it knows its roles, all but administrators get 403 (`times`: default once)"
+            "the API server restarts instead of answering: connections are reset, including consoles and watches; "
+            "then, until it has loaded its roles, everyone but administrators gets 403 (`times`: default 1)"
         ),
         parameters=(
             ("verb", "only this verb"),
             ("resource", "only this resource"),
-            ("down", "for how long connections are reset (default 1s)"),
-            ("denies", "for how long permitted requests are denied then (default 3s)"),
+            ("down", "how long connections are reset (default 1s)"),
+            ("denies", "how long permitted requests are denied after that (default 3s)"),
         ),
     ),
     "quota": Fault(where="api", help="creating a VMI is refused with 403 'exceeded quota'"),
     "policy-refused": Fault(
         where="api",
         help="creating a VMI is refused with 403 by an admission webhook, in a dry run too",
-        parameters=(("message", "the webhook's words"),),
+        parameters=(("message", "the webhook's message"),),
     ),
     "dry-run-unsupported": Fault(
         where="api",
         help="a dry run of creating a VMI is refused with 400 for a webhook that may have side effects",
     ),
     "mac-collision": Fault(where="api", help="creating a VMI is refused as KubeMacPool refuses a MAC in use"),
-    "kubevirt-missing": Fault(where="api", by_vmi=False, help="KubeVirt's API groups are not there"),
-    "nad-api-missing": Fault(where="api", by_vmi=False, help="the API group k8s.cni.cncf.io is not there"),
+    "kubevirt-missing": Fault(where="api", by_vmi=False, help="KubeVirt's API groups are missing"),
+    "nad-api-missing": Fault(where="api", by_vmi=False, help="the API group k8s.cni.cncf.io is missing"),
     # KubeVirt.
-    "unschedulable": Fault(where="kubevirt", help="no node fits, whatever the scheduler would say"),
+    "unschedulable": Fault(
+        where="kubevirt", help="no node fits: the scheduler reports that none has /dev/kvm"
+    ),
     "image-pull": Fault(
         where="kubevirt",
-        help="the container disk cannot be pulled (`times`: so often): ErrImagePull, then ImagePullBackOff until the "
+        help="the container disk cannot be pulled (`times`: how often): ErrImagePull, then ImagePullBackOff until the "
         "next try",
         parameters=(
             ("reason", "only ErrImagePull, or only ImagePullBackOff"),
-            ("message", "the words of the failure"),
+            ("message", "the message of the failure"),
             ("back_off", "the pause after the first try (default 10s); each next one is twice as long"),
         ),
     ),
@@ -110,47 +112,49 @@ FAULTS: dict[str, Fault] = {
         "without a condition",
         parameters=(
             ("state", "why: InvalidImageName, RunContainerError, … (default CreateContainerError)"),
-            ("message", "the words"),
+            ("message", "the message"),
         ),
     ),
     "sync-failed": Fault(
         where="kubevirt",
-        help="virt-handler cannot start the guest (`times`: so often), and the VMI stays Scheduled: condition "
+        help="virt-handler cannot start the guest (`times`: how often), and the VMI stays Scheduled: condition "
         "`Synchronizing with the Domain failed.`",
-        parameters=(("message", "its words"),),
+        parameters=(("message", "its message"),),
     ),
-    "vmi-failed": Fault(where="kubevirt", help="the VMI becomes Failed, `after` it was Running"),
-    "vmi-deleted": Fault(where="kubevirt", help="somebody deletes the VMI, `after` it was Running"),
-    "guest-crash": Fault(where="kubevirt", help="the guest dies, `after` it was Running"),
-    "stuck-deletion": Fault(where="kubevirt", help="the finalizer stays: the VMI is never gone"),
+    "vmi-failed": Fault(where="kubevirt", help="the VMI becomes Failed `after` it was Running"),
+    "vmi-deleted": Fault(where="kubevirt", help="another client deletes the VMI `after` it was Running"),
+    "guest-crash": Fault(where="kubevirt", help="the guest crashes `after` it was Running"),
+    "stuck-deletion": Fault(
+        where="kubevirt", help="the finalizer is never removed, so the VMI is never gone"
+    ),
     "handler-dead": Fault(
         where="kubevirt",
-        help="virt-handler dies: a VMI that is deleted stays Running, and is never gone",
+        help="virt-handler is down: a deleted VMI stays Running and is never gone",
     ),
     "migration": Fault(
         where="kubevirt",
-        help="the VMI's status names another node, `after` it was Running",
+        help="the VMI's status shows another node `after` it was Running",
         parameters=(("to", "the other node"),),
     ),
     "no-agent": Fault(where="kubevirt", help="no guest agent: status.interfaces never shows an address"),
     # The console subresource.
-    "console-drop": Fault(where="console", help="the connection drops, `after` it was opened"),
-    "console-evict": Fault(where="console", help="somebody else opens the console, `after` it was opened"),
+    "console-drop": Fault(where="console", help="the connection drops `after` it was opened"),
+    "console-evict": Fault(where="console", help="another client opens the console `after` it was opened"),
     "console-error": Fault(
         where="console", help="the upgrade is refused", parameters=(("code", "HTTP status (default 500)"),)
     ),
     "console-idle": Fault(where="console", help="a load balancer drops a connection idle for `after`"),
-    "console-shred": Fault(where="console", help="each byte comes in a frame of its own"),
+    "console-shred": Fault(where="console", help="each byte is sent in its own frame"),
     "console-late-eof": Fault(where="console", help="the upgrade succeeds, and the connection ends at once"),
     # Inside the guest.
-    "slow-boot": Fault(where="guest", help="the login prompt comes `after` that much longer"),
+    "slow-boot": Fault(where="guest", help="the login prompt appears later, by `after`"),
     "torn-prompt": Fault(
-        where="guest", help="cloud-init's lines tear the login prompt apart, `times` (default once)"
+        where="guest", help="messages of cloud-init break up the login prompt (`times`: default 1)"
     ),
     "kernel-noise": Fault(
         where="guest",
-        help="kernel messages on the console between lines, and inside ping's",
-        parameters=(("every", "a message each so many lines (default 5)"),),
+        help="kernel messages on the console, between lines and in the middle of ping's",
+        parameters=(("every", "lines between two messages (default 5)"),),
     ),
     "last-failed-login": Fault(where="guest", help="'Last failed login:' above the prompt"),
     "already-logged-in": Fault(
@@ -165,12 +169,12 @@ FAULTS: dict[str, Fault] = {
         help="cloud-init sets the password `after` the login prompt: until then the login is refused (profile fedora)",
     ),
     "password-expired": Fault(
-        where="guest", help="a new password is demanded at the first login (profile fedora)"
+        where="guest", help="a new password is required at the first login (profile fedora)"
     ),
     "password-prompt": Fault(
         where="guest",
         help="the password is asked for in another language (profile fedora)",
-        parameters=(("prompt", "the words (default 'Passwort: ')"),),
+        parameters=(("prompt", "the prompt (default 'Passwort: ')"),),
     ),
     "boot-loader": Fault(
         where="guest",
@@ -186,11 +190,14 @@ FAULTS: dict[str, Fault] = {
     "ping-not-permitted": Fault(where="guest", help="ping: permission denied"),
     "stray-line": Fault(
         where="guest",
-        help="a line that ping did not print stands in the output of a sample (`times`: of so many samples)",
+        help="a line that ping did not print appears in the output of a sample (`times`: of how many samples)",
         parameters=(
             (
                 "line",
-                "what it says, with ADDRESS for the target's and TIME for that of a replaced reply (default: a reply)",
+                (
+                    "the line, with ADDRESS for the target's address and TIME for the time of the replaced reply "
+                    "(default: a reply)"
+                ),
             ),
             (
                 "instead",
@@ -200,8 +207,10 @@ FAULTS: dict[str, Fault] = {
     ),
     "address-taken": Fault(
         where="guest",
-        help="a stranger on the network answers for the guest's address (`times`: so many different ones)",
+        help="another machine on the network answers for the guest's address (`times`: for how many different ones)",
     ),
     "no-dhcp": Fault(where="guest", help="DHCP requests are not answered"),
-    "lease-unused": Fault(where="guest", help="the guest's DHCP client gets a lease and configures nothing"),
+    "lease-unused": Fault(
+        where="guest", help="the guest's DHCP client gets a lease but does not configure it"
+    ),
 }

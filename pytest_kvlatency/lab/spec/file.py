@@ -49,17 +49,17 @@ def parse_spec(arg: str) -> LabSpec:
     path = Path(arg)
     if path.suffix not in SUFFIXES:
         raise LabSpecError(
-            f'"{arg}" is neither auto, sim, qemu nor a lab file (*.yaml); '
-            f"write --kv-lab=sim {arg} to run the tests of that path in the lab"
+            f'"{arg}" is not auto, sim, qemu or a lab file (*.yaml). '
+            f"To run the tests of that path in the lab, write --kv-lab=sim {arg}"
         )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise LabSpecError(
-            f'the lab file "{arg}" does not exist; valid is auto, sim, qemu or a file'
+            f'the lab file "{arg}" does not exist: expected auto, sim, qemu or a file'
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise LabSpecError(f'the lab file "{arg}" cannot be read: {error}') from error
+        raise LabSpecError(f'cannot read the lab file "{arg}": {error}') from error
     return load(text, arg)
 
 
@@ -73,7 +73,7 @@ def load(text: str, source: str) -> LabSpec:
         raise LabSpecError(f"{source}: {error}") from error
     except YamlError as error:
         # YAML's own words are several lines, and every line of this text is a problem of its own.
-        raise LabSpecError(f"{source}: is no YAML: {' '.join(str(error).split())}") from error
+        raise LabSpecError(f"{source}: is not valid YAML: {' '.join(str(error).split())}") from error
     reader = SpecReader()
     spec = _lab(reader, {} if document is None else document)
     if reader.problems:
@@ -143,14 +143,14 @@ def _nodes(reader: SpecReader, value: object) -> tuple[NodeSpec, ...]:
         count = reader.integer("nodes", value, 1, MAX_NODES) or 0
         return tuple(NodeSpec(name=f"worker{number}") for number in range(1, count + 1))
     if not isinstance(value, list) or not value:
-        reader.wrong("nodes", value, f"is neither a list of nodes nor a number from 1 to {MAX_NODES}")
+        reader.wrong("nodes", value, f"is not a list of nodes or an integer from 1 to {MAX_NODES}")
         return ()
     found: dict[str, NodeSpec] = {}
     for index, item in enumerate(value):
         place = f"nodes[{index}]"
         node = _node(reader, place, {"name": item} if isinstance(item, str) else item)
         if node is not None and node.name in found:
-            reader.wrong(place, node.name, "is there twice")
+            reader.wrong(place, node.name, "appears twice")
         elif node is not None:
             found[node.name] = node
     return tuple(found.values())
@@ -184,7 +184,9 @@ def _taint(reader: SpecReader, place: str, value: object) -> Taint | None:
         key, _, text = head.partition("=")
         if not colon or not key or effect not in _EFFECTS:
             reader.wrong(
-                place, value, f"is no taint; valid is KEY[=VALUE]:EFFECT, effects: {', '.join(_EFFECTS)}"
+                place,
+                value,
+                f"is not a taint: expected KEY[=VALUE]:EFFECT, with one of the effects {', '.join(_EFFECTS)}",
             )
             return None
         value = {"key": key, "value": text, "effect": effect}
@@ -193,14 +195,14 @@ def _taint(reader: SpecReader, place: str, value: object) -> Taint | None:
     effect = reader.choice(f"{place}.effect", keys.get("effect", "NoSchedule"), _EFFECTS)
     text = keys.get("value", "")
     if not isinstance(text, str):
-        reader.wrong(f"{place}.value", text, "is no text (quote true, false and numbers)")
+        reader.wrong(f"{place}.value", text, "is not a string: quote true, false and numbers")
         return None
     return Taint(key=name, value=text, effect=effect) if name and effect else None
 
 
 def _networks(reader: SpecReader, value: object) -> tuple[NetworkSpec, ...]:
     if not isinstance(value, dict):
-        reader.wrong("networks", value, "is no mapping of NAMESPACE/NAME to a network")
+        reader.wrong("networks", value, "is not a mapping of NAMESPACE/NAME to a network")
         return ()
     return tuple(
         _network(reader, f"networks[{name}]", name, {} if item is None else item)
@@ -211,7 +213,9 @@ def _networks(reader: SpecReader, value: object) -> tuple[NetworkSpec, ...]:
 def _network(reader: SpecReader, place: str, name: object, value: object) -> NetworkSpec:
     parts = name.split("/") if isinstance(name, str) else []
     if len(parts) != 2 or not all(NAME.fullmatch(part) for part in parts):
-        reader.wrong("networks", name, "is no NAMESPACE/NAME, such as default/blue-network")
+        reader.wrong(
+            "networks", name, "is not a network's name: expected NAMESPACE/NAME, such as default/blue-network"
+        )
     keys = reader.mapping(place, value, ("type", *_QUALITY, "guest_mtu", "config", "ipam"))
     given: dict[str, Any] = {"quality": LinkQuality(**_quality(reader, place, keys))}
     if "config" in keys:
@@ -220,7 +224,7 @@ def _network(reader: SpecReader, place: str, name: object, value: object) -> Net
             given["type"] = config.get("type", "bridge")
             config = json.dumps(config)
         if not isinstance(config, str):
-            reader.wrong(f"{place}.config", config, "is neither text nor a mapping")
+            reader.wrong(f"{place}.config", config, "is not a string or a mapping")
         given["config"] = config
     if "type" in keys:
         given["type"] = reader.string(f"{place}.type", keys["type"])
@@ -235,7 +239,7 @@ def _cidr(reader: SpecReader, place: str, value: object) -> str | None:
     try:
         network = ipaddress.ip_network(str(value))
     except ValueError:
-        reader.wrong(place, value, "is no network; valid is a CIDR such as 192.168.10.0/24")
+        reader.wrong(place, value, "is not a network: expected a CIDR such as 192.168.10.0/24")
         return None
     return str(network)
 
@@ -255,14 +259,16 @@ def _link(
     keys = reader.mapping(place, value, ("between", "network", *_QUALITY))
     between = keys.get("between")
     if not isinstance(between, list) or len(between) != 2:
-        reader.wrong(f"{place}.between", between, "is no list of two nodes; nodes: " + ", ".join(nodes))
+        reader.wrong(
+            f"{place}.between", between, "is not a list of two nodes: expected two of " + ", ".join(nodes)
+        )
         between = ["", ""]
     else:
         for end in between:
-            reader.choice(f"{place}.between", end, nodes, "is no node; nodes:")
+            reader.choice(f"{place}.between", end, nodes, "is not a node")
     network = keys.get("network")
     if network is not None:
-        reader.choice(f"{place}.network", network, networks, "is no network; networks:")
+        reader.choice(f"{place}.network", network, networks, "is not a network")
     first, second = (str(end) for end in between)
     return LinkSpec(between=(first, second), network=network, overrides=_quality(reader, place, keys))
 
@@ -273,20 +279,20 @@ def _fault(
     name = value.get("fault") if isinstance(value, dict) else None
     if not isinstance(name, str) or name not in FAULTS:
         if isinstance(value, dict):
-            reader.wrong(f"{place}.fault", name, f"is no fault; faults: {', '.join(sorted(FAULTS))}")
+            reader.wrong(
+                f"{place}.fault", name, f"is not a fault: expected one of {', '.join(sorted(FAULTS))}"
+            )
         else:
-            reader.wrong(place, value, "is no mapping; write {fault: NAME, …}")
+            reader.wrong(place, value, "is not a mapping: expected {fault: NAME, …}")
         return FaultSpec(fault="")
     own = tuple(parameter for parameter, _ in FAULTS[name].parameters)
     narrowing = ("node", "network", "vmi") if FAULTS[name].by_vmi else ("vmi",)
     keys = reader.mapping(place, value, ("fault", *narrowing, "after", "times", *own))
     given: dict[str, Any] = {}
     if "node" in keys:
-        given["node"] = reader.choice(f"{place}.node", keys["node"], nodes, "is no node; nodes:")
+        given["node"] = reader.choice(f"{place}.node", keys["node"], nodes, "is not a node")
     if "network" in keys:
-        given["network"] = reader.choice(
-            f"{place}.network", keys["network"], networks, "is no network; networks:"
-        )
+        given["network"] = reader.choice(f"{place}.network", keys["network"], networks, "is not a network")
     if "vmi" in keys:
         given["vmi"] = reader.string(f"{place}.vmi", keys["vmi"])
     if "after" in keys:
@@ -312,7 +318,7 @@ def _parameters(
         elif parameter in {"delay", "back_off", "down", "denies"}:
             reader.duration(where, value)
         elif parameter == "to":
-            reader.choice(where, value, nodes, "is no node; nodes:")
+            reader.choice(where, value, nodes, "is not a node")
         elif parameter == "reason":
             reader.choice(where, value, ("ErrImagePull", "ImagePullBackOff"))
         else:

@@ -17,7 +17,7 @@ NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 @dataclass
 class SpecReader:
-    """Collects problems, so that all are told at once; each method returns a default for what is wrong."""
+    """Collects problems, so that all are reported together; each method returns a default for what is wrong."""
 
     problems: list[str] = field(default_factory=list)
 
@@ -29,19 +29,19 @@ class SpecReader:
     def mapping(self, place: str, value: object, keys: Iterable[str]) -> dict[str, Any]:
         """Return a mapping with none but these keys."""
         if not isinstance(value, dict):
-            self.wrong(place, value, f"is no mapping; its keys: {', '.join(keys)}")
+            self.wrong(place, value, f"is not a mapping: expected the keys {', '.join(keys)}")
             return {}
         known = tuple(keys)
         for key in value:
             if key not in known:
-                self.wrong(place, key, f"is no key here; keys: {', '.join(known)}")
+                self.wrong(place, key, f"is not a known key: expected one of {', '.join(known)}")
         return {key: item for key, item in value.items() if key in known}
 
     def items(self, place: str, value: object) -> list[Any]:
         """Return a list."""
         if isinstance(value, list):
             return value
-        self.wrong(place, value, "is no list")
+        self.wrong(place, value, "is not a list")
         return []
 
     def number(
@@ -50,38 +50,36 @@ class SpecReader:
         """Return a number for which ``valid`` holds."""
         if isinstance(value, (int, float)) and not isinstance(value, bool) and valid(value):
             return value
-        self.wrong(place, value, f"is no {help_text}")
+        self.wrong(place, value, f"is not a {help_text}")
         return None
 
     def integer(self, place: str, value: object, lowest: int, highest: int) -> int | None:
         """Return a whole number in the range, both ends included."""
         if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
             return value
-        self.wrong(place, value, f"is no whole number from {lowest} to {highest}")
+        self.wrong(place, value, f"is not an integer from {lowest} to {highest}")
         return None
 
     def boolean(self, place: str, value: object) -> bool:
         """Return true or false."""
         if isinstance(value, bool):
             return value
-        self.wrong(place, value, "is neither true nor false")
+        self.wrong(place, value, "is not a boolean: expected true or false")
         return False
 
     def string(self, place: str, value: object) -> str | None:
         """Return a text that is not empty."""
         if isinstance(value, str) and value:
             return value
-        self.wrong(place, value, "is no text")
+        self.wrong(place, value, "is not a string, or is empty")
         return None
 
-    def choice(
-        self, place: str, value: object, valid: Iterable[str], what: str = "is not valid; valid is"
-    ) -> Any:
+    def choice(self, place: str, value: object, valid: Iterable[str], what: str = "is not valid") -> Any:
         """Return one of ``valid``."""
         known = tuple(valid)
         if isinstance(value, str) and value in known:
             return value
-        self.wrong(place, value, f"{what} {', '.join(known)}")
+        self.wrong(place, value, f"{what}: expected one of {', '.join(known)}")
         return None
 
     def duration(self, place: str, value: object) -> int:
@@ -105,7 +103,7 @@ class SpecReader:
         """Return a name as Kubernetes has them."""
         if isinstance(value, str) and NAME.fullmatch(value):
             return value
-        self.wrong(place, value, "is no name; valid are lower case letters, digits, '-' and '.'")
+        self.wrong(place, value, "is not a valid name: expected lower-case letters, digits, '-' and '.'")
         return None
 
     def strings(self, place: str, value: object) -> dict[str, str]:
@@ -114,5 +112,5 @@ class SpecReader:
             isinstance(k, str) and isinstance(v, str) for k, v in value.items()
         ):
             return dict(value)
-        self.wrong(place, value, "is no mapping of text to text (quote true, false and numbers)")
+        self.wrong(place, value, "is not a mapping of strings to strings: quote true, false and numbers")
         return {}

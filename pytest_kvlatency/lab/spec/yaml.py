@@ -1,4 +1,4 @@
-"""YAML as a lab file is read: safe, and a key that is there twice is an error instead of a silent choice."""
+"""YAML as a lab file is read: safe, and a duplicate key is an error instead of a silent choice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = getattr(key, "value", None)
             if isinstance(name, str) and name in seen and name != "<<":
-                raise DuplicateKeyError(f"line {key.start_mark.line + 1}: the key '{name}' is there twice")
+                raise DuplicateKeyError(f"line {key.start_mark.line + 1}: the key '{name}' appears twice")
             if isinstance(name, str):
                 seen.add(name)
         return super().construct_mapping(node, deep)

@@ -136,5 +136,5 @@ def test_durations(text, value):
 
 
 def test_a_wrong_delay_is_said_at_once(tmp_path, start):
-    with pytest.raises(ValueError, match="'soon' is no duration"):
+    with pytest.raises(ValueError, match="'soon' is not a duration"):
         start(faults=[_fault("api-slow", parameters={"delay": "soon"})])

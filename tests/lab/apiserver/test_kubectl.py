@@ -241,7 +241,7 @@ def test_nothing_runs_in_pods_and_the_answer_says_so(kubectl, ns, args):
     kubectl("patch", "pod", "p", "-n", ns, "--subresource=status", "--type=merge", "-p", running)
     refused = kubectl("-n", ns, *args, check=False)
     assert refused.returncode != 0
-    assert "no container runs in the lab's pods" in refused.stderr
+    assert "no containers run in the lab's pods" in refused.stderr
 
 
 def test_discovery(kubectl):

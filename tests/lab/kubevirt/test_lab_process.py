@@ -68,7 +68,7 @@ def test_start_and_stop(tmp_path):
 
 
 def test_a_start_that_fails_says_why(tmp_path):
-    with pytest.raises(LabStartError, match="is neither auto, sim, qemu nor a lab file"):
+    with pytest.raises(LabStartError, match="is not auto, sim, qemu or a lab file"):
         LabProcess.start("nonsense", tmp_path, SECONDS)
 
 
@@ -170,7 +170,7 @@ def test_up_without_a_directory_makes_one_and_removes_it():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nonsense"], '"nonsense" is neither auto, sim, qemu nor a lab file'),
+        (["nonsense"], '"nonsense" is not auto, sim, qemu or a lab file'),
         (["nowhere.yaml"], 'the lab file "nowhere.yaml" does not exist'),
         (["sim", "--dir", "/dev/null/x"], "--dir /dev/null/x: "),
     ],
@@ -210,7 +210,7 @@ def test_without_qemu_the_lab_says_why_and_how_to_get_it(tmp_path):
         line = lab.stdout.readline()
         lab.terminate()
     assert line.startswith("guests: simulated guests (not QEMU: real guests need ")
-    assert "with: python -m pytest_kvlatency.lab setup" in line
+    assert "To install them: python -m pytest_kvlatency.lab setup" in line
 
 
 def test_a_missing_extra_is_named(tmp_path):
@@ -251,5 +251,5 @@ def test_a_lab_that_would_run_out_of_open_files_says_how_many_it_needs(tmp_path)
     done = run_up("sim", "--dir", str(tmp_path / "lab"), preexec_fn=limit)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: a lab of 3 nodes needs 112 open files, and may have 100: raise the limit (ulimit -n 1024)\n"
+        "error: a lab of 3 nodes needs 112 open files, but the limit is 100: raise it (ulimit -n 1024)\n"
     )

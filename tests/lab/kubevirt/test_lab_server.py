@@ -49,7 +49,7 @@ def test_without_qemu_the_default_is_simulated_and_says_what_was_missing(tmp_pat
 
 def test_without_qemu_real_guests_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "usable", lambda: "qemu-system-x86_64 is missing: run the set-up")
-    with pytest.raises(LabSetupError, match="guests: qemu cannot be had: qemu-system-x86_64 is missing"):
+    with pytest.raises(LabSetupError, match="guests: qemu is not available: qemu-system-x86_64 is missing"):
         up("qemu", tmp_path)
 
 

@@ -9,7 +9,7 @@ from pytest_kvlatency.lab.guests.cloudinit import read_network_data, read_user_d
     ("text", "failure"),
     [
         ("{", "network data is not valid YAML: "),
-        ("version: 3\n", "network data has version 3; known are 1 and 2"),
+        ("version: 3\n", "network data has version 3: expected 1 or 2"),
         ("version: 1\nconfig: [3]", "'int' object has no attribute 'get'"),
         ("version: 2\nethernets: [eth0]", "'list' object has no attribute 'items'"),
     ],
@@ -24,7 +24,7 @@ def test_network_data_that_cannot_be_read_is_refused_as_a_whole(text, failure):
 def test_network_data_that_is_no_mapping_is_ignored():
     data = read_network_data("just text")
     assert (data.interfaces, data.failure) == ((), None)
-    assert data.ignored == ("network data is no mapping but str",)
+    assert data.ignored == ("network data is not a mapping: it is a str",)
 
 
 def test_an_interface_is_found_by_its_mac_in_any_case():
@@ -48,14 +48,14 @@ def test_of_version_1_only_physical_interfaces_are_taken():
     (config,) = data.interfaces
     assert config.addresses == ("192.0.2.5/255.255.255.0",)
     assert (config.dhcp4, config.dhcp6, config.routes) == (True, False, (("default", "192.0.2.1"),))
-    assert data.ignored == ("network data of type 'bond' is not known to the lab's guests",)
+    assert data.ignored == ("the guests of the lab do not support network data of type 'bond'",)
 
 
 def test_user_data_is_a_cloud_config_a_script_or_ignored():
     assert read_user_data("#cloud-config\npassword: secret\n").password == "secret"
     assert read_user_data("#!/bin/sh\ntrue\n").script == "#!/bin/sh\ntrue\n"
     other = read_user_data("password: secret\n")
-    assert (other.password, other.ignored) == ("", ("user data is neither #cloud-config nor a script",))
+    assert (other.password, other.ignored) == ("", ("user data is not #cloud-config or a script",))
     assert read_user_data("#cloud-config\n") == read_user_data("") == read_user_data("\n")
 
 

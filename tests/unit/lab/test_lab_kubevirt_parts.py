@@ -120,7 +120,7 @@ def test_cloud_init_plain_and_encoded():
     for kind in ("cloudInitNoCloud", "cloudInitConfigDrive"):
         assert vmis.cloud_init(vmi(volumes=[{kind: source}])) == ("#cloud-config", "version: 2")
     assert vmis.cloud_init(vmi()) == ("", "")
-    with pytest.raises(ValueError, match="userDataBase64 is no base64"):
+    with pytest.raises(ValueError, match="userDataBase64 is not base64-encoded UTF-8"):
         vmis.cloud_init(vmi(volumes=[{"cloudInitNoCloud": {"userDataBase64": "%"}}]))
 
 

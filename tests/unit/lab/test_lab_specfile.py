@@ -112,53 +112,65 @@ def test_a_faults_own_parameters():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("guests: kvm", "guests: 'kvm' is not valid; valid is auto, sim, qemu"),
-        ("colour: red", "'colour' is no key here; keys: guests, nodes"),
-        ("[]", "[] is no mapping"),
-        ("nodes: 0", "nodes: 0 is no whole number from 1 to 5000"),
-        ("nodes: []", "nodes: [] is neither a list of nodes nor a number"),
-        ("nodes: [a, a]", "nodes[1]: 'a' is there twice"),
-        ("nodes: [A]", "nodes[0].name: 'A' is no name"),
+        ("guests: kvm", "guests: 'kvm' is not valid: expected one of auto, sim, qemu"),
+        ("colour: red", "'colour' is not a known key: expected one of guests, nodes"),
+        ("[]", "[] is not a mapping: expected the keys guests, nodes"),
+        ("nodes: 0", "nodes: 0 is not an integer from 1 to 5000"),
+        ("nodes: []", "nodes: [] is not a list of nodes or an integer"),
+        ("nodes: [a, a]", "nodes[1]: 'a' appears twice"),
+        ("nodes: [A]", "nodes[0].name: 'A' is not a valid name"),
         ("nodes: [{labels: {}}]", "has no name"),
-        ("nodes: [{name: a, labels: {x: true}}]", 'nodes[0].labels: {"x": true} is no mapping of text'),
+        ("nodes: [{name: a, labels: {x: true}}]", 'nodes[0].labels: {"x": true} is not a mapping of strings'),
         (
             "nodes: [{name: a, taints: [b]}]",
-            "nodes[0].taints[0]: 'b' is no taint; valid is KEY[=VALUE]:EFFECT",
+            "nodes[0].taints[0]: 'b' is not a taint: expected KEY[=VALUE]:EFFECT",
         ),
-        ("networks: {blue: {}}", "networks: 'blue' is no NAMESPACE/NAME"),
-        ("networks: {a/b: {delay: 1ms}}", "networks[a/b]: 'delay' is no key here; keys: type, latency"),
+        ("networks: {blue: {}}", "networks: 'blue' is not a network's name: expected NAMESPACE/NAME"),
+        (
+            "networks: {a/b: {delay: 1ms}}",
+            "networks[a/b]: 'delay' is not a known key: expected one of type, latency",
+        ),
         ("networks: {a/b: {latency: 10}}", "networks[a/b].latency: 10 has no unit. Did you mean 10ms?"),
         ("networks: {a/b: {latency: -1ms}}", "networks[a/b].latency: '-1ms' is negative. Did you mean 1ms?"),
         ("networks: {a/b: {loss: 101%}}", "networks[a/b].loss: '101%' is not a percentage from 0 to 100"),
         ("networks: {a/b: {loss: true}}", "networks[a/b].loss: true is not a percentage from 0 to 100"),
-        ("networks: {a/b: {mtu: big}}", "networks[a/b].mtu: 'big' is no whole number from 68 to 65535"),
-        ("networks: {a/b: {ipam: 10.0.0.1/8}}", "networks[a/b].ipam: '10.0.0.1/8' is no network"),
-        ("networks: {a/b: {config: 3}}", "networks[a/b].config: 3 is neither text nor a mapping"),
-        ("links: [{between: [worker1]}]", 'links[0].between: ["worker1"] is no list of two nodes'),
+        ("networks: {a/b: {mtu: big}}", "networks[a/b].mtu: 'big' is not an integer from 68 to 65535"),
+        (
+            "networks: {a/b: {ipam: 10.0.0.1/8}}",
+            "networks[a/b].ipam: '10.0.0.1/8' is not a network: expected a CIDR",
+        ),
+        ("networks: {a/b: {config: 3}}", "networks[a/b].config: 3 is not a string or a mapping"),
+        ("links: [{between: [worker1]}]", 'links[0].between: ["worker1"] is not a list of two nodes'),
         (
             "links: [{between: [worker9, worker1]}]",
-            "links[0].between: 'worker9' is no node; nodes: worker1, worker2, worker3",
+            "links[0].between: 'worker9' is not a node: expected one of worker1, worker2, worker3",
         ),
         (
             "links: [{between: [worker1, worker2], network: default/x}]",
-            "links[0].network: 'default/x' is no network; networks: default/blue-network",
+            "links[0].network: 'default/x' is not a network: expected one of default/blue-network",
         ),
-        ("faults: [{fault: nope}]", "faults[0].fault: 'nope' is no fault; faults: address-taken"),
-        ("faults: [nope]", "faults[0]: 'nope' is no mapping; write {fault: NAME, …}"),
-        ("faults: [{fault: silent, code: 3}]", "faults[0]: 'code' is no key here; keys: fault, node"),
-        ("faults: [{fault: api-error, code: 200}]", "faults[0].code: 200 is no whole number from 400 to 599"),
-        ("faults: [{fault: api-slow, node: worker1}]", "faults[0]: 'node' is no key here; keys: fault, vmi"),
-        ("bindings: [A]", "bindings[0]: 'A' is no name"),
+        ("faults: [{fault: nope}]", "faults[0].fault: 'nope' is not a fault: expected one of address-taken"),
+        ("faults: [nope]", "faults[0]: 'nope' is not a mapping: expected {fault: NAME, …}"),
+        (
+            "faults: [{fault: silent, code: 3}]",
+            "faults[0]: 'code' is not a known key: expected one of fault, node",
+        ),
+        ("faults: [{fault: api-error, code: 200}]", "faults[0].code: 200 is not an integer from 400 to 599"),
+        (
+            "faults: [{fault: api-slow, node: worker1}]",
+            "faults[0]: 'node' is not a known key: expected one of fault, vmi",
+        ),
+        ("bindings: [A]", "bindings[0]: 'A' is not a valid name"),
         ("deletion: 10", "deletion: 10 has no unit"),
-        ("faults: [{fault: silent, times: 0}]", "faults[0].times: 0 is no whole number from 1"),
-        ("faults: [{fault: silent, node: w}]", "faults[0].node: 'w' is no node; nodes: worker1"),
-        ("faults: [{fault: migration, to: w}]", "faults[0].to: 'w' is no node"),
-        ("agent: maybe", "agent: 'maybe' is neither true nor false"),
-        ("time_scale: 0", "time_scale: 0 is no number above 0"),
+        ("faults: [{fault: silent, times: 0}]", "faults[0].times: 0 is not an integer from 1"),
+        ("faults: [{fault: silent, node: w}]", "faults[0].node: 'w' is not a node: expected one of worker1"),
+        ("faults: [{fault: migration, to: w}]", "faults[0].to: 'w' is not a node"),
+        ("agent: maybe", "agent: 'maybe' is not a boolean: expected true or false"),
+        ("time_scale: 0", "time_scale: 0 is not a number above 0"),
         ("boot: 3", "boot: 3 has no unit"),
-        ("seed: x", "seed: 'x' is no whole number"),
-        ("a: 1\na: 2", "line 2: the key 'a' is there twice"),
-        ("{", "is no YAML"),
+        ("seed: x", "seed: 'x' is not an integer"),
+        ("a: 1\na: 2", "line 2: the key 'a' appears twice"),
+        ("{", "is not valid YAML"),
     ],
 )
 def test_what_is_wrong_is_named_with_place_value_and_what_is_valid(text, problem):
@@ -168,7 +180,7 @@ def test_what_is_wrong_is_named_with_place_value_and_what_is_valid(text, problem
 
 def test_what_is_no_yaml_is_one_problem():
     (line,) = problems("nodes: [a\n: :\n")
-    assert line.startswith("lab.yaml: is no YAML: while parsing ")
+    assert line.startswith("lab.yaml: is not valid YAML: while parsing ")
     assert "line 2" in line
 
 
@@ -177,11 +189,11 @@ def test_all_problems_are_told_at_once():
 
 
 def test_a_path_that_follows_the_plain_option_is_told_apart():
-    with pytest.raises(LabSpecError, match="is neither auto, sim, qemu nor a lab file") as caught:
+    with pytest.raises(LabSpecError, match="is not auto, sim, qemu or a lab file") as caught:
         parse_spec("tests/test_x.py")
     assert str(caught.value) == (
-        '"tests/test_x.py" is neither auto, sim, qemu nor a lab file (*.yaml); '
-        "write --kv-lab=sim tests/test_x.py to run the tests of that path in the lab"
+        '"tests/test_x.py" is not auto, sim, qemu or a lab file (*.yaml). '
+        "To run the tests of that path in the lab, write --kv-lab=sim tests/test_x.py"
     )
 
 
@@ -189,5 +201,5 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(LabSpecError, match=r"nowhere\.yaml.* does not exist"):
         parse_spec(str(tmp_path / "nowhere.yaml"))
     (tmp_path / "folder.yaml").mkdir()
-    with pytest.raises(LabSpecError, match="cannot be read"):
+    with pytest.raises(LabSpecError, match="cannot read the lab file"):
         parse_spec(str(tmp_path / "folder.yaml"))

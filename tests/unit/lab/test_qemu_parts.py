@@ -191,7 +191,7 @@ def test_E38_busybox_loses_its_ping_and_nothing_else(tmp_path):
     busybox.write_bytes(b"pidof\0ping\0ping6\0pivot_root\0")
     assert image.without_ping(busybox) == b"pidof\0pinf\0pinf6\0pivot_root\0"
     busybox.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="cannot lose its ping"):
+    with pytest.raises(ValueError, match="cannot remove ping from "):
         image.without_ping(busybox)
 
 

@@ -16,12 +16,12 @@ SUPPORTED = frozenset(
     }
 )  # fmt: skip
 UNSUPPORTED = {
-    "ping-not-permitted": "root of a real guest may always send pings",
-    "password-late": "they are BusyBox's, whose root needs no password",
-    "password-expired": "they are BusyBox's, whose login knows no expiry",
-    "password-prompt": "they are BusyBox's, which speaks English",
-    "boot-loader": "QEMU loads their kernel itself",
-    "lease-unused": "their DHCP client configures what it gets",
+    "ping-not-permitted": "their root may always send pings",
+    "password-late": "their root needs no password",
+    "password-expired": "the passwords of their BusyBox never expire",
+    "password-prompt": "their BusyBox speaks only English",
+    "boot-loader": "QEMU loads their kernel without a boot loader",
+    "lease-unused": "their DHCP client always configures its lease",
 }
 _NOISE_SECONDS = 0.3
 
@@ -31,10 +31,10 @@ def by_name(faults: Iterable[FaultSpec]) -> dict[str, FaultSpec]:
     found = {}
     for fault in faults:
         if fault.fault not in SUPPORTED:
-            reason = UNSUPPORTED.get(fault.fault, "it is none of a guest's faults")
+            reason = UNSUPPORTED.get(fault.fault, "it is not a fault of guests")
             raise ValueError(
-                f"fault {fault.fault!r} cannot be met by real guests: {reason}; "
-                f"use simulated guests, or one of {', '.join(sorted(SUPPORTED))}"
+                f"real guests do not support the fault {fault.fault!r}: {reason}. "
+                f"Use simulated guests, or one of {', '.join(sorted(SUPPORTED))}"
             )
         found[fault.fault] = fault
     return found

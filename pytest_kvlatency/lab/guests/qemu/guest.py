@@ -86,7 +86,7 @@ class QemuGuest:
         """Power on. Returns as soon as the machine runs. Raises ``HypervisorError``."""
         if self._process is not None or self._exit.done():
             raise HypervisorError(
-                f"the guest {self.request.namespace}/{self.request.name} was started before"
+                f"the guest {self.request.namespace}/{self.request.name} has already been started"
             )
         plan = await asyncio.get_running_loop().run_in_executor(None, self._prepare)
         theirs: list[socket.socket] = []

@@ -65,7 +65,7 @@ class QemuHypervisor:
         trouble = usable()
         self._qemu, self._busybox, self._kernel = assets.qemu(), assets.busybox(), assets.kernel()
         if trouble or self._qemu is None or self._busybox is None or self._kernel is None:
-            raise HypervisorError(trouble or "real guests cannot be had here")
+            raise HypervisorError(trouble or "real guests are not available here")
         self._directory.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
         try:
@@ -153,7 +153,7 @@ def _version(qemu: Path) -> str:
     out = subprocess.run([qemu, "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603
     found = re.search(r"version (\d+)\.(\d+)(\S*)", out)
     if found is None:
-        raise HypervisorError(f"{qemu} does not tell its version: {out[:80]!r}")
+        raise HypervisorError(f"cannot tell the version of {qemu}, which prints {out[:80]!r}")
     if (int(found[1]), int(found[2])) < _OLDEST_QEMU:
-        raise HypervisorError(f"{qemu} is version {found[1]}.{found[2]}; real guests need 7.2 or later")
+        raise HypervisorError(f"{qemu} is version {found[1]}.{found[2]}: real guests need 7.2 or later")
     return f"{found[1]}.{found[2]}{found[3]}"

@@ -71,6 +71,6 @@ def without_ping(busybox: Path) -> bytes:
     here, there = b"\0ping\0ping6\0", b"\0pinf\0pinf6\0"
     if data.count(here) != 1:
         raise ValueError(
-            f"{busybox} does not hold the list of its applets as expected: it cannot lose its ping"
+            f"cannot remove ping from {busybox}: its list of applets is not where it is expected"
         )
     return data.replace(here, there)

@@ -97,7 +97,7 @@ def _interface(config: InterfaceConfig) -> list[str]:
     if config.dhcp4:
         lines.append('dhcp4 "$link"')
     if config.dhcp6:
-        lines.append('say "dhcp6 is not known to the lab\'s guests: $link"')
+        lines.append('say "the guests of the lab do not support dhcp6: $link"')
     lines.append("else")
     lines.append(f"say {shlex.quote(f'no interface for {config.mac or config.name}')}")
     lines.append("fi")

@@ -32,20 +32,20 @@ class SetupError(Exception):
 
 
 def usable() -> str | None:
-    """Say why real guests cannot be had here and how to get them; ``None`` when all is there."""
+    """Say why real guests are not available here and how to get them; ``None`` when all is there."""
     unsupported = _unsupported()
     if unsupported:
         return unsupported
     lacks = assets.missing()
     if not lacks:
         return None
-    return f"real guests need {', '.join(lacks)}; get {'it' if len(lacks) == 1 else 'them'} with: {COMMAND}"
+    return f"real guests need {', '.join(lacks)}. To install {'it' if len(lacks) == 1 else 'them'}: {COMMAND}"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Install what is missing. Idempotent. Returns the exit status: 0 when real guests can be had afterwards."""
+    """Install what is missing. Idempotent. Returns the exit status: 0 when real guests are available afterwards."""
     if argv:
-        print(f"usage: {COMMAND} (it takes no arguments, got {' '.join(argv)!r})", file=sys.stderr)  # noqa: T201
+        print(f"setup takes no arguments, got {' '.join(argv)!r}. Usage: {COMMAND}", file=sys.stderr)  # noqa: T201
         return 2
     try:
         _install()
@@ -67,8 +67,8 @@ def _install() -> None:
     distribution = _distribution()
     if distribution is None or shutil.which("apt-get") is None:
         raise SetupError(
-            "this knows only how to install Debian and Ubuntu packages. Install QEMU 7.2 or later for x86-64 "
-            "guests and a static BusyBox, and put a Linux kernel as vmlinuz with the virtio modules "
+            "only the packages of Debian and Ubuntu can be installed automatically. Install QEMU 7.2 or later for "
+            "x86-64 guests and a static BusyBox, and put a Linux kernel as vmlinuz with the virtio modules "
             f"({', '.join(f'{name}.ko' for name in assets.MODULES)}) into {assets.cache_directory()}/kernel-VERSION"
         )
     if assets.qemu() is None or assets.busybox() is None:
@@ -83,10 +83,10 @@ def _install() -> None:
 def _unsupported() -> str | None:
     if sys.platform != "linux":
         return (
-            f"real guests run on Linux only, and this is {sys.platform}; use simulated guests (--kv-lab=sim)"
+            f"real guests run only on Linux, and this is {sys.platform}: use simulated guests (--kv-lab=sim)"
         )
     if platform.machine() not in {"x86_64", "AMD64"}:
-        return f"real guests are x86-64 only, and this is {platform.machine()}; use simulated guests (--kv-lab=sim)"
+        return f"real guests run only on x86-64, and this is {platform.machine()}: use simulated guests (--kv-lab=sim)"
     return None
 
 
@@ -106,7 +106,7 @@ def _apt_install() -> None:
     if os.geteuid() != 0:
         if shutil.which("sudo") is None or _run(["sudo", "-n", "true"]).returncode != 0:
             raise SetupError(
-                f"installing packages needs root; run: sudo apt-get install {' '.join(PACKAGES)}; then again {COMMAND}"
+                f"installing packages needs root. Run: sudo apt-get install {' '.join(PACKAGES)}, and then: {COMMAND}"
             )
         prefix = ["sudo", "-n"]
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
@@ -154,7 +154,7 @@ def _kernel_image(distribution: str) -> str:
         if found:
             return found[1]
     raise SetupError(
-        f"apt offers none of {', '.join(KERNEL_PACKAGES[distribution])}; run apt-get update and try again"
+        f"apt has none of {', '.join(KERNEL_PACKAGES[distribution])}: run apt-get update and try again"
     )
 
 
@@ -163,7 +163,7 @@ def _keep(root: Path, version: str, kept: Path) -> None:
     kept.mkdir()
     images = list(root.glob(f"boot/vmlinuz-{version}"))
     if not images:
-        raise SetupError(f"the package of kernel {version} holds no boot/vmlinuz-{version}")
+        raise SetupError(f"the package of kernel {version} does not contain boot/vmlinuz-{version}")
     shutil.copyfile(images[0], kept / "vmlinuz")
     found: dict[str, Path] = {}
     for path in root.glob("**/lib/modules/**/*.ko*"):

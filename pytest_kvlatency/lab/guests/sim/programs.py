@@ -149,7 +149,7 @@ def find_shell(wanted: str | None = None) -> ShellProgram:
         flags = ("--posix", "--noediting", "-i") if name == "bash" else ("-i",)
         return ShellProgram(path=path, arguments=("sh", *flags))
     raise HypervisorError(
-        "simulated guests need a POSIX shell (dash, bash, or an sh that is no standalone BusyBox); "
+        "simulated guests need a POSIX shell (dash, bash, or an sh that is not a standalone BusyBox): "
         f"found {', '.join(tried) or 'none'}: install dash"
     )
 
