@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.role import Role
     from pytest_kvlatency.checkup.sharding import Share
     from pytest_kvlatency.config.settings import Layer, Settings
-    from pytest_kvlatency.engine.runner import Attempt, Engine
+    from pytest_kvlatency.engine.attempts import Attempt
+    from pytest_kvlatency.engine.runner import Engine
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.kube.nodes import NodeFacts, SeenNodes

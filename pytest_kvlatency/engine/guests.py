@@ -11,6 +11,7 @@ from pytest_kvlatency.model import GuestFacts, Timings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from concurrent.futures import Future
 
     from pytest_kvlatency.console.shell import Shell
     from pytest_kvlatency.engine.lifetime import Watchdog
@@ -91,6 +92,16 @@ def setup_timings(*guests: ReadyGuest | None) -> Timings:
         running=max(guest.running_seconds for guest in ready),
         login=max(guest.login_seconds for guest in ready),
     )
+
+
+def is_lost(future: Future[ReadyGuest]) -> bool:
+    """Whether a guest did not come up."""
+    return future.cancelled() or future.exception() is not None
+
+
+def those_up(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest]:
+    """The guests that are up."""
+    return [one.result() for one in futures if one.done() and not is_lost(one)]
 
 
 class Stopwatch:

@@ -83,6 +83,14 @@ class Leftovers:
         with self._idle:
             return self._logins[kept.name]
 
+    def kept_lines(self) -> list[str]:
+        """How to reach the VMIs that are left on purpose, a line each."""
+        return [
+            f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
+            f"({self.login_of(one)}; to delete it: kubectl delete vmi -n {one.namespace} {one.name})"
+            for one in self.kept
+        ]
+
     def is_kept(self, handle: VmiHandle) -> bool:
         """Whether this VMI is left on purpose."""
         with self._idle:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine.activity import Activity
+from pytest_kvlatency.engine.attempts import Attempt, failed, for_limits
 from pytest_kvlatency.engine.conductor import Conductor
-from pytest_kvlatency.engine.guests import check_distinct, setup_timings
+from pytest_kvlatency.engine.demand import Demand
+from pytest_kvlatency.engine.departures import LAST_SECONDS, Departures
+from pytest_kvlatency.engine.fleet import Fleet
+from pytest_kvlatency.engine.guests import is_lost, those_up
 from pytest_kvlatency.engine.lifetime import Keeper
-from pytest_kvlatency.engine.measuring import judged, untold
-from pytest_kvlatency.engine.steps import Step, guest_words
+from pytest_kvlatency.engine.occupancy import Occupancy
+from pytest_kvlatency.engine.steps import guest_words
 from pytest_kvlatency.engine.ticket import HAS_ENDED, Ticket
-from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.engine.trials import Trials
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.guest.profiles import login_words
-from pytest_kvlatency.model import Failure, Measurement
 from pytest_kvlatency.ping.verdict import samples_needed
 from pytest_kvlatency.plan.checks import rounds, vmi_keys
-from pytest_kvlatency.shortage import at_once
-from pytest_kvlatency.threads import Steward, Threads, result_of
+from pytest_kvlatency.threads import Steward, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
 
     from pytest_kvlatency.engine.artifacts import Artifacts
@@ -37,32 +39,11 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.measuring import Measurer
     from pytest_kvlatency.engine.provision import Provisioner
-    from pytest_kvlatency.engine.steps import Say
-    from pytest_kvlatency.errors import Stage
-    from pytest_kvlatency.kube.state import VmiHandle
-    from pytest_kvlatency.model import Check, MeasurementKey, PingParameters
+    from pytest_kvlatency.model import Check, Measurement, MeasurementKey, PingParameters
     from pytest_kvlatency.plan.checks import VmiKey
 
 MAX_MEASURING = 500
-#: As many consoles as may be open at once.
-MAX_BOOTING = 100
-CLEANUP_SECONDS = 60.0
 EVIDENCE_SECONDS = 5.0
-LAST_SECONDS = 1.0
-# Whoever stops a run may kill it after 5 s: so long for the terminals of guests that stay, beside all else.
-LEAVING_SECONDS = 3.0
-SHOWN_ACTIVITIES = 2
-#: A measurement that takes so many times its sample, and so many seconds, is late: a warm-up without replies, say.
-LATE_FACTOR = 1.5
-LATE_SECONDS = 1.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """What came of one try at a check: always a measurement, and the error when it could not be made."""
-
-    measurement: Measurement
-    error: KvLatencyError | None = None
 
 
 class Engine:
@@ -87,47 +68,40 @@ class Engine:
         occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._provisioner = provisioner
-        #: Keeps other processes from measuring on the same nodes.
-        self._occupy = occupy
-        self._occupied: dict[Ticket, ExitStack] = {}
-        self._measurer = measurer
         self._leftovers = leftovers
         self._artifacts = artifacts
-        self._consoles = consoles
         self._deadline = deadline
         self._parallel = parallel
         self._lock = threading.RLock()
         self._steward = Steward("kvlatency-engine")
-        # Two pools: measurements wait for guests, so they must not take the threads that bring guests up.
+        # Not the fleet's: measurements wait for guests, so they must not take the threads that bring guests up.
         self._threads = Threads(MAX_MEASURING, "kvlatency-measure")
-        self._boot_threads = Threads(at_once(MAX_BOOTING), "kvlatency-guest")
-        self._leaving_threads = Threads(MAX_MEASURING, "kvlatency-leave")
-        self._leaving_until = math.inf
-        self._guests: dict[VmiKey, Future[ReadyGuest]] = {}
-        self._users: Counter[VmiKey] = Counter()
-        self._planned: Counter[VmiKey] = Counter()
-        #: Where guests are up.
-        self._nodes: set[str] = set()
-        self._conductor: Conductor[Ticket] = Conductor(needs=_needs, parallel=parallel, is_late=_is_late)
+        self._activity = Activity(deadline.stop)
+        self._demand = Demand()
+        self._conductor: Conductor[Ticket] = Conductor(
+            needs=lambda ticket: ticket.needs, parallel=parallel, is_late=lambda ticket: ticket.is_late
+        )
+        self._fleet = Fleet(self._bring_up, on_end=self._guest_ended)
+        self._departures = Departures(leftovers, self._threads)
+        self._keeper = Keeper(self._not_measured, consoles)
+        self._occupancy = Occupancy(occupy, self._activity)
+        self._trials = Trials(
+            measurer, consoles, self._activity, guests=self._fleet.up, last_used=self._last_used
+        )
         self._ahead: dict[MeasurementKey, Future[Attempt]] = {}
         #: Of checks that share a measurement, one that asks no number of samples: another's limit must not prevent it.
         self._modest: dict[MeasurementKey, Check] = {}
-        #: What each holder has asked for, and what wants each guest, as long as it has not ended.
+        #: What each holder has asked for, as long as it has not ended.
         self._held: defaultdict[object, list[Ticket]] = defaultdict(list)
-        self._wanting: defaultdict[VmiKey, set[Ticket]] = defaultdict(set)
-        self._activity: dict[str, Step] = {}
         self._is_over = False
-        #: Guests whose console nothing has closed for good, whoever has them; None once nothing may be open any more.
-        self._open: dict[VmiHandle, ReadyGuest] | None = {}
-        self._keeper = Keeper(self._not_measured, consoles)
 
     def begin(self) -> None:
         """Take up work: what is asked for before waits until then.
 
         Raises ``ConfigError`` where the threads cannot be had without which nothing goes on.
         """
-        for threads in (self._threads, self._boot_threads):
-            threads.keep_one()
+        self._threads.keep_one()
+        self._fleet.keep_one()
         self._steward.start()
 
     @property
@@ -146,7 +120,7 @@ class Engine:
     def plan(self, checks: Sequence[Check]) -> None:
         """Count the users of each guest, so that it can be deleted after its last one."""
         with self._lock:
-            self._users = Counter(key for check in checks for key in vmi_keys(check))
+            self._demand.plan(checks)
             self._modest = {
                 check.measurement_key: check for check in checks if samples_needed(check.limits) == 1
             }
@@ -200,11 +174,7 @@ class Engine:
 
     def kept_lines(self) -> list[str]:
         """How to reach the VMIs that are left on purpose, a line each."""
-        return [
-            f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
-            f"({self._leftovers.login_of(one)}; to delete it: kubectl delete vmi -n {one.namespace} {one.name})"
-            for one in self._leftovers.kept
-        ]
+        return self._leftovers.kept_lines()
 
     @property
     def left_over(self) -> str:
@@ -215,9 +185,7 @@ class Engine:
         """Write the artifacts of a check's guests that are up; those that never came up have been seen to."""
         if self._artifacts.directory is None:
             return
-        with self._lock:
-            guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
-        for guest in guests:
+        for guest in filter(None, self._fleet.of(check)):
             look = Deadline(EVIDENCE_SECONDS, stop=self._deadline.stop)
             evidence = self._leftovers.evidence(guest.handle, look)
             self._artifacts.keep(guest.handle.name, evidence=evidence, transcript=guest.shell.transcript)
@@ -225,28 +193,17 @@ class Engine:
     @property
     def activity(self) -> str:
         """What is being waited for now, in words."""
-        with self._lock:
-            doing = [f"{what}: {step.how_far}" for what, step in self._activity.items() if step.how_far]
-        shown = doing[:SHOWN_ACTIVITIES]
-        return "; ".join(
-            [*shown, f"and {len(doing) - len(shown)} more"] if len(doing) > len(shown) else shown
-        )
+        return self._activity.words
 
     def interrupted(self, check: Check, reason: str) -> Attempt:
         """What is known of a check that a signal has cut off: its guests that are up, and what was going on.
 
         Whichever thread sees the signal first, and whatever it waited for, this is what comes of the check.
         """
-        with self._lock:
-            keys = vmi_keys(check)
-            step = next(
-                (self._activity[what] for what in (check.id, *map(str, keys)) if what in self._activity),
-                Step(stage="setup", during="waiting for its turn"),
-            )
-            futures = [self._guests.get(key) for key in keys]
-            source, target = (next(iter(self._up([one] if one else [])), None) for one in futures)
+        step = self._activity.step_of((check.id, *map(str, vmi_keys(check))))
+        source, target = self._fleet.of(check)
         error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage)
-        return _failed(check, error, source, target)
+        return failed(check, error, source, target)
 
     def delete_seconds(self, measurement: Measurement) -> float | None:
         """How long the deletion of a measurement's VMIs took, the longer of both; None when that is not known."""
@@ -265,10 +222,7 @@ class Engine:
         Raises ``TeardownError``.
         """
         self._steward.settle(LAST_SECONDS)
-        with self._lock:
-            futures = list(self._guests.values())
-            self._guests = {}
-        self._discard(futures)
+        self._departures.discard(self._fleet.take_all())
         self._leftovers.delete(self._leftovers.outstanding, deadline)
         self._leftovers.wait_gone(deadline)
 
@@ -277,11 +231,10 @@ class Engine:
         self._steward.settle(LAST_SECONDS)
         with self._lock:
             self._is_over = True
+            self._departures.close()
             self._conductor.forget()
-            guests = self._up(self._guests.values())
         self._keeper.close()
-        self._leaving_until = time.monotonic() + LEAVING_SECONDS
-        self._leave(guest for guest in guests if self._leftovers.is_kept(guest.handle))
+        self._departures.leave_kept(self._fleet.up())
         self._leftovers.close(deadline)
 
     def wait_gone(self, deadline: Deadline) -> None:
@@ -292,39 +245,15 @@ class Engine:
         """Close every console and end the threads; the stop or the deadline has ended their waits before."""
         with self._lock:
             self._is_over = True
+            self._departures.close()
         self._steward.end()
         self._keeper.close()
         # One that hangs in a request is left behind: it must not delay the end.
-        leaving = max(LAST_SECONDS, min(LEAVING_SECONDS, self._leaving_until - time.monotonic()))
-        for threads in (self._leaving_threads, self._boot_threads):
-            threads.shut_down(leaving if self._leftovers.kept else LAST_SECONDS)
-        with self._lock:
-            # Also of guests that came up meanwhile, and of those whose removal has not had its turn.
-            still_open, self._open = self._open or {}, None
-        for guest in still_open.values():
-            guest.shell.close()
+        patience = self._departures.patience_seconds
+        self._departures.shut_down(patience)
+        self._fleet.shut_down(patience)
+        self._departures.close_consoles()
         self._threads.shut_down(LAST_SECONDS)
-
-    @staticmethod
-    def _up(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest]:
-        return [one.result() for one in futures if one.done() and not _is_lost(one)]
-
-    def _close_consoles(self, guests: Iterable[ReadyGuest]) -> None:
-        for guest in guests:
-            if self._leftovers.is_kept(guest.handle):
-                self._leave([guest])
-            else:
-                guest.shell.close()
-                with self._lock:
-                    if self._open is not None:
-                        self._open.pop(guest.handle, None)
-
-    def _leave(self, guests: Iterable[ReadyGuest]) -> None:
-        """Hand guests that stay over to people, in the background."""
-        for guest in guests:
-            # After the end a terminal stays as it is.
-            with suppress(RuntimeError):
-                self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS))
 
     # --- what was asked for, in the steward's thread
 
@@ -349,12 +278,9 @@ class Engine:
                 for ticket in new:
                     del self._ahead[ticket.check.measurement_key]
                 raise
-            self._planned.update(
-                key
-                for ticket in new
-                if not any(one.done() and _is_lost(one) for one in ticket.guests)
-                for key in vmi_keys(ticket.check)
-            )
+            for ticket in new:
+                if not any(one.done() and is_lost(one) for one in ticket.guests):
+                    self._demand.add_measurement(ticket.check)
             self._conductor.plan([ticket for ticket in tickets if ticket.guests] for tickets in planned)
         self._dispatch()
 
@@ -363,7 +289,7 @@ class Engine:
         if ahead is None:
             self._ask(Ticket.of(check, self._deadline, measured=answer), holder)
         else:
-            _for_limits(ahead, check, answer)
+            for_limits(ahead, check, answer)
 
     def _ask(self, ticket: Ticket, holder: object) -> None:
         with self._lock:
@@ -381,7 +307,7 @@ class Engine:
 
         def use() -> None:
             try:
-                answer.set_result(self._measure(ticket, check, confirm=confirm))
+                answer.set_result(self._trials.measure(ticket, check, confirm=confirm))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
                 answer.set_exception(error)
             self._used(ticket)
@@ -395,11 +321,8 @@ class Engine:
     def _take_again(self, check: Check) -> None:
         with self._lock:
             self._ahead.pop(check.measurement_key, None)
-            self._users.update(vmi_keys(check))
-            for key in vmi_keys(check):
-                future = self._guests.get(key)
-                if future is not None and future.done() and _is_lost(future):
-                    del self._guests[key]
+            self._demand.add_test(check)
+            self._fleet.forget_lost(check)
         self._provisioner.ask_again(check)
 
     def _release(self, holder: object) -> None:
@@ -410,20 +333,16 @@ class Engine:
 
     def _let_go(self, check: Check) -> None:
         with self._lock:
-            keys = vmi_keys(check)
-            self._users.subtract(keys)
-            idle = [key for key in dict.fromkeys(keys) if self._users[key] <= 0]
-            unwanted = [ticket for key in idle for ticket in self._wanting[key]]
-            futures = [self._guests.pop(key) for key in idle if key in self._guests]
+            idle = self._demand.end_test(check)
+            unwanted = self._demand.tickets_for(idle)
+            futures = self._fleet.take(idle)
         for ticket in unwanted:
             self._end(ticket)
         self._provisioner.forget_pairs(idle)
-        self._discard(futures)
+        self._departures.discard(futures)
 
     def _keep(self, check: Check) -> None:
-        with self._lock:
-            guests = self._up(self._guests[key] for key in vmi_keys(check) if key in self._guests)
-        for guest in guests:
+        for guest in filter(None, self._fleet.of(check)):
             self._leftovers.keep([guest.handle], login=login_words(guest.profile))
 
     def _end(self, ticket: Ticket) -> None:
@@ -435,8 +354,9 @@ class Engine:
             has_not_started = self._conductor.drop(ticket)
             is_idle = ticket.is_owned and not ticket.uses
             ticket.is_owned = False
+            if has_not_started:
+                self._demand.end_ticket(ticket)
         if has_not_started:
-            self._forget(ticket)
             ticket.answer.cancel()
         elif is_idle:
             self._done(ticket)
@@ -463,76 +383,37 @@ class Engine:
             lost.set_exception(refused)
             ticket.guests = (lost, lost)
             return
-        found = []
-        for key in vmi_keys(ticket.check):
-            future = self._guests.get(key)
-            if future is None:
-                future = self._guests[key] = self._boot_threads.submit(self._bring_up, key, ticket.check)
-                future.add_done_callback(self._is_up)
-            found.append(future)
-        ticket.guests = tuple(found)
-        for key in vmi_keys(ticket.check):
-            self._wanting[key].add(ticket)
+        ticket.guests = self._fleet.both(ticket.check)
+        self._demand.add_ticket(ticket)
 
-    def _forget(self, ticket: Ticket) -> None:
-        with self._lock:
-            for key in vmi_keys(ticket.check):
-                self._wanting[key].discard(ticket)
+    def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
+        with self._activity.doing(str(key), "setup", f"setting up {guest_words(key)}") as say:
+            return self._provisioner.bring_up(key, check, self._deadline, say)
+
+    def _guest_ended(self, up: Sequence[ReadyGuest]) -> None:
+        """Go on with what a guest was waited for: it is up, or lost."""
+        self._keeper.start()
+        self._departures.expect(up)
+        self._dispatch()
 
     def _not_measured(self) -> list[ReadyGuest]:
         """The guests whose time no measurement needs now; a test that owns its guests may leave them idle for long."""
         with self._lock:
             measured = self._conductor.occupied(lambda ticket: not ticket.owns)
-            return [one for one in self._up(self._guests.values()) if one.key not in measured]
+            return [one for one in self._fleet.up() if one.key not in measured]
 
-    def _cover(self, guests: Iterable[ReadyGuest], seconds: float, deadline: Deadline) -> None:
-        """Keep these guests for a measurement that takes so long, though the run's clock may stand still meanwhile."""
-        for guest in guests:
-            if not guest.watchdog.lasts(seconds) and not guest.shell.is_in_use:
-                with self._consoles.using(guest.shell, deadline):
-                    guest.watchdog.cover(seconds)
-
-    def _is_up(self, future: Future[ReadyGuest]) -> None:
-        self._keeper.start()
-        up = self._up([future])
+    def _last_used(self, ticket: Ticket) -> list[ReadyGuest]:
+        """The ticket's guests that nothing planned needs after its measurement, which begins now."""
         with self._lock:
-            self._nodes.update(guest.node for guest in up)
-            is_late = self._open is None
-            if self._open is not None:
-                self._open.update((guest.handle, guest) for guest in up)
-        for guest in up if is_late else ():
-            guest.shell.close()
-        self._dispatch()
-
-    def _discard(self, futures: Iterable[Future[ReadyGuest]]) -> None:
-        """Delete guests that nobody needs, in the background; one that is being brought up as soon as that is over."""
-        begun = [one for one in futures if not one.cancel()]
-        ready = [one for one in begun if one.done()]
-        self._remove(self._up(ready))
-        for one in begun:
-            if one not in ready:
-                one.add_done_callback(lambda done: self._remove(self._up([done])))
-
-    def _remove(self, guests: Sequence[ReadyGuest]) -> None:
-        handles = [guest.handle for guest in guests]
-
-        def remove() -> None:
-            self._close_consoles(guests)
-            self._leftovers.delete(handles, Deadline(CLEANUP_SECONDS))
-
-        if self._is_over:
-            # Its deletion is the end's to ask for.
-            self._close_consoles(guests)
-        elif guests:
-            self._leftovers.doom(handles)
-            self._threads.submit(remove)
+            is_last = self._demand.begin_measurement(ticket.check)
+        return those_up(future for future, last in zip(ticket.guests, is_last, strict=True) if last)
 
     # --- what may start now
 
     def _dispatch(self) -> None:
         """Start what can start. Called whenever a guest is up, something has ended, or somebody asks."""
         with self._lock:
-            started = [] if self._is_over else self._conductor.startable(self._nodes)
+            started = [] if self._is_over else self._conductor.startable(self._fleet.nodes)
         for ticket in started:
             ticket.began_at = time.monotonic()
             self._threads.submit(self._run, ticket)
@@ -551,8 +432,8 @@ class Engine:
 
     def _hand_over(self, ticket: Ticket) -> None:
         try:
-            pair = _pair(ticket)
-            self._take_nodes(ticket, pair)
+            pair = ticket.pair()
+            self._occupancy.take(ticket)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             self._done(ticket)
             ticket.owned.set_exception(error)
@@ -567,200 +448,16 @@ class Engine:
     def _done(self, ticket: Ticket) -> None:
         with self._lock:
             ticket.has_ended = True
-            held = self._occupied.pop(ticket, None)
-            owned = self._up(ticket.guests) if ticket.owns else []
-            self._forget(ticket)
+            self._demand.end_ticket(ticket)
             self._conductor.done(ticket)
-        for guest in owned:
+        for guest in those_up(ticket.guests) if ticket.owns else ():
             guest.watchdog.relax()
-        if held is not None:
-            held.close()
+        self._occupancy.give_back(ticket)
         self._dispatch()
 
-    def _take_nodes(self, ticket: Ticket, pair: tuple[ReadyGuest, ReadyGuest]) -> None:
-        """Have the pair's nodes for this process, until the ticket is done. Raises ``KvLatencyError``."""
-        if self._occupy is None:
-            return
-        waiting = "waiting for its nodes, which another process is using"
-        with ExitStack() as held, self._doing(ticket.check.id, "setup", waiting) as say:
-            say(waiting)
-            held.enter_context(self._occupy([guest.node for guest in pair], ticket.deadline))
-            with self._lock:
-                self._occupied[ticket] = held.pop_all()
-
     def _measure_alone(self, ticket: Ticket) -> Attempt:
-        if self._occupy is not None:
-            try:
-                self._take_nodes(ticket, _pair(ticket))
-            except KvLatencyError as error:
-                return _failed(ticket.check, error)
-        return self._measure(ticket, ticket.check)
-
-    def _measure(self, ticket: Ticket, check: Check, *, confirm: bool = True) -> Attempt:
-        """Measure ``check`` between the guests of a ticket that may start."""
         try:
-            source, target = _pair(ticket)
+            self._occupancy.take(ticket)
         except KvLatencyError as error:
-            return _failed(check, error)
-        deadline = ticket.deadline
-        pinging = f"preparing to ping {target.node} from {source.node}"
-        with self._doing(check.id, "run", pinging) as say:
-            try:
-                if source.nad.address_mode == "dhcp":
-                    # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
-                    with self._lock:
-                        others = self._up(self._guests.values())
-                    check_distinct((source, target), others)
-                self._cover((target, source), check.ping.sample_duration_ns / 1e9, deadline)
-                with self._consoles.using(source.shell, deadline):
-                    measured = self._measurer.measure(
-                        check, source, target, deadline, say, look_again=self._last_used(ticket)
-                    )
-                if measured.has_lost and confirm:
-                    say(
-                        "checking that the target is alive",
-                        during=f"checking that the guest on {target.node} is alive",
-                    )
-                    measured = self._confirmed(measured, target, deadline)
-            except KvLatencyError as error:
-                if isinstance(error, CheckupTimeoutError):
-                    error.stage = "run"
-                return _failed(check, error, source, target)
-        return Attempt(measurement=measured)
-
-    def _confirmed(self, measured: Measurement, target: ReadyGuest, deadline: Deadline) -> Measurement:
-        """A measurement with losses whose target lives. Raises ``KvLatencyError`` when the guest was the cause.
-
-        The source's console is given back: nobody holds two at a time.
-        """
-        try:
-            with self._consoles.using(target.shell, deadline):
-                note = self._measurer.confirm(target, deadline)
-        except (CheckupTimeoutError, InterruptedRunError) as error:
-            note = untold(target, error.reason)
-        return replace(measured, notes=(*measured.notes, note)) if note else measured
-
-    def _last_used(self, ticket: Ticket) -> list[ReadyGuest]:
-        """The ticket's guests that nothing planned needs after it."""
-        with self._lock:
-            keys = vmi_keys(ticket.check)
-            self._planned.subtract(keys)
-            guests = zip(keys, ticket.guests, strict=True)
-            return self._up(future for key, future in guests if self._planned[key] <= 0)
-
-    def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
-        with self._doing(str(key), "setup", f"setting up {guest_words(key)}") as say:
-            return self._provisioner.bring_up(key, check, self._deadline, say)
-
-    @contextmanager
-    def _doing(self, what: str, stage: Stage, during: str) -> Iterator[Say]:
-        """Show ``what`` as under way; the function given says how far it is.
-
-        What a signal cuts off stays as it was: that is the reason of what comes of it (``interrupted``).
-        """
-        stop = self._deadline.stop
-        step = Step(stage=stage, during=during)
-
-        def say(how_far: str, *, during: str = "") -> None:
-            nonlocal step
-            step = replace(step, how_far=how_far, during=during or step.during)
-            with self._lock:
-                if not stop.is_set():
-                    self._activity[what] = step
-
-        with self._lock:
-            if not stop.is_set():
-                self._activity[what] = step
-        try:
-            yield say
-        finally:
-            with self._lock:
-                if not stop.is_set():
-                    self._activity.pop(what, None)
-
-
-def _is_lost(future: Future[ReadyGuest]) -> bool:
-    """Whether a guest did not come up."""
-    return future.cancelled() or future.exception() is not None
-
-
-def _needs(ticket: Ticket) -> frozenset[object] | None:
-    """The guests and nodes that a ticket occupies; None while a guest is not up.
-
-    A ticket whose guest will never be up occupies nothing: it ends at once, with the cause.
-    """
-    done = [one for one in ticket.guests if one.done()]
-    if any(_is_lost(one) for one in done):
-        return frozenset()
-    if len(done) < len(ticket.guests):
-        return None
-    return frozenset((*vmi_keys(ticket.check), *(one.result().node for one in done)))
-
-
-def _pair(ticket: Ticket) -> tuple[ReadyGuest, ReadyGuest]:
-    """Both guests of a ticket that may start: they are up, or the cause is known."""
-    for future in ticket.guests:
-        if future.done():
-            result_of(future)
-    source, target = (future.result() for future in ticket.guests)
-    return source, target
-
-
-def _is_late(ticket: Ticket) -> bool:
-    """Whether nobody can tell how long a ticket still runs: its owner is a test, or it takes longer than it should."""
-    expected = LATE_FACTOR * ticket.check.ping.sample_duration_ns / 1e9 + LATE_SECONDS
-    return ticket.owns or 0.0 < ticket.began_at < time.monotonic() - expected
-
-
-def _for_limits(
-    ahead: Future[Attempt], check: Check, answer: Future[Attempt] | None = None
-) -> Future[Attempt]:
-    """What was measured ahead, judged by this check's own limits; given to ``answer``, if there is one."""
-    mine: Future[Attempt] = Future() if answer is None else answer
-
-    def hand_on(done: Future[Attempt]) -> None:
-        try:
-            attempt = result_of(done)
-            if attempt.error is None:
-                attempt = _judged(attempt, check)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
-            mine.set_exception(error)
-        else:
-            mine.set_result(attempt)
-
-    ahead.add_done_callback(hand_on)
-    return mine
-
-
-def _judged(attempt: Attempt, check: Check) -> Attempt:
-    """The same attempt for a check with limits of its own, by which it may be no measurement."""
-    try:
-        return replace(attempt, measurement=judged(attempt.measurement, check))
-    except KvLatencyError as error:
-        measurement = replace(attempt.measurement, check=check, result=None, failures=(_failure_of(error),))
-        return Attempt(measurement=measurement, error=error)
-
-
-def _failed(
-    check: Check, error: KvLatencyError, source: ReadyGuest | None = None, target: ReadyGuest | None = None
-) -> Attempt:
-    """A measurement without numbers, with what is known of its guests."""
-    measurement = Measurement(
-        check=check,
-        binding=None if source is None else source.nad.binding,
-        source=None if source is None else source.facts,
-        target=None if target is None else target.facts,
-        failures=(_failure_of(error),),
-        timings=setup_timings(source, target),
-    )
-    return Attempt(measurement=measurement, error=error)
-
-
-def _failure_of(error: KvLatencyError) -> Failure:
-    return Failure(
-        kind=error.kind,
-        stage=error.stage,
-        reason=error.reason,
-        hint=error.hint,
-        transcript=error.transcript,
-    )
+            return failed(ticket.check, error)
+        return self._trials.measure(ticket, ticket.check)

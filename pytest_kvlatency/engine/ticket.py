@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.engine.guests import is_lost
+from pytest_kvlatency.plan.checks import vmi_keys
+from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
+    from pytest_kvlatency.engine.attempts import Attempt
     from pytest_kvlatency.engine.guests import ReadyGuest
-    from pytest_kvlatency.engine.runner import Attempt
     from pytest_kvlatency.model import Check
 
 HAS_ENDED = "the test that asked for it has ended"
+#: A measurement that takes so many times its sample, and so many seconds, is late: a warm-up without replies, say.
+LATE_FACTOR = 1.5
+LATE_SECONDS = 1.5
 
 
 @dataclass(eq=False, kw_only=True)
@@ -62,3 +69,30 @@ class Ticket:
     def answer(self) -> Future[Attempt] | Future[tuple[ReadyGuest, ReadyGuest]]:
         """What the one who asked waits for."""
         return self.owned if self.owns else self.measured
+
+    @property
+    def needs(self) -> frozenset[object] | None:
+        """The guests and nodes that it occupies; None while a guest is not up.
+
+        One whose guest will never be up occupies nothing: it ends at once, with the cause.
+        """
+        done = [one for one in self.guests if one.done()]
+        if any(is_lost(one) for one in done):
+            return frozenset()
+        if len(done) < len(self.guests):
+            return None
+        return frozenset((*vmi_keys(self.check), *(one.result().node for one in done)))
+
+    def pair(self) -> tuple[ReadyGuest, ReadyGuest]:
+        """Both guests, once it may start: they are up, or the cause is known, which is raised."""
+        for future in self.guests:
+            if future.done():
+                result_of(future)
+        source, target = (future.result() for future in self.guests)
+        return source, target
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it may still run for any time: its owner is a test, or it takes longer than it should."""
+        expected = LATE_FACTOR * self.check.ping.sample_duration_ns / 1e9 + LATE_SECONDS
+        return self.owns or 0.0 < self.began_at < time.monotonic() - expected

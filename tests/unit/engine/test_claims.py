@@ -123,14 +123,19 @@ class Leftovers:
 
 @pytest.fixture
 def rig():
-    parts = SimpleNamespace(provisioner=Provisioner(), measurer=Measurer(), leftovers=Leftovers())
+    parts = SimpleNamespace(
+        provisioner=Provisioner(),
+        measurer=Measurer(),
+        leftovers=Leftovers(),
+        deadline=Deadline(SECONDS),
+    )
     parts.engine = Engine(
         provisioner=parts.provisioner,
         measurer=parts.measurer,
         leftovers=parts.leftovers,
         artifacts=None,
         consoles=Consoles(),
-        deadline=Deadline(SECONDS),
+        deadline=parts.deadline,
         parallel=None,
     )
     parts.engine.begin()
@@ -186,7 +191,9 @@ def test_E81_a_claim_that_ends_while_the_guests_boot_leaves_them_to_the_next(rig
     rig.engine.release("first")
     rig.engine.let_go(pair)
     second = rig.engine.own(pair, holder="second")
-    rig.engine._steward.settle(SECONDS)
+    with pytest.raises(ConfigError, match="after its test has ended"):
+        # What was asked for before has been taken up by then.
+        rig.engine.measure_owned(pair, pair.ping, holder="nobody", confirm=True).result(SECONDS)
     gate.set()
     assert [guest.node for guest in second.result(SECONDS)] == ["a", "b"]
     assert first.cancelled()
@@ -269,7 +276,7 @@ def test_E59_a_signal_during_a_measurement_gives_one_reason_whichever_thread_see
     rig.engine.plan([pair])
     measured = rig.engine.measure(pair, holder="one")
     assert rig.measurer.began.wait(SECONDS)
-    rig.engine._deadline.stop.set("interrupted by SIGTERM")
+    rig.deadline.stop.set("interrupted by SIGTERM")
     before = rig.engine.interrupted(pair, "interrupted by SIGTERM")
     assert isinstance(measured.result(SECONDS).error, InterruptedRunError)
     for one in (before, rig.engine.interrupted(pair, "interrupted by SIGTERM")):
@@ -284,7 +291,7 @@ def test_E59_a_signal_while_a_guest_comes_up_names_that_guest(rig):
     rig.engine.plan([pair])
     rig.engine.measure(pair, holder="one")
     assert rig.provisioner.booting["b"].wait(SECONDS)
-    rig.engine._deadline.stop.set("interrupted by SIGINT")
+    rig.deadline.stop.set("interrupted by SIGINT")
     found = rig.engine.interrupted(pair, "interrupted by SIGINT")
     gate.set()
     assert found.error.stage == "setup"
@@ -297,7 +304,7 @@ def test_E59_a_time_out_during_a_measurement_is_no_fault_of_the_set_up(rig):
     rig.engine.plan([pair])
     measured = rig.engine.measure(pair, holder="one")
     assert rig.measurer.began.wait(SECONDS)
-    rig.engine._deadline.seconds = 0.0
+    rig.deadline.seconds = 0.0
     assert measured.result(SECONDS).error.failure_reason.startswith("run: timed out after ")
 
 

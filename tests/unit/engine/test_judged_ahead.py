@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_kvlatency.engine.runner import Attempt, _for_limits
+from pytest_kvlatency.engine.attempts import Attempt, for_limits
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import Check, Limits, Measurement, NadRef, NodePair, PingParameters, PingResult
 
@@ -25,8 +25,8 @@ def measured():
 
 def test_each_check_has_its_own_verdict():
     ahead = Future()
-    strict = _for_limits(ahead, check(Limits(max_latency_ns=6_000_000)))
-    lenient = _for_limits(ahead, check(Limits(max_latency_ns=8_000_000)))
+    strict = for_limits(ahead, check(Limits(max_latency_ns=6_000_000)))
+    lenient = for_limits(ahead, check(Limits(max_latency_ns=8_000_000)))
     assert not strict.done()
     ahead.set_result(measured())
     assert [failure.kind for failure in strict.result(60).measurement.failures] == ["latency"]
@@ -38,8 +38,8 @@ def test_E90_a_sample_too_short_for_the_percentile_of_one_check_is_one_for_anoth
     ping = replace(PING, sample_duration_ns=10_000_000_000)
     result = PingResult(transmitted=10, received=10, samples_ns=(5_000_000,) * 10)
     ahead = Future()
-    modest = _for_limits(ahead, check(Limits(), ping=ping))
-    demanding = _for_limits(ahead, check(Limits(max_p99_ns=9_000_000), ping=ping))
+    modest = for_limits(ahead, check(Limits(), ping=ping))
+    demanding = for_limits(ahead, check(Limits(max_p99_ns=9_000_000), ping=ping))
     measurement = Measurement(check=check(Limits(), ping=ping), result=result, interval_ns=1_000_000_000)
     ahead.set_result(Attempt(measurement=measurement))
     assert modest.result(60).measurement.succeeded
@@ -56,7 +56,7 @@ def test_E90_a_sample_too_short_for_the_percentile_of_one_check_is_one_for_anoth
 
 def test_what_goes_wrong_while_it_is_judged_reaches_the_one_who_waits():
     ahead = Future()
-    broken = _for_limits(ahead, check("no limits at all"))
+    broken = for_limits(ahead, check("no limits at all"))
     ahead.set_result(measured())
     with pytest.raises(AttributeError):
         broken.result(0)

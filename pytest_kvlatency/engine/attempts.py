@@ -1,0 +1,79 @@
+"""What came of one try at a check, whatever it was, and how other checks' limits judge it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.engine.guests import setup_timings
+from pytest_kvlatency.engine.measuring import judged
+from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.model import Failure, Measurement
+from pytest_kvlatency.threads import result_of
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.model import Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What came of one try at a check: always a measurement, and the error when it could not be made."""
+
+    measurement: Measurement
+    error: KvLatencyError | None = None
+
+
+def failed(
+    check: Check, error: KvLatencyError, source: ReadyGuest | None = None, target: ReadyGuest | None = None
+) -> Attempt:
+    """A measurement without numbers, with what is known of its guests."""
+    measurement = Measurement(
+        check=check,
+        binding=None if source is None else source.nad.binding,
+        source=None if source is None else source.facts,
+        target=None if target is None else target.facts,
+        failures=(_failure_of(error),),
+        timings=setup_timings(source, target),
+    )
+    return Attempt(measurement=measurement, error=error)
+
+
+def for_limits(
+    ahead: Future[Attempt], check: Check, answer: Future[Attempt] | None = None
+) -> Future[Attempt]:
+    """What was measured ahead, judged by this check's own limits; given to ``answer``, if there is one."""
+    mine: Future[Attempt] = Future() if answer is None else answer
+
+    def hand_on(done: Future[Attempt]) -> None:
+        try:
+            attempt = result_of(done)
+            if attempt.error is None:
+                attempt = _judged(attempt, check)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
+            mine.set_exception(error)
+        else:
+            mine.set_result(attempt)
+
+    ahead.add_done_callback(hand_on)
+    return mine
+
+
+def _judged(attempt: Attempt, check: Check) -> Attempt:
+    """The same attempt for a check with limits of its own, by which it may be no measurement."""
+    try:
+        return replace(attempt, measurement=judged(attempt.measurement, check))
+    except KvLatencyError as error:
+        measurement = replace(attempt.measurement, check=check, result=None, failures=(_failure_of(error),))
+        return Attempt(measurement=measurement, error=error)
+
+
+def _failure_of(error: KvLatencyError) -> Failure:
+    return Failure(
+        kind=error.kind,
+        stage=error.stage,
+        reason=error.reason,
+        hint=error.hint,
+        transcript=error.transcript,
+    )

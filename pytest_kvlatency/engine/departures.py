@@ -1,0 +1,120 @@
+"""How guests leave the run: deleted as soon as nobody needs them, or handed over to people."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine.guests import those_up
+from pytest_kvlatency.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from concurrent.futures import Future
+
+    from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.engine.leftovers import Leftovers
+    from pytest_kvlatency.kube.state import VmiHandle
+
+MAX_LEAVING = 500
+CLEANUP_SECONDS = 60.0
+LAST_SECONDS = 1.0
+# Whoever stops a run may kill it after 5 s: so long for the terminals of guests that stay, beside all else.
+LEAVING_SECONDS = 3.0
+
+
+class Departures:
+    """Sees guests off in the background, those that stay in threads of its own. Thread-safe.
+
+    ``threads`` delete the others. Once ``close`` was called each deletion is the end's to ask for.
+    """
+
+    def __init__(self, leftovers: Leftovers, threads: Threads) -> None:
+        self._leftovers = leftovers
+        self._threads = threads
+        self._leaving_threads = Threads(MAX_LEAVING, "kvlatency-leave")
+        self._leaving_until = math.inf
+        self._is_closed = False
+        self._lock = threading.Lock()
+        #: Guests whose console nothing has closed for good, whoever has them; None once nothing may be open any more.
+        self._open: dict[VmiHandle, ReadyGuest] | None = {}
+
+    def expect(self, guests: Iterable[ReadyGuest]) -> None:
+        """Know of guests that have come up, whose consoles are open: at the end they are closed, later at once."""
+        with self._lock:
+            is_late = self._open is None
+            if self._open is not None:
+                self._open.update((guest.handle, guest) for guest in guests)
+        for guest in guests if is_late else ():
+            guest.shell.close()
+
+    def discard(self, futures: Iterable[Future[ReadyGuest]]) -> None:
+        """Delete guests that nobody needs, in the background; one that is being brought up as soon as that is over."""
+        begun = [one for one in futures if not one.cancel()]
+        ready = [one for one in begun if one.done()]
+        self._remove(those_up(ready))
+        for one in begun:
+            if one not in ready:
+                one.add_done_callback(lambda done: self._remove(those_up([done])))
+
+    def _remove(self, guests: Sequence[ReadyGuest]) -> None:
+        handles = [guest.handle for guest in guests]
+
+        def remove() -> None:
+            self._close_consoles(guests)
+            self._leftovers.delete(handles, Deadline(CLEANUP_SECONDS))
+
+        if self._is_closed:
+            self._close_consoles(guests)
+        elif guests:
+            self._leftovers.doom(handles)
+            self._threads.submit(remove)
+
+    def _close_consoles(self, guests: Iterable[ReadyGuest]) -> None:
+        for guest in guests:
+            if self._leftovers.is_kept(guest.handle):
+                self._leave(guest)
+            else:
+                guest.shell.close()
+                with self._lock:
+                    if self._open is not None:
+                        self._open.pop(guest.handle, None)
+
+    def _leave(self, guest: ReadyGuest) -> None:
+        """Hand a guest that stays over to people, in the background."""
+        # After the end a terminal stays as it is.
+        with suppress(RuntimeError):
+            self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS))
+
+    def close(self) -> None:
+        """Delete nothing more."""
+        self._is_closed = True
+
+    def leave_kept(self, guests: Iterable[ReadyGuest]) -> None:
+        """Hand those of these guests that stay over to people; ``shut_down`` waits so long for it."""
+        self._leaving_until = time.monotonic() + LEAVING_SECONDS
+        for guest in guests:
+            if self._leftovers.is_kept(guest.handle):
+                self._leave(guest)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long the end waits for guests that leave."""
+        if not self._leftovers.kept:
+            return LAST_SECONDS
+        return max(LAST_SECONDS, min(LEAVING_SECONDS, self._leaving_until - time.monotonic()))
+
+    def shut_down(self, wait_seconds: float) -> None:
+        """Hand over nothing more; what is under way has so long to end."""
+        self._leaving_threads.shut_down(wait_seconds)
+
+    def close_consoles(self) -> None:
+        """Close every console, also of guests whose removal has not had its turn."""
+        with self._lock:
+            still_open, self._open = self._open or {}, None
+        for guest in still_open.values():
+            guest.shell.close()

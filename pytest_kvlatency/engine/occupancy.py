@@ -1,0 +1,51 @@
+"""The nodes that tickets hold, so that no other process measures there meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.engine.activity import Activity
+    from pytest_kvlatency.engine.ticket import Ticket
+
+
+class Occupancy:
+    """Takes the nodes of a ticket's guests, and gives them back. Thread-safe.
+
+    Inside ``occupy(nodes, deadline)`` no other process measures on these nodes; None: there is no other.
+    """
+
+    def __init__(
+        self,
+        occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None,
+        activity: Activity,
+    ) -> None:
+        self._occupy = occupy
+        self._activity = activity
+        self._lock = threading.Lock()
+        self._held: dict[Ticket, ExitStack] = {}
+
+    def take(self, ticket: Ticket) -> None:
+        """Have the nodes for this process, until they are given back. Raises ``KvLatencyError``."""
+        if self._occupy is None:
+            return
+        waiting = "waiting for its nodes, which another process is using"
+        nodes = [guest.node for guest in ticket.pair()]
+        with ExitStack() as held, self._activity.doing(ticket.check.id, "setup", waiting) as say:
+            say(waiting)
+            held.enter_context(self._occupy(nodes, ticket.deadline))
+            with self._lock:
+                self._held[ticket] = held.pop_all()
+
+    def give_back(self, ticket: Ticket) -> None:
+        """Give back what a ticket has taken, if it has."""
+        with self._lock:
+            held = self._held.pop(ticket, None)
+        if held is not None:
+            held.close()

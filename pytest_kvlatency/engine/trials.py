@@ -1,0 +1,93 @@
+"""One try at a check between guests that are up: whatever happens, it becomes an ``Attempt``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_kvlatency.engine.attempts import Attempt, failed
+from pytest_kvlatency.engine.guests import check_distinct
+from pytest_kvlatency.engine.measuring import untold
+from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.engine.activity import Activity
+    from pytest_kvlatency.engine.consoles import Consoles
+    from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.engine.measuring import Measurer
+    from pytest_kvlatency.engine.ticket import Ticket
+    from pytest_kvlatency.model import Check, Measurement
+
+
+class Trials:
+    """Measures between the guests of tickets that may start. Thread-safe.
+
+    ``guests`` gives all that are up; ``last_used`` takes note that a ticket's measurement begins, and gives those of
+    its guests that nothing planned needs after it.
+    """
+
+    def __init__(
+        self,
+        measurer: Measurer,
+        consoles: Consoles,
+        activity: Activity,
+        *,
+        guests: Callable[[], Iterable[ReadyGuest]],
+        last_used: Callable[[Ticket], list[ReadyGuest]],
+    ) -> None:
+        self._measurer = measurer
+        self._consoles = consoles
+        self._activity = activity
+        self._guests = guests
+        self._last_used = last_used
+
+    def measure(self, ticket: Ticket, check: Check, *, confirm: bool = True) -> Attempt:
+        """Measure ``check``; ``confirm`` has the target asked after a loss."""
+        try:
+            source, target = ticket.pair()
+        except KvLatencyError as error:
+            return failed(check, error)
+        pinging = f"preparing to ping {target.node} from {source.node}"
+        with self._activity.doing(check.id, "run", pinging) as say:
+            try:
+                if source.nad.address_mode == "dhcp":
+                    # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
+                    check_distinct((source, target), self._guests())
+                self._cover((target, source), check.ping.sample_duration_ns / 1e9, ticket.deadline)
+                with self._consoles.using(source.shell, ticket.deadline):
+                    measured = self._measurer.measure(
+                        check, source, target, ticket.deadline, say, look_again=self._last_used(ticket)
+                    )
+                if measured.has_lost and confirm:
+                    say(
+                        "checking that the target is alive",
+                        during=f"checking that the guest on {target.node} is alive",
+                    )
+                    measured = self._confirmed(measured, target, ticket.deadline)
+            except KvLatencyError as error:
+                if isinstance(error, CheckupTimeoutError):
+                    error.stage = "run"
+                return failed(check, error, source, target)
+        return Attempt(measurement=measured)
+
+    def _cover(self, guests: Iterable[ReadyGuest], seconds: float, deadline: Deadline) -> None:
+        """Keep these guests for a measurement that takes so long, though the run's clock may stand still meanwhile."""
+        for guest in guests:
+            if not guest.watchdog.lasts(seconds) and not guest.shell.is_in_use:
+                with self._consoles.using(guest.shell, deadline):
+                    guest.watchdog.cover(seconds)
+
+    def _confirmed(self, measured: Measurement, target: ReadyGuest, deadline: Deadline) -> Measurement:
+        """A measurement with losses whose target lives. Raises ``KvLatencyError`` when the guest was the cause.
+
+        The source's console is given back: nobody holds two at a time.
+        """
+        try:
+            with self._consoles.using(target.shell, deadline):
+                note = self._measurer.confirm(target, deadline)
+        except (CheckupTimeoutError, InterruptedRunError) as error:
+            note = untold(target, error.reason)
+        return replace(measured, notes=(*measured.notes, note)) if note else measured
