@@ -9,12 +9,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pytest_kvlatency.deadline import Backoff
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, again
-from pytest_kvlatency.kube.progress import FIRST_STEP_SECONDS, Progress, explain_late, next_step
+from pytest_kvlatency.kube.polls import Allowance, Pace, Turns
+from pytest_kvlatency.kube.progress import Progress, explain_late
 from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pytest_kvlatency.deadline import Deadline, Stop
     from pytest_kvlatency.kube.client import KubeClient
@@ -29,9 +31,7 @@ SLICE_SECONDS: Final = 0.2
 BURST_LOOKS: Final = 20
 LOOKS_PER_SECOND: Final = 10.0
 #: Most pods are up by then, and theirs are not looked at; the pauses between looks grow.
-FIRST_POD_LOOK_SECONDS: Final = 5.0
-_POD_STEP_GROWS: Final = 1.25
-_LONGEST_POD_STEP_SECONDS: Final = 30.0
+POD_STEPS: Final = Backoff(first=5.0, longest=30.0, factor=1.25)
 
 
 class Watch(Protocol):
@@ -57,9 +57,9 @@ class _Waiting:
     seen_at: float = 0.0
     #: Whether the watch has told of it, so that it will again.
     is_watched: bool = False
-    #: When its pod is to be looked at, and the pause after that.
+    #: When its pod is to be looked at, and the pauses after that.
     pod_look_at: float = 0.0
-    pod_step: float = field(default_factory=lambda: FIRST_POD_LOOK_SECONDS)
+    pod_steps: Iterator[float] = field(default_factory=lambda: iter(POD_STEPS))
     future: Future[VmiState] = field(default_factory=Future)
 
     @property
@@ -78,47 +78,20 @@ class _Waiting:
 
     def postpone_pod_look(self) -> None:
         """Have its pod looked at after a pause, each time a longer one but where something is about to be decided."""
-        is_close = self.progress.is_pod_suspect
-        self.pod_look_at = time.monotonic() + (FIRST_POD_LOOK_SECONDS if is_close else self.pod_step)
-        if not is_close:
-            self.pod_step = min(_LONGEST_POD_STEP_SECONDS, self.pod_step * _POD_STEP_GROWS)
+        pause = POD_STEPS.first if self.progress.is_pod_suspect else next(self.pod_steps)
+        self.pod_look_at = time.monotonic() + pause
 
     def end(self, error: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(again(error))
 
 
-class Allowance:
-    """So many looks at once, and so many more with each second that passes."""
-
-    def __init__(self, burst: int, per_second: float) -> None:
-        self._burst = burst
-        self._per_second = per_second
-        self._left = float(burst)
-        self._since = time.monotonic()
-
-    def take(self) -> bool:
-        """Whether one more is allowed now; it counts as made then."""
-        now = time.monotonic()
-        self._left = min(self._burst, self._left + (now - self._since) * self._per_second)
-        self._since = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
-
-    def give_back(self) -> None:
-        """Count the last one as not made."""
-        self._left += 1.0
-
-
 class LookOut:
     """Tells when VMIs run, or why they never will. Has a thread of its own while anyone waits.
 
     ``watch(tell)`` opens a watch that calls ``tell(uid, state)``; where it is refused or told nothing, VMIs are looked
-    at one by one. VMIs created together are much alike, so each step looks at half of those that wait, the least
-    recently seen first, and at all the others once one of them has come to run. ``look_at_pods`` tells of pods that
-    do not start within seconds what the VMIs do not show. ``wait`` is how it waits.
+    at one by one, in ``Turns``: at all of them once one has come to run. ``look_at_pods`` tells of pods that do not
+    start within seconds what the VMIs do not show. ``wait`` is how it waits.
     """
 
     def __init__(
@@ -139,7 +112,7 @@ class LookOut:
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._news: dict[str, VmiState | None] = {}
-        self._step = FIRST_STEP_SECONDS
+        self._pace = Pace()
         self._joined_at = 0.0
         self._round_at = math.inf
         self._allowance = Allowance(BURST_LOOKS, LOOKS_PER_SECOND)
@@ -157,8 +130,8 @@ class LookOut:
         with self._changed:
             self._waiting.append(one)
             self._joined_at = time.monotonic()
-            self._step = FIRST_STEP_SECONDS
-            self._round_at = min(self._round_at, self._joined_at + self._step)
+            self._pace = Pace()
+            self._round_at = min(self._round_at, self._joined_at + self._pace.step_seconds)
             if self._thread is None:
                 self._news.clear()
                 thread = threading.Thread(target=self._run, name="kvlatency-look-out", daemon=True)
@@ -171,6 +144,11 @@ class LookOut:
                 self._thread = thread
             self._changed.notify_all()
         return one.future.result()
+
+    @property
+    def waited_for(self) -> int:
+        """How many VMIs are being waited for."""
+        return len(self._waiting)
 
     def _run(self) -> None:
         watch: Watch | None = None
@@ -211,8 +189,8 @@ class LookOut:
             self._pause()
             is_round = time.monotonic() >= self._round_at
             if is_round:
-                self._step = next_step(self._step, time.monotonic() - self._joined_at)
-                self._round_at = time.monotonic() + self._step
+                self._pace.lengthen(time.monotonic() - self._joined_at)
+                self._round_at = time.monotonic() + self._pace.step_seconds
             return list(self._waiting), is_round
 
     def _hear(self, uid: str, state: VmiState | None) -> None:
@@ -239,22 +217,21 @@ class LookOut:
             self._take(one, state)
 
     def _look_round(self, waiting: Sequence[_Waiting]) -> None:
-        order = sorted((one for one in waiting if not one.future.done()), key=lambda one: one.seen_at)
-        one_runs = False
-        for number, one in enumerate(order):
-            if (number >= (len(order) + 1) // 2 and not one_runs) or not self._allowance.take():
+        turns = Turns(sorted((one for one in waiting if not one.future.done()), key=lambda one: one.seen_at))
+        for one in turns:
+            if not self._allowance.take():
                 return
             if self._look(one):
                 # It happens once to each, so it need not be rationed.
                 self._allowance.give_back()
-                one_runs = True
+                turns.hurry()
 
     def _until_pod_look(self) -> float:
         """Seconds until pods are to be looked at; the looks of VMIs that came one after the other are made as one."""
         if self._look_at_pods is None:
             return math.inf
         due = [one.pod_look_at for one in self._waiting if one.progress.awaits_pod]
-        return max(min(due, default=math.inf), self._pods_seen_at + FIRST_POD_LOOK_SECONDS) - time.monotonic()
+        return max(min(due, default=math.inf), self._pods_seen_at + POD_STEPS.first) - time.monotonic()
 
     def _look_round_pods(self, waiting: Sequence[_Waiting]) -> None:
         late = [one for one in waiting if one.progress.awaits_pod]

@@ -1,4 +1,4 @@
-"""Waiting for VMIs: few requests, early causes."""
+"""A VMI on its way: what is certain to keep it from running, as early as that is known."""
 
 from __future__ import annotations
 
@@ -14,78 +14,15 @@ from pytest_kvlatency.kube.podlook import PodNews
 from pytest_kvlatency.kube.pulling import pull_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.pulling import Pull
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
 
-    GetState = Callable[[VmiHandle, Deadline], VmiState | None]
-
-FIRST_STEP_SECONDS: Final = 0.2
-# Most VMIs run, or are gone, within seconds, and time that passes unseen is lost: no step is longer than a second then.
-_BRISK_SECONDS: Final = 5.0
-_BRISK_STEP_SECONDS: Final = 1.0
-_LONGEST_STEP_SECONDS: Final = 2.0
 # Seconds for a look at the events when the run's own time is over.
 _LAST_LOOK: Final = 3.0
-# However many VMIs are waited for.
-_MOST_AT_ONCE: Final = 20
-
-
-def next_step(step_seconds: float, waited_seconds: float) -> float:
-    """Give the pause between looks that follows one of ``step_seconds``, that long after the wait began."""
-    longest = _BRISK_STEP_SECONDS if waited_seconds < _BRISK_SECONDS else _LONGEST_STEP_SECONDS
-    return min(longest, step_seconds * 2)
-
-
-class Polls:
-    """The order in which VMIs are looked at: half of them at each step, the one least recently seen first.
-
-    VMIs of one wait start at the same time and are much alike, so asking all of them at each step would tell
-    little more for twice the requests. ``hurry`` puts the others next, without a pause.
-    """
-
-    def __init__(self, handles: Sequence[VmiHandle], deadline: Deadline, waiting_for: str) -> None:
-        self.left = list(handles)
-        self._deadline = deadline
-        self._waiting_for = waiting_for
-        self._step = FIRST_STEP_SECONDS
-        self._waited = 0.0
-        self._hurry = 0
-
-    def done(self, handle: VmiHandle) -> None:
-        """Look at this one no more, and at the others at once: they are likely as far."""
-        self.left.remove(handle)
-        self._hurry = min(_MOST_AT_ONCE, len(self.left))
-
-    def next(self) -> VmiHandle:
-        """Wait for the next step, and return whom to look at."""
-        if self._hurry > 0:
-            self._hurry -= 1
-            self._deadline.check(self._waiting_for)
-        else:
-            self._deadline.pause(self._step, self._waiting_for)
-            self._waited += self._step
-            self._step = next_step(self._step, self._waited)
-            self._hurry = min(_MOST_AT_ONCE, (len(self.left) + 1) // 2) - 1
-        handle = self.left.pop(0)
-        self.left.append(handle)
-        return handle
-
-
-def polls(
-    get_state: GetState, handles: Sequence[VmiHandle], deadline: Deadline, waiting_for: str
-) -> Iterator[tuple[VmiHandle, VmiState | None]]:
-    """Look at VMIs until each is gone, in the order of ``Polls``."""
-    order = Polls(handles, deadline, waiting_for)
-    while order.left:
-        handle = order.next()
-        state = get_state(handle, deadline)
-        if state is None:
-            order.done(handle)
-        yield handle, state
 
 
 class Progress:

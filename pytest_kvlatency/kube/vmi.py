@@ -16,7 +16,6 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.kube import evidence, paths
-from pytest_kvlatency.kube import progress as waiting
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.manifest import (
@@ -25,6 +24,7 @@ from pytest_kvlatency.kube.manifest import (
     fresh_name,
     vmi_manifest,
 )
+from pytest_kvlatency.kube.polls import polls
 from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
 from pytest_kvlatency.threads import Threads
 
@@ -281,9 +281,7 @@ class Vmis:
         """
         left: dict[VmiHandle, VmiState | None] = dict.fromkeys(handles)
         try:
-            for handle, state in waiting.polls(
-                self._get_leaving, list(handles), deadline, "VMIs to be deleted"
-            ):
+            for handle, state in polls(self._get_leaving, handles, deadline, "VMIs to be deleted"):
                 if state is None:
                     self.forget(handle)
                     del left[handle]

@@ -1,5 +1,7 @@
 """A plugin for checkups under test: a server counts as gone for good, and a trouble as lasting, after seconds."""
 
+from dataclasses import replace
+
 from pytest_kvlatency.engine import lookout as watching
 from pytest_kvlatency.kube import client, diagnosis, podlook
 
@@ -9,4 +11,4 @@ client._FEW_TRIES = 1.0
 client.KubeClient.request.__kwdefaults__["patience"] = client.PATIENCE
 diagnosis.UNSYNCHRONIZED_LASTS = 2.0
 podlook.LASTS = 2.0
-watching.FIRST_POD_LOOK_SECONDS = 0.5
+watching.POD_STEPS = replace(watching.POD_STEPS, first=0.5)

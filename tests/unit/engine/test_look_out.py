@@ -20,6 +20,7 @@ from pytest_kvlatency.errors import (
     KvLatencyError,
     ProvisionError,
 )
+from pytest_kvlatency.kube import polls as polling
 from pytest_kvlatency.kube import progress as waiting
 from pytest_kvlatency.kube.diagnosis import Trouble
 from pytest_kvlatency.kube.podlook import PodNews
@@ -68,7 +69,7 @@ class World:
 def world_of(monkeypatch):
     def make(**vmis):
         world = World({name.replace("_", "-"): state for name, state in vmis.items()})
-        for module in (watching, waiting, deadline_module):
+        for module in (watching, polling, waiting, deadline_module):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=world.monotonic))
         return world
 
@@ -111,13 +112,13 @@ def never(name, *conditions):
 def wait_for_all(world, *, watch=None, pods=None, seconds=300.0, stop=None):
     """What came of each VMI: its state or the error, when, and its phases."""
     look_out = LookOut(world, world, watch=watch, look_at_pods=pods, wait=world.wait)
-    world.waiting = lambda: len(look_out._waiting)
+    world.waiting = lambda: look_out.waited_for
     deadline = Deadline(seconds, stop=stop)
     phases = {name: [] for name in world.vmis}
 
     def announce():
         until = time.monotonic() + 60
-        while len(look_out._waiting) < len(world.vmis) and time.monotonic() < until:
+        while look_out.waited_for < len(world.vmis) and time.monotonic() < until:
             time.sleep(0.001)
         world.all_wait.set()
 
@@ -131,9 +132,9 @@ def wait_for_all(world, *, watch=None, pods=None, seconds=300.0, stop=None):
 
     with ThreadPoolExecutor(len(world.vmis)) as threads:
         found = dict(zip(world.vmis, threads.map(one, world.vmis), strict=True))
-    thread = look_out._thread
-    if thread is not None:
-        thread.join(60)
+    for thread in threading.enumerate():
+        if thread.name == "kvlatency-look-out":
+            thread.join(60)
     return SimpleNamespace(
         ends={name: end for name, (end, _) in found.items()},
         at={name: at for name, (_, at) in found.items()},
@@ -197,7 +198,7 @@ def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, m
     error = wait_for_all(world).ends["a"]
     assert isinstance(error, ProvisionError)
     assert f"the node of VMI checks/a cannot pull the guest image: {message}" in error.reason
-    assert world.looks == [(pytest.approx(waiting.FIRST_STEP_SECONDS), "a")]
+    assert world.looks == [(pytest.approx(polling.FIRST_STEP_SECONDS), "a")]
 
 
 def kubelet_pulls(name, words, *, heals_at=float("inf")):
@@ -516,4 +517,4 @@ def test_without_a_thread_for_the_look_out_each_wait_ends_with_that_cause_and_no
         for _ in range(2):
             with pytest.raises(ConfigError, match="cannot start more threads"):
                 look_out.wait_running(handle("a"), Deadline(60), print)
-    assert look_out._waiting == []
+    assert look_out.waited_for == 0

@@ -296,49 +296,6 @@ def test_E56_a_deletion_waits_for_virt_handler_while_the_vmi_is_still_running(
     assert caught.value.hint == hint
 
 
-def test_two_vmis_that_take_ten_seconds_cost_few_requests():
-    from pytest_kvlatency.kube.progress import Polls
-
-    class Clock(Deadline):
-        now = 0.0
-
-        def pause(self, seconds, waiting_for):
-            self.now += seconds
-
-    clock = Clock(100)
-    order = Polls([handle(), handle("vmi-b", "2")], clock, "x")
-    asked = 0
-    while order.left:
-        one = order.next()
-        asked += 1
-        if clock.now >= 10:
-            order.done(one)
-    assert asked <= 12
-    assert clock.now <= 12.1
-
-
-def test_hundreds_that_go_one_by_one_cost_a_bounded_number_of_looks_each():
-    from pytest_kvlatency.kube.progress import Polls
-
-    class Clock(Deadline):
-        now = 0.0
-
-        def pause(self, seconds, waiting_for):
-            self.now += seconds
-
-    clock = Clock(1e6)
-    handles = [handle(f"vmi-{number}", str(number)) for number in range(300)]
-    order = Polls(handles, clock, "x")
-    gone_at = {one: 1.0 + number / 10 for number, one in enumerate(handles)}
-    asked = 0
-    while order.left:
-        one = order.next()
-        asked += 1
-        if clock.now >= gone_at[one]:
-            order.done(one)
-    assert asked <= 21 * len(handles)
-
-
 def test_evidence_never_fails(server, vmis, deadline):
     server.answer(f"GET {VMIS}/vmi-a", vmi())
     found = vmis.evidence(handle(), deadline)
