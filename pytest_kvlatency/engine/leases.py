@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.plan.addresses import AddressPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.kube.state import VmiHandle
-    from pytest_kvlatency.plan.addresses import AddressPlan, Interface
+    from pytest_kvlatency.model import GuestSpec
+    from pytest_kvlatency.plan.addresses import AddressShare, Interface
 
 #: A deletion takes about ten seconds; one that takes so long is stuck.
 LEAVING_SECONDS: Final = 60.0
@@ -163,3 +166,33 @@ class Leases:
             names = ", ".join(map(str, kept))
             hints.append(f"These VMIs are kept (--kv-keep) and hold an address each: {names}")
         return ConfigError(error.reason, hint="\n".join(hints))
+
+
+class AddressBook:
+    """The blocks of a run's addresses, one for each subnet that its guests name. Thread-safe."""
+
+    def __init__(
+        self, share: AddressShare, guests_by_subnet: Mapping[str | None, int], leftovers: Leftovers
+    ) -> None:
+        self._share = share
+        self._guests_by_subnet = guests_by_subnet
+        self._leftovers = leftovers
+        self._lock = threading.Lock()
+        self._leases: dict[str | None, Leases] = {}
+
+    def leases(self, guest: GuestSpec) -> Leases:
+        """The addresses that a guest may have."""
+        with self._lock:
+            known = self._leases.get(guest.subnet)
+            if known is None:
+                share = self._share
+                # A subnet of a marker's holds the guests of its tests only. Each part of it must hold this process's.
+                own = self._guests_by_subnet.get(guest.subnet, 0) * share.part[1]
+                plan = AddressPlan(
+                    run_id=share.run_id,
+                    guests=max(2, share.guests if guest.subnet is None else own),
+                    part=share.part,
+                    subnet=None if guest.subnet is None else ip_network(guest.subnet),
+                )
+                known = self._leases[guest.subnet] = Leases(plan, self._leftovers)
+            return known

@@ -40,7 +40,7 @@ _CLOSING_SECONDS = 0.5
 def expiry_seconds(deadline: Deadline) -> float:
     """Seconds after which a VMI that is created now may be removed, unless its guest runs.
 
-    No run needs one for longer that is not Running: see ``Provisioner._bring_up``.
+    No run needs one for longer that is not Running: see ``Provisioner.bring_up``.
     """
     return deadline.seconds + CLEANUP_SECONDS + SLACK_SECONDS
 

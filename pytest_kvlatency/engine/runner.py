@@ -111,11 +111,11 @@ class Engine:
 
     def is_refused(self, check: Check) -> bool:
         """Whether no guest is made for a check: no VM could start on one of its nodes when they were read."""
-        return self._provisioner.refusal(check) is not None
+        return self._provisioner.site.refusal(check) is not None
 
     def look_again(self, check: Check) -> None:
         """Read the nodes of a check anew: what was wrong with them may be over."""
-        self._provisioner.look_again(check, self._deadline)
+        self._provisioner.site.look_again(check, self._deadline)
 
     def plan(self, checks: Sequence[Check]) -> None:
         """Count the users of each guest, so that it can be deleted after its last one."""
@@ -323,7 +323,7 @@ class Engine:
             self._ahead.pop(check.measurement_key, None)
             self._demand.add_test(check)
             self._fleet.forget_lost(check)
-        self._provisioner.ask_again(check)
+        self._provisioner.site.ask_again(check)
 
     def _release(self, holder: object) -> None:
         with self._lock:
@@ -377,7 +377,7 @@ class Engine:
 
         Neither is, where it is known that one cannot be: the other would be made for nothing.
         """
-        refused = self._provisioner.refusal(ticket.check)
+        refused = self._provisioner.site.refusal(ticket.check)
         if refused is not None:
             lost: Future[ReadyGuest] = Future()
             lost.set_exception(refused)

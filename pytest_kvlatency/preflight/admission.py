@@ -40,7 +40,7 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
 
 def _verdict(scope: Scope, key: VmiKey, check: Check, deadline: Deadline) -> _Verdict:
     try:
-        scope.provisioner.network(key.nad, key.guest, deadline)
+        scope.provisioner.site.network(key.nad, key.guest, deadline)
     except InterruptedRunError:
         raise
     except KvLatencyError:

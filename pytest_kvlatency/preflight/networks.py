@@ -32,7 +32,7 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
 
 def _network(scope: Scope, ref: NadRef, guest: GuestSpec, deadline: Deadline) -> list[Finding]:
     try:
-        facts = scope.provisioner.network(ref, guest, deadline)
+        facts = scope.provisioner.site.network(ref, guest, deadline)
     except InterruptedRunError:
         raise
     except PermissionDeniedError:

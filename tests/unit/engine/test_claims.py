@@ -36,6 +36,10 @@ class Provisioner:
         self.made = []
         self.closed = set()
 
+    @property
+    def site(self):
+        return self
+
     def hold_back(self, node):
         self.may_boot[node] = threading.Event()
         return self.may_boot[node]
