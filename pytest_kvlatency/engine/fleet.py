@@ -30,7 +30,10 @@ class Fleet:
     """
 
     def __init__(
-        self, bring_up: Callable[[VmiKey, Check], ReadyGuest], *, on_end: Callable[[Sequence[ReadyGuest]], None]
+        self,
+        bring_up: Callable[[VmiKey, Check], ReadyGuest],
+        *,
+        on_end: Callable[[Sequence[ReadyGuest]], None],
     ) -> None:
         self._bring_up = bring_up
         self._on_end = on_end
