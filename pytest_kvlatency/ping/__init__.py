@@ -1,7 +1,9 @@
 """Ping in the guest: the command to type (``command``), and what its answer is read as. Pure.
 
-``lines`` reads what stands there, ``reconcile`` checks it against itself and against what was asked for, ``output``
-makes a result of it with ``notes`` on what is odd, and ``complaints`` says whose fault it is when ping stopped.
+``output`` makes a result of the answer, step by step: ``lines`` reads what stands there, ``selection`` picks the lines
+that are this ping's, ``reconcile`` checks them against each other and against what was asked for (``contradictions``),
+``surplus`` takes out what is no part of the sample, and ``notes`` says what is odd. ``complaints`` says whose fault it
+is when ping stopped.
 """
 
 from pytest_kvlatency.ping.command import (
@@ -19,7 +21,7 @@ from pytest_kvlatency.ping.command import (
 )
 from pytest_kvlatency.ping.complaints import PingDoubtful, PingUnreadable
 from pytest_kvlatency.ping.output import parse, reads_whole
-from pytest_kvlatency.ping.reconcile import Asked
+from pytest_kvlatency.ping.selection import Asked
 
 __all__ = [
     "LATE_SECONDS",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import GuestError
 from pytest_kvlatency.ping.complaints import find_error
-from pytest_kvlatency.ping.reconcile import Asked
+from pytest_kvlatency.ping.selection import Asked
 
 if TYPE_CHECKING:
     from pytest_kvlatency.model import PingParameters

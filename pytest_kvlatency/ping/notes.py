@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.ping.complaints import path_mtu
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_kvlatency.errors import KvLatencyError
-    from pytest_kvlatency.ping.lines import Printed, Summary
-    from pytest_kvlatency.ping.reconcile import Counted, Selected
+    from pytest_kvlatency.ping.lines import Printed
+    from pytest_kvlatency.ping.reconcile import Counted
+    from pytest_kvlatency.ping.selection import Selected
 
 
 def on_counting(counted: Counted, selected: Selected, error: KvLatencyError | None) -> Iterator[str]:
@@ -30,20 +29,16 @@ def on_counting(counted: Counted, selected: Selected, error: KvLatencyError | No
         yield f"ignored {strays} lines that look like replies but answer no request of this ping"
 
 
-def on_the_network(
-    printed: Printed,
-    counted: Counted,
-    selected: Selected,
-    summary: Summary,
-    expected: int | None,
-    output: str,
-) -> Iterator[str]:
-    """What came of the requests, and how the replies looked. ``summary`` is that of the sample alone."""
-    if expected is not None and summary.transmitted < expected:
-        yield f"ping sent {summary.transmitted} of {expected} requests before it ran out of time"
-    narrow = path_mtu(output)
-    if narrow is not None:
-        yield f"the network's path carries packets of at most {narrow} bytes in one piece"
+def on_sending(sample: Counted, expected: int | None, narrowest_mtu: int | None) -> Iterator[str]:
+    """What came of the sample's requests; ``narrowest_mtu`` is that of the path, as far as ping was told."""
+    if expected is not None and sample.summary.transmitted < expected:
+        yield f"ping sent {sample.summary.transmitted} of {expected} requests before it ran out of time"
+    if narrowest_mtu is not None:
+        yield f"the network's path carries packets of at most {narrowest_mtu} bytes in one piece"
+
+
+def on_replies(printed: Printed, counted: Counted, selected: Selected) -> Iterator[str]:
+    """How the replies looked, those to a surplus included."""
     replies = counted.tally.first.values()
     untimed = sum(reply.time is not None and not reply.time.ns for reply in replies)
     for number, what in (

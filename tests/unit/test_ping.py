@@ -390,6 +390,7 @@ def test_E75_what_contradicts_itself_is_doubtful(text: str, reason: str) -> None
         parse(text, expected_count=expected)
     assert caught.value.reason == reason
     assert caught.value.hint
+    assert caught.value.transcript == text
 
 
 def test_E75_a_time_longer_than_ping_ran_is_doubtful() -> None:

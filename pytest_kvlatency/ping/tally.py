@@ -1,0 +1,55 @@
+"""Replies by the requests that they answer. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from pytest_kvlatency.ping.lines import Reply, Time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Replies by their requests, counted from 0: the first one of each, and those that came again."""
+
+    first: Mapping[int, Reply]
+    again: tuple[tuple[int, Reply], ...]
+
+    @classmethod
+    def of(cls, numbered: Iterable[tuple[int, Reply]]) -> Tally:
+        """Enter replies with their requests, in the order in which they were printed."""
+        first: dict[int, Reply] = {}
+        again: list[tuple[int, Reply]] = []
+        for index, reply in numbered:
+            if reply.is_duplicate or index in first:
+                again.append((index, reply))
+            else:
+                first[index] = reply
+        return cls(first=first, again=tuple(again))
+
+    def without(self, others: Collection[Reply]) -> Tally:
+        """The same without some of the replies; what came again stays so."""
+        return Tally(
+            first={index: reply for index, reply in self.first.items() if reply not in others},
+            again=tuple((index, reply) for index, reply in self.again if reply not in others),
+        )
+
+    def cut(self, count: int) -> Tally:
+        """The replies to the first ``count`` requests."""
+        return Tally(
+            first={index: reply for index, reply in self.first.items() if index < count},
+            again=tuple((index, reply) for index, reply in self.again if index < count),
+        )
+
+    @property
+    def times(self) -> list[Time]:
+        """The times that first replies have."""
+        return [reply.time for reply in self.first.values() if reply.time is not None]
+
+    @property
+    def times_again(self) -> list[Time]:
+        """The times that the others have."""
+        return [reply.time for _, reply in self.again if reply.time is not None]
