@@ -43,7 +43,7 @@ _REFUSALS: Final = (400, 403, 422)
 PAUSES: Final = Backoff(first=0.05, longest=1.0)
 # A request that was given up may still be on its way, held by a slow webhook (which may take 30 s): so long may a VMI
 # come of it, even after the one that came of its repetition has gone.
-_ON_ITS_WAY_SECONDS: Final = 30.0
+ON_ITS_WAY_SECONDS: Final = 30.0
 # What KubeVirt's controllers put on a VMI and take off when its pod has gone.
 _KUBEVIRT_FINALIZER: Final = "foregroundDeleteVirtualMachine"
 
@@ -59,10 +59,17 @@ class Journal(Protocol):
 
 
 class Vmis:
-    """The VMIs of one run. Thread-safe. ``journal`` is told of each as well."""
+    """The VMIs of one run. Thread-safe. ``journal`` is told of each as well; ``clock`` gives seconds that pass."""
 
-    def __init__(self, client: KubeClient, *, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        journal: Journal | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
+        self._clock = clock
         self._journal = journal
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str], VmiHandle] = {}
@@ -201,7 +208,7 @@ class Vmis:
 
     def _note_doubt(self, handle: VmiHandle) -> None:
         """Remember an attempt to create a VMI that got no answer."""
-        self._doubts.setdefault(handle.token, []).append(time.monotonic())
+        self._doubts.setdefault(handle.token, []).append(self._clock())
 
     def get(self, handle: VmiHandle, deadline: Deadline) -> dict[str, Any] | None:
         """Return the VMI's object, or None when it (by its uid) is gone."""
@@ -320,7 +327,7 @@ class Vmis:
                 self.delete(replace(handle, uid=state.uid), deadline)
             return state
         doubts = self._doubts.get(handle.token)
-        if doubts and time.monotonic() - doubts[-1] < _ON_ITS_WAY_SECONDS:
+        if doubts and self._clock() - doubts[-1] < ON_ITS_WAY_SECONDS:
             return VmiState(uid="", deleting=True)
         return None
 

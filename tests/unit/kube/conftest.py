@@ -62,10 +62,15 @@ def server():
     script.url = f"http://127.0.0.1:{httpd.server_address[1]}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
+
+    def stop():
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+    script.stop = stop
     yield script
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
+    stop()
 
 
 @pytest.fixture

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pytest_kvlatency.kube.manifest import VmiRequest, network_data, user_data
 from pytest_kvlatency.model import NadRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: The last answer on its connection.
+LAST_ANSWER = (200, {}, {"Connection": "close"})
 
 REQUEST = VmiRequest(
     name="latency-check-source-abcde",
@@ -30,9 +37,13 @@ class Seen:
 
 @dataclass
 class ScriptedServer:
-    """``answers`` maps ``METHOD path`` to a list of (status, body, headers); the last one repeats."""
+    """``answers`` maps ``METHOD path`` to a list of (status, body, headers); the last one repeats.
+
+    After ``stop()`` it refuses connections; those that are open go on until they were told to close.
+    """
 
     url: str = ""
+    stop: Callable[[], None] = field(default=lambda: None, repr=False)
     answers: dict = field(default_factory=dict)
     seen: list = field(default_factory=list)
 

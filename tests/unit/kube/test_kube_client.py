@@ -8,7 +8,7 @@ import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from kubescript import status_object
+from kubescript import LAST_ANSWER, status_object
 
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import (
@@ -394,21 +394,19 @@ def test_E79_the_first_contact_outlasts_each_time_out_of_an_attempt():
 
 
 def test_E62_a_server_that_is_gone_for_good_costs_each_further_request_a_few_tries(
-    write_kubeconfig, deadline, monkeypatch
+    server, client, deadline, monkeypatch
 ):
-    monkeypatch.setattr("pytest_kvlatency.kube.client.PATIENCE", 2.0)
+    monkeypatch.setattr("pytest_kvlatency.kube.client.PATIENCE", 1.0)
     monkeypatch.setattr("pytest_kvlatency.kube.client._GRACE", 0.1)
     monkeypatch.setattr("pytest_kvlatency.kube.client._FEW_TRIES", 0.1)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        client = KubeClient.connect(kubeconfig=write_kubeconfig(url), context=None)
-        client._contacted = True
-        tried = []
-        for _ in range(5):
-            with pytest.raises(ApiUnavailableError, match="Connection refused") as caught:
-                client.request("GET", "/version", deadline=deadline, patience=2.0)
-            tried.append(int(re.search(r"tried (\d+) times", caught.value.reason)[1]))
+    server.answer("GET /version", LAST_ANSWER)
+    client.request("GET", "/version", deadline=deadline)
+    server.stop()
+    tried = []
+    for _ in range(5):
+        with pytest.raises(ApiUnavailableError, match="Connection refused") as caught:
+            client.request("GET", "/version", deadline=deadline, patience=1.0)
+        tried.append(int(re.search(r"tried (\d+) times", caught.value.reason)[1]))
     assert tried[0] >= 3
     assert tried[-1] <= 2
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from kubescript import REQUEST, status_object
+from kubescript import LAST_ANSWER, REQUEST, status_object
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import (
@@ -19,16 +21,33 @@ from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.failures import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
-from pytest_kvlatency.kube.vmi import Vmis
+from pytest_kvlatency.kube.vmi import ON_ITS_WAY_SECONDS, Vmis
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
 LEAVING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 FORBIDDEN = status_object(403, "Forbidden", 'x is forbidden: User "sa" cannot do resource "x"')
 
 
+class Clock:
+    """Stands still until the server has been asked so often for the VMI; then all that was on its way has come."""
+
+    def __init__(self, server):
+        self.server = server
+        self.looks = 0
+
+    def __call__(self):
+        asked = sum(one.startswith(f"GET {VMIS}/") for one in self.server.asked("GET"))
+        return 0.0 if asked < self.looks else ON_ITS_WAY_SECONDS
+
+
 @pytest.fixture
-def vmis(client):
-    return Vmis(client)
+def clock(server):
+    return Clock(server)
+
+
+@pytest.fixture
+def vmis(client, clock):
+    return Vmis(client, clock=clock)
 
 
 def vmi(name="vmi-a", uid="1", phase="Running", node="w1", token=None, **more):
@@ -127,7 +146,7 @@ def test_E71_a_refused_mac_can_be_told_apart(server, vmis, deadline):
 def test_E59_what_may_have_been_made_stays_on_record_and_is_found(server, vmis):
     server.answer(f"POST {VMIS}", (504, {}))
     with pytest.raises(CheckupTimeoutError):
-        vmis.create(REQUEST, Deadline(1))
+        vmis.create(REQUEST, Deadline(0.5))
     (unknown,) = vmis.outstanding()
     assert unknown.uid == ""
     server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token=REQUEST.token))
@@ -136,29 +155,25 @@ def test_E59_what_may_have_been_made_stays_on_record_and_is_found(server, vmis):
     assert server.seen[-1].body["preconditions"] == {"uid": "7"}
 
 
-def test_E62_a_vmi_that_a_webhook_kept_from_being_created_is_not_waited_for(server, vmis, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 600.0)
+def test_E62_a_vmi_that_a_webhook_kept_from_being_created_is_not_waited_for(server, vmis, clock):
+    clock.looks = math.inf
     words = 'Internal error occurred: failed calling webhook "x.kubevirt.io": context deadline exceeded'
     server.answer(f"POST {VMIS}", status_object(500, "InternalError", words))
     with pytest.raises(CheckupTimeoutError):
-        vmis.create(REQUEST, Deadline(1))
+        vmis.create(REQUEST, Deadline(0.5))
     server.answer(f"GET {VMIS}/{REQUEST.name}", status_object(404, "NotFound", "x", name=REQUEST.name))
     vmis.wait_gone(vmis.outstanding(), Deadline(60))
     assert vmis.outstanding() == []
 
 
-@pytest.fixture(autouse=True)
-def _short_ways(monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 6.0)
-
-
-def test_E59_what_comes_into_being_after_its_creator_gave_up_is_deleted_too(server, vmis):
+def test_E59_what_comes_into_being_after_its_creator_gave_up_is_deleted_too(server, vmis, clock):
+    clock.looks = 5
     missing = status_object(404, "NotFound", "x", name="x")
     here = vmi(REQUEST.name, "7", token=REQUEST.token)
     leaving = vmi(REQUEST.name, "7", token=REQUEST.token, metadata=LEAVING)
     server.answer(f"POST {VMIS}", (504, {}))
     with pytest.raises(CheckupTimeoutError):
-        vmis.create(REQUEST, Deadline(1))
+        vmis.create(REQUEST, Deadline(0.5))
     server.answer(f"GET {VMIS}/{REQUEST.name}", missing, missing, here, leaving, missing)
     server.answer(f"DELETE {VMIS}/{REQUEST.name}", {})
     assert vmis.delete_all(vmis.outstanding(), Deadline(60)) == {}
@@ -167,7 +182,8 @@ def test_E59_what_comes_into_being_after_its_creator_gave_up_is_deleted_too(serv
     assert vmis.outstanding() == []
 
 
-def test_E59_so_is_what_a_process_was_creating_when_it_was_killed(server, vmis):
+def test_E59_so_is_what_a_process_was_creating_when_it_was_killed(server, vmis, clock):
+    clock.looks = 4
     missing = status_object(404, "NotFound", "x", name="vmi-a")
     here = vmi(token="t")
     server.answer(f"GET {VMIS}/vmi-a", missing, here, vmi(token="t", metadata=LEAVING), missing)
@@ -178,7 +194,8 @@ def test_E59_so_is_what_a_process_was_creating_when_it_was_killed(server, vmis):
     assert len(server.asked("DELETE")) == 1
 
 
-def test_E62_a_request_that_arrives_after_all_is_over_leaves_nothing(server, vmis, deadline):
+def test_E62_a_request_that_arrives_after_all_is_over_leaves_nothing(server, vmis, clock, deadline):
+    clock.looks = 5
     missing = status_object(404, "NotFound", "x", name=REQUEST.name)
     again = vmi(REQUEST.name, "8", token=REQUEST.token)
     server.answer("GET /version", {})
@@ -203,12 +220,12 @@ def test_E62_a_request_that_arrives_after_all_is_over_leaves_nothing(server, vmi
     ids=["not obeyed", "obeyed"],
 )
 def test_E62_a_request_of_which_the_end_is_known_is_not_waited_for(
-    server, vmis, deadline, answers, monkeypatch
+    server, client, vmis, clock, deadline, answers
 ):
-    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 60.0)
+    clock.looks = math.inf
     gone = status_object(404, "NotFound", "x", name=REQUEST.name)
     server.answer("GET /version", {})
-    vmis._client.request("GET", "/version", deadline=deadline)
+    client.request("GET", "/version", deadline=deadline)
     server.answer(f"POST {VMIS}", *answers)
     server.answer(f"GET {VMIS}/{REQUEST.name}", vmi(REQUEST.name, "7", token=REQUEST.token), gone)
     made = vmis.create(REQUEST, deadline)
@@ -222,14 +239,15 @@ def test_E61_a_strangers_vmi_of_that_name_is_not_waited_for(server, vmis, deadli
     assert server.asked("DELETE") == []
 
 
-def test_E59_what_never_comes_is_not_waited_for_long(server, vmis, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.vmi._ON_ITS_WAY_SECONDS", 1.0)
+def test_E59_what_never_comes_is_not_waited_for_long(server, vmis, clock):
+    clock.looks = 3
     server.answer(f"POST {VMIS}", (504, {}))
     with pytest.raises(CheckupTimeoutError):
-        vmis.create(REQUEST, Deadline(1))
+        vmis.create(REQUEST, Deadline(0.5))
     server.answer(f"GET {VMIS}/{REQUEST.name}", status_object(404, "NotFound", "x", name="x"))
     vmis.wait_gone(vmis.outstanding(), Deadline(60))
     assert vmis.outstanding() == []
+    assert len(server.asked("GET")) == 3
 
 
 def test_delete_is_at_once_and_of_this_very_vmi(server, vmis, deadline):
@@ -270,7 +288,7 @@ def test_E56_what_is_stuck_in_deletion_is_named_with_its_finalizers(server, vmis
     server.answer(f"GET {VMIS}/vmi-a", vmi(metadata=metadata))
     server.answer(f"GET {VMIS}/vmi-b", status_object(404, "NotFound", "x", name="vmi-b"))
     with pytest.raises(TeardownError, match=r"vmi-a \(finalizers kubevirt.io/foregroundDelete") as caught:
-        vmis.wait_gone([handle(), handle("vmi-b", "2")], Deadline(4))
+        vmis.wait_gone([handle(), handle("vmi-b", "2")], Deadline(1))
     assert "vmi-b" not in caught.value.reason
 
 
@@ -303,11 +321,10 @@ def test_evidence_never_fails(server, vmis, deadline):
     assert found.events is None
 
 
-def test_E53_kubevirts_api_is_down(server, vmis, deadline, monkeypatch):
+def test_E53_kubevirts_api_is_down(server, client, vmis, deadline, monkeypatch):
     message = 'Internal error occurred: failed calling webhook "virtualmachineinstances-create-mutator.kubevirt.io": no endpoints available'
     server.answer(f"POST {VMIS}", status_object(500, "InternalError", message))
-    request = vmis._client.request
-    monkeypatch.setattr(vmis._client, "request", lambda *a, **k: request(*a, patience=0.2, **k))
+    monkeypatch.setattr(client, "request", partial(client.request, patience=0.2))
     with pytest.raises(ProvisionError, match="no endpoints available") as caught:
         vmis.create(REQUEST, deadline)
     assert isinstance(caught.value.__cause__, ApiUnavailableError)
@@ -336,16 +353,22 @@ def test_E62_what_no_request_ever_reached_the_server_for_is_not_on_record(
         vmis = Vmis(KubeClient.connect(kubeconfig=write_kubeconfig(url), context=None))
         with pytest.raises(ConfigError, match="Connection refused"):
             vmis.create(REQUEST, deadline)
-        vmis._client._contacted = True
-        with pytest.raises(CheckupTimeoutError, match="Connection refused"):
-            vmis.create(REQUEST, Deadline(0.3))
     assert vmis.outstanding() == []
 
 
-def test_E62_what_may_have_reached_the_server_stays_on_record(server, vmis, deadline):
+def test_E62_what_was_asked_of_a_server_that_is_gone_by_now_is_not_on_record(server, client, vmis, deadline):
+    server.answer("GET /version", LAST_ANSWER)
+    client.request("GET", "/version", deadline=deadline)
+    server.stop()
+    with pytest.raises(CheckupTimeoutError, match="Connection refused"):
+        vmis.create(REQUEST, Deadline(0.3))
+    assert vmis.outstanding() == []
+
+
+def test_E62_what_may_have_reached_the_server_stays_on_record(server, client, vmis, deadline):
     server.answer("GET /version", {})
     server.answer(f"POST {VMIS}", ("reset",))
-    vmis._client.request("GET", "/version", deadline=deadline)
+    client.request("GET", "/version", deadline=deadline)
     with pytest.raises(CheckupTimeoutError):
         vmis.create(REQUEST, Deadline(0.3))
     assert [one.name for one in vmis.outstanding()] == [REQUEST.name]
