@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from pytest_kvlatency.config.nearest import either, nearest
-from pytest_kvlatency.model import AUTO, NodePair
+from pytest_kvlatency.model import AUTO, NadRef, NodePair
 from pytest_kvlatency.units import format_duration, parse_duration, parse_percent
 
 if TYPE_CHECKING:
@@ -59,17 +59,6 @@ _OTHER_NODES: Final = "(or auto, mesh, ring, star:HUB)"
 TOLERATION_HELP: Final = "KEY[=VALUE][:EFFECT], such as dedicated=tests:NoSchedule"
 SELECTOR_HELP: Final = "requirements such as zone=b, zone!=b or 'zone in (a,b)', with commas between several"
 SUBNET_HELP: Final = "a network such as 192.0.2.0/24 or fd00::/64"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NadName:
-    """A NAD as it was named; ``namespace`` None is the checkup's."""
-
-    namespace: str | None
-    name: str
-
-    def __str__(self) -> str:
-        return self.name if self.namespace is None else f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +225,7 @@ def regression(text: str) -> float:
     return float(value)
 
 
-def nad(text: str) -> NadName:
+def nad(text: str) -> NadRef:
     """``NAME`` or ``NAMESPACE/NAME``."""
     value = text.strip()
     if not value:
@@ -245,8 +234,8 @@ def nad(text: str) -> NadName:
         guesses = filter(_is_nad, (_dashed(value), _dashed(value).replace(":", "/")))
         wrong = "is not the name of a NetworkAttachmentDefinition"
         raise ValueError(_wrong(wrong, guesses, expected=f"{NAD_HELP}, of {NAME_HELP}"))
-    namespace, slash, name = value.rpartition("/")
-    return NadName(namespace=namespace if slash else None, name=name)
+    namespace, _, name = value.rpartition("/")
+    return NadRef(namespace=namespace, name=name)
 
 
 def _is_nad(value: str) -> bool:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_kvlatency.config.parsers import Keep, NadName, Network, NodeSet, NodesSpec, Shard, Toleration
-    from pytest_kvlatency.model import Check
+    from pytest_kvlatency.config.parsers import Keep, Network, NodeSet, NodesSpec, Shard, Toleration
+    from pytest_kvlatency.model import Check, NadRef
 
 __all__ = [
     "Layer",
@@ -90,7 +90,7 @@ class MarkerError(SettingsError):
 class Settings:
     """Every option's value, and in ``sources`` where it came from (both by the option's name, ``max_latency``)."""
 
-    nad: tuple[NadName, ...]
+    nad: tuple[NadRef, ...]
     nodes: tuple[NodesSpec, ...]
     node_set: NodeSet | None
     max_latency_ns: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
@@ -82,8 +82,8 @@ def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> t
     """
     found: dict[tuple[NadRef, NodePair | str], PlannedCheck] = {}
     origin = origin_of(settings)
-    for name in settings.nad:
-        nad = NadRef(namespace=name.namespace or namespace, name=name.name)
+    for named in settings.nad:
+        nad = named if named.namespace else replace(named, namespace=namespace)
         for one in settings.nodes:
             placeholder = f"{nad}-{one}"
             if not isinstance(one, NodePair) and nodes is None:

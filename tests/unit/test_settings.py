@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.config.parsers import NadName, NodeSet, Toleration
+from pytest_kvlatency.config.parsers import NodeSet, Toleration
 from pytest_kvlatency.config.settings import (
     Layer,
     MarkerError,
@@ -77,7 +77,7 @@ def test_every_value_reaches_its_field() -> None:
         parallel="1",
         lab="sim",
     )
-    assert settings.nad == (NadName(namespace="default", name="blue"), NadName(namespace=None, name="red"))
+    assert settings.nad == (NadRef(namespace="default", name="blue"), NadRef(namespace="", name="red"))
     assert settings.nodes == (NodePair(source="w1", target="w2"), AUTO)
     assert settings.max_latency_ns == 10_000_000
     assert settings.max_loss_percent == 2.5
