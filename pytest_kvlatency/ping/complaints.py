@@ -103,44 +103,48 @@ def find_error(output: str, *, fits: bool = False) -> KvLatencyError | None:
 
     Only lines that ping or a shell speaks are looked at: kernel messages may hold the same words.
     """
-    for line in output.splitlines():
-        match = _SPEAKS.match(line.strip())
-        if match is None:
-            continue
-        said = line.strip()
-        too_long = _TOO_LONG.search(said)
-        if too_long is not None and not fits and not _ON_THE_WAY.search(output):
-            own = f" ({too_long['mtu']} bytes)" if too_long["mtu"] else ""
-            return ConfigError(
-                f"the packet is longer than the MTU of the guest's own interface{own}",
-                hint="choose a smaller --kv-packet-size, or raise the MTU of the guest's interface",
-                transcript=output,
-                stage="setup",
-            )
-        too_fast = _TOO_FAST.search(said)
-        if too_fast is not None:
-            return _refused_interval(too_fast["ms"], said, output)
-        if _NOBODY.search(said):
-            return ConnectivityError(
-                "failed to run check: failed due to connectivity issue: no answer for that address (no ARP or "
-                "neighbour reply)",
-                hint="the two guests cannot reach each other on the network at all",
-                transcript=output,
-            )
-        for complaint in _GUEST:
-            if complaint.pattern.search(said):
-                return GuestError(
-                    f"{complaint.reason} ({said})", hint=complaint.hint, transcript=output, stage="run"
-                )
+    for said in map(str.strip, output.splitlines()):
+        error = _error_in(said, output, fits=fits) if _SPEAKS.match(said) else None
+        if error is not None:
+            error.transcript = output
+            return error
     return None
 
 
-def _refused_interval(milliseconds: str, said: str, output: str) -> ConfigError:
+def _error_in(said: str, output: str, *, fits: bool) -> KvLatencyError | None:
+    """The exception for one line of ``output``, if it is a complaint."""
+    too_long = _TOO_LONG.search(said)
+    if too_long is not None and not fits and not _ON_THE_WAY.search(output):
+        return _too_long_packet(too_long["mtu"])
+    too_fast = _TOO_FAST.search(said)
+    if too_fast is not None:
+        return _refused_interval(too_fast["ms"], said)
+    if _NOBODY.search(said):
+        return ConnectivityError(
+            "failed to run check: failed due to connectivity issue: no answer for that address (no ARP or "
+            "neighbour reply)",
+            hint="the two guests cannot reach each other on the network at all",
+        )
+    for complaint in _GUEST:
+        if complaint.pattern.search(said):
+            return GuestError(f"{complaint.reason} ({said})", hint=complaint.hint, stage="run")
+    return None
+
+
+def _too_long_packet(mtu: str | None) -> ConfigError:
+    own = f" ({mtu} bytes)" if mtu else ""
+    return ConfigError(
+        f"the packet is longer than the MTU of the guest's own interface{own}",
+        hint="choose a smaller --kv-packet-size, or raise the MTU of the guest's interface",
+        stage="setup",
+    )
+
+
+def _refused_interval(milliseconds: str, said: str) -> ConfigError:
     least = f"{milliseconds}ms"
     return ConfigError(
         f"--kv-interval is too short: the guest's ping needs at least {least} for a user who is not root ({said})",
         hint=f"use --kv-interval {least} or longer, or a guest profile that logs in as root or has become_root",
-        transcript=output,
         stage="setup",
     )
 

@@ -22,7 +22,7 @@ from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_kvlatency.errors import FailureKind, KvLatencyError
     from pytest_kvlatency.model import Limits, PingResult
@@ -52,77 +52,25 @@ def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
     Raises ``GuestError`` when only a percentile is left to judge, for which ping sent too little: no packet was lost.
     """
     if result.received <= 0:
-        return (
-            _failure(
-                "connectivity",
-                f"failed to run check: failed due to connectivity issue: {counters(result)}{_elsewhere(result)}",
-                result,
-                hint="not a single reply came back over this network",
-            ),
+        return (_silence(result),)
+    failures = (*_over_latencies(result, limits), *_over_loss(result, limits))
+    if result.transmitted >= samples_needed(limits):
+        return (*failures, *_unknown_p99(result, limits))
+    if not failures:
+        raise GuestError(
+            f"cannot compute p99: it needs {samples_needed(limits)} samples, but ping sent {result.transmitted} "
+            "requests before it ran out of time",
+            hint="the guest is too slow or too busy to ping that often: "
+            "use a longer --kv-interval or --kv-sample-duration",
+            transcript=result.transcript,
+            stage="run",
         )
-    failures: list[Failure] = []
-    statistics = statistics_of(result.samples_ns)
-    for name, actual, limit in (
-        ("max", statistics.max_ns, limits.max_latency_ns),
-        ("avg", statistics.avg_ns, limits.max_avg_ns),
-        ("p99", statistics.p99_ns, limits.max_p99_ns),
-    ):
-        if limit is not None and actual is not None and actual > limit:
-            failures.append(
-                _failure(
-                    "latency",
-                    f'actual {name} latency "{format_duration(actual)}" is greater than desired '
-                    f'"{format_duration(limit)}"',
-                    result,
-                )
-            )
-    loss = result.loss_percent
-    if limits.max_loss_percent is not None and loss > limits.max_loss_percent:
-        failures.append(
-            _failure(
-                "loss",
-                f'actual packet loss "{_percent(loss)}" is greater than desired '
-                f'"{_percent(limits.max_loss_percent)}" ({counters(result)}{_elsewhere(result)})',
-                result,
-            )
-        )
-    needed = samples_needed(limits)
-    if result.transmitted < needed:
-        if not failures:
-            raise GuestError(
-                f"cannot compute p99: it needs {needed} samples, but ping sent {result.transmitted} requests before "
-                "it ran out of time",
-                hint="the guest is too slow or too busy to ping that often: "
-                "use a longer --kv-interval or --kv-sample-duration",
-                transcript=result.transcript,
-                stage="run",
-            )
-    elif limits.max_p99_ns is not None and statistics.p99_ns is None:
-        bound = _p99_bound(result)
-        if bound is None or bound > limits.max_p99_ns:
-            failures.append(
-                _failure(
-                    "loss" if result.received < SAMPLES_NEEDED[99] else "latency",
-                    f"cannot compute p99: it needs {needed} samples, got {statistics.count} "
-                    f"({counters(result)})",
-                    result,
-                    hint="use a longer --kv-sample-duration",
-                )
-            )
-    return tuple(failures)
+    return failures
 
 
 def samples_needed(limits: Limits) -> int:
     """How many samples it takes to judge by these limits: what a percentile among them needs, or else one."""
     return 1 if limits.max_p99_ns is None else SAMPLES_NEEDED[99]
-
-
-def _p99_bound(result: PingResult) -> int | None:
-    """What the p99 of all replies is at most when some lines could not be read: as if those had been the slowest."""
-    rank = -(-result.received * 99 // 100)
-    if result.received < SAMPLES_NEEDED[99] or rank > len(result.samples_ns):
-        return None
-    return sorted(result.samples_ns)[rank - 1]
 
 
 def to_exception(failures: Sequence[Failure]) -> KvLatencyError | None:
@@ -145,6 +93,65 @@ def error_of(kind: str, reason: str, *, hint: str = "") -> KvLatencyError:
     if kind == "loss":
         return LimitExceeded(reason, kind="loss", hint=hint)
     return _EXCEPTIONS.get(kind, CheckFailedError)(reason, hint=hint)
+
+
+def _silence(result: PingResult) -> Failure:
+    return _failure(
+        "connectivity",
+        f"failed to run check: failed due to connectivity issue: {counters(result)}{_elsewhere(result)}",
+        result,
+        hint="not a single reply came back over this network",
+    )
+
+
+def _over_latencies(result: PingResult, limits: Limits) -> Iterator[Failure]:
+    statistics = statistics_of(result.samples_ns)
+    for name, actual, limit in (
+        ("max", statistics.max_ns, limits.max_latency_ns),
+        ("avg", statistics.avg_ns, limits.max_avg_ns),
+        ("p99", statistics.p99_ns, limits.max_p99_ns),
+    ):
+        if limit is not None and actual is not None and actual > limit:
+            yield _failure(
+                "latency",
+                f'actual {name} latency "{format_duration(actual)}" is greater than desired '
+                f'"{format_duration(limit)}"',
+                result,
+            )
+
+
+def _over_loss(result: PingResult, limits: Limits) -> Iterator[Failure]:
+    loss = result.loss_percent
+    if limits.max_loss_percent is not None and loss > limits.max_loss_percent:
+        yield _failure(
+            "loss",
+            f'actual packet loss "{_percent(loss)}" is greater than desired '
+            f'"{_percent(limits.max_loss_percent)}" ({counters(result)}{_elsewhere(result)})',
+            result,
+        )
+
+
+def _unknown_p99(result: PingResult, limits: Limits) -> Iterator[Failure]:
+    """A limit of the p99 does not hold where too few replies came, or were read, to say that they are within it."""
+    count = len(result.samples_ns)
+    if limits.max_p99_ns is None or count >= SAMPLES_NEEDED[99]:
+        return
+    bound = _p99_bound(result)
+    if bound is None or bound > limits.max_p99_ns:
+        yield _failure(
+            "loss" if result.received < SAMPLES_NEEDED[99] else "latency",
+            f"cannot compute p99: it needs {SAMPLES_NEEDED[99]} samples, got {count} ({counters(result)})",
+            result,
+            hint="use a longer --kv-sample-duration",
+        )
+
+
+def _p99_bound(result: PingResult) -> int | None:
+    """What the p99 of all replies is at most when some lines could not be read: as if those had been the slowest."""
+    rank = -(-result.received * 99 // 100)
+    if result.received < SAMPLES_NEEDED[99] or rank > len(result.samples_ns):
+        return None
+    return sorted(result.samples_ns)[rank - 1]
 
 
 def _elsewhere(result: PingResult) -> str:

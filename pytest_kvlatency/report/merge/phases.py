@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from typing import Literal
 
     When = Literal["setup", "call", "teardown"]
+    Told = Literal["passed", "failed", "skipped"]
 
-#: The phase that tells how an item ended, and what it tells.
-_PHASES: Final[Mapping[str, tuple[When, Literal["passed", "failed", "skipped"]]]] = {
+#: The phase that tells how an item ended, and what it tells; unless the entry says more (see ``_telling_phase``).
+_PHASES: Final[Mapping[str, tuple[When, Told]]] = {
     "passed": ("call", "passed"),
     "failed": ("call", "failed"),
     "error": ("setup", "failed"),
@@ -34,27 +35,38 @@ def reports_of(entry: Mapping[str, Any], *, is_last: bool) -> Iterator[tuple[pyt
 
     Of an attempt that was followed by another the rerun plugins leave out what comes after that.
     """
-    when, outcome = _PHASES[entry["outcome"]]
-    if entry["outcome"] == "error" and str(entry["failureReason"]).startswith("teardown:"):
-        when = "teardown"
-    if entry["outcome"] == "skipped" and entry["transmitted"] is not None:
-        when = "call"
+    when, outcome = _telling_phase(entry)
     if when != "setup":
         yield _report(entry, "setup", "passed"), False
     if when == "teardown":
         yield _report(entry, "call", "passed"), True
-    told = _report(entry, when, outcome if is_last else "rerun")
-    told.duration = (entry["timings"] or {}).get("measure") or 0.0
-    if outcome == "failed":
-        told.longrepr = _longrepr(entry)
-    elif entry["outcome"] in ("xfailed", "xpassed"):
-        told.wasxfail = entry["failureReason"] or ""
-    elif outcome == "skipped":
-        words = "not run: its shard ended before it" if entry["outcome"] == "notrun" else "skipped"
-        told.longrepr = (told.fspath, 0, f"Skipped: {words}")
-    yield told, True
+    telling = _report(entry, when, outcome if is_last else "rerun")
+    telling.duration = (entry["timings"] or {}).get("measure") or 0.0
+    _explain(telling, entry, outcome)
+    yield telling, True
     if is_last and when != "teardown":
         yield _report(entry, "teardown", "passed"), False
+
+
+def _telling_phase(entry: Mapping[str, Any]) -> tuple[When, Told]:
+    """The phase that tells how the attempt ended, and what it tells."""
+    when, outcome = _PHASES[entry["outcome"]]
+    if entry["outcome"] == "error" and str(entry["failureReason"]).startswith("teardown:"):
+        return "teardown", outcome
+    if entry["outcome"] == "skipped" and entry["transmitted"] is not None:
+        return "call", outcome
+    return when, outcome
+
+
+def _explain(telling: pytest.TestReport, entry: Mapping[str, Any], outcome: Told) -> None:
+    """Say in the report why the attempt ended so, unless it passed."""
+    if outcome == "failed":
+        telling.longrepr = _longrepr(entry)
+    elif entry["outcome"] in ("xfailed", "xpassed"):
+        telling.wasxfail = entry["failureReason"] or ""
+    elif outcome == "skipped":
+        words = "not run: its shard ended before it" if entry["outcome"] == "notrun" else "skipped"
+        telling.longrepr = (telling.fspath, 0, f"Skipped: {words}")
 
 
 def _report(entry: Mapping[str, Any], when: When, outcome: str) -> pytest.TestReport:
