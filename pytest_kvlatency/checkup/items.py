@@ -13,8 +13,17 @@ from pytest_kvlatency.checkup import rerun_command as rerun
 from pytest_kvlatency.checkup.collection import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.checkup.hooks import judgements
 from pytest_kvlatency.checkup.results import failure_of
+from pytest_kvlatency.config.nearest import unknown_argument
 from pytest_kvlatency.config.settings import SettingsError
-from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError, again
+from pytest_kvlatency.errors import (
+    HIDDEN,
+    CommandError,
+    ConfigError,
+    KvLatencyError,
+    NoValue,
+    TeardownError,
+    again,
+)
 from pytest_kvlatency.escape import printable, printable_lines
 from pytest_kvlatency.model import Failure, Limits
 from pytest_kvlatency.ping.latency import Latency
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.errors import Stage
     from pytest_kvlatency.model import Check, Measurement, Outcome
 
+__tracebackhide__ = HIDDEN
 STATE_KEY = pytest.StashKey["Attempted"]()
 NO_LIMITS = Limits(max_loss_percent=None)
 PING_OPTIONS = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
@@ -85,11 +95,13 @@ class Ping:
         self._items = items
         self._item = item
 
-    def __call__(self, **parameters: object) -> Latency:
+    def __call__(self, *unnamed: object, **parameters: object) -> Latency:
         """Measure with ``sample_duration``, ``interval``, ``packet_size``, ``dont_fragment`` or ``warmup`` changed.
 
         Raises ``ConfigError`` for a wrong parameter, and what a measurement raises; limits do not apply.
         """
+        if unnamed:
+            raise ConfigError("kv_ping takes keyword arguments only, such as kv_ping(packet_size=1400)")
         return self._items.measure_again(self._item, parameters)
 
 
@@ -361,15 +373,14 @@ class Items:
         """Measure the item's owned pair with other ping parameters; kept under ``extra``."""
         attempt = item.stash[STATE_KEY]
         check = self.check_of(item)
-        wrong = sorted(set(parameters) - PING_OPTIONS)
-        if wrong:
-            raise ConfigError(
-                f"kv_ping: {', '.join(wrong)} is no ping parameter; valid are {', '.join(sorted(PING_OPTIONS))}"
-            )
+        known = {name: value for name, value in parameters.items() if name in PING_OPTIONS}
+        wrong = [unknown_argument("kv_ping", name, PING_OPTIONS) for name in parameters if name not in known]
         try:
-            ping = self._checkup.collecting.settings_of(item, kv_ping=parameters).ping
+            ping = self._checkup.collecting.settings_of(item, kv_ping=known).ping
         except SettingsError as error:
-            raise ConfigError("; ".join(error.messages)) from None
+            raise ConfigError("; ".join([*wrong, *error.messages])) from None
+        if wrong:
+            raise ConfigError("; ".join(wrong))
         unlimited = replace(check, limits=NO_LIMITS)
         tried = self._checkup.measure_owned(unlimited, ping, holder=attempt, confirm=False)
         attempt.extra.append(tried.measurement)

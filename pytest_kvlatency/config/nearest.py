@@ -27,6 +27,13 @@ def did_you_mean(word: str, choices: Iterable[str], *, most: int = 1) -> str:
     return f"Did you mean {either(found)}?" if found else ""
 
 
+def unknown_argument(call: str, name: str, known: Iterable[str]) -> str:
+    """Word an argument that a call does not have: ``kv_ping has no argument 'size'. Did you mean packet_size?``."""
+    names = sorted(known)
+    guess = did_you_mean(name, names)
+    return f"{call} has no argument {name!r}" + (f". {guess}" if guess else f": expected {either(names)}")
+
+
 def either(names: Iterable[str]) -> str:
     """``a, b or c``."""
     *others, last = names

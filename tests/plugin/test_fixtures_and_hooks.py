@@ -67,8 +67,10 @@ def test_kv_ping_measures_again_without_limits_and_is_reported_apart(checkup: Ch
         @pytest.mark.kvlatency(nad="default/blue-network", max_p99="1ms", max_latency="10ms", sample_duration="10s")
         def test_again(kv_ping):
             assert kv_ping(packet_size=1000, sample_duration="300ms").transmitted == 3
-            with pytest.raises(ConfigError, match="^kv_ping: size is no ping parameter; valid are dont_fragment,"):
-                kv_ping(size=3)
+            with pytest.raises(ConfigError, match="^kv_ping has no argument 'colour': expected dont_fragment, .* or warmup$"):
+                kv_ping(colour=3)
+            with pytest.raises(ConfigError, match="has no argument 'size'.*; interval: '3' has no unit"):
+                kv_ping(size=1400, interval="3")
             with pytest.raises(ConfigError, match="interval: '3' has no unit\\. Did you mean 3ms\\? .*from the call of kv_ping") as caught:
                 kv_ping(interval="3")
             assert "kvlatency(" not in str(caught.value)
@@ -80,6 +82,37 @@ def test_kv_ping_measures_again_without_limits_and_is_reported_apart(checkup: Ch
     (extra,) = entry["extra"]
     assert (extra["transmitted"], extra["ping"]["packetSizeBytes"], extra["limits"]) == (3, 1000, None)
     assert extra["failureKind"] is None
+
+
+def test_a_wrong_call_of_kv_ping_says_what_was_meant_without_a_traceback_through_the_plugin(
+    checkup: Checkup,
+) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.kvlatency(nad="default/blue-network")
+
+        def test_size(kv_ping):
+            kv_ping(size=1400)
+
+        def test_unnamed(kv_ping):
+            kv_ping(1400)
+        """
+    )
+    result = checkup.quick()
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            ">*kv_ping(size=1400)",
+            "E*ConfigError: kv_ping has no argument 'size'. Did you mean packet_size?",
+            "*.py:6: ConfigError",
+            ">*kv_ping(1400)",
+            "E*ConfigError: kv_ping takes keyword arguments only, such as kv_ping(packet_size=1400)",
+            "*.py:9: ConfigError",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*items.py*")
 
 
 def test_kv_pair_without_the_marker_uses_the_options(checkup: Checkup) -> None:
