@@ -16,7 +16,7 @@ from pytest_kvlatency.checkup.access import Access
 from pytest_kvlatency.checkup.cluster import Cluster
 from pytest_kvlatency.checkup.collected_first import First
 from pytest_kvlatency.checkup.collection import CHECK_KEY, SETTINGS_KEY, Collecting, may_be_measured_ahead
-from pytest_kvlatency.checkup.inputs import Inputs, usage_text
+from pytest_kvlatency.checkup.inputs import Inputs, usage_lines, usage_text
 from pytest_kvlatency.checkup.items import Items, is_planned, left_out_of
 from pytest_kvlatency.checkup.progress import Progress
 from pytest_kvlatency.checkup.results import Reporting, failure_of
@@ -129,10 +129,9 @@ class Checkup:
         try:
             with told():
                 checkup = cls(config)
-                checkup.inputs.check_lab()
                 checkup.refuse_distribution()
         except KvLatencyError as error:
-            raise pytest.UsageError(usage_text(error)) from None
+            raise pytest.UsageError(usage_lines(error)) from None
         return checkup
 
     # --- settings and plan

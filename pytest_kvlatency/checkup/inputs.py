@@ -43,7 +43,7 @@ class Inputs:
         self._stop = stop
         self._layers = layers(config, *inifile.read(config, INI_NAMES))
         self._refusal: pytest.UsageError | None = None
-        self.given = resolve(self._layers, complete=False)
+        self.given = resolve(self._layers, complete=False, judges={"lab": _wrong_lab})
         self.is_unread = self.given.configmap is not None
         self.configmap: ConfigMapReport | None = None
 
@@ -75,20 +75,6 @@ class Inputs:
     def check(self) -> None:
         """Raise ``SettingsError`` for what contradicts itself without any marker."""
         resolve(self._layers, complete=not self.is_unread)
-
-    def check_lab(self) -> None:
-        """Raise ``ConfigError`` when ``--kv-lab`` names no lab."""
-        spec = self.given.lab
-        if spec is None:
-            return
-        from pytest_kvlatency.lab.spec.file import LabSpecError, parse_spec
-
-        try:
-            parse_spec(spec)
-        except LabSpecError as error:
-            source = self.given.sources["lab"]
-            said = [f"{source.label}: {line} (from {source.origin})" for line in str(error).splitlines()]
-            raise ConfigError("\n".join(said)) from error
 
     def configmap_layers(self) -> list[Layer]:
         """What the ConfigMap said, once it has been read."""
@@ -163,7 +149,23 @@ def refuse_early(config: pytest.Config) -> None:
     try:
         refuse_negative_values(_given(config))
     except SettingsError as error:
-        raise pytest.UsageError(usage_text(error)) from None
+        raise pytest.UsageError(usage_lines(error)) from None
+
+
+def _wrong_lab(spec: str) -> list[str]:
+    """Say what is wrong with the lab that ``--kv-lab`` names."""
+    from pytest_kvlatency.lab.spec.file import LabSpecError, parse_spec
+
+    try:
+        parse_spec(spec)
+    except LabSpecError as error:
+        return str(error).splitlines()
+    return []
+
+
+def usage_lines(error: KvLatencyError) -> str:
+    """As ``usage_text``, with a line for each wrong option."""
+    return "\n".join([str(error), *error.hint.splitlines()])
 
 
 def usage_text(error: KvLatencyError) -> str:

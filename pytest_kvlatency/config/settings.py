@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.parsers import Keep, Network, NodeSet, NodesSpec, Shard, Toleration
     from pytest_kvlatency.model import Check, NadRef
 
+    #: Lists what is wrong with a value; nothing for a right one.
+    Judge = Callable[[Any], Sequence[str]]
+
 __all__ = [
     "Layer",
     "MarkerError",
@@ -177,14 +180,17 @@ class Settings:
         ]
 
 
-def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
+def resolve(
+    layers: Sequence[Layer], *, complete: bool = True, judges: Mapping[str, Judge] | None = None
+) -> Settings:
     """Merge the layers into settings; among layers of one kind the first wins.
 
     Values that contradict each other are no problem as long as a source that is still to come may change one of them: a
     marker, when the layers are not ``complete``, or the ConfigMap that the settings name.
 
     Raises ``SettingsError`` with every problem, or its subclass ``MarkerError`` when a marker takes part in one. A
-    value that a stronger source overrides is judged too: a slip in an ini file shows at once.
+    value that a stronger source overrides is judged too: a slip in an ini file shows at once. ``judges`` say, by an
+    option's name, what is wrong with the value that is used beyond what its parser can know.
     """
     problems: list[Problem] = []
     values: dict[str, Any] = {option.name: default_of(option) for option in OPTIONS}
@@ -209,18 +215,26 @@ def resolve(layers: Sequence[Layer], *, complete: bool = True) -> Settings:
                 continue
             sources[name] = source
             wrong.discard(name)
+    for name, judge in (judges or {}).items():
+        if name not in wrong and values[name] is not None:
+            found = [
+                Problem(text=f"{sources[name].label}: {text}{_tail((sources[name],))}")
+                for text in judge(values[name])
+            ]
+            wrong.update([name] if found else [])
+            problems += found
     problems += _not_yet(values, sources)
     settings = Settings(
         **{option.attribute: values[option.name] for option in OPTIONS}, sources=MappingProxyType(sources)
     )
     is_unread = settings.configmap is not None and all(layer.kind != "ConfigMap" for layer in layers)
-    for found in crosschecks.find(settings):
-        taking_part = tuple(sources[name] for name in found.options if sources[name].kind != "default")
-        if wrong.intersection(found.options) or (is_unread and _may_heal(found.options, sources)):
+    for conflict in crosschecks.find(settings):
+        taking_part = tuple(sources[name] for name in conflict.options if sources[name].kind != "default")
+        if wrong.intersection(conflict.options) or (is_unread and _may_heal(conflict.options, sources)):
             continue
-        if not complete and any(BY_NAME[name].marker for name in found.options):
+        if not complete and any(BY_NAME[name].marker for name in conflict.options):
             continue
-        problems.append(Problem(text=f"{found.text}{_tail(taking_part)}", sources=taking_part))
+        problems.append(Problem(text=f"{conflict.text}{_tail(taking_part)}", sources=taking_part))
     if problems:
         error = SettingsError(problems)
         raise MarkerError(problems) if error.involves_marker else error

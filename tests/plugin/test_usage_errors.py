@@ -133,15 +133,45 @@ def test_a_wrong_lab_file_names_every_problem_and_who_named_the_file(pytester: p
     result.stderr.fnmatch_lines(
         [
             "ERROR: --kv-lab: lab.yaml: guests: 'kvm'*expected one of auto, sim, qemu (from kv_lab in tox.ini)",
-            "--kv-lab: lab.yaml: nodes: 0 is no * (from kv_lab in tox.ini)",
+            "--kv-lab: lab.yaml: nodes: 0 is not an integer * (from kv_lab in tox.ini)",
         ]
     )
 
 
-def test_all_wrong_options_are_said_at_once(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_inprocess(*NAD, "--kv-max-latency", "10xs", "--kv-nodes", "w1")
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["--kv-max-latency", "10xs", "--kv-nodes", "w1,w2"],
+            [
+                "ERROR: --kv-nodes: 'w1,w2' is not a node pair. Did you mean w1:w2[?] * (from the command line)",
+                "--kv-max-latency: '10xs' is not a duration. Did you mean 10ms[?] (from the command line)",
+            ],
+        ),
+        (
+            ["--kv-max-latency", "-5ms", "--kv-nodes=w1,w2"],
+            [
+                "ERROR: --kv-max-latency: '-5ms' is negative. Did you mean 5ms[?] (from the command line)",
+                "--kv-nodes: 'w1,w2' is not a node pair. Did you mean w1:w2[?] * (from the command line)",
+            ],
+        ),
+        (
+            ["--kv-lab=kvm", "--kv-packet-size", "x", "--kv-sweep", "--kv-preflight"],
+            [
+                "ERROR: --kv-packet-size: invalid packet size 'x': expected an integer from 16 to 65507 *",
+                "--kv-lab: *kvm* (from the command line)",
+                "--kv-sweep and --kv-preflight cannot be combined: *",
+            ],
+        ),
+    ],
+    ids=["two-values", "a-negative-one", "the-lab-and-a-contradiction"],
+)
+def test_all_wrong_options_are_reported_in_one_run(
+    pytester: pytest.Pytester, arguments: list[str], lines: list[str]
+) -> None:
+    result = pytester.runpytest_inprocess(*NAD, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines_random(["*--kv-max-latency*", "*--kv-nodes*"])
+    result.stderr.fnmatch_lines(lines, consecutive=True)
 
 
 @pytest.mark.parametrize(
