@@ -67,7 +67,7 @@ class Threads:
         task: _Task = (future, lambda: function(*arguments))
         with self._changed:
             if self._closed:
-                raise RuntimeError(f"{self._name}: nothing is begun after the end")
+                raise RuntimeError(f"{self._name}: cannot start anything after the end")
             self._waiting.append(task)
             if len(self._waiting) <= self._idle:
                 self._changed.notify()

@@ -54,7 +54,7 @@ class Leftovers:
         with self._idle:
             if self._closed:
                 deadline.check("a VMI to be created")
-                raise TeardownError("no VMI is created once clean-up has begun")
+                raise TeardownError("cannot create a VMI after clean-up has started")
             self._creating += 1
         try:
             yield
@@ -210,7 +210,7 @@ class Leftovers:
                 hints.append(why.hint)
         for reason, handles in by_reason.items():
             what = "VMI" if len(handles) == 1 else "VMIs"
-            reasons.append(f"{what} {', '.join(map(str, handles))} could not be deleted: {reason}")
+            reasons.append(f"could not delete {what} {', '.join(map(str, handles))}: {reason}")
         if reasons:
             raise TeardownError("; ".join(reasons), hint="\n".join(dict.fromkeys(filter(None, hints))))
 

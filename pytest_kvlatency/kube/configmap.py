@@ -105,7 +105,7 @@ class ConfigMaps:
             raise ValueError(f"only status.* keys are written, not {foreign}")
         if last.immutable:
             raise ConfigMapImmutableError(
-                f"ConfigMap {last.ref} is immutable: no result can be written to it",
+                f"ConfigMap {last.ref} is immutable, so the result cannot be written to it",
                 hint="Recreate it without `immutable: true`.",
             )
         try:
@@ -216,6 +216,4 @@ def _typed(ref: ConfigMapRef, error: KubeApiError) -> ConfigMapError:
         return ConfigMapTooLargeError(f"ConfigMap {ref} would be too large with the result: {error.message}")
     if "immutable" in error.message:
         return ConfigMapImmutableError(f"ConfigMap {ref} is immutable: {error.message}")
-    return ConfigMapError(
-        f"ConfigMap {ref} cannot be written: {error.message or error.reason}", hint=error.hint
-    )
+    return ConfigMapError(f"cannot write ConfigMap {ref}: {error.message or error.reason}", hint=error.hint)

@@ -128,7 +128,7 @@ class ExecPlugin:
             ) from None
         except (OSError, ValueError) as error:
             told = getattr(error, "strerror", None) or "its arguments or environment are not text"
-            raise self._failed(f"it could not be started: {told}") from None
+            raise self._failed(f"cannot start it: {told}") from None
         until = math.inf if is_interactive else time.monotonic() + _SECONDS
         with process:
             try:

@@ -382,7 +382,7 @@ def _held(handle: VmiHandle, state: VmiState | None) -> str:
     if not state.deleting:
         return f"VMI {handle} (its deletion was not accepted)"
     if not state.finalizers:
-        return f"VMI {handle} (no finalizer holds it)"
+        return f"VMI {handle} (no finalizer blocks it)"
     if _awaits_handler(state):
         whose = f"it is still {state.phase}, waiting for virt-handler on node {state.node}"
     elif any(_KUBEVIRT_FINALIZER in finalizer for finalizer in state.finalizers):

@@ -37,9 +37,7 @@ def _in_times(tally: Tally, summary: Summary, asked: Asked) -> str:
         return _with_figures(tally, summary, summary.extremes[0])
     unread = summary.received - len(tally.first)
     if unread and tally.times:
-        return (
-            f"{unread} of the {summary.received} replies that ping counted could not be read, nor its maximum"
-        )
+        return f"could not read {unread} of the {summary.received} replies that ping counted, nor its maximum"
     return ""
 
 

@@ -366,7 +366,7 @@ def inserted(line: str, *, at: str = "\n\n---", text: str = HEALTHY) -> str:
         ),
         (
             HEALTHY.replace("seq=1", "seq=torn").partition("round-trip")[0],
-            "1 of the 5 replies that ping counted could not be read, nor its maximum",
+            "could not read 1 of the 5 replies that ping counted, nor its maximum",
         ),
         (
             HEALTHY.replace("seq=1", "seq=torn"),

@@ -49,7 +49,7 @@ def test_the_end_cancels_what_has_not_begun_and_leaves_what_hangs():
     waiting = threads.submit(int)
     assert not threads.shut_down(0.01)
     assert waiting.cancelled()
-    with pytest.raises(RuntimeError, match="nothing is begun"):
+    with pytest.raises(RuntimeError, match="cannot start anything after the end"):
         threads.submit(int)
     gate.set()
     assert hanging.result(60)

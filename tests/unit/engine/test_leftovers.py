@@ -94,7 +94,7 @@ def test_one_whose_deletion_was_refused_is_asked_for_again_and_named(vmis, lefto
     leftovers.delete([ONE], Deadline(60))
     leftovers.delete([ONE], Deadline(60))
     assert vmis.asked == [ONE, ONE]
-    with pytest.raises(TeardownError, match="vmi-a could not be deleted: 403"):
+    with pytest.raises(TeardownError, match=r"could not delete VMI .*vmi-a: 403"):
         leftovers.wait_gone(Deadline(60))
 
 
@@ -117,7 +117,10 @@ def test_a_refused_deletion_is_withdrawn_when_its_vmi_is_gone_all_the_same(vmis,
 
 def test_nothing_is_created_once_it_is_closed(leftovers):
     leftovers.close(Deadline(60))
-    with pytest.raises(TeardownError, match="clean-up has begun"), leftovers.creating(Deadline(60)):
+    with (
+        pytest.raises(TeardownError, match="cannot create a VMI after clean-up has started"),
+        leftovers.creating(Deadline(60)),
+    ):
         pass
 
 
