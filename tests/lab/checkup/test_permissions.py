@@ -118,7 +118,7 @@ def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, miss
     main, _, subresource = resource.partition("/")
     said = f"may not {verb} {main}.{group}/{subresource}".rstrip("/.")
     assert f"{said} in namespace checks" in re.sub("(checkup-[0-9]+|blue-network) ", "", done.output)
-    assert "by kubectl apply -f -:" in done.output
+    assert "An administrator can grant this with kubectl apply -f - and this manifest:" in done.output
     assert "ERROR at teardown" not in done.output or missing == "vmi-delete"
     if missing not in ("configmap-get", "configmap-update"):
         status = cluster.status(name)

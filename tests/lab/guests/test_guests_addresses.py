@@ -174,7 +174,7 @@ def test_the_guest_asks_by_dhcp(check, network, subnet):
     "E21",
     happens="The NAD has IPAM, and nothing answers the guest's DHCP requests.",
     does="Fails with the kind `guest`:",
-    says="no lease after 20 s",
+    says="got no lease on eth0 within 20 s",
 )
 @pytest.mark.edge_case(
     "E21",
@@ -187,8 +187,8 @@ def test_E21_no_lease_and_a_lease_that_the_guest_does_not_use(check):
     run.result.assert_outcomes(errors=2)
     unanswered, unused = run.measurements
     assert (unanswered["failureKind"], unused["failureKind"]) == ("guest", "guest")
-    assert "no lease after 20 s" in unanswered["failureReason"]
-    assert "was given 192.168.14." in unused["failureReason"]
+    assert "got no lease on eth0 within 20 s" in unanswered["failureReason"]
+    assert "got 192.168.14." in unused["failureReason"]
     assert "by DHCP on eth0, but did not configure it" in unused["failureReason"]
 
 
@@ -301,12 +301,12 @@ def test_E22_without_an_agent(check):
     "E23",
     happens="cloud-init did not configure the guest's interface.",
     does="Configures it, measures, and adds a note:",
-    says="configured over the console",
+    says="did not configure eth0: configured it over the console",
 )
 def test_E23_cloud_init_did_nothing(check):
     run = check("no-cloud-init")
     run.result.assert_outcomes(passed=1)
-    assert "configured over the console" in notes(run.only)
+    assert "did not configure eth0: configured it over the console" in notes(run.only)
 
 
 @pytest.mark.edge_case(

@@ -52,7 +52,7 @@ def test_networks_that_cannot_be_used_are_named_and_their_vmis_are_not_tried(lab
     assert done.status == 1
     absent, macvlan, broken = done.of("network")
     assert absent["message"] == "NetworkAttachmentDefinition checks/absent-network does not exist"
-    assert absent["hint"].startswith("Namespace checks has: blue-network, broken-network, ")
+    assert absent["hint"].startswith("Namespace checks has: audited-network, blue-network, broken-network, ")
     assert "macvlan" in macvlan["message"]
     assert "--kv-binding" in macvlan["message"] + macvlan["hint"]
     assert broken["message"].startswith("spec.config of NAD checks/broken-network is not valid JSON")

@@ -83,7 +83,7 @@ def test_E21_a_binding_plugin_with_ipam_is_refused():
 
 
 def test_E21_a_primary_ovn_network_is_refused():
-    with pytest.raises(ConfigError, match="role primary"):
+    with pytest.raises(ConfigError, match="with the role primary, which replaces the pod network"):
         judged({**OVN, "role": "primary", "subnets": "10.1.0.0/16"}, binding="sriov")
 
 
