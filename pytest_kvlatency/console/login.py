@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 SLICE_SECONDS: Final = 0.1
 TRANSCRIPT_END: Final = 4000
 _SETTLE_SECONDS: Final = 0.03
-PAUSES: Final = Backoff(first=0.5, longest=5.0, factor=1.6)
+_PAUSES: Final = Backoff(first=0.5, longest=5.0, factor=1.6)
+_RETRIES: Final = Backoff(first=2.0, longest=20.0)
 _ANSWER_SECONDS: Final = 1.5
-_INTERRUPT_SECONDS: Final = 4.0
 _MAX_REFUSALS: Final = 3
 _KEPT: Final = 4096
 # An echo comes at once, but a machine may be slow.
@@ -28,8 +28,6 @@ _ECHO_SECONDS: Final = 1.0
 _ECHOES: Final = 2
 # A message may end in a colon too, and go on.
 _QUESTION_SECONDS: Final = 0.5
-# PAM punishes a refusal with 2 s, and some images lock an account after several: spaced.
-RETRIES: Final = Backoff(first=2.0, longest=20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +40,24 @@ class LoginProfile:
     login_seconds: float = 240.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long the dialogue waits for a guest. Times are seconds.
+
+    ``pauses`` lie between two presses of Enter, ``retries`` between a refused login and the next: PAM punishes a
+    refusal with 2 s, and some images lock an account after several.
+    After ``interrupt_seconds`` without anything new a command of an earlier session is taken to be running, and
+    interrupted.
+    """
+
+    pauses: Backoff = _PAUSES
+    retries: Backoff = _RETRIES
+    interrupt_seconds: float = 4.0
+
+
+PATIENCE: Final = Patience()
+
+
 class Login:
     """One dialogue from whatever the console shows to a shell that answers.
 
@@ -49,8 +65,11 @@ class Login:
     twice, or the echo of Enter twice. Enter does no harm to a boot loader; anything else may stop the boot.
     """
 
-    def __init__(self, spawn: ConsoleSpawn, profile: LoginProfile, name: str) -> None:
+    def __init__(
+        self, spawn: ConsoleSpawn, profile: LoginProfile, name: str, *, patience: Patience = PATIENCE
+    ) -> None:
         self._spawn = spawn
+        self._patience = patience
         self._profile = profile
         self._name = name
         self.has_seen_shell = False
@@ -70,7 +89,7 @@ class Login:
         self._retry_at = 0.0
         self._has_interrupted = False
         self._began_at = self._heard_at = self._typed_at = time.monotonic()
-        self._pause = PAUSES.first
+        self._pause = self._patience.pauses.first
 
     def run(self, limit: Deadline, *, known_session: bool) -> None:
         """Return when a shell answers. ``known_session``: a shell was here before, so ^C can only hit its command.
@@ -81,7 +100,7 @@ class Login:
         """
         self._is_known = known_session
         # A command that was just starting may have missed the first ^C.
-        interrupt_after = PAUSES.first if known_session else _INTERRUPT_SECONDS
+        interrupt_after = self._patience.pauses.first if known_session else self._patience.interrupt_seconds
         quiet_since, last_answer = time.monotonic(), ""
         if known_session:
             self._interrupt()
@@ -108,7 +127,8 @@ class Login:
             elif kind == "shell":
                 self._press_enter()
             elif self._is_idle(self._pause) or (
-                self._is_idle(PAUSES.first) and time.monotonic() - quiet_since >= interrupt_after
+                self._is_idle(self._patience.pauses.first)
+                and time.monotonic() - quiet_since >= interrupt_after
             ):
                 if self._seen.strip() and self._seen.strip() != last_answer:
                     quiet_since, last_answer = time.monotonic(), self._seen.strip()
@@ -116,13 +136,13 @@ class Login:
                     # Enter brought nothing new for long: a command of an earlier session is likely running. During
                     # a boot ^C hits nobody, for what boots has no controlling terminal.
                     self._interrupt()
-                    interrupt_after = _INTERRUPT_SECONDS
+                    interrupt_after = self._patience.interrupt_seconds
                     quiet_since = time.monotonic()
                     if self._obeys(limit):
                         return
-                elif self._is_answering and self._pause > PAUSES.first and self._obeys(limit):
+                elif self._is_answering and self._pause > self._patience.pauses.first and self._obeys(limit):
                     return
-                self._pause = PAUSES.after(self._pause)
+                self._pause = self._patience.pauses.after(self._pause)
                 self._press_enter()
 
     # --- what the prompts ask for
@@ -191,7 +211,7 @@ class Login:
         if is_final and self._refusals >= _MAX_REFUSALS:
             raise self._refused()
         if self._profile.password is not None:
-            self._retry_at = time.monotonic() + RETRIES.nth(self._refusals - 1)
+            self._retry_at = time.monotonic() + self._patience.retries.nth(self._refusals - 1)
 
     def _refused(self) -> GuestError:
         return GuestError(
@@ -267,7 +287,10 @@ class Login:
     def _is_idle(self, seconds: float) -> bool:
         """Whether nothing came for so long; or nothing was typed for very long, because something always comes."""
         now = time.monotonic()
-        return now - max(self._heard_at, self._typed_at) >= seconds or now - self._typed_at >= PAUSES.longest
+        return (
+            now - max(self._heard_at, self._typed_at) >= seconds
+            or now - self._typed_at >= self._patience.pauses.longest
+        )
 
     def _waited(self) -> str:
         """How long it took so far. Less than the checkup's whole time, where the console opened late."""

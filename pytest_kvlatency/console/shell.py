@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.console import framing
-from pytest_kvlatency.console.login import Login, LoginProfile, transcript_end
+from pytest_kvlatency.console.login import PATIENCE, Login, LoginProfile, Patience, transcript_end
 from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.console.outcomes import ConnectionLost
 from pytest_kvlatency.console.spawn import ConsoleSpawn
@@ -87,7 +87,7 @@ class Shell:
     """The session of one guest. Threads use it one after the other.
 
     ``connect`` opens its console (a new connection each time) and raises causes; ``probe`` looks at the VMI after a
-    connection was lost. ``name`` is ``NAMESPACE/NAME`` of the VMI, for messages.
+    connection was lost. ``name`` is ``NAMESPACE/NAME`` of the VMI, for messages. ``patience`` is that of its logins.
     """
 
     def __init__(
@@ -97,11 +97,13 @@ class Shell:
         *,
         name: str,
         probe: Callable[[], VmiState | None] | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self.name = name
         self.profile = profile
         self._connect = connect
         self._probe = probe
+        self._patience = patience
         self._spawn = ConsoleSpawn(name)
         self._uid = ""
         self._has_session = False
@@ -264,7 +266,7 @@ class Shell:
         if not self._spawn.isalive():
             self._spawn.attach(self._connect(deadline))
         self._is_ready = False
-        dialogue = Login(self._spawn, self.profile, self.name)
+        dialogue = Login(self._spawn, self.profile, self.name, patience=self._patience)
         # A guest that was just heard boots no more.
         seconds = COMMAND_SECONDS if self._was_unheard else self.profile.login_seconds
         try:

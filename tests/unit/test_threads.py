@@ -75,7 +75,7 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 8 * STACK + STACK // 2,) * 2)
 gate, threads = threading.Event(), Threads(40, "x")
 asked = [threads.submit(gate.wait) for _ in range(40)]
-running = threads._running
+running = sum(one.name == "x" for one in threading.enumerate())
 gate.set()
 assert all(one.result(60) for one in asked)
 print(0 < running < 40)

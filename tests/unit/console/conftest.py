@@ -28,12 +28,14 @@ def make_guest(tmp_path):
 
 @pytest.fixture
 def make_shell():
-    def make(connect, *, user="root", password=None, login_seconds=60.0, probe=State, become_root="true "):
+    def make(
+        connect, *, user="root", password=None, login_seconds=60.0, probe=State, become_root="true ", **more
+    ):
         # `true` keeps what needs root from touching the machine that runs the tests.
         profile = LoginProfile(
             user=user, password=password, become_root=become_root, login_seconds=login_seconds
         )
-        return Shell(connect, profile, name="default/guest", probe=probe)
+        return Shell(connect, profile, name="default/guest", probe=probe, **more)
 
     return make
 

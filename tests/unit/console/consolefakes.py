@@ -14,7 +14,16 @@ import termios
 import time
 from dataclasses import dataclass
 
+from pytest_kvlatency.console.login import Patience
 from pytest_kvlatency.console.outcomes import ConnectionLost
+from pytest_kvlatency.deadline import Backoff
+
+#: For guests that need no time to boot, nor to answer.
+IMPATIENT = Patience(
+    pauses=Backoff(first=0.2, longest=1.0, factor=1.6),
+    retries=Backoff(first=0.1, longest=20.0),
+    interrupt_seconds=0.4,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The login dialogue against recorded prompts."""
 
 import pytest
-from consolefakes import ScriptedTransport
+from consolefakes import IMPATIENT, ScriptedTransport
 
 from pytest_kvlatency.console import framing
 from pytest_kvlatency.console.login import Login, LoginProfile
@@ -71,7 +71,8 @@ def log_in(guest, banner=b"", *, seconds=60.0, user="root", password=None, known
     spawn = ConsoleSpawn("default/guest")
     spawn.attach(transport)
     profile = LoginProfile(user=user, password=password)
-    Login(spawn, profile, "default/guest").run(Deadline(seconds, stop=stop), known_session=known)
+    dialogue = Login(spawn, profile, "default/guest", patience=IMPATIENT)
+    dialogue.run(Deadline(seconds, stop=stop), known_session=known)
     return transport
 
 
@@ -128,7 +129,7 @@ def test_E04_a_shell_that_stands_there_already_is_used(prompt):
 def test_E04_a_running_command_of_an_earlier_session_is_interrupted(make_guest, make_shell):
     guest = make_guest()
     guest.connect().write(b"sleep 600\n")
-    shell = make_shell(guest.connect)
+    shell = make_shell(guest.connect, patience=IMPATIENT)
     assert shell.run("echo free", deadline=Deadline(60)).output == "free"
 
 
@@ -155,7 +156,8 @@ def test_E04_a_shell_that_answers_once_and_then_waits_for_the_command_is_interru
     transport = HalfInterrupted(b"", answer)
     spawn = ConsoleSpawn("default/guest")
     spawn.attach(transport)
-    Login(spawn, LoginProfile(), "default/guest").run(Deadline(60.0), known_session=True)
+    dialogue = Login(spawn, LoginProfile(), "default/guest", patience=IMPATIENT)
+    dialogue.run(Deadline(60.0), known_session=True)
     assert transport.interrupts == 2
     assert sum("printf" in line for line in heard) == 3
 
@@ -163,7 +165,7 @@ def test_E04_a_shell_that_answers_once_and_then_waits_for_the_command_is_interru
 def test_E04_an_unfinished_line_and_quote_are_given_up(make_guest, make_shell):
     guest = make_guest()
     guest.connect().write(b"echo 'unfinished\nand more")
-    shell = make_shell(guest.connect)
+    shell = make_shell(guest.connect, patience=IMPATIENT)
     assert shell.run("echo free", deadline=Deadline(60)).output == "free"
 
 
@@ -177,7 +179,7 @@ def test_E15_a_refused_login_is_a_cause_with_the_transcript():
     with pytest.raises(
         GuestError, match="refuses the login of 'fedora': it says \"Login incorrect\""
     ) as caught:
-        log_in(Guest(user="fedora", password="x", refuse=True), user="fedora", password="wrong", seconds=8.0)
+        log_in(Guest(user="fedora", password="x", refuse=True), user="fedora", password="wrong", seconds=2.0)
     assert "Login incorrect" in caught.value.transcript
 
 
@@ -209,7 +211,8 @@ def end_of_the_checkup(banner):
     """Log in while the time of the whole checkup, rather than that of the login, runs out."""
     spawn = ConsoleSpawn("default/guest")
     spawn.attach(ScriptedTransport(banner, lambda line: b"", echo=False))
-    Login(spawn, LoginProfile(), "default/guest").run(Deadline(1.0).limit(240), known_session=False)
+    dialogue = Login(spawn, LoginProfile(), "default/guest", patience=IMPATIENT)
+    dialogue.run(Deadline(1.0).limit(240), known_session=False)
 
 
 def test_E15_a_guest_that_still_boots_when_the_checkups_time_is_over_is_no_broken_guest():

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from consolefakes import ScriptedTransport
+from consolefakes import IMPATIENT, ScriptedTransport
 
-from pytest_kvlatency.console import framing, login, prompts
-from pytest_kvlatency.console.login import Login, LoginProfile
+from pytest_kvlatency.console import framing, prompts
+from pytest_kvlatency.console.login import Login, LoginProfile, Patience
 from pytest_kvlatency.console.spawn import ConsoleSpawn
-from pytest_kvlatency.deadline import Backoff, Deadline
-from pytest_kvlatency.errors import CheckupTimeoutError, GuestError
+from pytest_kvlatency.deadline import Backoff, Deadline, Stop
+from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, InterruptedRunError
 
 FOLDER = Path(__file__).parents[1] / "data" / "login"
 ACCEPTED = sorted(path.stem for path in FOLDER.glob("*.txt") if not path.stem.startswith("demand-"))
@@ -53,18 +53,14 @@ class Recording:
         return b"\r\n" + self.last
 
 
-def log_in(answer, *, banner=b"", password="s3cret", seconds=60.0, deadline=None):
+def log_in(answer, *, banner=b"", password="s3cret", seconds=60.0, deadline=None, patience=IMPATIENT):
     transport = ScriptedTransport(banner, answer)
     spawn = ConsoleSpawn("default/guest")
     spawn.attach(transport)
     profile = LoginProfile(user="fedora", password=password)
-    Login(spawn, profile, "default/guest").run(deadline or Deadline(seconds), known_session=False)
+    dialogue = Login(spawn, profile, "default/guest", patience=patience)
+    dialogue.run(deadline or Deadline(seconds), known_session=False)
     return transport
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(login, "RETRIES", Backoff(first=0.1, longest=20.0))
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -114,10 +110,9 @@ class Refusing:
         return b"\r\n" + self.words + b"\r\n" + said + b"\r\nguest login: "
 
 
-def test_E84_a_refusal_is_not_final_while_cloud_init_may_still_set_the_password(monkeypatch):
-    monkeypatch.setattr(login, "RETRIES", Backoff(first=0.1, longest=0.2))
+def test_E84_a_refusal_is_not_final_while_cloud_init_may_still_set_the_password():
     guest = Refusing(6)
-    log_in(guest)
+    log_in(guest, patience=Patience(retries=Backoff(first=0.1, longest=0.2)))
     assert guest.passwords == 7
 
 
@@ -129,18 +124,17 @@ def test_E15_after_cloud_init_is_done_several_refusals_are_final():
         log_in(guest)
 
 
-def test_E84_refusals_are_spaced_and_the_cause_when_the_time_of_the_login_is_over(monkeypatch):
-    monkeypatch.setattr(login, "RETRIES", Backoff(first=0.5, longest=20.0))
+def test_E84_refusals_are_spaced_and_the_cause_when_the_time_of_the_login_is_over():
     guest = Refusing(99)
     with pytest.raises(GuestError, match=r'refuses the login of \'fedora\': it says "Login incorrect"'):
-        log_in(guest, seconds=3.0)
+        log_in(guest, seconds=3.0, patience=Patience(retries=Backoff(first=0.5, longest=20.0)))
     assert 2 <= guest.passwords <= 3
 
 
-def test_E84_a_checkup_that_ends_after_one_refusal_says_so(monkeypatch):
-    monkeypatch.setattr(login, "RETRIES", Backoff(first=20.0, longest=20.0))
+def test_E84_a_checkup_that_ends_after_one_refusal_says_so():
+    patience = Patience(retries=Backoff(first=20.0, longest=20.0))
     with pytest.raises(CheckupTimeoutError, match="its guest has refused the login of 'fedora' so far"):
-        log_in(Refusing(99), deadline=Deadline(1.0).limit(240))
+        log_in(Refusing(99), deadline=Deadline(1.0).limit(240), patience=patience)
 
 
 @pytest.mark.parametrize("words", [b"Anmeldung falsch", b"", b"\xe3\x83\xad\xe3\x82\xb0"])
@@ -209,24 +203,30 @@ PROGRESS = [
 
 
 @pytest.mark.parametrize(("banner", "answer"), PROGRESS)
-def test_a_boot_loader_gets_nothing_but_enter(banner, answer, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.login._INTERRUPT_SECONDS", 0.6)
+def test_a_boot_loader_gets_nothing_but_enter(banner, answer):
     loader = BootLoader(banner, answer)
     spawn = ConsoleSpawn("default/guest")
     spawn.attach(loader)
+    dialogue = Login(spawn, LoginProfile(), "default/guest", patience=IMPATIENT)
     with pytest.raises(GuestError):
-        Login(spawn, LoginProfile(), "default/guest").run(Deadline(4.0), known_session=False)
+        dialogue.run(Deadline(5 * IMPATIENT.interrupt_seconds), known_session=False)
     assert loader.keys == b""
 
 
-def test_an_echo_tells_a_terminal_whose_command_can_be_interrupted(monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.console.login._INTERRUPT_SECONDS", 0.6)
-    terminal = BootLoader(echo=True)
+def test_an_echo_tells_a_terminal_whose_command_can_be_interrupted():
+    stop = Stop()
+
+    class Terminal(BootLoader):
+        def write(self, data):
+            super().write(data)
+            if b"\x03" in data:
+                stop.set("a key")
+
     spawn = ConsoleSpawn("default/guest")
-    spawn.attach(terminal)
-    with pytest.raises(GuestError):
-        Login(spawn, LoginProfile(), "default/guest").run(Deadline(6.0), known_session=False)
-    assert b"\x03" in terminal.keys
+    spawn.attach(Terminal(echo=True))
+    dialogue = Login(spawn, LoginProfile(), "default/guest", patience=IMPATIENT)
+    with pytest.raises(InterruptedRunError, match="a key"):
+        dialogue.run(Deadline(60, stop=stop), known_session=False)
 
 
 @pytest.mark.parametrize(

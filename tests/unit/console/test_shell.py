@@ -185,21 +185,21 @@ DAMAGE = {
 def test_E08_a_line_that_does_not_arrive_whole_is_typed_again(
     make_guest, make_shell, monkeypatch, command, lost
 ):
-    guest = make_guest(command)
-    shell = make_shell(lambda deadline: LossyTransport(guest))
+    transport = LossyTransport(make_guest(command))
+    shell = make_shell(lambda deadline: transport)
     shell.run("true")
     monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.5)
-    shell._spawn._transport.lost = DAMAGE[lost]
+    transport.lost = DAMAGE[lost]
     assert shell.run("echo on", timeout_seconds=60).output == "on"
-    assert shell._spawn._transport.lost == b""
+    assert transport.lost == b""
 
 
 def test_E08_one_that_may_not_run_twice_is_not(make_guest, make_shell, monkeypatch):
-    guest = make_guest()
-    shell = make_shell(lambda deadline: LossyTransport(guest))
+    transport = LossyTransport(make_guest())
+    shell = make_shell(lambda deadline: transport)
     shell.run("true")
     monkeypatch.setattr("pytest_kvlatency.console.shell._HEARD_SECONDS", 0.1)
-    shell._spawn._transport.lost = b"trap - 0\n"
+    transport.lost = b"trap - 0\n"
     with pytest.raises(GuestError, match="did not end within 1s"):
         shell.run("echo on", timeout_seconds=1, rerunnable=False)
     assert shell.run("echo on", timeout_seconds=60).output == "on"

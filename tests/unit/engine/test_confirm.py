@@ -8,11 +8,12 @@ import pytest
 
 from pytest_kvlatency.console.outcomes import ConnectionLost
 from pytest_kvlatency.console.shell import LoginProfile, Shell
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine import measuring
 from pytest_kvlatency.engine.measuring import Measurer
-from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, ProvisionError
+from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, InterruptedRunError, ProvisionError
 from pytest_kvlatency.kube.failures import ApiUnavailableError
+from pytest_kvlatency.threads import Threads
 
 
 class Silent:
@@ -70,10 +71,13 @@ def test_a_console_that_cannot_be_had_changes_no_measurement(monkeypatch, error)
 
 
 def test_a_target_whose_console_the_test_uses_is_not_blamed(monkeypatch):
-    guest = target(lambda deadline: Silent(), monkeypatch)
-    guest.shell._spawn.attach(Silent())
-    guest.shell._spawn.send("tcpdump")
+    guest, stop = target(lambda deadline: Silent(), monkeypatch), Stop()
+    using = Threads(1, "test").submit(lambda: guest.shell.run("tcpdump", stop=stop))
+    while not guest.shell.is_in_use:
+        assert not using.done()
     assert Measurer.confirm(guest, Deadline(60)).endswith("is alive: the test uses its console")
+    stop.set("SIGTERM")
+    assert isinstance(using.exception(timeout=60), InterruptedRunError)
 
 
 def test_a_target_is_not_blamed_for_the_end_of_the_checkups_time(monkeypatch):
