@@ -30,10 +30,10 @@ E = TypeVar("E", bound=BaseException)
 
 
 class KvLatencyError(Exception):
-    """A check could not be made or did not hold.
+    """A check could not be made, or the network did not meet its limits.
 
     ``reason`` is one line of cause, without its stage; ``hint`` the way out; ``transcript`` the end of the guest's
-    console output, escaped by whoever shows it. ``stage`` prefixes the reason in reports (``setup: …``).
+    console output, escaped by the code that shows it. ``stage`` prefixes the reason in reports (``setup: …``).
     """
 
     kind: FailureKind = "config"
@@ -108,7 +108,7 @@ class TeardownError(KvLatencyError):
 
 
 class CheckFailedError(KvLatencyError):
-    """The check was made, and the network did not hold it."""
+    """The check was made, and the network did not meet its limits."""
 
     kind: FailureKind = "connectivity"
     stage: Stage = "run"
@@ -157,7 +157,7 @@ class NoValue(KvLatencyError):  # noqa: N818 - the contract's name
 
 
 def again(error: E) -> E:
-    """An equal error, for whoever raises one that others have raised or will raise.
+    """An equal error, for code that raises one that others have raised or will raise.
 
     Each raise of the same object lengthens its traceback, so that a failure that many items share would cost the
     square of their number. An error of another kind than ours keeps the traceback that it has: it tells of a mistake.

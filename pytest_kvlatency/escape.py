@@ -1,4 +1,4 @@
-"""Text of strangers made harmless and short: for terminals, HTML, XML and files; and secrets taken out."""
+"""Untrusted text made harmless and short: for terminals, HTML, XML and files; and secrets taken out."""
 
 from __future__ import annotations
 

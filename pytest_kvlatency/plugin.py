@@ -113,7 +113,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Notice marked tests that are no functions, of which no hook has told before."""
+    """Notice marked tests that are not functions: no hook was called for them before."""
     is_asleep = _checkup(session.config) is None
     if is_asleep and any(one.get_closest_marker(options.MARKER) is not None for one in items):
         checkup_of(session.config)

@@ -486,7 +486,7 @@ def shard(text: str) -> Shard:
     if match is None or not int(match[1]) < int(match[2]):
         written = re.fullmatch(r"([0-9]{1,6})(?:\s*[/:-]\s*|\s+of\s+)([0-9]{1,6})", text.strip())
         index, count = (int(written[1]), int(written[2])) if written else (0, 0)
-        # Whoever counts from 1 has a last one, N/N.
+        # Someone who counts from 1 has a last one, N/N.
         guesses = [f"{min(index, count - 1)}/{count}"] if 0 < count >= index else []
         expected = "I/N with I from 0 to N-1, such as 0/4"
         raise ValueError(_wrong("is not a shard", guesses, expected=expected))

@@ -63,7 +63,7 @@ class AddressPlan:
         self._lock = threading.Lock()
 
     def take(self) -> Interface:
-        """Return an address that nobody of this run has. Raises ``ConfigError`` when none is left."""
+        """Return an address that no guest of this run has. Raises ``ConfigError`` when none is left."""
         with self._lock:
             if self._next < self._usable:
                 offset = (self._start + self._next) % self._usable
@@ -77,7 +77,7 @@ class AddressPlan:
         )
 
     def give_back(self, address: Interface) -> None:
-        """Let another guest have the address of one that is gone (never one that a stranger answered for)."""
+        """Let another guest have the address of one that is gone (never one that was in use on the network)."""
         with self._lock:
             self._returned.append(address)
 

@@ -163,7 +163,7 @@ def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Chec
     """Arrange checks in rounds in which no node appears twice, over all NADs; each check is in exactly one round.
 
     A round holds at most ``parallel`` checks; None is no bound, 1 keeps the order given. An ``auto`` pair, whose nodes
-    nobody knows before, has a round of its own.
+    are not known before, has a round of its own.
     """
     if parallel == 1:
         return tuple((check,) for check in checks)

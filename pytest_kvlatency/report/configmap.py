@@ -87,7 +87,7 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
 def smaller_changes(changes: Mapping[str, str | None], trouble: str) -> list[dict[str, str | None]]:
     """What to write in the place of an end that does not fit: without the list, the outcome alone, hardly a reason.
 
-    The checkup has failed then, and ``trouble`` says why; whoever waits for the status still gets one.
+    The checkup has failed then, and ``trouble`` says why; a client that waits for the status still gets one.
     """
     reason = "; ".join(filter(None, [changes.get(REASON_KEY), trouble]))
     if len(reason) > _LEAST_CHARACTERS:

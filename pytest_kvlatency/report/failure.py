@@ -33,7 +33,7 @@ class CrashLine:
 
 
 class FailureRepr:
-    """The text of a failure, without a traceback: nobody learns from the plugin's own stack.
+    """The text of a failure, without a traceback: the plugin's own stack helps no user.
 
     pytest asks a report's ``longrepr`` for ``toterminal``, ``reprcrash`` and ``str`` only; its own class is private.
     """

@@ -47,7 +47,7 @@ def lines(matrix: Matrix, width: int) -> list[str]:
 def _grid(matrix: Matrix, width: int) -> list[str] | None:
     """The table; with numbers for the columns' names where these are too long; None when it is too wide."""
     if 2 * len(matrix.nodes) > width:
-        # Not even one character each: nothing that grows with the square of the nodes is worth a look.
+        # Not even one character each: nothing that grows with the square of the nodes can be read.
         return None
     names = [printable(node) for node in matrix.nodes]
     cells = [[_text(matrix, source, target) for target in matrix.nodes] for source in matrix.nodes]
