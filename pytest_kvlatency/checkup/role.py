@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.items import Attempted
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.deadline import Deadline
-    from pytest_kvlatency.kube.vmi import Journal
+    from pytest_kvlatency.kube.ledger import Journal
     from pytest_kvlatency.model import Check, Failure, NodeChoice
     from pytest_kvlatency.plan.addresses import AddressShare
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.vmi import Journal
+    from pytest_kvlatency.kube.ledger import Journal
     from pytest_kvlatency.model import Check
 
 

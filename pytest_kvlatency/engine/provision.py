@@ -19,7 +19,7 @@ from pytest_kvlatency.errors import GuestError, KvLatencyError, ProvisionError
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot
 from pytest_kvlatency.guest.profiles import login_words, profile_named
-from pytest_kvlatency.kube.vmi import MacRefused
+from pytest_kvlatency.kube.failures import MacRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,8 +9,9 @@ from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.configmap import ConfigMaps
 from pytest_kvlatency.kube.facts import describe
+from pytest_kvlatency.kube.failures import MacRefused
 from pytest_kvlatency.kube.nad import read_nad
-from pytest_kvlatency.kube.vmi import MacRefused, Vmis
+from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.lab.spec.labspec import FaultSpec
 from pytest_kvlatency.model import NadRef
 

@@ -19,9 +19,10 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.failures import ApiUnavailableError, MacRefused
+from pytest_kvlatency.kube.ledger import ON_ITS_WAY_SECONDS
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
-from pytest_kvlatency.kube.vmi import ON_ITS_WAY_SECONDS, Vmis
+from pytest_kvlatency.kube.vmi import Vmis
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
 LEAVING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}

@@ -1,0 +1,154 @@
+"""VMIs on their way out: asked to go, each by its uid, and waited for until they are gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.deadline import Backoff, Deadline
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    KvLatencyError,
+    PermissionDeniedError,
+    TeardownError,
+)
+from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.lookup import find, is_ours, namesake
+from pytest_kvlatency.kube.manifest import INTERFACE
+from pytest_kvlatency.kube.polls import polls
+from pytest_kvlatency.kube.remains import held, release_hint
+from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
+from pytest_kvlatency.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.ledger import Ledger
+
+PAUSES: Final = Backoff(first=0.05, longest=1.0)
+_THREADS: Final = 32
+
+
+class Deletion:
+    """Deletes the VMIs of a run. Thread-safe."""
+
+    def __init__(self, client: KubeClient, ledger: Ledger) -> None:
+        self._client = client
+        self._ledger = ledger
+
+    def delete(self, handle: VmiHandle, deadline: Deadline) -> None:
+        """Ask for the deletion, at once and only of this very VMI; fine when it is gone.
+
+        Where its uid is unknown (the answer to its creation was lost) it is looked for first.
+        """
+        if not handle.uid:
+            found = find(self._client, handle, deadline)
+            if not found:
+                return
+            handle = replace(handle, uid=str(found["metadata"]["uid"]))
+            self._ledger.record(handle)
+        pauses = iter(PAUSES)
+        while True:
+            try:
+                self._ask_to_go(handle, deadline)
+            except KubeApiError as error:
+                # A namesake with another uid (ours is gone), or somebody wrote to it at this moment.
+                if error.status != 409:
+                    raise
+            else:
+                return
+            if find(self._client, handle, deadline) is None:
+                return
+            deadline.pause(next(pauses), f"VMI {handle} to be deleted")
+
+    def _ask_to_go(self, handle: VmiHandle, deadline: Deadline) -> bool:
+        """Ask for the deletion of this very VMI, by its uid; whether it is there yet. Raises ``KubeApiError`` (409)."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0,
+            "preconditions": {"uid": handle.uid},
+        }
+        path = paths.vmi(handle.namespace, handle.name)
+        return bool(self._client.request("DELETE", path, body=body, deadline=deadline, ok_missing=True))
+
+    def delete_all(self, handles: Sequence[VmiHandle], deadline: Deadline) -> dict[VmiHandle, KvLatencyError]:
+        """Ask for all deletions at once, in parallel; return those that could not be asked for."""
+        failed: dict[VmiHandle, KvLatencyError] = {}
+
+        def one(handle: VmiHandle) -> None:
+            try:
+                self.delete(handle, deadline)
+            except KvLatencyError as error:
+                failed[handle] = error
+
+        if handles:
+            threads = Threads(_THREADS, "kvlatency-delete")
+            for asked in [threads.submit(one, handle) for handle in handles]:
+                asked.result()
+        return failed
+
+    def wait_gone(
+        self,
+        handles: Sequence[VmiHandle],
+        deadline: Deadline,
+        on_gone: Callable[[VmiHandle], None] | None = None,
+    ) -> None:
+        """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them.
+
+        One whose creation got no answer is waited for as well, and deleted when it comes.
+        """
+        left: dict[VmiHandle, VmiState | None] = dict.fromkeys(handles)
+        try:
+            for handle, state in polls(self._get_leaving, handles, deadline, "VMIs to be deleted"):
+                if state is None:
+                    self._ledger.forget(handle)
+                    del left[handle]
+                    if on_gone is not None:
+                        on_gone(handle)
+                else:
+                    left[handle] = state
+                if not left:
+                    return
+        except CheckupTimeoutError as error:
+            stuck = ", ".join(held(handle, state) for handle, state in left.items())
+            raise TeardownError(
+                f"not gone after {deadline.spent():.0f} s: {stuck}", hint=release_hint(left)
+            ) from error
+        except (ApiUnavailableError, PermissionDeniedError) as error:
+            names = ", ".join(map(str, left))
+            why = error.reason
+            if isinstance(error, ApiUnavailableError):
+                why = f"cannot ask the API server: {error.message}"
+            raise TeardownError(
+                f"these VMIs may still exist: {names}; {why}",
+                hint="\n".join(filter(None, [release_hint(left), error.hint])),
+            ) from error
+
+    def _get_leaving(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
+        """The state of a VMI whose deletion was asked for; what comes of its request later is deleted too."""
+        try:
+            found = namesake(self._client, handle, deadline)
+        except PermissionDeniedError:
+            if not handle.uid:
+                raise
+            return self._ask_whether_gone(handle, deadline)
+        if found and is_ours(found, handle, by_request=True):
+            state = vmi_state(found, interface=INTERFACE)
+            if state.uid != handle.uid and not state.deleting:
+                self.delete(replace(handle, uid=state.uid), deadline)
+            return state
+        return VmiState(uid="", deleting=True) if self._ledger.may_come(handle) else None
+
+    def _ask_whether_gone(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
+        """Learn by another deletion whether a VMI that may not be read is gone."""
+        try:
+            is_there = self._ask_to_go(handle, deadline)
+        except KubeApiError as error:
+            if error.status != 409:
+                raise
+            # A namesake, or a write at this moment: the next look tells.
+            is_there = "precondition" not in error.message.lower()
+        return VmiState(uid=handle.uid, deleting=True) if is_there else None
