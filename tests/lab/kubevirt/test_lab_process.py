@@ -210,7 +210,7 @@ def test_without_qemu_the_lab_says_why_and_how_to_get_it(tmp_path):
         line = lab.stdout.readline()
         lab.terminate()
     assert line.startswith("guests: simulated guests (not QEMU: real guests need ")
-    assert "To install them: python -m pytest_kvlatency.lab setup" in line
+    assert "To install what is missing: python -m pytest_kvlatency.lab setup" in line
 
 
 def test_a_missing_extra_is_named(tmp_path):

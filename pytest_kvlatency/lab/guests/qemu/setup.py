@@ -39,7 +39,7 @@ def usable() -> str | None:
     lacks = assets.missing()
     if not lacks:
         return None
-    return f"real guests need {', '.join(lacks)}. To install {'it' if len(lacks) == 1 else 'them'}: {COMMAND}"
+    return f"real guests need {', '.join(lacks)}. To install what is missing: {COMMAND}"
 
 
 def main(argv: Sequence[str]) -> int:
