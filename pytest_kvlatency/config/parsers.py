@@ -347,8 +347,18 @@ def image(text: str) -> str:
     """
     value = text.strip()
     if wrong := _wrong_image(value):
-        raise ValueError(f"is not an image reference: {wrong}. {IMAGE_HELP}")
+        guess = _likely_image(value)
+        instead = IMAGE_HELP if _wrong_image(guess) else f"Did you mean {guess}?"
+        raise ValueError(f"is not an image reference: {wrong}. {instead}")
     return value
+
+
+def _likely_image(value: str) -> str:
+    """A reference without what URLs begin with, and its name in lower case; tags and digests keep theirs."""
+    rest, at, digest = re.sub("^[a-z]+://", "", value).partition("@")
+    name = re.match("(?:.*/)?[^:]*", rest)
+    end = name.end() if name else 0
+    return f"{rest[:end].lower()}{rest[end:]}{at}{digest}"
 
 
 def _wrong_image(value: str) -> str:

@@ -35,13 +35,15 @@ CASES = {
         [
             (
                 "ERROR: --kv-image: 'quay.io/Mine/guest:1' is not an image reference: the repository 'Mine/guest' must be "
-                "in lower case. Expected [[]REGISTRY/]NAME, then :TAG or @sha256:DIGEST (from the command line)"
+                "in lower case. Did you mean quay.io/mine/guest:1[?] (from the command line)"
             )
         ],
     ),
     "E51-image-space": (
         ["--kv-image", "Foo Bar"],
-        ["*--kv-image: 'Foo Bar' is not an image reference: it contains ' '.*"],
+        [
+            "*--kv-image: 'Foo Bar' is not an image reference: it contains ' '. Expected [[]REGISTRY/]NAME, then :TAG or @sha256:DIGEST *"
+        ],
     ),
     "E51-image-empty-tag": (
         ["--kv-image", "quay.io/guest:"],

@@ -39,13 +39,11 @@ def test_E51_a_reference_is_taken_as_it_is(text: str) -> None:
     [
         ("", "it is empty"),
         ("Foo Bar", "it contains ' '"),
-        ("quay.io/Foo/bar", "the repository 'Foo/bar' must be in lower case"),
-        ("Foo", "the repository 'Foo' must be in lower case"),
         ("quay.io/name:", "the tag is empty"),
         ("quay.io/name:a+b", "the tag 'a+b' is not valid"),
         ("name@sha256:123", "a sha256 digest has 64 hexadecimal digits in lower case, not '123'"),
         ("name@md5:123", "the digest 'md5:123' is not one of sha256, sha384, sha512"),
-        ("https://quay.io/name", "it is a URL"),
+        ("https://a b", "it contains ' '"),
         ("quay.io:port/name", "the registry 'quay.io:port' is not valid"),
         ("a//b", "the repository 'a//b' is not valid"),
         ("quay.io/" + "a" * 256, "the repository is longer than 255 characters"),
@@ -55,3 +53,25 @@ def test_E51_what_is_wrong_with_a_reference_is_told(text: str, words: str) -> No
     with pytest.raises(ValueError, match="is not an image reference: ") as caught:
         parsers.image(text)
     assert str(caught.value) == f"is not an image reference: {words}. {parsers.IMAGE_HELP}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "nearest"),
+    [
+        ("quay.io/Foo/bar:V1", "the repository 'Foo/bar' must be in lower case", "quay.io/foo/bar:V1"),
+        ("Foo", "the repository 'Foo' must be in lower case", "foo"),
+        ("https://quay.io/name", "it is a URL", "quay.io/name"),
+        (
+            "docker://quay.io:5000/Name@sha256:" + "0" * 64,
+            "it is a URL",
+            "quay.io:5000/name@sha256:" + "0" * 64,
+        ),
+    ],
+)
+def test_E51_a_likely_slip_in_a_reference_is_answered_with_what_is_meant(
+    text: str, words: str, nearest: str
+) -> None:
+    with pytest.raises(ValueError, match="is not an image reference: ") as caught:
+        parsers.image(text)
+    assert str(caught.value) == f"is not an image reference: {words}. Did you mean {nearest}?"
+    assert parsers.image(nearest) == nearest

@@ -321,6 +321,8 @@ def test_wrong_nodes_say_how_to_choose_them(value: str, wrong: str) -> None:
         ("subnet", "10.0.0.0", "10.0.0.0/24?"),
         ("subnet", "10.0.0.1/24", "10.0.0.0/24?"),
         ("subnet", "fd00::1/64", "fd00::/64?"),
+        ("image", "quay.io/Mine/guest:V1", "quay.io/mine/guest:V1?"),
+        ("image", "docker://quay.io/mine", "quay.io/mine?"),
         ("keep", "fail", "failed?"),
         ("keep", "Always", "always?"),
         ("toleration", "k=v:noschedule", "k=v:NoSchedule?"),
@@ -335,8 +337,9 @@ def test_a_likely_slip_is_answered_with_the_value_that_is_meant(
     raw = [value] if option in ("nad", "nodes", "toleration") else value
     (text,) = messages(layer("command line", **{option: raw}))
     assert re.search(
-        rf"{re.escape(repr(value))}[^:]*\. Did you mean {re.escape(nearest)} \(from the command", text
+        rf"{re.escape(repr(value))}.*\. Did you mean {re.escape(nearest)} \(from the command", text
     )
+    assert ": expected " not in text
     meant = nearest.partition("?")[0]
     assert resolve([layer("command line", **{option: [meant] if isinstance(raw, list) else meant})])
 
