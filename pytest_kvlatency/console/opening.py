@@ -83,7 +83,7 @@ def open_console(
 
     ``probe()`` looks at the VMI (None: gone). What a server that could not be reached a moment ago denies may not be
     meant (``reach``), and is asked again. Raises ``ProvisionError``, ``GuestError``, ``PermissionDeniedError`` or
-    ``ConfigError`` for what waiting cannot mend, and as ``Deadline.check`` does for the rest.
+    ``ConfigError`` for what waiting cannot fix, and as ``Deadline.check`` does for the rest.
     """
     pause, unauthorized, lacking_since = PAUSES.first, 0, math.inf
     while True:
@@ -144,7 +144,7 @@ def check_alive(state: VmiState | None, name: str, *, uid: str = "") -> None:
 
 
 def _raise_cause(refusal: ConsoleRefused, name: str) -> None:
-    """Raise for a refusal that waiting cannot mend; return for the others."""
+    """Raise for a refusal that waiting cannot fix; return for the others."""
     said = f"{refusal.status} {refusal.message}".strip()
     if refusal.status in {401, 403}:
         _raise_denied(refusal, name)

@@ -41,7 +41,7 @@ class ConsoleSpawn(_Base):
     """Reads and writes a console as text, across reconnections: ``attach`` gives it a new transport.
 
     Bytes that are no UTF-8 become U+FFFD; a character split over two frames stays whole. ``is_dirty`` says that
-    somebody typed through pexpect's interface since it was last cleared, so that whoever shares the console knows.
+    somebody typed through pexpect's interface since it was last cleared, so that others who share the console know.
     """
 
     def __init__(self, name: str, *, timeout: float = 30.0) -> None:

@@ -110,7 +110,7 @@ class Measurer:
 
     @staticmethod
     def _blame_the_source(source: ReadyGuest, deadline: Deadline) -> None:
-        """Raise ``GuestError`` when the source can no longer send. iputils says no word of what the kernel refuses."""
+        """Raise ``GuestError`` when the source can no longer send. iputils does not report what the kernel refuses."""
         try:
             lost = loss_of(source.address, source.shell, deadline.limit(CONFIRM_SECONDS))
         except (GuestError, CheckupTimeoutError, *UNTOLD):
@@ -123,7 +123,7 @@ class Measurer:
     def confirm(target: ReadyGuest, deadline: Deadline) -> str:
         """After a loss: see that the target's guest lived, for one that hangs or boots answers no ping on any network.
 
-        Its phase tells later, or never. Return a note when it could not be told, or its owner uses its console: then
+        Its phase tells later, or never. Return a note when that is not known, or its owner uses its console: then
         what was measured stands. Raises ``GuestError`` for a guest that is silent on an open console, has booted since
         it was set up, or has lost its address, and ``ProvisionError`` when its VMI has ended.
         """
@@ -208,7 +208,7 @@ def _blamed(guest: ReadyGuest, packets: str, what: str, transcript: str = "") ->
 
 
 def untold(target: ReadyGuest, why: str) -> str:
-    """The note on a target of which nobody can tell whether it lived."""
+    """The note on a target that may or may not have lived."""
     return f"could not tell whether the guest of VMI {target.handle} is alive: {why}"
 
 

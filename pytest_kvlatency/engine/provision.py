@@ -206,7 +206,7 @@ class Provisioner:
         deadline: Deadline,
         say: Say,
     ) -> GuestAddress:
-        """See the address in the guest; one that a stranger answers for is replaced by another."""
+        """See the address in the guest; one that another machine answers for is replaced by another."""
         if lease is None:
             return settle(shell, mac, None, deadline=deadline)
         notes: list[str] = []
@@ -249,4 +249,4 @@ def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
 
 
 def _say_nothing(how_far: str, *, during: str = "") -> None:
-    """Say no word: nobody watches."""
+    """Say nothing: there is no one to tell."""

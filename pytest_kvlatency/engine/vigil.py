@@ -109,7 +109,7 @@ class Vigil:
             return None
 
     def _look(self, one: _Watch) -> ProvisionError | None:
-        """Why the VMI has ended; None where it lives, or where that cannot be told."""
+        """Why the VMI has ended; None where it lives, or where that is not known."""
         try:
             state = self._get_state(one.handle, Deadline(_LOOK_SECONDS, stop=one.stop))
             check_alive(state, str(one.handle), uid=one.handle.uid)

@@ -29,7 +29,7 @@ PAUSES: Final = Backoff(first=0.1, longest=1.0)
 _LEASED: Final = re.compile(r"(?:lease of|bound to|leased) (?P<address>[0-9.]+[0-9])")
 _LOOK: Final = "ip -o link; ip -o addr"
 _LOOKING: Final = "reading the interfaces"
-#: Whoever prints on the console meanwhile may tear the one line that matters.
+#: What else prints on the console meanwhile may tear the one line that matters.
 _LOOKS: Final = 4
 _PROBE_SECONDS: Final = 0.5
 #: Nobody answered: arping's own end, and ``timeout``'s of coreutils and of BusyBox.
@@ -38,7 +38,7 @@ _CUT_OFF: Final = frozenset({0, 124, 143})
 
 @dataclass(frozen=True, kw_only=True)
 class GuestAddress:
-    """Where the guest is on the network: ``address`` without prefix length, ``notes`` on what had to be mended."""
+    """Where the guest is on the network: ``address`` without prefix length, ``notes`` on what had to be fixed."""
 
     interface: str
     mac: str
@@ -48,7 +48,7 @@ class GuestAddress:
 
 
 class Taken(Exception):  # noqa: N818 - an outcome: the caller tries another address
-    """A stranger answers for the address; the guest no longer has it."""
+    """Another machine answers for the address; the guest no longer has it."""
 
     def __init__(self, address: str) -> None:
         super().__init__(f"{address} is already in use on this network")
@@ -76,8 +76,8 @@ def settle(
     """Make sure that the guest has ``wanted`` on the interface with ``mac``, and nobody else has; None: by DHCP.
 
     ``grace_seconds`` is how long cloud-init may still take to configure it; 0: it is not cloud-init's to do.
-    Raises ``Taken``, after removing the address, when a stranger answers for it; ``GuestError`` when there is no such
-    interface, no lease within 20 s, or the guest does not take the address.
+    Raises ``Taken``, after removing the address, when another machine answers for it; ``GuestError`` when there is no
+    such interface, no lease within 20 s, or the guest does not take the address.
     """
     if wanted is None:
         return _await_lease(shell, mac, deadline)
@@ -116,7 +116,7 @@ def settle(
 
 
 def loss_of(settled: GuestAddress, shell: Shell, deadline: Deadline) -> str:
-    """What the guest has lost since its address was settled, in words; empty when nothing, or it cannot be told.
+    """What the guest has lost since its address was settled, in words; empty when nothing, or when that is not known.
 
     Something in the guest may take the address away: NetworkManager does from an interface whose DHCP had no answer.
     """
@@ -175,7 +175,7 @@ def _await(
 
 
 def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline) -> tuple[bool, str]:
-    """Whether somebody else answers ARP for ``address``, and a note when that cannot be told.
+    """Whether another machine answers ARP for ``address``, and a note when that is not known.
 
     BusyBox's and iputils' ``arping -D`` end with 1 as soon as one does. Nobody answers later than half a second; where
     ``timeout`` cannot cut it there (or anything is odd), arping's own two seconds decide. To a third program of that

@@ -48,7 +48,7 @@ def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
     try:
         return ping.detect(said)
     except GuestError:
-        # Whoever prints on the console meanwhile may have torn the word that tells.
+        # What else prints on the console meanwhile may have torn the word that tells.
         return ping.detect(shell.run(probe, purpose=purpose, deadline=deadline).output)
 
 

@@ -140,7 +140,7 @@ class KubeClient:
         return said + timedelta(seconds=time.monotonic() - at)
 
     def secrets(self) -> frozenset[str]:
-        """Return every credential used so far, for whoever takes them out of texts; and for nothing else."""
+        """Return every credential used so far, only to take them out of texts."""
         return frozenset(self._secrets | self._transport.secrets())
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class KubeClient:
 
         429, 500, 502, 503, 504, lost connections and time-outs are tried again with growing pauses (or as
         Retry-After says) for ``patience`` seconds at most, within the deadline. So a POST may be sent twice: the
-        caller tells its own object from a stranger's (409). ``ok_missing``: 404 gives ``{}``, if it speaks of the
+        caller tells its own object from another's (409). ``ok_missing``: 404 gives ``{}``, if it speaks of the
         object; one of a proxy, or of a server that has just been started, proves nothing and is tried again too.
         ``on_doubt`` is called after each attempt that the server may have obeyed, or may obey yet, without an answer;
         ``on_reached`` after each for which there was a connection. A server that has answered nothing for longer than a

@@ -92,7 +92,7 @@ class ConfigMaps:
         """Write ``status.*`` keys (None removes one) to the ConfigMap read as ``last``; return it as it is then.
 
         A merge patch where patching is permitted, else an update that reads again and retries on a conflict. Other
-        keys stay as whoever wrote them left them. A ConfigMap of the same name but another uid is not written to.
+        keys stay as they are. A ConfigMap of the same name but another uid is not written to.
         With ``judge`` nothing is written to what others have changed meanwhile before ``judge`` has seen that: it
         returns whether the write was obeyed already, and raises ``KvLatencyError`` where it must not be made.
         ``manager`` is the name under which the API server records who wrote the keys (its ``fieldManager``).

@@ -45,7 +45,7 @@ class VmiRequest:
     ``node`` pins it; ``anti_affinity_label`` keeps it from nodes of VMIs with the same label (it gets the label
     itself). ``tolerations`` are Kubernetes' own mappings. ``expires_at`` is RFC 3339 (``EXPIRES_FORMAT``), the time
     after which a sweep may remove it unless its guest runs; None for what may be kept, which no sweep removes.
-    ``token`` tells our own object from a stranger's of the same name.
+    ``token`` tells our own object from another one of the same name.
     """
 
     name: str

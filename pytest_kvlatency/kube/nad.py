@@ -304,7 +304,7 @@ def _ip_versions(plugin: Mapping[str, Any]) -> Iterator[int]:
 
 
 def _versions_in(ipam: object) -> Iterator[int]:
-    # Not recursive: how deep it is nested is for whoever wrote the NAD to choose.
+    # Not recursive: how deep it is nested is for the NAD's author to choose.
     left: list[tuple[str, object]] = [("", ipam)]
     while left:
         key, value = left.pop()

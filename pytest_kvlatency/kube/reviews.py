@@ -107,7 +107,7 @@ class Rules:
     def denial(self, wanted: Target, deadline: Deadline, *, user: str = "") -> PermissionDeniedError | None:
         """Return one error that names all that is missing, when the denied request is a part of it.
 
-        None where it is not, for a rule that only helps, or where that cannot be told; then the denial itself must do.
+        None where it is not, for a rule that only helps, or where that is not known; then the denial itself must do.
         ``user`` is the account's name, where it is known.
         """
         if not any(_is_rule(one, wanted) for one in tuple(self._needed)):

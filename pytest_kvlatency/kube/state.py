@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class VmiHandle:
-    """A VMI of ours. ``uid`` is what counts: a namesake with another is a stranger's.
+    """A VMI of ours. ``uid`` is what counts: a namesake with another is not ours.
 
     ``uid`` is empty while it is unknown whether the VMI came into being; ``token`` then tells it from a namesake.
     """

@@ -66,7 +66,7 @@ class Vmis:
     ) -> VmiHandle:
         """Create a VMI; ``change`` may alter its manifest. Sent again when the answer was lost, never made twice.
 
-        A name that a stranger's VMI has gets a new suffix. Raises ``MacRefused`` (try another MAC),
+        A name that another VMI has gets a new suffix. Raises ``MacRefused`` (try another MAC),
         ``ProvisionError`` (quota, policy, invalid, no KubeVirt), ``PermissionDeniedError``.
         """
         for _ in range(_NAME_ATTEMPTS):

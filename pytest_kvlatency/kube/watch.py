@@ -37,7 +37,7 @@ class VmiWatch:
 
     ``on_state(uid, state)`` is called there; ``state`` None: the VMI is gone. What is there at the start is told
     first. A watch is a help and no authority: where it is refused or lost it ends silently, and a proxy may hold
-    its events back, so whoever uses it keeps polling, only less.
+    its events back, so its user keeps polling, only less.
     """
 
     def __init__(

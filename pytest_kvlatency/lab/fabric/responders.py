@@ -1,4 +1,4 @@
-"""What answers a guest right at its port of the switch: KubeVirt's DHCP server, and a stranger who has its address."""
+"""What answers a guest at its port of the switch: KubeVirt's DHCP server, and a machine that has its address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEASE_SECONDS = 86_400
 
 
 class DhcpServer:
-    """Leases one address to whoever asks at this port (RFC 2131), as KubeVirt does for the bridge binding.
+    """Leases one address to any client at this port (RFC 2131), as KubeVirt does for the bridge binding.
 
     ``lease`` is the address in CIDR form. The server's address is the first of the network, or the second where the
     guest has the first; a router is not given, for secondary networks have none.
