@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 import time
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import urllib3
 import urllib3.exceptions
 
-from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     ConfigError,
@@ -26,65 +21,35 @@ from pytest_kvlatency.errors import (
 from pytest_kvlatency.kube import kubeconfig as config
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
+from pytest_kvlatency.kube.clock import ServerClock
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.http import Answer, Transport
+from pytest_kvlatency.kube.patience import (
+    CONNECT_TIMEOUT,
+    PATIENCE,
+    READ_TIMEOUTS,
+    Tries,
+    Try,
+    first_contact,
+)
 from pytest_kvlatency.kube.reach import Reach
 from pytest_kvlatency.kube.refusals import denied_user, refusal, unavailable_hint, words
 from pytest_kvlatency.kube.reviews import Rules
+from pytest_kvlatency.kube.unanswered import problem_of
 from pytest_kvlatency.model import ConsoleEndpoint
 from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
+    from pytest_kvlatency.deadline import Deadline, Stop
 
-# Seconds of trouble that one request outlasts: a restart of a lone API server, not a lost one.
-PATIENCE: Final = 60.0
-# A server that never answered is given less: its address is more likely wrong than its health poor.
-FIRST_CONTACT: Final = 3.0
-# More where its silence may be slowness: longer than what a single attempt waits for.
-FIRST_CONNECTION: Final = 10.0
-FIRST_ANSWER: Final = 30.0
-# Once nothing has answered for as long as a restart takes, and so much longer, each request has only a few tries.
-_GRACE: Final = 10.0
-_FEW_TRIES: Final = 3.0
-_CONNECT_TIMEOUT: Final = 5.0
-_READ_TIMEOUTS: Final = (5.0, 10.0, 20.0, 30.0)
-PAUSES: Final = Backoff(first=0.1, longest=5.0)
-# An API server that has just been started comes to know its roles within a few seconds.
-_DENIED_PAUSE: Final = 1.0
+
 # Without a connection nothing was sent.
 _UNSENT: Final = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 _MERGE_PATCH: Final = "application/merge-patch+json"
-
-
-@dataclass(kw_only=True)
-class _Tries:
-    """The attempts at one request. ``is_denied``: the last answer was a denial that may not be meant."""
-
-    wanted: paths.Target
-    patience: float
-    began: float
-    count: int = 0
-    has_renewed: bool = False
-    is_denied: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Try:
-    """What came of one attempt: an answer or none, and ``problem``, what that says.
-
-    ``lacking``: this process may open no more connections; ``first_contact``: seconds that a server which has never
-    answered is given after it; ``is_reached``: there was a connection, so that the server may have been asked.
-    """
-
-    transport: Transport
-    problem: str
-    first_contact: float
-    answer: Answer | None = None
-    lacking: ConfigError | None = None
-    is_reached: bool = True
 
 
 class KubeClient:
@@ -103,8 +68,7 @@ class KubeClient:
         self._denied: set[tuple[str, str, str, str | None]] = set()
         self.stop = stop
         self.namespace = access.namespace
-        #: The API server's time at one moment of the monotonic clock.
-        self._server_time: tuple[datetime, float] | None = None
+        self._server_clock = ServerClock()
 
     @classmethod
     def connect(
@@ -134,10 +98,7 @@ class KubeClient:
 
     def now(self) -> datetime:
         """The time by the API server's clock, to the second; by this machine's where it has not said."""
-        if self._server_time is None:
-            return datetime.now(timezone.utc)
-        said, at = self._server_time
-        return said + timedelta(seconds=time.monotonic() - at)
+        return self._server_clock.now()
 
     def secrets(self) -> frozenset[str]:
         """Return every credential used so far, only to take them out of texts."""
@@ -186,10 +147,10 @@ class KubeClient:
             default = _MERGE_PATCH if method == "PATCH" else "application/json"
             headers["Content-Type"] = content_type or default
         url = f"{path}?{urlencode(query)}" if query else path
-        tries = _Tries(wanted=wanted, patience=patience, began=time.monotonic())
+        tries = Tries(wanted=wanted, patience=patience, began=time.monotonic())
         while True:
             deadline.check(f"the API server ({wanted})")
-            tried = self._try(method, url, content, headers, self._read_timeout(tries), deadline)
+            tried = self._try(method, url, content, headers, tries.read_timeout, deadline)
             if tried.is_reached:
                 on_reached()
             answer = tried.answer
@@ -210,10 +171,6 @@ class KubeClient:
             self._pause(tries, tried, deadline)
             tries.count += 1
 
-    @staticmethod
-    def _read_timeout(tries: _Tries) -> float:
-        return _READ_TIMEOUTS[min(tries.count, len(_READ_TIMEOUTS) - 1)]
-
     def _try(
         self,
         method: str,
@@ -222,7 +179,7 @@ class KubeClient:
         headers: Mapping[str, str],
         read_timeout: float,
         deadline: Deadline,
-    ) -> _Try:
+    ) -> Try:
         """Send a request once, and remember what that says of the server. Raises what does not get better."""
         transport = self._transport
         left = max(0.05, deadline.remaining())
@@ -233,23 +190,25 @@ class KubeClient:
                 url,
                 body=content,
                 headers=headers,
-                connect_timeout=min(_CONNECT_TIMEOUT, left),
+                connect_timeout=min(CONNECT_TIMEOUT, left),
                 read_timeout=min(read_timeout, left),
             )
         except urllib3.exceptions.HTTPError as error:
             lacking = self._note_no_answer(error, began)
-            return _Try(
+            return Try(
                 transport=transport,
-                problem=self._problem(error),
+                problem=problem_of(
+                    error, server=self.server, origin=self.origin, proxy=self._transport.proxy
+                ),
                 lacking=lacking,
-                first_contact=_first_contact(error),
+                first_contact=first_contact(error),
                 # A certificate that cannot be opened is missed before anything is sent.
                 is_reached=lacking is None and not isinstance(error, _UNSENT),
             )
         self._note_answer(answer, began)
         self._contacted = self._contacted or answer.status >= 300 or is_of_the_api(answer)
         problem = f"{answer.status} {words(answer)}".rstrip()
-        return _Try(transport=transport, answer=answer, problem=problem, first_contact=FIRST_CONTACT)
+        return Try(transport=transport, answer=answer, problem=problem, first_contact=first_contact(None))
 
     def _note_no_answer(self, error: urllib3.exceptions.HTTPError, began: float) -> ConfigError | None:
         """Remember that an attempt begun at ``began`` failed; return what this process lacks, if that was why."""
@@ -264,11 +223,11 @@ class KubeClient:
             self.reach.note_failure(began)
         else:
             self.reach.note_answer()
-        self._note_time(answer)
+        self._server_clock.note(answer)
 
-    def _pause(self, tries: _Tries, tried: _Try, deadline: Deadline) -> None:
+    def _pause(self, tries: Tries, tried: Try, deadline: Deadline) -> None:
         """Wait until the next attempt. Raises the cause when there is to be none."""
-        spent = time.monotonic() - tries.began
+        spent = tries.seconds
         if tried.lacking is not None and spent >= PATIENCE_SECONDS:
             raise tried.lacking
         if not self._contacted and tried.lacking is None and spent >= tried.first_contact:
@@ -277,45 +236,31 @@ class KubeClient:
                 hint=f"The cluster comes from {self.origin}: check its server, or choose another with "
                 "--kv-kubeconfig or --kv-context.",
             )
-        told = _told_pause(tried.answer)
-        pause = _next_pause(tries.count) if told is None else told
-        if tries.is_denied:
-            pause = min(pause, _DENIED_PAUSE)
-        left = self._patience_left(tries.patience, tries.began)
-        # A server that says when to come again is not lost; what is optional does not wait that long.
-        is_patient = told is not None and tries.patience >= PATIENCE
-        if not is_patient and left <= pause and left < deadline.remaining():
+        pause = tries.pause_after(tried.answer)
+        if tries.is_last(tried.answer, pause, self.reach.silent_since, deadline.remaining()):
             raise self._given_up(tries, tried, deadline)
         try:
             deadline.pause(pause, f"the API server ({tries.wanted})")
         except CheckupTimeoutError as error:
             raise CheckupTimeoutError(f"{error.reason} (last error: {tried.problem})") from error
 
-    def _refused(self, answer: Answer, tries: _Tries, deadline: Deadline) -> KvLatencyError:
+    def _refused(self, answer: Answer, tries: Tries, deadline: Deadline) -> KvLatencyError:
         """The error of an answer that is final; a missing permission is told with all others that the run lacks."""
         user = denied_user(answer)
         denial = self.rules.denial(tries.wanted, deadline, user=user) if user else None
         return denial or self._refusal(answer, tries.wanted, was_repeated=tries.count > 0)
 
-    def _given_up(self, tries: _Tries, tried: _Try, deadline: Deadline) -> KvLatencyError:
+    def _given_up(self, tries: Tries, tried: Try, deadline: Deadline) -> KvLatencyError:
         """The error of a request that was tried for as long as its caller has patience."""
         if tries.is_denied and tried.answer is not None:
             return self._refused(tried.answer, tries, deadline)
         return ApiUnavailableError(
             f"the API server {self.server} did not {tries.wanted}, tried {tries.count + 1} times in "
-            f"{time.monotonic() - tries.began:.0f} s: {tried.problem}",
+            f"{tries.seconds:.0f} s: {tried.problem}",
             status=tried.answer.status if tried.answer is not None else 0,
             message=tried.problem,
             hint=unavailable_hint(tries.wanted, tried.problem),
         )
-
-    def _patience_left(self, patience: float, began: float) -> float:
-        now = time.monotonic()
-        left = patience - (now - began)
-        since = self.reach.silent_since
-        if since is None:
-            return left
-        return min(left, max(_FEW_TRIES - (now - began), PATIENCE + _GRACE - (now - since)))
 
     def optional(
         self,
@@ -359,8 +304,8 @@ class KubeClient:
                 url,
                 body=None,
                 headers={"Accept": "*/*"},
-                connect_timeout=min(_CONNECT_TIMEOUT, deadline.remaining()),
-                read_timeout=min(_READ_TIMEOUTS[0], deadline.remaining()),
+                connect_timeout=min(CONNECT_TIMEOUT, deadline.remaining()),
+                read_timeout=min(READ_TIMEOUTS[0], deadline.remaining()),
             )
         except urllib3.exceptions.HTTPError as error:
             self._note_no_answer(error, began)
@@ -376,7 +321,7 @@ class KubeClient:
                 f"{path}?{urlencode(query)}",
                 body=None,
                 headers={},
-                connect_timeout=_CONNECT_TIMEOUT,
+                connect_timeout=CONNECT_TIMEOUT,
                 read_timeout=read_timeout,
             )
         except urllib3.exceptions.HTTPError as error:
@@ -422,74 +367,8 @@ class KubeClient:
                 # Also when the run was stopped: what is left needs credentials to be removed.
                 self._transport = self._new_transport(lambda: False)
 
-    def _note_time(self, answer: Answer) -> None:
-        """Remember what time it is where the answer comes from (RFC 9110, section 6.6.1)."""
-        try:
-            said = parsedate_to_datetime(answer.headers.get("date", ""))
-        except (TypeError, ValueError):
-            return
-        if said.tzinfo is not None:
-            self._server_time = (said, time.monotonic())
-
     def _refusal(self, answer: Answer, wanted: paths.Target, *, was_repeated: bool = False) -> KvLatencyError:
         refused = refusal(answer, wanted, server=self.server, origin=self.origin)
         if isinstance(refused, KubeApiError):
             refused.was_repeated = was_repeated
         return refused
-
-    def _problem(self, error: urllib3.exceptions.HTTPError) -> str:
-        """Words for a request without an answer; raises for what does not get better.
-
-        Not from the error: its frames hold the credentials that were sent, and pytest's --showlocals would show them.
-        """
-        told = _error_words(error)
-        if "CERTIFICATE_VERIFY_FAILED" in told or "certificate verify failed" in told:
-            raise ConfigError(
-                f"the certificate of the API server {self.server} is not trusted: {told}",
-                hint=f"The certificate authority comes from {self.origin}: check certificate-authority there.",
-            ) from None
-        if "Tunnel connection failed: 407" in told:
-            proxy = urlsplit(str(self._transport.proxy))
-            raise ConfigError(
-                f"the proxy {proxy.hostname}:{proxy.port} requires authentication (407): cannot reach the API server "
-                f"{self.server}",
-                hint=f"The proxy comes from proxy-url in {self.origin}, or from HTTPS_PROXY: check its user and "
-                "password there.",
-            ) from None
-        if isinstance(error, (urllib3.exceptions.LocationParseError, urllib3.exceptions.URLSchemeUnknown)):
-            raise ConfigError(
-                f"the API server's address {self.server!r} is not a URL (from {self.origin})"
-            ) from None
-        return told
-
-
-def _first_contact(error: urllib3.exceptions.HTTPError) -> float:
-    """Seconds that a server which has never answered is given after such an attempt."""
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return FIRST_CONTACT
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return FIRST_CONNECTION
-    return FIRST_ANSWER if isinstance(error, urllib3.exceptions.TimeoutError) else FIRST_CONTACT
-
-
-def _error_words(error: BaseException) -> str:
-    """What a failed connection says, without urllib3's wrapping and the objects' addresses in it."""
-    cause: BaseException = error
-    while True:
-        inner = cause.__cause__ or cause.__context__
-        if not isinstance(inner, (OSError, urllib3.exceptions.HTTPError)):
-            break
-        cause = inner
-    text = getattr(cause, "strerror", None) or str(cause)
-    return text.rpartition(">: ")[2] or type(cause).__name__
-
-
-def _told_pause(answer: Answer | None) -> float | None:
-    """Seconds that the server asks to wait (Retry-After), if it does."""
-    told = answer.headers.get("retry-after", "") if answer is not None else ""
-    return max(PAUSES.first, float(told)) if told.isdecimal() else None
-
-
-def _next_pause(attempt: int) -> float:
-    """Seconds until the next attempt: growing, and spread so that threads do not march in step."""
-    return PAUSES.nth(attempt) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.client import FIRST_ANSWER
+from pytest_kvlatency.kube.patience import FIRST_ANSWER
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from pytest_kvlatency.engine import lookout as watching
-from pytest_kvlatency.kube import client, diagnosis, podlook
+from pytest_kvlatency.kube import client, diagnosis, patience, podlook
 
-client.PATIENCE = 6.0
-client._GRACE = 2.0
-client._FEW_TRIES = 1.0
-client.KubeClient.request.__kwdefaults__["patience"] = client.PATIENCE
+patience.PATIENCE = 6.0
+patience.GRACE = 2.0
+patience.FEW_TRIES = 1.0
+client.KubeClient.request.__kwdefaults__["patience"] = patience.PATIENCE
 diagnosis.UNSYNCHRONIZED_LASTS = 2.0
 podlook.LASTS = 2.0
 watching.POD_STEPS = replace(watching.POD_STEPS, first=0.5)

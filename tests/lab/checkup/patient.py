@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_kvlatency.checkup import teardown as ending
-from pytest_kvlatency.kube import client
+from pytest_kvlatency.kube import patience
 
 ending.CLEANUP_SECONDS = 600.0
 ending.LAST_ASKING_SECONDS = 600.0
-client.PAUSES = replace(client.PAUSES, longest=0.5)
+patience.PAUSES = replace(patience.PAUSES, longest=0.5)
 _on_signal = ending.Ending.on_signal
 
 

@@ -18,15 +18,15 @@ from pytest_kvlatency.errors import (
     KvLatencyError,
     PermissionDeniedError,
 )
-from pytest_kvlatency.kube.client import (
-    _CONNECT_TIMEOUT,
-    _READ_TIMEOUTS,
+from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.patience import (
+    CONNECT_TIMEOUT,
     FIRST_ANSWER,
     FIRST_CONNECTION,
     PATIENCE,
-    KubeClient,
+    READ_TIMEOUTS,
 )
-from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.watch import VmiWatch
 from pytest_kvlatency.lab.apiserver.certs import Authority
 
@@ -61,7 +61,7 @@ def test_E62_a_page_that_a_proxy_gives_instead_of_the_answer_is_none(server, cli
 
 
 def test_a_server_that_only_has_pages_is_no_api_server(server, client, deadline, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.2)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.FIRST_CONTACT", 0.2)
     server.answer("GET /version", (200, b"<html>welcome</html>"))
     with pytest.raises(ConfigError, match=r"cannot reach the API server .*: 200 <html>welcome"):
         client.request("GET", "/version", deadline=deadline)
@@ -97,7 +97,7 @@ def test_E59_a_stop_ends_the_retries(server, client):
 
 
 def test_an_unreachable_server_is_a_config_error_that_names_it(write_kubeconfig, deadline, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.2)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.FIRST_CONTACT", 0.2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -380,25 +380,25 @@ def test_E60_a_time_that_cannot_be_read_is_none(server, client, deadline, told):
 def test_E79_a_first_answer_that_takes_longer_than_one_attempt_is_waited_for(
     server, client, deadline, monkeypatch
 ):
-    monkeypatch.setattr("pytest_kvlatency.kube.client._READ_TIMEOUTS", (0.2, 20.0))
-    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.1)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.READ_TIMEOUTS", (0.2, 20.0))
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.FIRST_CONTACT", 0.1)
     server.answer("GET /version", ("late", 0.5, {"gitVersion": "v1"}))
     assert client.request("GET", "/version", deadline=deadline) == {"gitVersion": "v1"}
     assert len(server.seen) == 2
 
 
 def test_E79_the_first_contact_outlasts_each_time_out_of_an_attempt():
-    assert FIRST_CONNECTION > _CONNECT_TIMEOUT
-    assert _READ_TIMEOUTS[0] + _READ_TIMEOUTS[1] < FIRST_ANSWER
+    assert FIRST_CONNECTION > CONNECT_TIMEOUT
+    assert READ_TIMEOUTS[0] + READ_TIMEOUTS[1] < FIRST_ANSWER
     assert FIRST_ANSWER < PATIENCE
 
 
 def test_E62_a_server_that_is_gone_for_good_costs_each_further_request_a_few_tries(
     server, client, deadline, monkeypatch
 ):
-    monkeypatch.setattr("pytest_kvlatency.kube.client.PATIENCE", 1.0)
-    monkeypatch.setattr("pytest_kvlatency.kube.client._GRACE", 0.1)
-    monkeypatch.setattr("pytest_kvlatency.kube.client._FEW_TRIES", 0.1)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.PATIENCE", 1.0)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.GRACE", 0.1)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.FEW_TRIES", 0.1)
     server.answer("GET /version", LAST_ANSWER)
     client.request("GET", "/version", deadline=deadline)
     server.stop()
@@ -412,9 +412,9 @@ def test_E62_a_server_that_is_gone_for_good_costs_each_further_request_a_few_tri
 
 
 def test_E62_any_answer_of_the_server_gives_back_the_whole_patience(server, client, deadline, monkeypatch):
-    monkeypatch.setattr("pytest_kvlatency.kube.client.PATIENCE", 2.0)
-    monkeypatch.setattr("pytest_kvlatency.kube.client._GRACE", 0.0)
-    monkeypatch.setattr("pytest_kvlatency.kube.client._FEW_TRIES", 0.0)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.PATIENCE", 2.0)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.GRACE", 0.0)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.FEW_TRIES", 0.0)
     server.answer("GET /version", (503, {}))
     with pytest.raises(ApiUnavailableError):
         client.request("GET", "/version", deadline=deadline, patience=60)

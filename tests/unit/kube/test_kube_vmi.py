@@ -347,7 +347,7 @@ def test_a_changed_manifest_is_what_is_sent(server, vmis, deadline):
 def test_E62_what_no_request_ever_reached_the_server_for_is_not_on_record(
     write_kubeconfig, deadline, monkeypatch
 ):
-    monkeypatch.setattr("pytest_kvlatency.kube.client.FIRST_CONTACT", 0.1)
+    monkeypatch.setattr("pytest_kvlatency.kube.patience.FIRST_CONTACT", 0.1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
