@@ -90,20 +90,14 @@ def test_without_a_controller_the_run_is_interrupted(controller, link):
         link.call("x")
 
 
-def test_closing_waits_for_nobody_even_when_the_accepting_thread_has_left(controller, link):
-    # The flag is set between two connections: the thread sees it and leaves, and nobody accepts any more.
-    accepting = [one for one in threading.enumerate() if one.name == "kvlatency-exchange"][-1]
-    controller.exchange._closed.set()
-    knock = socket.socket(socket.AF_UNIX)
-    knock.connect(controller.exchange.address)
-    knock.close()
-    accepting.join(60)
-    assert not accepting.is_alive()
-    controller.exchange._closed.clear()
-    closing = threading.Thread(target=controller.exchange.close, daemon=True)
-    closing.start()
-    closing.join(60)
-    assert not closing.is_alive()
+def test_closing_waits_for_nobody_even_when_nobody_accepts_any_more(controller, link):
+    # One that connects and says nothing keeps the thread that accepts.
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(controller.exchange.address)
+        closing = threading.Thread(target=controller.exchange.close, daemon=True)
+        closing.start()
+        closing.join(60)
+        assert not closing.is_alive()
 
 
 @pytest.fixture
