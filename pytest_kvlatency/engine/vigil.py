@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.console.opening import check_alive
-from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError, again
 from pytest_kvlatency.kube.failures import KubeApiError
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
 
 #: Until the first look at a guest: a measurement of the usual length costs none. Then ever more rarely.
-FIRST_SECONDS = 10.0
-LONGEST_SECONDS = 30.0
-_GROWTH = 1.5
+STEPS = Backoff(first=10.0, longest=30.0, factor=1.5)
 #: However many guests are measured: at most so many looks a second.
 LOOKS_PER_SECOND = 5.0
 _LOOK_SECONDS = 5.0
@@ -38,9 +36,16 @@ class _Watch:
 
     handle: VmiHandle
     stop: Stop
-    step: float = field(default_factory=lambda: FIRST_SECONDS)
-    due: float = field(default_factory=lambda: time.monotonic() + FIRST_SECONDS)
+    steps: Iterator[float] = field(default_factory=lambda: iter(STEPS))
+    due: float = 0.0
     cause: ProvisionError | None = None
+
+    def __post_init__(self) -> None:
+        self.postpone()
+
+    def postpone(self) -> None:
+        """Have it looked at after the next step."""
+        self.due = time.monotonic() + next(self.steps)
 
 
 class Vigil:
@@ -88,8 +93,7 @@ class Vigil:
             began = time.monotonic()
             cause = self._look(one)
             with self._changed:
-                one.step = min(LONGEST_SECONDS, one.step * _GROWTH)
-                one.due = time.monotonic() + one.step
+                one.postpone()
                 for other in self._watches if cause is not None else ():
                     if other.handle == one.handle:
                         other.cause = cause

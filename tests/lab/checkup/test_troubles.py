@@ -34,8 +34,10 @@ def test_E55_a_vmi_that_ends_is_a_cause_and_the_others_go_on(cluster, run, netwo
 
 
 WATCHFUL = """
+from dataclasses import replace
+
 from pytest_kvlatency.engine import vigil
-vigil.FIRST_SECONDS = 0.5
+vigil.STEPS = replace(vigil.STEPS, first=0.5)
 """
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.engine import vigil
 from pytest_kvlatency.engine.vigil import Vigil
 from pytest_kvlatency.errors import InterruptedRunError, ProvisionError
@@ -20,7 +21,7 @@ RUNNING = VmiState(uid="", phase="Running")
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr(vigil, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(vigil, "STEPS", replace(vigil.STEPS, first=0.05))
     monkeypatch.setattr(vigil, "LOOKS_PER_SECOND", 100.0)
 
 
@@ -57,7 +58,7 @@ def test_E55_the_end_of_a_vmi_ends_each_of_its_measurements_and_no_other():
 
 
 def test_a_measurement_of_the_usual_length_costs_no_look(monkeypatch):
-    monkeypatch.setattr(vigil, "FIRST_SECONDS", 3600.0)
+    monkeypatch.setattr(vigil, "STEPS", Backoff(first=3600.0, longest=3600.0))
     looked = []
     with Vigil(lambda handle, deadline: looked.append(handle)).over([ONE, TWO], Deadline(60)):
         pass
