@@ -12,16 +12,18 @@ import pytest
 from pytest_kvlatency.checkup import hooks as extending
 from pytest_kvlatency.checkup import sharding
 from pytest_kvlatency.checkup import xdist as distribution
-from pytest_kvlatency.checkup.access import Access
+from pytest_kvlatency.checkup.access import ClusterAccess
 from pytest_kvlatency.checkup.cluster import Cluster
 from pytest_kvlatency.checkup.collected_first import First
-from pytest_kvlatency.checkup.collection import CHECK_KEY, SETTINGS_KEY, Collecting, may_be_measured_ahead
-from pytest_kvlatency.checkup.inputs import Inputs, usage_lines, usage_text
-from pytest_kvlatency.checkup.items import Items, is_planned, left_out_of
+from pytest_kvlatency.checkup.collection import Collecting
+from pytest_kvlatency.checkup.inputs import Inputs, usage_text
+from pytest_kvlatency.checkup.items import Items
+from pytest_kvlatency.checkup.marks import is_planned, left_out_of
 from pytest_kvlatency.checkup.progress import Progress
 from pytest_kvlatency.checkup.results import Reporting, failure_of
 from pytest_kvlatency.checkup.signals import SignalGuard
 from pytest_kvlatency.checkup.teardown import Ending
+from pytest_kvlatency.checkup.testitem import CHECK_KEY, SETTINGS_KEY, may_be_measured_ahead
 from pytest_kvlatency.checkup.waiting import Waiter
 from pytest_kvlatency.config.settings import (
     SettingsError,
@@ -94,7 +96,7 @@ class Checkup:
         self.waiter = Waiter(stop=self.stop, progress=self.progress)
         self.signals = SignalGuard(self._on_signal)
         self.deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
-        self.access = Access(stop=self.stop)
+        self.access = ClusterAccess(stop=self.stop)
         self.reporting = Reporting(self.access.redactor)
         self.inputs = Inputs(config, reporting=self.reporting, stop=self.stop)
         self._session: pytest.Session | None = None

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_kvlatency.checkup import own_run as only
+from pytest_kvlatency.checkup.marks import MARKER, marks_by_object
 from pytest_kvlatency.checkup.own_check import PARAMETER, OwnCheck, OwnCheckItem, own_ids, select
+from pytest_kvlatency.checkup.testitem import (
+    CHECK_KEY,
+    FIXTURES,
+    PROBLEM_KEY,
+    SETTINGS_KEY,
+    has_fixture,
+    is_kv_item,
+    is_test_case,
+    planned_check,
+)
 from pytest_kvlatency.config import marker
 from pytest_kvlatency.config.settings import SettingsError
 from pytest_kvlatency.errors import KvLatencyError
-from pytest_kvlatency.plan.checks import PlannedCheck, origin_of
+from pytest_kvlatency.plan.checks import origin_of
 from pytest_kvlatency.plan.placeholders import is_wanted, widen
 from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_kvlatency.checkup.checkup import Checkup
     from pytest_kvlatency.config.settings import Settings
-    from pytest_kvlatency.model import Check
 
-MARKER = "kvlatency"
 LIMITS = ("max_latency", "max_avg", "max_p99", "max_loss")
-FIXTURES = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
 #: Those that tell of the run, and of no check.
 RUN_FIXTURES = frozenset({"kv_settings", "kv_cluster"})
 NO_NAD = (
@@ -49,10 +56,6 @@ class _Problem:
     is_usage: bool
 
 
-CHECK_KEY: pytest.StashKey[Check] = pytest.StashKey()
-#: By which settings an item was collected, its markers' included.
-SETTINGS_KEY: pytest.StashKey[Settings] = pytest.StashKey()
-PROBLEM_KEY = pytest.StashKey[str]()
 #: Of an item that runs all the same (in another worker, or with ``--continue-on-collection-errors``).
 SAID_BEFORE = "its kvlatency marker is wrong: see the collection error"
 
@@ -225,7 +228,7 @@ class Collecting:
 
     def _settle_unparametrized(self, item: pytest.Item) -> None:
         settings = self.settings_of(item)
-        if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or _is_test_case(item):
+        if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or is_test_case(item):
             raise marker.MarkerError(
                 "the kvlatency marker cannot parametrize a unittest.TestCase method. Use a plain test function, "
                 "or a method of a plain class"
@@ -260,114 +263,14 @@ class Collecting:
             return False
         if not self._checkup.inputs.asked_on_the_command_line:
             return False
-        return not any(is_kv_item(item) or _has(item, RUN_FIXTURES) for item in items) and _may_judge_files(
-            self._config
-        )
+        return not any(
+            is_kv_item(item) or has_fixture(item, RUN_FIXTURES) for item in items
+        ) and _may_judge_files(self._config)
 
 
 def full_text(error: KvLatencyError) -> str:
     """What is wrong, and the way out."""
     return "\n".join([str(error), *error.hint.splitlines()])
-
-
-def is_kv_item(item: pytest.Item) -> bool:
-    """Whether the item uses the marker or one of the fixtures that stand for a check.
-
-    A doctest does not: its module's marker is meant for the tests.
-    """
-    if isinstance(item, OwnCheckItem):
-        return True
-    if isinstance(item, pytest.DoctestItem):
-        return False
-    return item.get_closest_marker(MARKER) is not None or _has(item, FIXTURES)
-
-
-def _has(item: pytest.Item, fixtures: frozenset[str]) -> bool:
-    return bool(fixtures.intersection(getattr(item, "fixturenames", ())))
-
-
-def may_be_measured_ahead(item: pytest.Item) -> bool:
-    """Whether nothing that happens before the item's turn can matter to what is measured, as far as is known now.
-
-    So it is when its fixtures are only this plugin's, pytest's, or fixtures of the session that are set up already.
-    One that owns its guests, or sets something up first (a load, say), is measured when its turn comes.
-    """
-    if isinstance(item, OwnCheckItem):
-        return True
-    info = getattr(item, "_fixtureinfo", None)
-    names = set(getattr(item, "fixturenames", ()))
-    if info is None or names & {"kv_pair", "kv_ping"} or _has_package_setup(item):
-        return False
-    definitions = [found[-1] for name, found in info.name2fixturedefs.items() if name in names]
-    return all(_is_no_users(one) or _is_set_up_for_all(one) for one in definitions)
-
-
-def _is_no_users(fixture: pytest.FixtureDef[object]) -> bool:
-    """Whether a fixture is this plugin's or pytest's own.
-
-    pytest wraps ``setup_module``, ``setup_class`` and the like in fixtures of its own, and those belong to a file.
-    """
-    return not fixture.baseid and fixture.func.__module__.split(".")[0] in ("pytest_kvlatency", "_pytest")
-
-
-def _is_set_up_for_all(fixture: pytest.FixtureDef[object]) -> bool:
-    """Whether a fixture of the session is set up, and stays so for every item."""
-    result = fixture.cached_result
-    return fixture.scope == "session" and not fixture.params and result is not None and result[2] is None
-
-
-def _has_package_setup(item: pytest.Item) -> bool:
-    """Whether a package that the item lies in has a ``setup_module``, which pytest calls without a fixture."""
-    name = getattr(getattr(item, "module", None), "__package__", None) or ""
-    while name:
-        package = sys.modules.get(name)
-        if any(hasattr(package, one) for one in ("setup_module", "setUpModule")):
-            return True
-        name = name.rpartition(".")[0]
-    return False
-
-
-def planned_check(item: pytest.Item) -> PlannedCheck | None:
-    """What the item was collected for; None when it was not parametrized."""
-    if isinstance(item, OwnCheckItem):
-        return item.planned
-    callspec = getattr(item, "callspec", None)
-    planned = None if callspec is None else callspec.params.get(PARAMETER)
-    return planned if isinstance(planned, PlannedCheck) else None
-
-
-def marks_by_object(node: pytest.Item) -> Iterator[tuple[str, list[pytest.Mark]]]:
-    """The kvlatency marks that apply to ``node``, by the object they stand on, the closest first.
-
-    Marks that a parameter set or a plugin added are objects of their own. A class gives one entry for itself and
-    one for each base, so that a marker that is inherited is not taken for a second one.
-    """
-    for link in reversed(node.listchain()):
-        obj = getattr(link, "obj", None)
-        sources = obj.__mro__ if isinstance(obj, type) else [obj]
-        written = [_marks_written_on(source) for source in sources if source is not None]
-        of_objects = [mark for marks in written for mark in marks]
-        added = [mark for mark in link.own_markers if mark.name == MARKER and mark not in of_objects]
-        for mark in reversed(added):
-            yield f"{link.nodeid} (added)", [mark]
-        for marks in written:
-            if marks:
-                yield link.nodeid, marks
-
-
-def _marks_written_on(obj: object) -> list[pytest.Mark]:
-    function = getattr(obj, "__func__", obj)
-    written = getattr(function, "__dict__", {}).get("pytestmark", [])
-    marks = written if isinstance(written, list) else [written]
-    plain = [one.mark if isinstance(one, pytest.MarkDecorator) else one for one in marks]
-    return [mark for mark in plain if mark.name == MARKER]
-
-
-def _is_test_case(item: pytest.Item) -> bool:
-    import unittest
-
-    cls = getattr(item, "cls", None)
-    return isinstance(cls, type) and issubclass(cls, unittest.TestCase)
 
 
 def _may_judge_files(config: pytest.Config) -> bool:

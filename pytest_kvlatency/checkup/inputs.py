@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_kvlatency.checkup import inifile
-from pytest_kvlatency.checkup.access import ConfigMapReport, configmap_ref
+from pytest_kvlatency.checkup.configmap import ConfigMapReport, configmap_ref
 from pytest_kvlatency.config.layers import layers
 from pytest_kvlatency.config.options import INI_NAMES, OPTIONS
 from pytest_kvlatency.config.settings import SettingsError, refuse_negative_values, resolve

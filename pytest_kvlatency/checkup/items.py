@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_kvlatency.checkup import rerun_command as rerun
-from pytest_kvlatency.checkup.collection import CHECK_KEY, NO_NAD, PROBLEM_KEY, is_kv_item
+from pytest_kvlatency.checkup.collection import NO_NAD
 from pytest_kvlatency.checkup.hooks import judgements
+from pytest_kvlatency.checkup.marks import is_planned
 from pytest_kvlatency.checkup.results import failure_of
-from pytest_kvlatency.config.nearest import unknown_argument
+from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.config.settings import SettingsError
 from pytest_kvlatency.errors import (
     HIDDEN,
@@ -467,28 +468,6 @@ class Items:
         source = None if attempt.measurement is None else attempt.measurement.source
         file = None if source is None else self._checkup.artifacts.transcript_file(source.vmi_name)
         return None if file is None else str(file)
-
-
-def left_out_of(items: Sequence[pytest.Item]) -> dict[str, Outcome]:
-    """How those of the items end, by node id, that their own marks leave out whatever happens."""
-    found: dict[str, Outcome] = {}
-    for item in items:
-        if item.get_closest_marker("skip") is not None:
-            found[item.nodeid] = "skipped"
-        elif not item.config.option.runxfail and any(map(_is_never_run, item.iter_markers("xfail"))):
-            found[item.nodeid] = "xfailed"
-    return found
-
-
-def _is_never_run(xfail: pytest.Mark) -> bool:
-    return not (xfail.args or "condition" in xfail.kwargs or xfail.kwargs.get("run", True))
-
-
-def is_planned(item: pytest.Item) -> bool:
-    """Whether the item counts among those that will need their guests, as far as its markers tell."""
-    if item.get_closest_marker("skip") is not None:
-        return False
-    return all(mark.kwargs.get("run", True) for mark in item.iter_markers("xfail"))
 
 
 def _is_worded(item: pytest.Item, call: pytest.CallInfo[None]) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_kvlatency.checkup.access import ConfigMapReport
+    from pytest_kvlatency.checkup.configmap import ConfigMapReport
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.escape import Redactor
     from pytest_kvlatency.kube.facts import ClusterFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.checkup.collection import CHECK_KEY, PROBLEM_KEY, planned_check
+from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, planned_check
 from pytest_kvlatency.plan import shards
 from pytest_kvlatency.plan.addresses import AddressShare
 from pytest_kvlatency.report.document import plan_facts

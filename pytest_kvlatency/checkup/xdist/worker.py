@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_kvlatency.checkup.collection import CHECK_KEY, PROBLEM_KEY, is_kv_item
-from pytest_kvlatency.checkup.items import left_out_of
+from pytest_kvlatency.checkup.marks import left_out_of
 from pytest_kvlatency.checkup.role import Role
+from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.checkup.xdist.wire import Link
 from pytest_kvlatency.config.settings import ROUND_NS
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
