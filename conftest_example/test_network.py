@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.checkup.items import Ping
-    from pytest_kvlatency.checkup.pair import Pair
+    from pytest_kvlatency.checkup.pair import Pair, Ping
     from pytest_kvlatency.ping.latency import Latency
 
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.checkup import Checkup
     from pytest_kvlatency.checkup.cluster import Cluster
-    from pytest_kvlatency.checkup.items import Ping
-    from pytest_kvlatency.checkup.pair import Pair
+    from pytest_kvlatency.checkup.pair import Pair, Ping
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.ping.latency import Latency
@@ -37,42 +36,43 @@ def checkup_of(config: pytest.Config) -> Checkup:
     """The run that belongs to a configuration. Raises ``pytest.UsageError`` for wrong options."""
     checkup = config.stash.get(CHECKUP_KEY, None)
     if checkup is None:
-        from pytest_kvlatency.checkup.checkup import Checkup, attend
+        from pytest_kvlatency.checkup.checkup import Checkup
 
         checkup = config.stash[CHECKUP_KEY] = Checkup.configure(config)
-        attend(checkup)
+        checkup.attend()
     return checkup
 
 
 @pytest.fixture(scope="session")
 def kv_settings(pytestconfig: pytest.Config) -> Settings:
     """The run's settings, read-only; a conftest changes defaults by the hook ``pytest_kvlatency_settings``."""
-    return checkup_of(pytestconfig).settings()
+    return checkup_of(pytestconfig).planning.settings()
 
 
 @pytest.fixture(scope="session")
 def kv_cluster(pytestconfig: pytest.Config) -> Cluster:
     """The cluster of the run: ``client``, ``namespace``, ``server``, ``versions`` (``kubernetes``, ``kubevirt``)."""
-    return checkup_of(pytestconfig).cluster()
+    return checkup_of(pytestconfig).measuring.kv_cluster()
 
 
 @pytest.fixture
 def kv_check(request: pytest.FixtureRequest) -> Check:
     """This item's check: ``nad``, ``pair``, ``limits``, ``ping``."""
-    return checkup_of(request.config).items.check_of(request.node)
+    return checkup_of(request.config).measurements.check_of(request.node)
 
 
 @pytest.fixture
 def kv_pair(request: pytest.FixtureRequest, kv_check: Check) -> Iterator[Pair]:
     """Both guests of this item's check, ``source`` and ``target``, owned until the item's teardown."""
-    with checkup_of(request.config).items.owning_pair(request.node, kv_check) as pair:
+    with checkup_of(request.config).measurements.owning_pair(request.node, kv_check) as pair:
         yield pair
 
 
 @pytest.fixture
 def kv_latency(request: pytest.FixtureRequest, kv_check: Check) -> Latency:
     """The measurement of this item's pair: ``avg_ms``, ``p99_ms``, ``loss_percent`` and so on."""
-    return checkup_of(request.config).items.latency_of(request.node, kv_check)
+    del kv_check
+    return checkup_of(request.config).measurements.latency_of(request.node)
 
 
 @pytest.fixture
@@ -82,4 +82,4 @@ def kv_ping(request: pytest.FixtureRequest, kv_pair: Pair) -> Ping:
     Reported under ``extra``, without limits.
     """
     del kv_pair
-    return checkup_of(request.config).items.ping_of(request.node)
+    return checkup_of(request.config).measurements.ping_of(request.node)

@@ -101,14 +101,14 @@ def _checkup(config: pytest.Config) -> Checkup | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Know what is to be ended, even where another plugin keeps this one from ``pytest_sessionfinish``."""
     if checkup := _checkup(session.config):
-        checkup.ending.session = session
+        checkup.teardown.session = session
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each kvlatency test a parameter per check."""
     is_marked = metafunc.definition.get_closest_marker(options.MARKER) is not None
     if is_marked or not options.CHECK_FIXTURES.isdisjoint(metafunc.fixturenames):
-        checkup_of(metafunc.config).collecting.parametrize(metafunc)
+        checkup_of(metafunc.config).collection.parametrize(metafunc)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -123,14 +123,14 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Take what survived selection as the plan."""
     if checkup := _checkup(session.config):
-        with checkup.role.refusing(), checkup.inputs.noting_refusals():
-            checkup.take_plan(session)
+        with checkup.role.refusing(), checkup.state.inputs.noting_refusals():
+            checkup.selection.take(session)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Say which values are not defaults, and where they come from."""
     checkup = _checkup(config)
-    return [] if checkup is None else checkup.header()
+    return [] if checkup is None else checkup.summary.header()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -139,8 +139,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     checkup = _checkup(session.config)
     if checkup is None:
         return None
-    checkup.sweep_first(session)
-    return checkup.run_preflight(session) or None
+    checkup.sweep.go_first(session)
+    return checkup.preflight.take_place(session) or None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -149,7 +149,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     checkup = _checkup(item.config)
     if checkup is None:
         return (yield)
-    with checkup.role.phase(), checkup.items.setting_up(item):
+    with checkup.role.phase(), checkup.phases.setting_up(item):
         return (yield)
 
 
@@ -159,7 +159,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     checkup = _checkup(item.config)
     if checkup is None:
         return (yield)
-    with checkup.role.phase(), checkup.items.calling(item):
+    with checkup.role.phase(), checkup.phases.calling(item):
         return (yield)
 
 
@@ -169,7 +169,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     checkup = _checkup(item.config)
     if checkup is None:
         return (yield)
-    with checkup.role.phase(), checkup.items.tearing_down(item):
+    with checkup.role.phase(), checkup.phases.tearing_down(item):
         return (yield)
 
 
@@ -181,9 +181,9 @@ def pytest_runtest_makereport(
     checkup = _checkup(item.config)
     if checkup is None:
         return (yield)
-    with checkup.items.reporting(item, call):
+    with checkup.phases.reporting(item, call):
         report = yield
-    checkup.items.reported(item, call, report)
+    checkup.phases.reported(item, call, report)
     return report
 
 
@@ -193,8 +193,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     checkup = _checkup(session.config)
     if checkup is None:
         return (yield)
-    checkup.finish(session)
-    with checkup.ending.others(session):
+    checkup.teardown.finish(session)
+    with checkup.teardown.others(session):
         return (yield)
 
 
@@ -203,8 +203,8 @@ def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> 
     if checkup := _checkup(config):
         from pytest_kvlatency.report.screen import Screen
 
-        checkup.ending.settle()
-        checkup.summarize(Screen(terminalreporter))
+        checkup.teardown.settle()
+        checkup.summary.write(Screen(terminalreporter))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -217,7 +217,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_html_results_summary(prefix: list[str], postfix: list[str], session: pytest.Session) -> None:
     """Say what the run came to, and add the matrices; pytest-html ends the session after this plugin did."""
     checkup = _checkup(session.config)
-    if checkup is not None and checkup.reporting.document is not None:
+    document = None if checkup is None else checkup.state.results.document
+    if document is not None:
         from pytest_kvlatency.report import html
 
-        html.summary(prefix, postfix, checkup.reporting.document)
+        html.summary(prefix, postfix, document)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_kvlatency.checkup import own_run as only
-from pytest_kvlatency.checkup.marks import MARKER, marks_by_object
+from pytest_kvlatency.checkup.marks import marks_by_object
 from pytest_kvlatency.checkup.own_check import PARAMETER, OwnCheck, OwnCheckItem, own_ids, select
 from pytest_kvlatency.checkup.testitem import (
     CHECK_KEY,
-    FIXTURES,
     PROBLEM_KEY,
     SETTINGS_KEY,
     has_fixture,
@@ -21,6 +20,7 @@ from pytest_kvlatency.checkup.testitem import (
     planned_check,
 )
 from pytest_kvlatency.config import marker
+from pytest_kvlatency.config.options import CHECK_FIXTURES, MARKER
 from pytest_kvlatency.config.settings import SettingsError
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.plan.checks import origin_of
@@ -30,7 +30,8 @@ from pytest_kvlatency.shortage import told
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.checkup.checkup import Checkup
+    from pytest_kvlatency.checkup.planning import Planning
+    from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.config.settings import Settings
 
 LIMITS = ("max_latency", "max_avg", "max_p99", "max_loss")
@@ -60,12 +61,13 @@ class _Problem:
 SAID_BEFORE = "its kvlatency marker is wrong: see the collection error"
 
 
-class Collecting:
+class Collection:
     """One run's collection: parametrizes, adds the own check, and reports what is wrong, all at once."""
 
-    def __init__(self, config: pytest.Config, checkup: Checkup) -> None:
-        self._config = config
-        self._checkup = checkup
+    def __init__(self, state: RunState, planning: Planning) -> None:
+        config = self._config = state.config
+        self._state = state
+        self._planning = planning
         self._problems: list[_Problem] = []
         #: Whether any test, selected or not, uses the marker or the fixtures.
         self.is_wanted = False
@@ -90,12 +92,12 @@ class Collecting:
         """Give a marked test, or one with the fixtures, a parameter per check."""
         node = metafunc.definition
         marked = any(True for _ in node.iter_markers(MARKER))
-        if not marked and not FIXTURES.intersection(metafunc.fixturenames):
+        if not marked and not CHECK_FIXTURES.intersection(metafunc.fixturenames):
             return
         self.is_wanted = True
         try:
             with told():
-                planned = self._checkup.plan_for(self.settings_of(node))
+                planned = self._planning.plan_for(self.settings_of(node))
         except KvLatencyError as error:
             self._refuse(node.nodeid, error)
             return
@@ -115,11 +117,11 @@ class Collecting:
         if not self._wants_own_check(session, items):
             return
         try:
-            settings = self._checkup.settings()
-            planned = self._checkup.plan_for(settings)
+            settings = self._planning.settings()
+            planned = self._planning.plan_for(settings)
         except KvLatencyError as error:
             raise pytest.UsageError(full_text(error)) from None
-        if not settings.nad and not self._checkup.inputs.is_unread:
+        if not settings.nad and not self._state.inputs.is_unread:
             if self._own_ids or (self._own_only and not settings.sweep):
                 raise pytest.UsageError(NO_NAD)
             return
@@ -139,7 +141,7 @@ class Collecting:
         if verbosity < 0 or (self._had_tests and verbosity < 1):
             return ""
         for name in ("nad", "configmap"):
-            source = self._checkup.inputs.given.sources[name]
+            source = self._state.inputs.given.sources[name]
             if source.kind == "ini":
                 return (
                     f"kvlatency: {source.name} is set in {source.place}, but no test uses it: "
@@ -187,10 +189,10 @@ class Collecting:
         ``items`` are the kvlatency items of the run. Of tests that have nothing to do with kvlatency it is no business.
         """
         config = self._config
-        if not config.pluginmanager.has_plugin("pytest_forked") or not self._checkup.may_contact:
+        if not config.pluginmanager.has_plugin("pytest_forked") or not self._state.may_contact:
             return
         if config.getoption("forked", default=False):
-            if items or self._checkup.inputs.asked_on_the_command_line:
+            if items or self._state.inputs.asked_on_the_command_line:
                 what = "--forked cannot be combined with kvlatency checks: it runs each test in its own process, and "
                 raise pytest.UsageError(what + NO_CHILDREN.format("--forked"))
             return
@@ -204,7 +206,7 @@ class Collecting:
         if isinstance(item, OwnCheckItem):
             if planned is not None and planned.check is not None:
                 item.stash[CHECK_KEY] = planned.check
-                item.stash[SETTINGS_KEY] = self._checkup.inputs.given
+                item.stash[SETTINGS_KEY] = self._state.inputs.given
             return
         if not hasattr(item, "callspec") and getattr(item, "_testcase", None) is None and planned is None:
             self._settle_unparametrized(item)
@@ -250,7 +252,7 @@ class Collecting:
             # Limits do not apply, so what they ask of a sample does not either.
             values = {**dict.fromkeys(LIMITS, "none"), **kv_ping}
             layers.insert(0, marker.marker_layer(values, "call of kv_ping"))
-        return self._checkup.settings(*layers)
+        return self._planning.settings(*layers)
 
     def _refuse(self, nodeid: str, error: KvLatencyError) -> None:
         is_usage = not (isinstance(error, SettingsError) and error.involves_marker)
@@ -261,7 +263,7 @@ class Collecting:
             return True
         if self._path_given or session.testsfailed or self._problems:
             return False
-        if not self._checkup.inputs.asked_on_the_command_line:
+        if not self._state.inputs.asked_on_the_command_line:
             return False
         return not any(
             is_kv_item(item) or has_fixture(item, RUN_FIXTURES) for item in items

@@ -32,7 +32,7 @@ def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigM
     if text != "env":
         namespace, _, name = text.partition("/")
         return ConfigMapRef(namespace=namespace, name=name)
-    hint = "--kv-configmap=env reads CONFIGMAP_NAMESPACE and CONFIGMAP_NAME; or give --kv-configmap NS/NAME"
+    hint = "Set CONFIGMAP_NAMESPACE and CONFIGMAP_NAME, which --kv-configmap=env reads, or use --kv-configmap NS/NAME"
     names = {
         variable: environ.get(variable, "").strip() for variable in ("CONFIGMAP_NAMESPACE", "CONFIGMAP_NAME")
     }
@@ -42,7 +42,7 @@ def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigM
             wrong.append(f"{variable} environment variable is missing")
         elif not (is_label if variable == "CONFIGMAP_NAMESPACE" else is_subdomain)(name):
             wrong.append(
-                f"{variable} environment variable is wrong: {name!r} is no name; valid are {NAME_HELP}"
+                f"{variable} environment variable is wrong: {name!r} is not a valid name: expected {NAME_HELP}"
             )
     if wrong:
         raise ConfigError("; ".join(wrong), hint=hint)
@@ -92,7 +92,7 @@ class ConfigMapReport:
             if self._shard is None:
                 raise
             raise ConfigMapMissingError(
-                f"ConfigMap {self.ref} does not exist, to which shard {self._shard} reports",
+                f"ConfigMap {self.ref}, to which shard {self._shard} reports, does not exist",
                 hint=f"Create one for each shard: {self._parameters}-0 to {self._parameters}-{self._shard.count - 1}.",
             ) from error
 

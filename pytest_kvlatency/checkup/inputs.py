@@ -22,7 +22,7 @@ from pytest_kvlatency.shortage import told
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pytest_kvlatency.checkup.results import Reporting
+    from pytest_kvlatency.checkup.results import Results
     from pytest_kvlatency.config.settings import Layer, Settings
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
@@ -36,10 +36,10 @@ class Inputs:
     ``configmap`` is the ConfigMap that is this run's to write; None without one, and until it has been read.
     """
 
-    def __init__(self, config: pytest.Config, *, reporting: Reporting, stop: Stop) -> None:
+    def __init__(self, config: pytest.Config, *, results: Results, stop: Stop) -> None:
         """Read the options. Raises ``SettingsError``."""
         self._config = config
-        self._reporting = reporting
+        self._results = results
         self._stop = stop
         self._layers = layers(config, *inifile.read(config, INI_NAMES))
         self._refusal: pytest.UsageError | None = None
@@ -112,12 +112,12 @@ class Inputs:
 
     def _refuse(self, error: KvLatencyError, deadline: Deadline) -> NoReturn:
         """End the run before anything was created, and say why wherever it can be said."""
-        self._reporting.add_failure(error)
-        self._reporting.make_document(())
-        trouble = self._reporting.write_configmap(self.configmap, deadline)
+        self._results.add_failure(error)
+        self._results.make_document(())
+        trouble = self._results.write_configmap(self.configmap, deadline)
         if trouble is not None:
-            self._reporting.add_failure(trouble)
-        self._reporting.write_json(self.given.json)
+            self._results.add_failure(trouble)
+        self._results.write_json(self.given.json)
         self._refusal = pytest.UsageError(usage_text(error))
         raise self._refusal from None
 
@@ -130,7 +130,7 @@ class Inputs:
         except pytest.UsageError as error:
             if str(error) != str(self._refusal):
                 reason = str(error).partition("\n")[0]
-                self._reporting.failures.append(Failure(kind="config", stage="config", reason=reason))
+                self._results.failures.append(Failure(kind="config", stage="config", reason=reason))
             raise
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_kvlatency.config.options import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_kvlatency.model import Outcome
-
-MARKER: Final = "kvlatency"
 
 
 def marks_by_object(node: pytest.Item) -> Iterator[tuple[str, list[pytest.Mark]]]:

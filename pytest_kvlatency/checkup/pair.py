@@ -1,4 +1,4 @@
-"""What ``kv_pair`` gives: both guests, for a test's own commands."""
+"""What ``kv_pair`` and ``kv_ping`` give: both guests, for a test's own commands, and a way to measure them again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pytest_kvlatency.engine.lifetime import CONSOLE_SECONDS
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
     CommandError,
+    ConfigError,
     InterruptedRunError,
     KvLatencyError,
     again,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.model import NadRef
+    from pytest_kvlatency.ping.latency import Latency
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 #: So much of a command stands in an error.
@@ -104,6 +106,22 @@ class Pair:
 
     def __repr__(self) -> str:
         return f"<pair on {self.nad}: {self.source!r} and {self.target!r}>"
+
+
+class Ping:
+    """Call it with ping parameters to measure the item's pair again."""
+
+    def __init__(self, measure: Callable[[dict[str, object]], Latency]) -> None:
+        self._measure = measure
+
+    def __call__(self, *unnamed: object, **parameters: object) -> Latency:
+        """Measure with ``sample_duration``, ``interval``, ``packet_size``, ``dont_fragment`` or ``warmup`` changed.
+
+        Raises ``ConfigError`` for a wrong parameter, and what a measurement raises; limits do not apply.
+        """
+        if unnamed:
+            raise ConfigError("kv_ping takes keyword arguments only, such as kv_ping(packet_size=1400)")
+        return self._measure(parameters)
 
 
 def _asked_for(ask: Callable[[], T]) -> T:

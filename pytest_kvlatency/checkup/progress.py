@@ -20,7 +20,7 @@ LOG_SECONDS: Final = 5.0
 REPEAT_SECONDS: Final = 60.0
 
 
-class Progress:
+class ProgressLine:
     """Writes to pytest's terminal reporter, outside of its capture, from the main thread only.
 
     On a terminal there is one line, rewritten while the run waits and erased afterwards; the dots that pytest has

@@ -1,4 +1,4 @@
-"""The end of the run: one document from all results, and every report from that document."""
+"""What came of a run outside of its items; one document of it all, and the reports that are made of that."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.run import ItemResult
 
 
-class Reporting:
+class Results:
     """Collects what went wrong outside of items, and writes the reports; one that fails hides no other."""
 
     def __init__(self, redactor: Callable[[], Redactor]) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from pytest_kvlatency.report.notes import Unused
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from pytest_kvlatency.checkup.checkup import Checkup
-    from pytest_kvlatency.checkup.items import Attempted
-    from pytest_kvlatency.config.settings import Settings
+    from pytest_kvlatency.checkup.sharding import Share
+    from pytest_kvlatency.config.settings import Layer, Settings
     from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.ledger import Journal
-    from pytest_kvlatency.model import Check, Failure, NodeChoice
+    from pytest_kvlatency.model import Check, Failure, NodeChoice, Outcome
     from pytest_kvlatency.plan.addresses import AddressShare
+    from pytest_kvlatency.report.run import ItemResult
 
     Occupy = Callable[[Collection[str], Deadline], AbstractContextManager[None]]
 
@@ -43,8 +47,41 @@ class Removable(Protocol):
         """Close what is open."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What a process has selected to run.
+
+    ``checks`` are those of the kvlatency items, by node id; ``left_out`` says how those items end that their marks
+    leave out. ``said`` is what collection found wrong.
+    """
+
+    checks: Mapping[str, Check | None] = field(default_factory=dict)
+    left_out: Mapping[str, Outcome] = field(default_factory=dict)
+    share: Share | None = None
+    unused: Unused = field(default_factory=Unused)
+    collection_errors: int = 0
+    said: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """What a process can do itself for others of its run. Each of these raises ``KvLatencyError``."""
+
+    client: Callable[[], KubeClient]
+    #: What the ConfigMap says, which is read at the first call. Raises ``pytest.UsageError``.
+    parameters: Callable[[], list[Layer]]
+    discover: Callable[[Settings], NodeChoice]
+    open: Callable[[Iterable[Check], Deadline], None]
+    adopt: Callable[[RunPlan], None]
+    header: Callable[[], list[str]]
+
+
 class Role:
-    """A process that runs all by itself."""
+    """A process that runs all by itself.
+
+    What a process does by itself comes as an argument (``locally``, or its own value): a role does it, or has it from
+    another process.
+    """
 
     #: Whether another process writes the reports and owns the cluster's side of the run.
     is_worker = False
@@ -53,25 +90,25 @@ class Role:
     journal: Journal | None = None
     occupy: Occupy | None = None
 
-    def __init__(self, checkup: Checkup) -> None:
-        self.checkup = checkup
+    def serve(self, local: Local) -> None:
+        """Do for other processes of the run what they ask for; called once this one can."""
 
     # --- before and while items are collected
 
-    def read_parameters(self) -> None:
+    def read_parameters(self, locally: Callable[[], object]) -> None:
         """Have the ConfigMap's parameters among the settings. Raises ``pytest.UsageError``."""
-        self.checkup.inputs.read_configmap(self.checkup.client)
+        locally()
 
-    def discover(self, settings: Settings) -> NodeChoice:
+    def discover(self, settings: Settings, locally: Callable[[Settings], NodeChoice]) -> NodeChoice:
         """The nodes of a node set that the cluster must be asked for. Raises ``KvLatencyError``."""
-        return self.checkup.discover(settings)
+        return locally(settings)
 
     def refusing(self) -> AbstractContextManager[None]:
         """Where ``pytest.UsageError`` is raised inside, see to it that the run ends with it."""
         return nullcontext()
 
-    def planned(self, items: Sequence[pytest.Item], said: Sequence[Failure]) -> None:
-        """Know which items are going to run, and what collection said was wrong."""
+    def planned(self, items: Sequence[pytest.Item], plan: RunPlan) -> None:
+        """Know which kvlatency items are going to run."""
 
     # --- while items run
 
@@ -79,9 +116,9 @@ class Role:
         """The settings by which this process reaches the cluster. Raises ``KvLatencyError``."""
         return settings
 
-    def open(self, deadline: Deadline) -> None:
+    def open(self, locally: Callable[[], None]) -> None:
         """Learn what the cluster is, and say in the ConfigMap that the run has begun. Raises ``KvLatencyError``."""
-        self.checkup.open_cluster(self.checkup.planned, deadline)
+        locally()
 
     def addresses(self, guests: int, share: AddressShare | None) -> AddressShare | None:
         """This process's part of the addresses; ``share`` is the whole run's."""
@@ -109,39 +146,39 @@ class Role:
         """The node id that selects an item on a command line."""
         return item.nodeid
 
-    def attempted(self, attempt: Attempted, *, is_over: bool) -> None:
-        """Know how far an item is."""
+    def attempted(self, result: ItemResult, *, is_over: bool) -> None:
+        """Know how far an attempt at an item is."""
 
-    def interrupt(self, name: str, reason: str) -> None:
+    def interrupt(self, name: str, reason: str, *, is_collecting: bool) -> None:
         """End, in pytest's own way, what the main thread does when a signal strikes outside of the plugin's waits."""
-        if name == "SIGINT" or self.checkup.session is None:
+        if name == "SIGINT" or is_collecting:
             # pytest takes nothing else for a stop while it collects.
             raise KeyboardInterrupt(reason)
         pytest.exit(reason, returncode=pytest.ExitCode.INTERRUPTED)
 
     # --- the end
 
-    def gather(self) -> None:
-        """Have all that others found out; called first."""
+    def gather(self) -> Sequence[ItemResult]:
+        """What other processes have run, complete; called first."""
+        return ()
 
     @property
     def stop_reason(self) -> str:
         """Why whoever distributes the items stopped before all had run; empty when it did not."""
         return ""
 
-    @property
-    def removable(self) -> Removable | None:
-        """What is to be removed; None when nothing was ever created."""
-        return self.checkup.engine
+    def removable(self, own: Removable | None) -> Removable | None:
+        """What this process is to remove, given what it has created itself; None when there is nothing."""
+        return own
 
-    def hand_over(self) -> None:
+    def kept_lines(self, own: Sequence[str]) -> Sequence[str]:
+        """How to reach the VMIs that are left on purpose, a line each, given this process's own."""
+        return own
+
+    def hand_over(
+        self, results: Sequence[ItemResult], failures: Sequence[Failure], kept: Sequence[str]
+    ) -> None:
         """Give away all results where another process writes the reports; called last."""
-
-    @property
-    def kept_lines(self) -> list[str]:
-        """How to reach the VMIs that are left on purpose, a line each."""
-        engine = self.checkup.engine
-        return [] if engine is None else engine.kept_lines()
 
     def close(self) -> None:
         """Close what is open to other processes."""

@@ -39,14 +39,14 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 class SignalGuard:
-    """Calls ``on_signal(name)`` in the main thread for each signal, between ``install`` and ``restore``.
+    """Calls ``hear(name)`` in the main thread for each signal, between ``install`` and ``restore``.
 
     Handlers can be installed in the main thread only; elsewhere (a test run inside a thread) nothing is done.
     A SIGHUP that is ignored stays so: ``nohup`` has the run outlive its terminal.
     """
 
-    def __init__(self, on_signal: Callable[[str], None]) -> None:
-        self._on_signal = on_signal
+    def __init__(self) -> None:
+        self.hear: Callable[[str], object] = lambda _: None
         self._previous: dict[int, Any] = {}
 
     def install(self) -> None:
@@ -68,4 +68,4 @@ class SignalGuard:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._on_signal(signal.Signals(number).name)
+        self.hear(signal.Signals(number).name)

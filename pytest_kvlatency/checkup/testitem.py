@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.checkup.marks import MARKER
 from pytest_kvlatency.checkup.own_check import PARAMETER, OwnCheckItem
+from pytest_kvlatency.config.options import CHECK_FIXTURES, MARKER
 from pytest_kvlatency.plan.checks import PlannedCheck
 
 if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.model import Check
 
-FIXTURES: Final = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping"})
 CHECK_KEY: pytest.StashKey[Check] = pytest.StashKey()
 #: By which settings an item was collected, its markers' included.
 SETTINGS_KEY: pytest.StashKey[Settings] = pytest.StashKey()
@@ -32,7 +31,7 @@ def is_kv_item(item: pytest.Item) -> bool:
         return True
     if isinstance(item, pytest.DoctestItem):
         return False
-    return item.get_closest_marker(MARKER) is not None or has_fixture(item, FIXTURES)
+    return item.get_closest_marker(MARKER) is not None or has_fixture(item, CHECK_FIXTURES)
 
 
 def has_fixture(item: pytest.Item, fixtures: frozenset[str]) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from pytest_kvlatency.checkup.progress import Progress
+    from pytest_kvlatency.checkup.progress import ProgressLine
     from pytest_kvlatency.deadline import Deadline, Stop
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Waiter:
     """Waits for futures. ``is_waiting`` tells a signal handler that setting the stop is enough to end the wait."""
 
     def __init__(
-        self, *, stop: Stop, progress: Progress, last_word_seconds: float = LAST_WORD_SECONDS
+        self, *, stop: Stop, progress: ProgressLine, last_word_seconds: float = LAST_WORD_SECONDS
     ) -> None:
         self._stop = stop
         self._progress = progress

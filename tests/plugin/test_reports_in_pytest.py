@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.checkup.progress import Progress
+from pytest_kvlatency.checkup.progress import ProgressLine
 
 if TYPE_CHECKING:
     from conftest import Checkup
@@ -214,7 +214,7 @@ def test_progress_in_a_log_is_few_lines_and_none_with_q(pytester: pytest.Pyteste
     config.pluginmanager.unregister(name="terminalreporter")
     config.pluginmanager.register(terminal, "terminalreporter")
     now = 0.0
-    progress = Progress(config, clock=lambda: now)
+    progress = ProgressLine(config, clock=lambda: now)
     for step in range(13):
         now = float(step)
         progress.show(f"step {step}")
@@ -228,7 +228,7 @@ def test_a_log_is_told_again_what_a_long_wait_is_for(pytester: pytest.Pytester) 
     config.pluginmanager.unregister(name="terminalreporter")
     config.pluginmanager.register(terminal, "terminalreporter")
     now = 0.0
-    progress = Progress(config, clock=lambda: now)
+    progress = ProgressLine(config, clock=lambda: now)
     for second in range(190):
         now = float(second)
         progress.show("booting")

@@ -174,17 +174,17 @@ def test_E67_no_credential_stands_in_what_a_failing_test_had_at_hand(checkup: Ch
 def test_nodes_that_cannot_be_listed_are_asked_for_once(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
-        from pytest_kvlatency.checkup.checkup import Checkup
+        from pytest_kvlatency.checkup.cluster_session import ClusterSession
 
         asked = []
-        original = Checkup.discover
+        original = ClusterSession.discover
 
         def discover(self, settings):
             asked.append(settings)
             print("ASKED", len(asked))
             return original(self, settings)
 
-        Checkup.discover = discover
+        ClusterSession.discover = discover
         """
     )
     functions = "\n".join(f"def test_{number}(kv_latency): ..." for number in range(5))

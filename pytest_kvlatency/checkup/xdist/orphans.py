@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.leftovers import Leftovers
+from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.kube.vmi import Vmis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.checkup.xdist.workers import Workers
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.state import VmiHandle
+
+#: So long have workers that were stopped to ask for their VMIs' deletion and to hand over their results.
+STOPPING_SECONDS: Final = 8.0
+CLEANUP_SECONDS: Final = 60.0
 
 
 class Orphans:
@@ -51,3 +58,57 @@ class Orphans:
 
     def shut_down(self) -> None:
         """Nothing is open."""
+
+
+class Heir:
+    """Takes care of what workers leave, with a ``client`` that is asked for only when one has left something."""
+
+    def __init__(self, workers: Workers, client: Callable[[], KubeClient]) -> None:
+        self._workers = workers
+        self._client = client
+        self._lock = threading.Lock()
+        self._orphans: Orphans | None = None
+
+    @property
+    def orphans(self) -> Orphans | None:
+        """What workers have left so far; None when nothing."""
+        return self._orphans
+
+    def bury(self, worker: str) -> None:
+        """Delete what a worker has left, as soon as nothing more can come from it."""
+        self._workers.wait_until_gone(STOPPING_SECONDS, worker)
+        try:
+            orphans = self._inherit(worker)
+        except KvLatencyError:
+            # The end of the run tries again, and says it then.
+            return
+        if orphans is not None:
+            orphans.delete_now(Deadline(CLEANUP_SECONDS))
+
+    def inherit_all(self) -> list[TeardownError]:
+        """Take care of what all workers have left; return why that of some cannot be deleted."""
+        problems = []
+        for worker in self._workers.names:
+            try:
+                self._inherit(worker)
+            except KvLatencyError as error:
+                problems.append(self._not_removed(worker, error))
+        return problems
+
+    def _inherit(self, worker: str) -> Orphans | None:
+        """Take care of what a worker has left, if anything. Raises ``KvLatencyError``."""
+        if not self._workers.vmis_of(worker):
+            return None
+        # It may have to connect first, which takes time; what cannot be had leaves the VMIs the worker's.
+        client = self._client()
+        with self._lock:
+            orphans = self._orphans = self._orphans or Orphans(client)
+        self._workers.bequeath(worker, orphans.adopt)
+        return orphans
+
+    def _not_removed(self, worker: str, error: KvLatencyError) -> TeardownError:
+        names = ", ".join(map(str, self._workers.vmis_of(worker)))
+        return TeardownError(
+            f"cannot delete what worker {worker} left: {error.reason}. These VMIs may still exist: {names}",
+            hint=error.hint,
+        )

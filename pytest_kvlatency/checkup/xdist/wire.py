@@ -1,4 +1,4 @@
-"""How workers ask the controller, and tell it: calls over a socket of the machine, one connection per worker.
+"""How messages get from workers to the controller: over a socket of the machine, one connection per worker.
 
 Both ends are processes of one run and of one user: the socket lies in a directory that only this user may enter, and
 each connection proves that it knows the run's key.
@@ -28,18 +28,21 @@ LOST: Final = (EOFError, OSError)
 PAUSE_SECONDS: Final = 0.05
 
 
-class Link:
+class WorkerLink:
     """A worker's end. Thread-safe; a call waits for its answer."""
 
     def __init__(self, address: str, key: bytes) -> None:
         self._lock = threading.Lock()
         self._connection: Connection[Any, Any] = Client(address, "AF_UNIX", authkey=key)
 
-    def call(self, name: str, *arguments: object) -> Any:
-        """Have the controller do something. Raises what it raised there; ``InterruptedRunError`` when it is gone."""
+    def call(self, message: object) -> Any:
+        """Send a message; return the answer. Raises what was raised there; ``InterruptedRunError`` when it is gone.
+
+        The first message of a connection is the name of the worker.
+        """
         with self._lock:
             try:
-                self._connection.send((name, arguments))
+                self._connection.send(message)
                 is_good, answer = self._connection.recv()
             except LOST as error:
                 raise InterruptedRunError("the controller of pytest-xdist is gone") from error
@@ -61,7 +64,7 @@ class Exchange:
         directory: Path,
         key: bytes,
         *,
-        answer: Callable[[str, str, tuple[Any, ...]], Any],
+        answer: Callable[[str, Any], Any],
         hung_up: Callable[[str], None],
     ) -> None:
         self.address = str(directory / "controller")
@@ -120,12 +123,12 @@ class Exchange:
     def _serve(self, connection: Connection[Any, Any]) -> None:
         worker = ""
         with connection, contextlib.suppress(*LOST):
-            worker, _ = connection.recv()
+            worker = connection.recv()
             connection.send((True, None))
             while True:
-                name, arguments = connection.recv()
+                message = connection.recv()
                 try:
-                    reply = (True, self._answer(worker, name, arguments))
+                    reply = (True, self._answer(worker, message))
                 except (KvLatencyError, pytest.UsageError) as error:
                     reply = (False, _packed(error))
                 except Exception as error:  # noqa: BLE001 - it belongs to who asked

@@ -6,14 +6,26 @@ import os
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
-from pytest_kvlatency.checkup.marks import left_out_of
 from pytest_kvlatency.checkup.role import Role
-from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item
-from pytest_kvlatency.checkup.xdist.wire import Link
+from pytest_kvlatency.checkup.testitem import PROBLEM_KEY, is_kv_item
+from pytest_kvlatency.checkup.xdist.messages import (
+    Attempted,
+    DiscoverNodes,
+    Hello,
+    LastWords,
+    OpenCluster,
+    PlanMade,
+    ReachLab,
+    ReadParameters,
+    Refusal,
+    VmiGone,
+    VmiMade,
+)
+from pytest_kvlatency.checkup.xdist.wire import WorkerLink
 from pytest_kvlatency.config.settings import ROUND_NS
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.plan.addresses import AddressShare
@@ -21,16 +33,18 @@ from pytest_kvlatency.plan.checks import guest_count
 from pytest_kvlatency.threads import Steward, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pytest_kvlatency.checkup.checkup import Checkup
-    from pytest_kvlatency.checkup.items import Attempted
+    from pytest_kvlatency.checkup.role import Local, RunPlan
+    from pytest_kvlatency.checkup.run_state import RunState
+    from pytest_kvlatency.checkup.xdist.messages import Message
     from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
     from pytest_kvlatency.config.settings import Settings
-    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.model import Check, Failure, NodeChoice
+    from pytest_kvlatency.report.run import ItemResult
 
+T = TypeVar("T")
 #: Where the controller's part of ``workerinput`` lies.
 INPUT: Final = "kvlatency"
 BOOT_NS: Final = 60_000_000_000
@@ -46,36 +60,40 @@ class Worker(Role):
     is_worker = True
     is_distributed = True
 
-    def __init__(self, checkup: Checkup) -> None:
-        super().__init__(checkup)
-        workerinput: Mapping[str, Any] = checkup.config.workerinput  # type: ignore[attr-defined]
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        workerinput: Mapping[str, Any] = state.config.workerinput  # type: ignore[attr-defined]
         self._id = str(workerinput["workerid"])
         self._input: Mapping[str, Any] = workerinput.get(INPUT) or {}
         self._part: tuple[int, int] = tuple(self._input.get("part", (0, 1)))
-        self._connected: Link | None = None
+        self._connected: WorkerLink | None = None
         self._talking: Steward | None = None
         self._is_lost = False
         self._is_in_phase = False
         self._locks: NodeLocks | None = None
         self._kubeconfig: Path | None = None
-        # From the first moment: whoever stops the run stops its workers, which end in order, whatever they do just now.
-        checkup.signals.install()
+
+    def serve(self, local: Local) -> None:
+        """Take over the signals: whoever stops the run stops its workers, which end in order, whatever they do."""
+        del local
+        self._state.signals.install()
 
     # --- before and while items are collected
 
-    def read_parameters(self) -> None:
+    def read_parameters(self, locally: Callable[[], object]) -> None:
         """Take what the controller reads; it has told the ConfigMap itself what is wrong."""
+        del locally
         try:
-            layers = self._call("parameters")
+            layers = self._ask(ReadParameters())
         except KvLatencyError as error:
-            self._tell("refuse", error.reason)
+            self._tell(Refusal(text=error.reason))
             raise pytest.UsageError(error.reason) from None
-        self.checkup.inputs.add(layers)
+        self._state.inputs.add(layers)
 
-    def discover(self, settings: Settings) -> NodeChoice:
+    def discover(self, settings: Settings, locally: Callable[[Settings], NodeChoice]) -> NodeChoice:
         """Take what the controller finds: the same for every worker."""
-        found: NodeChoice = self._call("discover", settings.node_set, settings.tolerations)
-        return found
+        del locally
+        return self._ask(DiscoverNodes(node_set=settings.node_set, tolerations=settings.tolerations))
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
@@ -83,30 +101,20 @@ class Worker(Role):
         try:
             yield
         except pytest.UsageError as error:
-            self._tell("refuse", str(error))
+            self._tell(Refusal(text=str(error)))
 
-    def planned(self, items: Sequence[pytest.Item], said: Sequence[Failure]) -> None:
+    def planned(self, items: Sequence[pytest.Item], plan: RunPlan) -> None:
         """Tell the controller; it takes what the first worker says, since all collect the same."""
-        checkup = self.checkup
-        session = checkup.session
-        if checkup.stop.is_set() and session is not None:
-            session.shouldstop = checkup.stop.reason
-        if not items and not checkup.inputs.asked_on_the_command_line:
+        state = self._state
+        if state.stop.is_set() and state.session is not None:
+            state.session.shouldstop = state.stop.reason
+        if not items and not state.inputs.asked_on_the_command_line:
             return
         if not self._input:
             for item in filter(is_kv_item, items):
                 item.stash[PROBLEM_KEY] = REMOTE
             return
-        checks = [(item.nodeid, item.stash.get(CHECK_KEY, None)) for item in items]
-        self._tell(
-            "planned",
-            checks,
-            left_out_of(items),
-            checkup.unused,
-            checkup.share,
-            checkup.collection_errors,
-            list(said),
-        )
+        self._tell(PlanMade(plan=plan))
 
     # --- while items run
 
@@ -115,13 +123,13 @@ class Worker(Role):
         if settings.lab is None:
             return settings
         if self._kubeconfig is None:
-            self._kubeconfig = Path(self._call("kubeconfig"))
+            self._kubeconfig = Path(self._ask(ReachLab()))
         return replace(settings, lab=None, kubeconfig=self._kubeconfig, context=None)
 
-    def open(self, deadline: Deadline) -> None:
+    def open(self, locally: Callable[[], None]) -> None:
         """Take the cluster's facts from the controller, which writes the ConfigMap before it answers."""
-        del deadline
-        self.checkup.reporting.cluster_facts, self.checkup.nodes = self._call("open")
+        del locally
+        self._state.results.cluster_facts, self._state.nodes = self._ask(OpenCluster())
 
     def addresses(self, guests: int, share: AddressShare | None) -> AddressShare:
         """A part of the run's, or of its shard's part; each worker may need every guest."""
@@ -152,11 +160,11 @@ class Worker(Role):
 
     def made(self, handle: VmiHandle) -> None:
         """Tell of a VMI before it is created, and again with its uid."""
-        self._call("made", handle)
+        self._ask(VmiMade(handle=handle))
 
     def gone(self, handle: VmiHandle) -> None:
         """Tell that a VMI needs no more care."""
-        self._tell("gone", handle)
+        self._tell(VmiGone(handle=handle))
 
     @property
     def occupy(self) -> Any:  # type: ignore[override]
@@ -165,7 +173,7 @@ class Worker(Role):
             from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
 
             directory = Path(self._input["directory"])
-            self._locks = NodeLocks(directory, parallel=self.checkup.inputs.given.parallel)
+            self._locks = NodeLocks(directory, parallel=self._state.inputs.given.parallel)
         return self._locks.hold
 
     @contextmanager
@@ -179,16 +187,16 @@ class Worker(Role):
 
     def selectable(self, item: pytest.Item) -> str:
         """Without the group that ``--dist loadgroup`` puts behind it."""
-        is_grouped = self.checkup.config.option.loadgroup and item.get_closest_marker("xdist_group")
+        is_grouped = self._state.config.option.loadgroup and item.get_closest_marker("xdist_group")
         return item.nodeid.rpartition("@")[0] or item.nodeid if is_grouped else item.nodeid
 
-    def attempted(self, attempt: Attempted, *, is_over: bool) -> None:
-        """Tell how far an item is."""
-        self._tell("attempted", attempt.result(), is_over)
+    def attempted(self, result: ItemResult, *, is_over: bool) -> None:
+        """Tell how far an attempt is."""
+        self._tell(Attempted(result=result, is_over=is_over))
 
-    def interrupt(self, name: str, reason: str) -> None:
+    def interrupt(self, name: str, reason: str, *, is_collecting: bool) -> None:
         """Break a test off; between tests xdist's own loop sees that the session is to stop."""
-        del name
+        del name, is_collecting
         if self._is_in_phase:
             self._is_in_phase = False
             # Not the status of an interruption: xdist would start another worker in place of this one.
@@ -196,15 +204,15 @@ class Worker(Role):
 
     # --- the end
 
-    def hand_over(self) -> None:
+    def hand_over(
+        self, results: Sequence[ItemResult], failures: Sequence[Failure], kept: Sequence[str]
+    ) -> None:
         """Send everything once more, complete, and hang up."""
         if self._connected is None:
             return
-        checkup = self.checkup
-        for attempt in checkup.items.attempts:
-            self.attempted(attempt, is_over=True)
-        failures = [one for one in checkup.reporting.failures if one.kind != "interrupted"]
-        self._tell("finished", failures, self.kept_lines)
+        for result in results:
+            self.attempted(result, is_over=True)
+        self._tell(LastWords(failures=failures, kept=kept))
         self.close()
 
     def close(self) -> None:
@@ -218,7 +226,8 @@ class Worker(Role):
 
     # --- inside
 
-    def _call(self, name: str, *arguments: object) -> Any:
+    def _ask(self, message: Message[T]) -> T:
+        """Wait for the controller's answer. Raises ``KvLatencyError``."""
         was_in_phase, self._is_in_phase = self._is_in_phase, False
         try:
             if self._talking is None:
@@ -226,27 +235,28 @@ class Worker(Role):
                 talking.start()
                 self._talking = talking
             # Whole, whatever strikes this thread meanwhile: else the next call would be given this one's answer.
-            return result_of(self._talking.ask(lambda: self._talk(name, arguments)))
+            return result_of(self._talking.ask(lambda: self._talk(message)))
         finally:
             self._is_in_phase = was_in_phase
 
-    def _talk(self, name: str, arguments: tuple[object, ...]) -> Any:
+    def _talk(self, message: Message[T]) -> T:
         try:
             if self._connected is None:
-                connected = Link(self._input["address"], self._input["key"])
+                connected = WorkerLink(self._input["address"], self._input["key"])
                 connected.call(self._id)
-                connected.call("hello", os.getpid())
+                connected.call(Hello(pid=os.getpid()))
                 self._connected = connected
-            return self._connected.call(name, *arguments)
+            answer: T = self._connected.call(message)
         except OSError as error:
             raise InterruptedRunError(f"the controller of pytest-xdist cannot be reached: {error}") from error
+        return answer
 
-    def _tell(self, name: str, *arguments: object) -> None:
-        """Call where nobody waits for an answer; without a controller the run is over."""
+    def _tell(self, message: Message[None]) -> None:
+        """Say what asks for no answer; without a controller the run is over."""
         if self._is_lost or not self._input:
             return
         try:
-            self._call(name, *arguments)
+            self._ask(message)
         except KvLatencyError as error:
             self._is_lost = True
-            self.checkup.stop.set(error.reason)
+            self._state.stop.set(error.reason)

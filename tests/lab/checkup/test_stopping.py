@@ -199,7 +199,7 @@ def test_the_clock_stands_still_in_a_users_test(cluster, run, tmp_path):
 SHORT = (
     "from pytest_kvlatency.fixtures import checkup_of\n"
     "def pytest_collection_finish(session):\n"
-    "    checkup_of(session.config).ending.cleanup_seconds = {seconds}\n"
+    "    checkup_of(session.config).teardown.cleanup_seconds = {seconds}\n"
 )
 
 

@@ -281,9 +281,7 @@ def test_E86_a_limit_range_below_the_pods_request(cluster_with, run):
     says="failed calling webhook",
 )
 def test_E62_a_webhook_that_is_down_leaves_nothing_to_wait_for(cluster_with, run, tmp_path):
-    short = (
-        "def pytest_collection_finish(session):\n    checkup_of(session.config).ending.cleanup_seconds = 5\n"
-    )
+    short = "def pytest_collection_finish(session):\n    checkup_of(session.config).teardown.cleanup_seconds = 5\n"
     imported = "from pytest_kvlatency.fixtures import checkup_of\n"
     (tmp_path / "conftest.py").write_text(imported + short)
     words = "failed calling webhook x.kubevirt.io"

@@ -10,7 +10,8 @@ import yaml
 from jobcontroller import ENTRYPOINT, MANIFESTS, ROOT
 from podsecurity import violations
 
-from pytest_kvlatency.checkup import teardown as ending
+from pytest_kvlatency.checkup.closing_reports import STATUS_SECONDS
+from pytest_kvlatency.checkup.teardown import ASKING_SECONDS, CLEANUP_SECONDS
 from pytest_kvlatency.config.configmap import configmap_layer
 from pytest_kvlatency.config.options import INDEX_VARIABLE, SHARDS_VARIABLE
 from pytest_kvlatency.config.settings import resolve
@@ -177,10 +178,10 @@ def test_E60_a_jobs_pod_goes_some_time_after_its_end(path):
 @pytest.mark.parametrize("path", CHECKUPS)
 def test_E72_the_grace_period_holds_all_that_the_end_of_a_run_may_take(path):
     # Asking for deletions, a first status, waiting for the deletions, the last status.
-    needed = ending.ASKING_SECONDS + 2 * ending.STATUS_SECONDS + ending.CLEANUP_SECONDS
+    needed = ASKING_SECONDS + 2 * STATUS_SECONDS + CLEANUP_SECONDS
     assert pod_of(path)["terminationGracePeriodSeconds"] >= needed
     # What others wait for is done within 5 s, whatever the grace period.
-    assert ending.ASKING_SECONDS + ending.STATUS_SECONDS <= 5
+    assert ASKING_SECONDS + STATUS_SECONDS <= 5
 
 
 # --- parameters

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 from multiprocessing import AuthenticationError
+from multiprocessing.connection import Listener
 
 import pytest
 
-from pytest_kvlatency.checkup.xdist.wire import Exchange, Link
+from pytest_kvlatency.checkup.xdist.wire import Exchange, WorkerLink
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, PermissionDeniedError
 from pytest_kvlatency.model import NadRef
 
@@ -23,14 +24,14 @@ class Controller:
         self.left = []
         self.exchange = Exchange(directory, KEY, answer=self._answer, hung_up=self._hung_up)
 
-    def _answer(self, worker, name, arguments):
-        if name == "permission":
+    def _answer(self, worker, message):
+        if message == "permission":
             raise PermissionDeniedError("no", hint="ask", transcript="t", stage="run")
-        if name == "usage":
+        if message == "usage":
             raise pytest.UsageError("wrong option")
-        if name == "bug":
+        if message == "bug":
             raise ZeroDivisionError("oh")
-        return worker, name, arguments
+        return worker, message
 
     def _hung_up(self, worker):
         self.left.append(worker)
@@ -46,18 +47,15 @@ def controller(tmp_path):
 
 @pytest.fixture
 def link(controller):
-    link = Link(controller.exchange.address, KEY)
+    link = WorkerLink(controller.exchange.address, KEY)
     link.call("gw0")
     yield link
     link.close()
 
 
 def test_a_call_is_answered(link):
-    assert link.call("x", 1, NadRef(namespace="a", name="b")) == (
-        "gw0",
-        "x",
-        (1, NadRef(namespace="a", name="b")),
-    )
+    nad = NadRef(namespace="a", name="b")
+    assert link.call(nad) == ("gw0", nad)
 
 
 def test_errors_keep_their_type_and_words(link):
@@ -80,14 +78,21 @@ def test_the_end_of_a_worker_is_heard(controller, link):
 
 def test_whoever_does_not_know_the_key_is_not_heard(controller, link):
     with pytest.raises(AuthenticationError):
-        Link(controller.exchange.address, b"other")
+        WorkerLink(controller.exchange.address, b"other")
     assert link.call("x")
 
 
-def test_without_a_controller_the_run_is_interrupted(controller, link):
-    link._connection.close()
-    with pytest.raises(InterruptedRunError, match="controller"):
-        link.call("x")
+def test_without_a_controller_the_run_is_interrupted(tmp_path):
+    path = str(tmp_path / "gone")
+    with Listener(path, "AF_UNIX", authkey=KEY) as listener:
+        leaving = threading.Thread(target=lambda: listener.accept().close(), daemon=True)
+        leaving.start()
+        link = WorkerLink(path, KEY)
+        leaving.join(60)
+    for _ in range(2):
+        with pytest.raises(InterruptedRunError, match="controller"):
+            link.call("x")
+    link.close()
 
 
 def test_closing_waits_for_nobody_even_when_nobody_accepts_any_more(controller, link):
@@ -110,7 +115,7 @@ def no_threads(monkeypatch):
 
 def test_a_worker_for_which_no_thread_can_be_had_is_told_and_does_not_wait(controller, no_threads):
     no_threads()
-    link = Link(controller.exchange.address, KEY)
+    link = WorkerLink(controller.exchange.address, KEY)
     with pytest.raises(ConfigError, match="cannot start more threads"):
         link.call("gw0")
     link.close()

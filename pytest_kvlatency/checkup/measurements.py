@@ -1,0 +1,186 @@
+"""What is measured for an item: what its set-up needs, and what its fixtures and its body ask for."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import pytest
+
+from pytest_kvlatency.checkup.attempt import ATTEMPT_KEY
+from pytest_kvlatency.checkup.collection import NO_NAD
+from pytest_kvlatency.checkup.hooks import judgements
+from pytest_kvlatency.checkup.testitem import CHECK_KEY, is_kv_item
+from pytest_kvlatency.config.nearest import unknown_argument
+from pytest_kvlatency.config.settings import SettingsError
+from pytest_kvlatency.errors import HIDDEN, ConfigError, KvLatencyError
+from pytest_kvlatency.model import Limits
+from pytest_kvlatency.ping.latency import Latency
+from pytest_kvlatency.report.junit import item_properties
+from pytest_kvlatency.report.numbers import numbers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_kvlatency.checkup.attempt import ItemAttempt
+    from pytest_kvlatency.checkup.collection import Collection
+    from pytest_kvlatency.checkup.measuring_session import MeasuringSession
+    from pytest_kvlatency.checkup.pair import Pair, Ping
+    from pytest_kvlatency.checkup.planning import Planning
+    from pytest_kvlatency.engine.attempts import Attempt
+    from pytest_kvlatency.model import Check, Measurement
+
+NO_LIMITS: Final = Limits(max_loss_percent=None)
+PING_OPTIONS: Final = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
+#: The names of an item's JUnit properties that are ours.
+PROPERTIES_KEY = pytest.StashKey["frozenset[str]"]()
+__tracebackhide__ = HIDDEN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """Measures for items. An item has one measurement by its set-up, and a new one each time that its body asks."""
+
+    measuring: MeasuringSession
+    planning: Planning
+    collection: Collection
+
+    def check_of(self, item: pytest.Item) -> Check:
+        """The item's check; skips the item when there is no network to check.
+
+        Raises ``ConfigError`` when there is one, and the item never said that it needs it.
+        """
+        check = item.stash.get(CHECK_KEY, None)
+        if check is None:
+            if not is_kv_item(item) and self.planning.settings().nad:
+                raise ConfigError(
+                    f"{item.nodeid} requests a check with request.getfixturevalue, but was collected without one. "
+                    "Request the fixture as an argument or with usefixtures, or mark the test with kvlatency"
+                )
+            skip_without_network()
+        return check
+
+    def measure_for_set_up(self, item: pytest.Item) -> Measurement:
+        """The measurement of the item's set-up: what was measured ahead, unless the item owns its guests.
+
+        It is made once, whoever asks first: a fixture, or the end of the set-up.
+        """
+        attempt = item.stash[ATTEMPT_KEY]
+        if attempt.measurement is not None:
+            return attempt.measurement
+        check = self._counted_check(item, attempt)
+        with _failing(attempt):
+            if attempt.owns_pair:
+                tried = self._measure_owned(attempt, check)
+            else:
+                tried = self.measuring.measure(item, check, holder=attempt)
+        return self._keep(item, attempt, tried)
+
+    def measure_for_body(self, item: pytest.Item) -> Measurement:
+        """Measure anew: what the body has done meanwhile is part of what it wants to measure.
+
+        The measurement of the set-up, which nobody had asked for, goes to ``extra``.
+        """
+        attempt = item.stash[ATTEMPT_KEY]
+        if attempt.measurement is not None:
+            attempt.extra.append(attempt.measurement)
+            attempt.measurement = None
+        check = self._counted_check(item, attempt)
+        with _failing(attempt):
+            if attempt.owns_pair:
+                tried = self._measure_owned(attempt, check)
+            else:
+                tried = self.measuring.measure_anew(check, holder=attempt)
+        return self._keep(item, attempt, tried)
+
+    def latency_of(self, item: pytest.Item) -> Latency:
+        """What ``kv_latency`` gives: to the set-up by name, or to the body by ``request.getfixturevalue``."""
+        is_set_up = item.stash[ATTEMPT_KEY].is_set_up
+        return Latency(self.measure_for_body(item) if is_set_up else self.measure_for_set_up(item))
+
+    @contextmanager
+    def owning_pair(self, item: pytest.Item, check: Check) -> Iterator[Pair]:
+        """Own both guests until the item's teardown."""
+        attempt = item.stash[ATTEMPT_KEY]
+        try:
+            with _failing(attempt):
+                self.measuring.count(check, holder=attempt)
+                pair = self.measuring.own_pair(check, holder=attempt)
+            attempt.owns_pair = True
+            yield pair
+        finally:
+            # Whatever ends it, and also while it is still waited for.
+            attempt.owns_pair = False
+            self.measuring.release(attempt)
+
+    def ping_of(self, item: pytest.Item) -> Ping:
+        """What ``kv_ping`` gives."""
+        from pytest_kvlatency.checkup.pair import Ping
+
+        return Ping(lambda parameters: self.measure_again(item, parameters))
+
+    def measure_again(self, item: pytest.Item, parameters: dict[str, object]) -> Latency:
+        """Measure the item's owned pair with other ping parameters; kept under ``extra``."""
+        attempt = item.stash[ATTEMPT_KEY]
+        check = self.check_of(item)
+        known = {name: value for name, value in parameters.items() if name in PING_OPTIONS}
+        wrong = [unknown_argument("kv_ping", name, PING_OPTIONS) for name in parameters if name not in known]
+        try:
+            ping = self.collection.settings_of(item, kv_ping=known).ping
+        except SettingsError as error:
+            raise ConfigError("; ".join([*wrong, *error.messages])) from None
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+        unlimited = replace(check, limits=NO_LIMITS)
+        tried = self.measuring.measure_owned(unlimited, ping, holder=attempt, confirm=False)
+        attempt.extra.append(tried.measurement)
+        if tried.error is not None:
+            attempt.fail(tried.error)
+        return Latency(tried.measurement)
+
+    # --- inside
+
+    def _counted_check(self, item: pytest.Item, attempt: ItemAttempt) -> Check:
+        """The item's check, with the attempt among the users of its guests."""
+        check = self.check_of(item)
+        with _failing(attempt):
+            self.measuring.count(check, holder=attempt)
+        return check
+
+    def _measure_owned(self, attempt: ItemAttempt, check: Check) -> Attempt:
+        return self.measuring.measure_owned(check, check.ping, holder=attempt, confirm=True)
+
+    def _keep(self, item: pytest.Item, attempt: ItemAttempt, tried: Attempt) -> Measurement:
+        """Keep a measurement as the item's, with what others judge of it; raise why there are no numbers."""
+        measured = attempt.measurement = tried.measurement
+        self._describe(item, attempt)
+        if tried.error is not None:
+            attempt.end_with(tried.error)
+        if measured.result is not None:
+            failures = (*measured.failures, *judgements(item, measured))
+            measured = attempt.measurement = replace(measured, failures=failures)
+        return measured
+
+    def _describe(self, item: pytest.Item, attempt: ItemAttempt) -> None:
+        """Give the numbers to JUnit, instead of those of an earlier attempt."""
+        names = item.stash.get(PROPERTIES_KEY, frozenset[str]())
+        kept = [one for one in item.user_properties if one[0] not in names]
+        properties = item_properties(numbers_of(attempt.measurement))
+        item.user_properties[:] = [*kept, *properties]
+        item.stash[PROPERTIES_KEY] = frozenset(name for name, _ in properties)
+
+
+def skip_without_network() -> NoReturn:
+    """Skip the item that is being run: there is no network to check."""
+    # The underscore is pytest's: it makes the report name the test instead of this line.
+    raise pytest.skip.Exception(NO_NAD, _use_item_location=True)
+
+
+@contextmanager
+def _failing(attempt: ItemAttempt) -> Iterator[None]:
+    """Enter what is raised inside among the attempt's failures."""
+    try:
+        yield
+    except KvLatencyError as error:
+        attempt.fail(error)
