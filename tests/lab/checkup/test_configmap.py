@@ -149,7 +149,7 @@ def test_nodes_and_the_older_names_with_a_warning(cluster, checkup):
     done = checkup(name)
     assert done.status == 0, done.output
     assert "spec.param.source_node of ConfigMap" in done.output
-    assert "is deprecated: use spec.param.sourceNode" in done.output
+    assert "is deprecated. Use spec.param.sourceNode instead" in done.output
     status = cluster.status(name)
     assert (status["result.sourceNode"], status["result.targetNode"]) == ("worker3", "worker1")
     assert status["result.packetsTransmitted"] == "10"
