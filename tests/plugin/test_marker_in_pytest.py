@@ -133,7 +133,7 @@ def test_parametrize_beside_the_marker(pytester: pytest.Pytester) -> None:
 
 WRONG = {
     "unknown-keyword": ('nad="default/x", max_latenzy="1ms"', "*max_latenzy*"),
-    "positional": ('"default/x"', "*positional*"),
+    "positional": ('"default/x"', "kvlatency('default/x'): expected keyword arguments only, such as nad=*"),
     "nad-number": ("nad=3", "*nad*3*"),
     "mesh-of-one": (
         'nad="default/x", nodes="mesh", node_set="w1"',
