@@ -9,15 +9,15 @@ from pytest_kvlatency.checkup.cluster_session import ClusterSession
 from pytest_kvlatency.checkup.collected_first import First
 from pytest_kvlatency.checkup.collection import Collection
 from pytest_kvlatency.checkup.inputs import usage_lines
+from pytest_kvlatency.checkup.item_phases import Phases
 from pytest_kvlatency.checkup.items import Items
 from pytest_kvlatency.checkup.measurements import Measurements
 from pytest_kvlatency.checkup.measuring_session import MeasuringSession
-from pytest_kvlatency.checkup.phases import Phases
 from pytest_kvlatency.checkup.planning import Planning
 from pytest_kvlatency.checkup.preflight_run import PreflightRun
 from pytest_kvlatency.checkup.role import Local
+from pytest_kvlatency.checkup.run_selection import Selection
 from pytest_kvlatency.checkup.run_state import RunState
-from pytest_kvlatency.checkup.selection import Selection
 from pytest_kvlatency.checkup.stopping import Stopping
 from pytest_kvlatency.checkup.summary import TerminalSummary
 from pytest_kvlatency.checkup.sweep_run import SweepRun

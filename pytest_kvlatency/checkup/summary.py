@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.items import Items
     from pytest_kvlatency.checkup.measuring_session import MeasuringSession
     from pytest_kvlatency.checkup.role import Role
+    from pytest_kvlatency.checkup.run_selection import Selection
     from pytest_kvlatency.checkup.run_state import RunState
-    from pytest_kvlatency.checkup.selection import Selection
     from pytest_kvlatency.checkup.sweep_run import SweepRun
     from pytest_kvlatency.model import Failure
     from pytest_kvlatency.report.screen import Screen

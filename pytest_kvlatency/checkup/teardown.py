@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.items import Items
     from pytest_kvlatency.checkup.measuring_session import MeasuringSession
     from pytest_kvlatency.checkup.role import Removable, Role
+    from pytest_kvlatency.checkup.run_selection import Selection
     from pytest_kvlatency.checkup.run_state import RunState
-    from pytest_kvlatency.checkup.selection import Selection
     from pytest_kvlatency.checkup.stopping import Stopping
 
 CLEANUP_SECONDS: Final = 60.0

@@ -37,7 +37,7 @@ ROLE_RULE: Final = (
 )
 
 
-class VmiState(Protocol):
+class ConsoleVmi(Protocol):
     """What the console must know of its VMI. ``phase`` may be empty."""
 
     @property
@@ -73,7 +73,7 @@ class Reach(Protocol):
 
 def open_console(
     endpoint: Callable[[], ConsoleEndpoint],
-    probe: Callable[[], VmiState | None],
+    probe: Callable[[], ConsoleVmi | None],
     reach: Reach,
     deadline: Deadline,
     *,
@@ -130,7 +130,7 @@ def vmi_of(url: str) -> str:
     return f"{unquote(match['namespace'])}/{unquote(match['name'])}" if match else url
 
 
-def check_alive(state: VmiState | None, name: str, *, uid: str = "") -> None:
+def check_alive(state: ConsoleVmi | None, name: str, *, uid: str = "") -> None:
     """Raise ``ProvisionError`` when this VMI can have no console any more. ``uid``: the one it had before."""
     if state is None:
         raise ProvisionError(f"VMI {name} is gone: another client deleted it")

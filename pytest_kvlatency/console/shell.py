@@ -22,7 +22,7 @@ from pytest_kvlatency.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_kvlatency.console.opening import VmiState
+    from pytest_kvlatency.console.opening import ConsoleVmi
     from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.deadline import Stop
 
@@ -96,7 +96,7 @@ class Shell:
         profile: LoginProfile,
         *,
         name: str,
-        probe: Callable[[], VmiState | None] | None = None,
+        probe: Callable[[], ConsoleVmi | None] | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
         self.name = name

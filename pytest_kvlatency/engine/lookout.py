@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pytest_kvlatency.deadline import Backoff
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, again
 from pytest_kvlatency.kube.polls import Allowance, Pace, Turns
-from pytest_kvlatency.kube.progress import Progress, explain_late
+from pytest_kvlatency.kube.vmiprogress import VmiProgress, explain_late
 from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Watch(Protocol):
 
 @dataclass(kw_only=True, eq=False)
 class _Waiting:
-    progress: Progress
+    progress: VmiProgress
     deadline: Deadline
     on_phase: Callable[[str], None]
     seen_at: float = 0.0
@@ -125,7 +125,7 @@ class LookOut:
 
         Raises ``ProvisionError`` as soon as a cause is certain, and ``CheckupTimeoutError`` that says where it stood.
         """
-        one = _Waiting(progress=Progress(handle), deadline=deadline, on_phase=on_phase)
+        one = _Waiting(progress=VmiProgress(handle), deadline=deadline, on_phase=on_phase)
         one.postpone_pod_look()
         with self._changed:
             self._waiting.append(one)

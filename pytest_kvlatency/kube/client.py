@@ -23,7 +23,7 @@ from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
 from pytest_kvlatency.kube.clock import ServerClock
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
-from pytest_kvlatency.kube.http import Answer, Transport
+from pytest_kvlatency.kube.http import Answer, HttpTransport
 from pytest_kvlatency.kube.patience import (
     CONNECT_TIMEOUT,
     PATIENCE,
@@ -55,7 +55,7 @@ _MERGE_PATCH: Final = "application/merge-patch+json"
 class KubeClient:
     """One cluster. Thread-safe. No method, message or ``repr`` of it gives a credential away."""
 
-    def __init__(self, access: config.Access, *, stop: Stop | None = None) -> None:
+    def __init__(self, access: config.KubeConnection, *, stop: Stop | None = None) -> None:
         self._access = access
         self._lock = threading.Lock()
         self._transport = self._new_transport(lambda: stop is not None and stop.is_set())
@@ -356,10 +356,10 @@ class KubeClient:
             proxy_headers=dict(settings.proxy_headers or {}) if transport.proxy else {},
         )
 
-    def _new_transport(self, should_stop: Callable[[], bool]) -> Transport:
-        return Transport(self._access.load(should_stop), impersonation=self._access.impersonation)
+    def _new_transport(self, should_stop: Callable[[], bool]) -> HttpTransport:
+        return HttpTransport(self._access.load(should_stop), impersonation=self._access.impersonation)
 
-    def _renew(self, used: Transport) -> None:
+    def _renew(self, used: HttpTransport) -> None:
         """Read credentials anew: a token file was rotated, or a token expired before its time."""
         with self._lock:
             if self._transport is used:

@@ -21,7 +21,7 @@ from pytest_kvlatency.model import SecretText
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.kube.login import Login
+    from pytest_kvlatency.kube.credentials import ClusterLogin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,10 @@ class _Headers(urllib3.HTTPHeaderDict):
         return f"Headers({', '.join(self)})"
 
 
-class Transport:
+class HttpTransport:
     """Connections and credentials of one login. Thread-safe; ``repr`` shows no credential."""
 
-    def __init__(self, login: Login, *, impersonation: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, login: ClusterLogin, *, impersonation: Sequence[tuple[str, str]] = ()) -> None:
         from kubernetes.client import ApiClient  # noqa: PLC0415 - half a second, spared where no check runs
 
         configuration = self.configuration = login.configuration
@@ -94,7 +94,7 @@ class Transport:
         self._pool.connection_pool_kw["ssl_context"] = self._ssl_context()
 
     def __repr__(self) -> str:
-        return f"Transport({self.configuration.host!r})"
+        return f"HttpTransport({self.configuration.host!r})"
 
     def _ssl_context(self) -> ssl.SSLContext:
         """As urllib3's own, but without Python 3.13's strict mode, which refuses CAs that kubectl accepts."""

@@ -15,9 +15,9 @@ import yaml
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import pem
+from pytest_kvlatency.kube.credentials import ClusterLogin, certificate_of, source_of
 from pytest_kvlatency.kube.entry import Entry
 from pytest_kvlatency.kube.impersonation import headers_of
-from pytest_kvlatency.kube.login import Login, certificate_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ _POOL_SIZE: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class KubeConnection:
     """How to reach one cluster. ``load`` makes the client's configuration and gets the credentials, both anew.
 
     It gives up when the function that it is given says so: a credential plugin may take its time.
@@ -39,12 +39,14 @@ class Access:
 
     origin: str
     namespace: str
-    load: Callable[[Callable[[], bool]], Login]
+    load: Callable[[Callable[[], bool]], ClusterLogin]
     #: The headers that say as whom the user acts; a name may come several times.
     impersonation: tuple[tuple[str, str], ...] = ()
 
 
-def resolve(kubeconfig: Path | None, context: str | None, environ: Mapping[str, str] = os.environ) -> Access:
+def resolve(
+    kubeconfig: Path | None, context: str | None, environ: Mapping[str, str] = os.environ
+) -> KubeConnection:
     """Find the cluster: the options, else ``$KUBECONFIG``, else ``~/.kube/config``, else the pod's own.
 
     Raises ``ConfigError`` that says what was tried. Reads files, contacts nothing.
@@ -127,7 +129,7 @@ def _entries(top: Entry, kind: str) -> Iterator[tuple[str, Entry]]:
             yield name, Entry(owner=owner, values=values, directory=top.directory)
 
 
-def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
+def _from_files(files: list[Path], context: str | None, origin: str) -> KubeConnection:
     merged = _merged(files)
     valid = ", ".join(sorted(merged.contexts)) or "none"
     if context is None and not merged.current:
@@ -150,7 +152,7 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
         )
     # kubectl sends no credentials either where there is no such user.
     user = merged.users.get(chosen.text("user"), Entry(owner=origin, values={}, directory=chosen.directory))
-    return Access(
+    return KubeConnection(
         origin=f"{origin}, context {name!r}",
         namespace=chosen.text("namespace") or "default",
         load=lambda should_stop: _log_in(user, cluster, should_stop),
@@ -158,7 +160,7 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> Access:
     )
 
 
-def _log_in(user: Entry, cluster: Entry, should_stop: Callable[[], bool]) -> Login:
+def _log_in(user: Entry, cluster: Entry, should_stop: Callable[[], bool]) -> ClusterLogin:
     """Make the client's configuration, and get the credentials of this moment. Raises ``KvLatencyError``."""
     from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, spared where no check runs
 
@@ -178,7 +180,7 @@ def _log_in(user: Entry, cluster: Entry, should_stop: Callable[[], bool]) -> Log
         configuration.cert_file, configuration.key_file = pair
     # Now, so that what cannot be used is told before anything else is done.
     source.authorization()
-    return Login(
+    return ClusterLogin(
         configuration=_finished(configuration, proxy=proxy or None),
         authorization=source.authorization,
         secrets=source.secrets,
@@ -208,8 +210,8 @@ def pod_namespace() -> str | None:
         return None
 
 
-def _in_cluster() -> Access:
-    def load(_: Callable[[], bool]) -> Login:
+def _in_cluster() -> KubeConnection:
+    def load(_: Callable[[], bool]) -> ClusterLogin:
         from kubernetes.client import Configuration  # noqa: PLC0415 - as above
         from kubernetes.config import ConfigException, load_incluster_config  # noqa: PLC0415
 
@@ -229,9 +231,11 @@ def _in_cluster() -> Access:
                 raise ConfigError(f"cannot use the pod's ServiceAccount: {error}") from None
             return str(settings.get("BearerToken", {}).get("value") or "").strip()
 
-        return Login(configuration=_finished(configuration, proxy=None), authorization=authorization)
+        return ClusterLogin(configuration=_finished(configuration, proxy=None), authorization=authorization)
 
-    return Access(origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load)
+    return KubeConnection(
+        origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load
+    )
 
 
 def _finished(configuration: Configuration, *, proxy: str | None) -> Configuration:

@@ -14,7 +14,7 @@ from pytest_kvlatency.deadline import Backoff
 if TYPE_CHECKING:
     from pytest_kvlatency.errors import ConfigError
     from pytest_kvlatency.kube import paths
-    from pytest_kvlatency.kube.http import Answer, Transport
+    from pytest_kvlatency.kube.http import Answer, HttpTransport
 
 # Seconds of trouble that one request outlasts: a restart of a lone API server, not a lost one.
 PATIENCE: Final = 60.0
@@ -89,7 +89,7 @@ class Try:
     answered is given after it; ``is_reached``: there was a connection, so that the server may have been asked.
     """
 
-    transport: Transport
+    transport: HttpTransport
     problem: str
     first_contact: float
     answer: Answer | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import GuestError, KvLatencyError
 from pytest_kvlatency.model import PingResult
-from pytest_kvlatency.ping import notes
+from pytest_kvlatency.ping import oddities
 from pytest_kvlatency.ping.complaints import (
     PingDoubtful,
     PingUnreadable,
@@ -60,9 +60,9 @@ def parse(
             _blame_the_guest(error, counted, sample, unsent=count_unsent(output))
         samples = _samples(sample, without_zeros=printed.clock_went_back)
     odd = [
-        *notes.on_counting(counted, selected, error),
-        *notes.on_sending(sample, expected_count, path_mtu(output)),
-        *notes.on_replies(printed, counted, selected),
+        *oddities.on_counting(counted, selected, error),
+        *oddities.on_sending(sample, expected_count, path_mtu(output)),
+        *oddities.on_replies(printed, counted, selected),
     ]
     return PingResult(
         transmitted=sample.summary.transmitted,

@@ -115,7 +115,7 @@ def with_plugin(cluster):
 
 def test_E59_sigterm_during_the_sample(cluster, with_plugin):
     name = cluster.make_configmap()
-    talkative = "from pytest_kvlatency import progress\nprogress.LOG_SECONDS = 0\n"
+    talkative = "from pytest_kvlatency.checkup import progress\nprogress.LOG_SECONDS = 0\n"
     job = with_plugin(name, talkative, "--kv-sample-duration=20m", "--kv-timeout=40m")
     job.container.until("pinging .* times")
     status, seconds = job.pod.stop()

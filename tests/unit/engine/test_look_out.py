@@ -21,7 +21,7 @@ from pytest_kvlatency.errors import (
     ProvisionError,
 )
 from pytest_kvlatency.kube import polls as polling
-from pytest_kvlatency.kube import progress as waiting
+from pytest_kvlatency.kube import vmiprogress as waiting
 from pytest_kvlatency.kube.diagnosis import Trouble
 from pytest_kvlatency.kube.podlook import PodNews
 from pytest_kvlatency.kube.state import Condition, VmiHandle, VmiState

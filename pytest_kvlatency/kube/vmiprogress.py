@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LAST_LOOK: Final = 3.0
 
 
-class Progress:
+class VmiProgress:
     """One VMI on its way: its latest state, since when it is in its phase, and since when in which trouble."""
 
     def __init__(self, handle: VmiHandle) -> None:
@@ -114,7 +114,7 @@ def _raise_lasting(found: Trouble, lasted: float) -> None:
         raise ProvisionError(f"{found.reason}{told}", hint=found.hint)
 
 
-def explain_late(client: KubeClient, late: Sequence[Progress], stop: Stop) -> list[str]:
+def explain_late(client: KubeClient, late: Sequence[VmiProgress], stop: Stop) -> list[str]:
     """Say of each where it stands now that its time is over, with its pod's warnings where these may be read.
 
     Takes at most 3 s for all of them.

@@ -32,7 +32,7 @@ _FILE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Login:
+class ClusterLogin:
     """One way into a cluster. ``configuration`` says where it is and whom to trust, and holds the client certificate.
 
     ``authorization`` gives the value of that header for this moment, empty where none is sent; it raises
@@ -44,17 +44,17 @@ class Login:
     secrets: Callable[[], set[str]] = set
 
 
-class Source(Protocol):
+class CredentialSource(Protocol):
     """Where the header ``Authorization`` comes from."""
 
     def authorization(self) -> str:
-        """As ``Login.authorization``."""
+        """As ``ClusterLogin.authorization``."""
 
     def secrets(self) -> set[str]:
-        """As ``Login.secrets``."""
+        """As ``ClusterLogin.secrets``."""
 
 
-def source_of(user: Entry, cluster: Entry) -> Source:
+def source_of(user: Entry, cluster: Entry) -> CredentialSource:
     """Read how a user logs in, in the order in which ``kubectl`` takes it. Raises ``ConfigError``."""
     if user.text("tokenFile") or user.text("token"):
         return _Token(user)
@@ -67,7 +67,9 @@ def source_of(user: Entry, cluster: Entry) -> Source:
     return _Nothing()
 
 
-def certificate_of(user: Entry, source: Source, should_stop: Callable[[], bool]) -> tuple[str, str] | None:
+def certificate_of(
+    user: Entry, source: CredentialSource, should_stop: Callable[[], bool]
+) -> tuple[str, str] | None:
     """Return the files of the client certificate and its key; None without one. Raises ``ConfigError``.
 
     A plugin is run for it, until ``should_stop``.
