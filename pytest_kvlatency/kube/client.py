@@ -83,7 +83,7 @@ class KubeClient:
     @property
     def server(self) -> str:
         """URL of the API server, without anything that its user part may hold."""
-        parts = urlsplit(self._transport.configuration.host)
+        parts = urlsplit(self._transport.server.url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
 
     @property
@@ -198,7 +198,7 @@ class KubeClient:
             return Try(
                 transport=transport,
                 problem=problem_of(
-                    error, server=self.server, origin=self.origin, proxy=self._transport.proxy
+                    error, server=self.server, origin=self.origin, proxy=self._transport.server.proxy
                 ),
                 lacking=lacking,
                 first_contact=first_contact(error),
@@ -339,21 +339,21 @@ class KubeClient:
         Ask for each connection anew: credentials are refreshed here.
         """
         transport = self._transport
-        settings = transport.configuration
-        base = settings.host.rstrip("/")
+        server = transport.server
+        base = server.url.rstrip("/")
         scheme, _, rest = base.partition("://")
         path = paths.console(namespace, vmi_name)
         return ConsoleEndpoint(
             url=f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}",
             headers=transport.credentials(),
             impersonation=self._access.impersonation,
-            verify=settings.verify_ssl,
-            ca_file=settings.ssl_ca_cert or None,
-            cert_file=settings.cert_file or None,
-            key_file=settings.key_file or None,
-            server_name=settings.tls_server_name or None,
-            proxy=transport.proxy,
-            proxy_headers=dict(settings.proxy_headers or {}) if transport.proxy else {},
+            verify=server.verify,
+            ca_file=server.ca_file,
+            cert_file=server.cert_file,
+            key_file=server.key_file,
+            server_name=server.server_name,
+            proxy=server.proxy.url if server.proxy else None,
+            proxy_headers=dict(server.proxy.headers) if server.proxy else {},
         )
 
     def _new_transport(self, should_stop: Callable[[], bool]) -> HttpTransport:

@@ -15,8 +15,7 @@ from pytest_kvlatency.kube.oidc import OidcLogin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kubernetes.client import Configuration
-
+    from pytest_kvlatency.kube.apiserver import ApiServer
     from pytest_kvlatency.kube.entry import Entry
 
 #: Providers that were part of clients once, and what takes their place.
@@ -33,13 +32,13 @@ _FILE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterLogin:
-    """One way into a cluster. ``configuration`` says where it is and whom to trust, and holds the client certificate.
+    """One way into a cluster. ``server`` says where it is and whom to trust, and holds the client certificate.
 
     ``authorization`` gives the value of that header for this moment, empty where none is sent; it raises
     ``KvLatencyError``. ``secrets`` are credentials that may be quoted by others.
     """
 
-    configuration: Configuration
+    server: ApiServer
     authorization: Callable[[], str]
     secrets: Callable[[], set[str]] = set
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange with the API server, as the Kubernetes client's configuration says; no retries, no verdicts."""
+"""One HTTP exchange with the API server; no retries, no verdicts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 from urllib3.connection import HTTPSConnection
@@ -21,7 +21,11 @@ from pytest_kvlatency.model import SecretText
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytest_kvlatency.kube.apiserver import ApiServer, Proxy
     from pytest_kvlatency.kube.credentials import ClusterLogin
+
+# Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
+_POOL_SIZE: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,52 +68,16 @@ class HttpTransport:
     """Connections and credentials of one login. Thread-safe; ``repr`` shows no credential."""
 
     def __init__(self, login: ClusterLogin, *, impersonation: Sequence[tuple[str, str]] = ()) -> None:
-        from kubernetes.client import ApiClient  # noqa: PLC0415 - half a second, spared where no check runs
-
-        configuration = self.configuration = login.configuration
+        self.server = login.server
         self._login = login
         self._impersonation = tuple(impersonation)
         self._lock = threading.Lock()
         self._sent: set[str] = set()
         self._is_closed = False
-        try:
-            self._api = ApiClient(configuration)
-        except (
-            urllib3.exceptions.HTTPError,
-            urllib3.exceptions.HTTPWarning,
-            ImportError,
-            ValueError,
-        ) as error:
-            if not configuration.proxy:
-                raise
-            # It may hold a password before the last @; so may the error.
-            raise ConfigError(
-                f"invalid proxy URL {configuration.proxy.rpartition('@')[2]!r} for {configuration.host}: "
-                "expected http://HOST:PORT",
-                hint="It comes from proxy-url in the kubeconfig, or from HTTPS_PROXY or HTTP_PROXY.",
-            ) from (None if "@" in configuration.proxy else error)
-        self._pool = self._api.rest_client.pool_manager
-        if not configuration.verify_ssl:
-            self._pool.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _QuietPool}
-        self._pool.connection_pool_kw["ssl_context"] = self._ssl_context()
+        self._pool = _pool(login.server)
 
     def __repr__(self) -> str:
-        return f"HttpTransport({self.configuration.host!r})"
-
-    def _ssl_context(self) -> ssl.SSLContext:
-        """As urllib3's own, but without Python 3.13's strict mode, which refuses CAs that kubectl accepts."""
-        verify = self.configuration.verify_ssl
-        context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
-        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-        if verify and not self.configuration.ssl_ca_cert:
-            context.load_default_certs()
-        return context
-
-    @property
-    def proxy(self) -> str | None:
-        """URL of the proxy in use, None where there is none or ``NO_PROXY`` names the server."""
-        proxied = getattr(self._pool, "proxy", None) is not None or hasattr(self._pool, "proxy_url")
-        return self.configuration.proxy if proxied else None
+        return f"HttpTransport({self.server.url!r})"
 
     def credentials(self) -> dict[str, str]:
         """Headers with the credentials of this moment; refreshes them where they are about to expire.
@@ -125,12 +93,14 @@ class HttpTransport:
 
     def secrets(self) -> set[str]:
         """Return the credentials that were sent so far, the password and the client's key, as they may be quoted."""
-        settings = self.configuration
         found = {word for value in list(self._sent) for word in (value, value.partition(" ")[2])}
-        found |= {text for text in (*self._login.secrets(), *(settings.proxy_headers or {}).values()) if text}
-        if settings.key_file:
+        proxy = self.server.proxy
+        found |= {
+            text for text in (*self._login.secrets(), *(proxy.headers.values() if proxy else ())) if text
+        }
+        if self.server.key_file:
             try:
-                key = Path(settings.key_file).read_bytes()
+                key = Path(self.server.key_file).read_bytes()
             except OSError:
                 return found
             # Whole as kubeconfigs hold it, and line by line: JSON and terminals tear it apart.
@@ -194,7 +164,7 @@ class HttpTransport:
             sent.add(name, value.encode().decode("latin-1"))
         response: urllib3.BaseHTTPResponse = self._pool.request(
             method,
-            self.configuration.host.rstrip("/") + path,
+            self.server.url.rstrip("/") + path,
             body=body,
             headers=sent,
             timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
@@ -208,3 +178,43 @@ class HttpTransport:
         """Close idle connections, and those of requests under way once they are answered."""
         self._is_closed = True
         self._pool.clear()
+
+
+def _pool(server: ApiServer) -> urllib3.PoolManager:
+    """Make the connections' pool. Raises ``ConfigError`` for a proxy that cannot be used."""
+    trust: dict[str, Any] = {
+        "ssl_context": _ssl_context(server),
+        "ca_certs": server.ca_file,
+        "cert_file": server.cert_file,
+        "key_file": server.key_file,
+        "server_hostname": server.server_name,
+        "maxsize": _POOL_SIZE,
+    }
+    pool = urllib3.PoolManager(**trust) if server.proxy is None else _proxied(server, server.proxy, trust)
+    if not server.verify:
+        pool.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _QuietPool}
+    return pool
+
+
+def _proxied(server: ApiServer, proxy: Proxy, trust: Mapping[str, Any]) -> urllib3.PoolManager:
+    try:
+        if proxy.url.lower().startswith("socks"):
+            from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415 - needs a package that few have
+
+            return SOCKSProxyManager(proxy.url, headers=proxy.headers, **trust)
+        return urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **trust)
+    except (urllib3.exceptions.HTTPError, urllib3.exceptions.HTTPWarning, ImportError, ValueError) as error:
+        # It may hold a password before the last @; so may the error.
+        raise ConfigError(
+            f"invalid proxy URL {proxy.url.rpartition('@')[2]!r} for {server.url}: expected http://HOST:PORT",
+            hint="It comes from proxy-url in the kubeconfig, or from HTTPS_PROXY or HTTP_PROXY.",
+        ) from (None if "@" in proxy.url else error)
+
+
+def _ssl_context(server: ApiServer) -> ssl.SSLContext:
+    """As urllib3's own, but without Python 3.13's strict mode, which refuses CAs that kubectl accepts."""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if server.verify else ssl.CERT_NONE)
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    if server.verify and not server.ca_file:
+        context.load_default_certs()
+    return context

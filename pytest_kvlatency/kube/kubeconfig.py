@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import urllib3
 import yaml
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import pem
+from pytest_kvlatency.kube.apiserver import ApiServer, proxy_for
 from pytest_kvlatency.kube.credentials import ClusterLogin, certificate_of, source_of
 from pytest_kvlatency.kube.entry import Entry
 from pytest_kvlatency.kube.impersonation import headers_of
@@ -22,11 +20,7 @@ from pytest_kvlatency.kube.impersonation import headers_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from kubernetes.client import Configuration
-
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
-_POOL_SIZE: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,29 +156,24 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> KubeConn
 
 def _log_in(user: Entry, cluster: Entry, should_stop: Callable[[], bool]) -> ClusterLogin:
     """Make the client's configuration, and get the credentials of this moment. Raises ``KvLatencyError``."""
-    from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, spared where no check runs
-
-    configuration = Configuration()
-    configuration.host = _server(cluster)
-    if configuration.host.startswith("https://"):
-        authority = pem.file_of(cluster, "certificate-authority")
-        if authority is not None:
-            pem.check_authority(cluster, "certificate-authority", authority)
-            configuration.ssl_ca_cert = authority
-    configuration.verify_ssl = not cluster.flag("insecure-skip-tls-verify")
-    configuration.tls_server_name = cluster.text("tls-server-name") or None
-    proxy = cluster.text("proxy-url")
+    url = _server(cluster)
+    authority = pem.file_of(cluster, "certificate-authority") if url.startswith("https://") else None
+    if authority is not None:
+        pem.check_authority(cluster, "certificate-authority", authority)
     source = source_of(user, cluster)
-    pair = certificate_of(user, source, should_stop)
-    if pair is not None:
-        configuration.cert_file, configuration.key_file = pair
-    # Now, so that what cannot be used is told before anything else is done.
+    certificate, key = certificate_of(user, source, should_stop) or (None, None)
+    # Now, so that what cannot be used is reported before anything else is done.
     source.authorization()
-    return ClusterLogin(
-        configuration=_finished(configuration, proxy=proxy or None),
-        authorization=source.authorization,
-        secrets=source.secrets,
+    server = ApiServer(
+        url=url,
+        verify=not cluster.flag("insecure-skip-tls-verify"),
+        ca_file=authority,
+        cert_file=certificate,
+        key_file=key,
+        server_name=cluster.text("tls-server-name") or None,
+        proxy=proxy_for(url, cluster.text("proxy-url")),
     )
+    return ClusterLogin(server=server, authorization=source.authorization, secrets=source.secrets)
 
 
 def _server(cluster: Entry) -> str:
@@ -212,7 +201,7 @@ def pod_namespace() -> str | None:
 
 def _in_cluster() -> KubeConnection:
     def load(_: Callable[[], bool]) -> ClusterLogin:
-        from kubernetes.client import Configuration  # noqa: PLC0415 - as above
+        from kubernetes.client import Configuration  # noqa: PLC0415 - half a second, spared outside of pods
         from kubernetes.config import ConfigException, load_incluster_config  # noqa: PLC0415
 
         configuration = Configuration()
@@ -231,32 +220,10 @@ def _in_cluster() -> KubeConnection:
                 raise ConfigError(f"cannot use the pod's ServiceAccount: {error}") from None
             return str(settings.get("BearerToken", {}).get("value") or "").strip()
 
-        return ClusterLogin(configuration=_finished(configuration, proxy=None), authorization=authorization)
+        url = configuration.host
+        server = ApiServer(url=url, ca_file=configuration.ssl_ca_cert, proxy=proxy_for(url, ""))
+        return ClusterLogin(server=server, authorization=authorization)
 
     return KubeConnection(
         origin="the pod's ServiceAccount", namespace=pod_namespace() or "default", load=load
     )
-
-
-def _finished(configuration: Configuration, *, proxy: str | None) -> Configuration:
-    """Set what the oldest supported client leaves out, and turn its own retries off."""
-    configuration.retries = False
-    configuration.connection_pool_maxsize = _POOL_SIZE
-    environment = urllib.request.getproxies()
-    if proxy:
-        configuration.proxy = proxy
-    elif not configuration.proxy:
-        configuration.proxy = environment.get(urlsplit(configuration.host).scheme)
-    if not proxy and configuration.proxy and "://" not in configuration.proxy:
-        # As kubectl reads the environment.
-        configuration.proxy = f"http://{configuration.proxy}"
-    if configuration.no_proxy is None:
-        configuration.no_proxy = environment.get("no")
-    if configuration.proxy and configuration.proxy_headers is None:
-        # What is no URL is told of when it is used: NO_PROXY may name the server.
-        with suppress(ValueError):
-            parts = urlsplit(configuration.proxy)
-            if parts.username:
-                login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-                configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=login)
-    return configuration

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import urllib3.exceptions
 
 from pytest_kvlatency.errors import ConfigError
 
+if TYPE_CHECKING:
+    from pytest_kvlatency.kube.apiserver import Proxy
 
-def problem_of(error: urllib3.exceptions.HTTPError, *, server: str, origin: str, proxy: str | None) -> str:
+
+def problem_of(error: urllib3.exceptions.HTTPError, *, server: str, origin: str, proxy: Proxy | None) -> str:
     """Words for a request without an answer; raises for what does not get better.
 
     Not from the error: its frames hold the credentials that were sent, and pytest's --showlocals would show them.
@@ -21,7 +25,7 @@ def problem_of(error: urllib3.exceptions.HTTPError, *, server: str, origin: str,
             hint=f"The certificate authority comes from {origin}: check certificate-authority there.",
         ) from None
     if "Tunnel connection failed: 407" in told:
-        through = urlsplit(str(proxy))
+        through = urlsplit("" if proxy is None else proxy.url)
         raise ConfigError(
             f"the proxy {through.hostname}:{through.port} requires authentication (407): cannot reach the API server "
             f"{server}",

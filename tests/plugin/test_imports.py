@@ -37,6 +37,39 @@ def test_nothing_heavy_is_imported(pytester: pytest.Pytester, arguments: tuple[s
     result.stdout.fnmatch_lines(["IMPORTED [[][]] STATUS 0"])
 
 
+LIGHT = (
+    "pytest_kvlatency",
+    "pytest_kvlatency.config",
+    "pytest_kvlatency.config.options",
+    "pytest_kvlatency.fixtures",
+    "pytest_kvlatency.hookspecs",
+    "pytest_kvlatency.plugin",
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("-q", "test_plain.py::test_plain"), ("--junitxml", "out.xml"), ("--markers",), ("--help",)],
+    ids=" ".join,
+)
+def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
+    pytester: pytest.Pytester, arguments: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        test_plain="import pytest\n@pytest.mark.parametrize('x', [1, 2])\ndef test_plain(x, tmp_path): pass",
+        run=f"""
+        import sys
+        import pytest
+
+        status = pytest.main({list(arguments)!r})
+        print("LOADED", *sorted(one for one in sys.modules if one.split(".")[0] == "pytest_kvlatency"))
+        print("STATUS", int(status))
+        """,
+    )
+    result = pytester.runpython("run.py")
+    result.stdout.fnmatch_lines([" ".join(("LOADED", *LIGHT)), "STATUS 0"])
+
+
 @pytest.mark.parametrize("listing", ["--fixtures", "--fixtures-per-test", "--collect-only", "--setup-plan"])
 def test_to_list_the_tests_of_a_mesh_contacts_nobody(pytester: pytest.Pytester, listing: str) -> None:
     pytester.makepyfile(

@@ -28,7 +28,7 @@ def test_the_first_file_of_KUBECONFIG_decides_and_missing_ones_do_not_matter(wri
     environ = {"KUBECONFIG": os.pathsep.join([str(tmp_path / "missing"), str(first), str(second)])}
     access = kubeconfig.resolve(None, None, environ)
     assert access.namespace == "one"
-    assert access.load(lambda: False).configuration.host == "https://first"
+    assert access.load(lambda: False).server.url == "https://first"
     assert kubeconfig.resolve(None, "b", environ).namespace == "two"
 
 
