@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["merge"]:
-        from pytest_kvlatency.report.merge import cli as merge_command
+        from pytest_kvlatency.report.merge import entrypoint as merge_command
 
         return merge_command.main(given[1:])
     return int(pytest.main(only.isolated(given)))

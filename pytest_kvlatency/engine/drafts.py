@@ -38,7 +38,7 @@ NO_WATCHDOG = "its user data has no room for a watchdog, so the guest gets one o
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class DraftParts:
     """What one guest is made of. ``lease`` is None where the network gives the address, ``architecture`` if unknown."""
 
     key: VmiKey
@@ -62,7 +62,7 @@ class Drafts:
         with self._lock:
             self._generations.update({_pair_words(key) for key in keys if key.is_auto})
 
-    def request(self, parts: Parts, deadline: Deadline) -> VmiRequest:
+    def request(self, parts: DraftParts, deadline: Deadline) -> VmiRequest:
         """Ask for one VMI, with a name and a MAC of its own. ``deadline`` is the time of the run."""
         blueprint, key, mac = self._blueprint, parts.key, fresh_mac()
         side = "target" if key.slot in ("target", "twin") else "source"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine import lifetime
 from pytest_kvlatency.engine.departures import CLEANUP_SECONDS, LEAVING_SECONDS
-from pytest_kvlatency.engine.drafts import Drafts, Parts
+from pytest_kvlatency.engine.drafts import DraftParts, Drafts
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
 from pytest_kvlatency.engine.leases import AddressBook
 from pytest_kvlatency.engine.shells import shell_of
@@ -94,11 +94,13 @@ class Provisioner:
                 raise
 
     @contextmanager
-    def _parts(self, key: VmiKey, node: NodeFacts | None, deadline: Deadline, say: Say) -> Iterator[Parts]:
+    def _parts(
+        self, key: VmiKey, node: NodeFacts | None, deadline: Deadline, say: Say
+    ) -> Iterator[DraftParts]:
         """Read what the guest of ``key`` is made of; its address is its own inside. Raises ``KvLatencyError``."""
         profile = profile_named(key.guest.profile, self._blueprint.profiles)
         nad = self.site.network(key.nad, key.guest, deadline)
-        parts = Parts(
+        parts = DraftParts(
             key=key,
             profile=profile,
             nad=nad,
@@ -111,7 +113,7 @@ class Provisioner:
         with self._addresses.leases(key.guest).lease(deadline, say) as lease:
             yield replace(parts, lease=lease)
 
-    def _bring_up(self, parts: Parts, check: Check, deadline: Deadline, say: Say) -> ReadyGuest:
+    def _bring_up(self, parts: DraftParts, check: Check, deadline: Deadline, say: Say) -> ReadyGuest:
         """Create the VMI and make its guest ready.
 
         Also while the run's clock stands still this takes no longer than all of the run's time: so a VMI that is not
@@ -182,7 +184,7 @@ class Provisioner:
                 else:
                     return
 
-    def _create(self, parts: Parts, check: Check, deadline: Deadline) -> tuple[VmiHandle, str]:
+    def _create(self, parts: DraftParts, check: Check, deadline: Deadline) -> tuple[VmiHandle, str]:
         """Create the VMI, with another MAC when the first is refused; the handle and the MAC asked for."""
         refused = ""
         for _ in range(MAC_ATTEMPTS):

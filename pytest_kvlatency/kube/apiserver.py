@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proxy:
+class HttpProxy:
     """A proxy on the way; ``headers`` hold its password."""
 
     url: str
@@ -35,10 +35,10 @@ class ApiServer:
     cert_file: str | None = None
     key_file: str | None = None
     server_name: str | None = None
-    proxy: Proxy | None = None
+    proxy: HttpProxy | None = None
 
 
-def proxy_for(url: str, named: str) -> Proxy | None:
+def proxy_for(url: str, named: str) -> HttpProxy | None:
     """The proxy for a server: the one that the kubeconfig names, else the environment's, unless NO_PROXY names it."""
     environment = urllib.request.getproxies()
     proxy = named or environment.get(urlsplit(url).scheme, "")
@@ -54,7 +54,7 @@ def proxy_for(url: str, named: str) -> Proxy | None:
         if parts.username:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers = urllib3.make_headers(proxy_basic_auth=login)
-    return Proxy(url=proxy, headers=headers)
+    return HttpProxy(url=proxy, headers=headers)
 
 
 def _is_bypassed(url: str, no_proxy: str) -> bool:

@@ -21,7 +21,6 @@ from pytest_kvlatency.errors import (
 from pytest_kvlatency.kube import kubeconfig as config
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
-from pytest_kvlatency.kube.clock import ServerClock
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.http import Answer, HttpTransport
 from pytest_kvlatency.kube.patience import (
@@ -35,6 +34,7 @@ from pytest_kvlatency.kube.patience import (
 from pytest_kvlatency.kube.reach import Reach
 from pytest_kvlatency.kube.refusals import denied_user, refusal, unavailable_hint, words
 from pytest_kvlatency.kube.reviews import Rules
+from pytest_kvlatency.kube.serverclock import ServerClock
 from pytest_kvlatency.kube.unanswered import problem_of
 from pytest_kvlatency.model import ConsoleEndpoint
 from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage

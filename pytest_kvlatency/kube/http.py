@@ -21,7 +21,7 @@ from pytest_kvlatency.model import SecretText
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.kube.apiserver import ApiServer, Proxy
+    from pytest_kvlatency.kube.apiserver import ApiServer, HttpProxy
     from pytest_kvlatency.kube.credentials import ClusterLogin
 
 # Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
@@ -196,7 +196,7 @@ def _pool(server: ApiServer) -> urllib3.PoolManager:
     return pool
 
 
-def _proxied(server: ApiServer, proxy: Proxy, trust: Mapping[str, Any]) -> urllib3.PoolManager:
+def _proxied(server: ApiServer, proxy: HttpProxy, trust: Mapping[str, Any]) -> urllib3.PoolManager:
     try:
         if proxy.url.lower().startswith("socks"):
             from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415 - needs a package that few have

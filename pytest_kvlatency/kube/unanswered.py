@@ -10,10 +10,12 @@ import urllib3.exceptions
 from pytest_kvlatency.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.apiserver import Proxy
+    from pytest_kvlatency.kube.apiserver import HttpProxy
 
 
-def problem_of(error: urllib3.exceptions.HTTPError, *, server: str, origin: str, proxy: Proxy | None) -> str:
+def problem_of(
+    error: urllib3.exceptions.HTTPError, *, server: str, origin: str, proxy: HttpProxy | None
+) -> str:
     """Words for a request without an answer; raises for what does not get better.
 
     Not from the error: its frames hold the credentials that were sent, and pytest's --showlocals would show them.
