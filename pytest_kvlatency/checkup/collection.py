@@ -20,7 +20,7 @@ from pytest_kvlatency.checkup.testitem import (
     planned_check,
 )
 from pytest_kvlatency.config import marker
-from pytest_kvlatency.config.options import CHECK_FIXTURES, MARKER
+from pytest_kvlatency.config.options import CHECK_FIXTURES, MARKER, MARKER_OPTIONS
 from pytest_kvlatency.config.settings import SettingsError
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.plan.checks import origin_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.config.settings import Settings
 
-LIMITS = ("max_latency", "max_avg", "max_p99", "max_loss")
+LIMITS = tuple(option.name for option in MARKER_OPTIONS if option.name.startswith("max_"))
 #: Those that tell of the run, and of no check.
 RUN_FIXTURES = frozenset({"kv_settings", "kv_cluster"})
 NO_NAD = (

@@ -71,7 +71,7 @@ def test_kv_ping_measures_again_without_limits_and_is_reported_apart(checkup: Ch
                 kv_ping(colour=3)
             with pytest.raises(ConfigError, match="has no argument 'size'.*; interval: '3' has no unit"):
                 kv_ping(size=1400, interval="3")
-            with pytest.raises(ConfigError, match="interval: '3' has no unit\\. Did you mean 3ms\\? .*from the call of kv_ping") as caught:
+            with pytest.raises(ConfigError, match="interval: '3' has no unit[.] Did you mean 3ms[?] .*from the call of kv_ping") as caught:
                 kv_ping(interval="3")
             assert "kvlatency(" not in str(caught.value)
         """

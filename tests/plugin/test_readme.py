@@ -139,7 +139,7 @@ def test_the_second_command_is_tox_and_tox_knows_every_python_of_the_classifiers
     pythons = re.findall(r"Python :: 3\.(\d+)\"", project)
     assert f"py{{{','.join(f'3{minor}' for minor in pythons)}}}" in tox["tox"]["env_list"]
     said = re.search(
-        r"every Python from 3\.(\d+) to 3\.(\d+)", (ROOT / "README.md").read_text(encoding="utf-8")
+        r"Every installed Python from 3\.(\d+) to 3\.(\d+)", (ROOT / "README.md").read_text(encoding="utf-8")
     )
     assert said is not None
     assert (said[1], said[2]) == (pythons[0], pythons[-1])
