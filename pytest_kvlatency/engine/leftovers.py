@@ -64,12 +64,16 @@ class Leftovers:
                 self._idle.notify_all()
 
     def keep(self, handles: Iterable[VmiHandle], *, login: str) -> None:
-        """Leave these VMIs in the cluster for a look. ``login``: how their guests are logged into, in words."""
+        """Leave these VMIs in the cluster, unless they are already being deleted.
+
+        ``login``: how their guests are logged into, in words.
+        """
         with self._idle:
-            for handle in handles:
+            staying = [one for one in handles if one not in self._asked and one.name not in self._doomed]
+            for handle in staying:
                 self._kept[handle.name] = handle
                 self._logins[handle.name] = login
-        for handle in handles:
+        for handle in staying:
             self._vmis.forget(handle)
 
     @property

@@ -62,7 +62,7 @@ def test_the_password_of_a_profile_that_a_hook_registered_is_not_printed(cluster
         "--kv-sample-duration", "1s",
     )  # fmt: skip
     assert done.status == 0, done.output
-    assert "(user fedora, with the password of guest profile 'mine'; and then:" in done.output
+    assert "(user fedora, with the password of guest profile 'mine'; to delete it:" in done.output
     assert len(kept()) == 2
 
 

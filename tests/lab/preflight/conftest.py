@@ -42,7 +42,7 @@ seed: 7
 bindings: [l2bridge]
 """
 # Imported here once: pytester forgets after each run what the run has imported.
-for heavy in ("preflight.checklist", "engine.assembly", "kube.facts", "kube.configmap"):
+for heavy in ("checkup.checkup", "preflight.checklist", "engine.assembly", "kube.facts", "kube.configmap"):
     importlib.import_module(f"pytest_kvlatency.{heavy}")
 
 

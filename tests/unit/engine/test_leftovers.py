@@ -67,6 +67,18 @@ def test_each_is_asked_to_go_once_and_its_going_is_timed(vmis, leftovers):
     assert leftovers.delete_seconds(ONE.name) >= 0
 
 
+def test_what_is_being_deleted_is_not_kept_and_not_said_to_be(vmis, leftovers):
+    leftovers.delete([ONE], Deadline(60))
+    leftovers.doom([TWO])
+    leftovers.keep([ONE, TWO, THREE], login="user root, no password")
+    assert leftovers.kept == (THREE,)
+    assert [line.split(":")[1] for line in leftovers.kept_lines()] == [f" kept VMI {THREE}"]
+    leftovers.close(Deadline(60))
+    leftovers.wait_gone(Deadline(60))
+    assert vmis.asked == [ONE, TWO]
+    assert leftovers.is_clean
+
+
 def test_what_is_kept_is_neither_deleted_nor_outstanding(vmis, leftovers):
     leftovers.keep([TWO], login="user root, no password")
     leftovers.delete([ONE, TWO, THREE], Deadline(60))
