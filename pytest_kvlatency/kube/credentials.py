@@ -15,7 +15,7 @@ from pytest_kvlatency.kube.oidc import OidcLogin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_kvlatency.kube.apiserver import ApiServer
+    from pytest_kvlatency.kube.endpoint import ServerEndpoint
     from pytest_kvlatency.kube.entry import Entry
 
 #: Providers that were part of clients once, and what takes their place.
@@ -38,7 +38,7 @@ class ClusterLogin:
     ``KvLatencyError``. ``secrets`` are credentials that may be quoted by others.
     """
 
-    server: ApiServer
+    server: ServerEndpoint
     authorization: Callable[[], str]
     secrets: Callable[[], set[str]] = set
 

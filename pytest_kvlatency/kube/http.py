@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import urllib3
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util.ssl_ import create_urllib3_context
 
-from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.kube.pool import pool_of
 from pytest_kvlatency.model import SecretText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.kube.apiserver import ApiServer, HttpProxy
     from pytest_kvlatency.kube.credentials import ClusterLogin
-
-# Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
-_POOL_SIZE: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +37,6 @@ class Answer:
         return value if isinstance(value, dict) else None
 
 
-class _QuietConnection(HTTPSConnection):
-    """A connection that the user chose not to verify: urllib3 need not warn at each one (warnings may be errors)."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True
-
-
-class _QuietPool(HTTPSConnectionPool):
-    ConnectionCls = _QuietConnection
-
-
 class _Headers(urllib3.HTTPHeaderDict):
     """Headers of a request, credentials among them."""
 
@@ -74,7 +54,7 @@ class HttpTransport:
         self._lock = threading.Lock()
         self._sent: set[str] = set()
         self._is_closed = False
-        self._pool = _pool(login.server)
+        self._pool = pool_of(login.server)
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.server.url!r})"
@@ -178,43 +158,3 @@ class HttpTransport:
         """Close idle connections, and those of requests under way once they are answered."""
         self._is_closed = True
         self._pool.clear()
-
-
-def _pool(server: ApiServer) -> urllib3.PoolManager:
-    """Make the connections' pool. Raises ``ConfigError`` for a proxy that cannot be used."""
-    trust: dict[str, Any] = {
-        "ssl_context": _ssl_context(server),
-        "ca_certs": server.ca_file,
-        "cert_file": server.cert_file,
-        "key_file": server.key_file,
-        "server_hostname": server.server_name,
-        "maxsize": _POOL_SIZE,
-    }
-    pool = urllib3.PoolManager(**trust) if server.proxy is None else _proxied(server, server.proxy, trust)
-    if not server.verify:
-        pool.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _QuietPool}
-    return pool
-
-
-def _proxied(server: ApiServer, proxy: HttpProxy, trust: Mapping[str, Any]) -> urllib3.PoolManager:
-    try:
-        if proxy.url.lower().startswith("socks"):
-            from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415 - needs a package that few have
-
-            return SOCKSProxyManager(proxy.url, headers=proxy.headers, **trust)
-        return urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **trust)
-    except (urllib3.exceptions.HTTPError, urllib3.exceptions.HTTPWarning, ImportError, ValueError) as error:
-        # It may hold a password before the last @; so may the error.
-        raise ConfigError(
-            f"invalid proxy URL {proxy.url.rpartition('@')[2]!r} for {server.url}: expected http://HOST:PORT",
-            hint="It comes from proxy-url in the kubeconfig, or from HTTPS_PROXY or HTTP_PROXY.",
-        ) from (None if "@" in proxy.url else error)
-
-
-def _ssl_context(server: ApiServer) -> ssl.SSLContext:
-    """As urllib3's own, but without Python 3.13's strict mode, which refuses CAs that kubectl accepts."""
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if server.verify else ssl.CERT_NONE)
-    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-    if server.verify and not server.ca_file:
-        context.load_default_certs()
-    return context

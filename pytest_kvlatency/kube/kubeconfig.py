@@ -12,8 +12,8 @@ import yaml
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import pem
-from pytest_kvlatency.kube.apiserver import ApiServer, proxy_for
 from pytest_kvlatency.kube.credentials import ClusterLogin, certificate_of, source_of
+from pytest_kvlatency.kube.endpoint import ServerEndpoint, proxy_for
 from pytest_kvlatency.kube.entry import Entry
 from pytest_kvlatency.kube.impersonation import headers_of
 
@@ -164,7 +164,7 @@ def _log_in(user: Entry, cluster: Entry, should_stop: Callable[[], bool]) -> Clu
     certificate, key = certificate_of(user, source, should_stop) or (None, None)
     # Now, so that what cannot be used is reported before anything else is done.
     source.authorization()
-    server = ApiServer(
+    server = ServerEndpoint(
         url=url,
         verify=not cluster.flag("insecure-skip-tls-verify"),
         ca_file=authority,
@@ -221,7 +221,7 @@ def _in_cluster() -> KubeConnection:
             return str(settings.get("BearerToken", {}).get("value") or "").strip()
 
         url = configuration.host
-        server = ApiServer(url=url, ca_file=configuration.ssl_ca_cert, proxy=proxy_for(url, ""))
+        server = ServerEndpoint(url=url, ca_file=configuration.ssl_ca_cert, proxy=proxy_for(url, ""))
         return ClusterLogin(server=server, authorization=authorization)
 
     return KubeConnection(

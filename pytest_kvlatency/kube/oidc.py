@@ -7,15 +7,15 @@ import json
 import re
 import threading
 import time
-import urllib.request
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import urllib3
-from urllib3.util.ssl_ import create_urllib3_context
 
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import pem
+from pytest_kvlatency.kube.endpoint import ServerEndpoint, proxy_for
+from pytest_kvlatency.kube.pool import pool_of
 
 if TYPE_CHECKING:
     from pytest_kvlatency.kube.entry import Entry
@@ -131,18 +131,10 @@ class OidcLogin:
         return answer.status, found if isinstance(found, dict) else {}
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        context = create_urllib3_context()
         authority = pem.file_of(self._config, "idp-certificate-authority")
         if authority:
             pem.check_authority(self._config, "idp-certificate-authority", authority)
-            context.load_verify_locations(cafile=authority)
-        else:
-            context.load_default_certs()
-        parts = urlsplit(url)
-        proxy = urllib.request.getproxies().get(parts.scheme)
-        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-            return urllib3.ProxyManager(proxy, ssl_context=context)
-        return urllib3.PoolManager(ssl_context=context)
+        return pool_of(ServerEndpoint(url=url, ca_file=authority, proxy=proxy_for(url, "")))
 
 
 def _is_expired(token: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where the API server is, whom to trust there, and through which proxy."""
+"""Where a server is, whom to trust there, and through which proxy: the API server, or an issuer of logins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HttpProxy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApiServer:
+class ServerEndpoint:
     """One server: its URL, its certificate authority (None is the system's), and the client's certificate, as files.
 
     ``server_name`` is the name that its certificate must have, where that is not the URL's.
