@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
+from pytest_kvlatency.config import imagereference
 from pytest_kvlatency.config.nearest import either, nearest
 from pytest_kvlatency.model import AUTO, NadRef, NodePair
 from pytest_kvlatency.units import format_duration, parse_duration, parse_percent
@@ -31,18 +32,6 @@ MIN_INTERVAL_NS: Final = 1_000_000
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-# Image references.
-IMAGE_HELP: Final = "Expected [REGISTRY/]NAME, then :TAG or @sha256:DIGEST"
-_DIGESTS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
-_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_REGISTRY: Final = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
-    r"|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
-)
-_REPOSITORY: Final = re.compile(
-    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
-)
-_LONGEST_REPOSITORY: Final = 255
 _WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -144,6 +133,7 @@ def phrase(value: object, text: str) -> str:
 
 
 duration = parse_duration
+image = imagereference.parse
 percent = parse_percent
 
 
@@ -338,69 +328,6 @@ def secret(text: str) -> str:
         guesses = filter(is_subdomain, [_dashed(text)])
         raise ValueError(_wrong("is not the name of a Secret", guesses, expected=NAME_HELP))
     return text.strip()
-
-
-def image(text: str) -> str:
-    """A container image by the grammar of the distribution project, as the nodes read it; the registry judges the rest.
-
-    Source: github.com/distribution/reference, and opencontainers/go-digest for what digests there are.
-    """
-    value = text.strip()
-    if wrong := _wrong_image(value):
-        guess = _likely_image(value)
-        instead = IMAGE_HELP if _wrong_image(guess) else f"Did you mean {guess}?"
-        raise ValueError(f"is not an image reference: {wrong}. {instead}")
-    return value
-
-
-def _likely_image(value: str) -> str:
-    """A reference without what URLs begin with, and its name in lower case; tags and digests keep theirs."""
-    rest, at, digest = re.sub("^[a-z]+://", "", value).partition("@")
-    name = re.match("(?:.*/)?[^:]*", rest)
-    end = name.end() if name else 0
-    return f"{rest[:end].lower()}{rest[end:]}{at}{digest}"
-
-
-def _wrong_image(value: str) -> str:
-    """What is wrong with a reference; empty when nothing is."""
-    if not value:
-        return "it is empty"
-    if found := re.search(r"\s", value):
-        return f"it contains {found[0]!r}"
-    rest, at, digest = value.partition("@")
-    if at:
-        algorithm, _, digits = digest.partition(":")
-        length = _DIGESTS.get(algorithm)
-        if length is None:
-            return f"the digest {digest!r} is not one of {', '.join(_DIGESTS)}"
-        if not re.fullmatch(f"[0-9a-f]{{{length}}}", digits):
-            return f"a {algorithm} digest has {length} hexadecimal digits in lower case, not {digits!r}"
-    if "://" in rest:
-        return "it is a URL"
-    path, colon, tag = rest.rpartition(":")
-    if not colon or "/" in tag:
-        path, colon, tag = rest, "", ""
-    if colon and not _TAG.fullmatch(tag):
-        return f"the tag {tag!r} is not valid" if tag else "the tag is empty"
-    host, slash, name = path.partition("/")
-    # Without a dot, a port or an upper-case letter it is the beginning of a name on Docker Hub.
-    is_host = bool(slash) and (host == "localhost" or bool(re.search(r"[.:A-Z]", host)))
-    if not is_host:
-        host, name = "", path
-    if host and not _REGISTRY.fullmatch(host):
-        return f"the registry {host!r} is not valid"
-    if not _REPOSITORY.fullmatch(name):
-        is_case = _REPOSITORY.fullmatch(name.lower()) is not None
-        return (
-            f"the repository {name!r} must be in lower case"
-            if is_case
-            else f"the repository {name!r} is not valid"
-        )
-    return (
-        f"the repository is longer than {_LONGEST_REPOSITORY} characters"
-        if len(name) > _LONGEST_REPOSITORY
-        else ""
-    )
 
 
 def binding(text: str) -> str:

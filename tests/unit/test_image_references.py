@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kvlatency.config import parsers
+from pytest_kvlatency.config import imagereference, parsers
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -52,7 +52,7 @@ def test_E51_a_reference_is_taken_as_it_is(text: str) -> None:
 def test_E51_what_is_wrong_with_a_reference_is_told(text: str, words: str) -> None:
     with pytest.raises(ValueError, match="is not an image reference: ") as caught:
         parsers.image(text)
-    assert str(caught.value) == f"is not an image reference: {words}. {parsers.IMAGE_HELP}"
+    assert str(caught.value) == f"is not an image reference: {words}. {imagereference.EXPECTED}"
 
 
 @pytest.mark.parametrize(
