@@ -189,7 +189,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures to PATH")
     given = parser.parse_args()
     if given.runs < 1:
-        parser.error(f"--runs {given.runs}: valid is 1 or more")
+        parser.error(f"--runs {given.runs}: expected 1 or more")
     trouble = _tests("image_setup").unusable()
     if trouble:
         print(f"error: {trouble}", file=sys.stderr)

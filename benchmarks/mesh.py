@@ -227,7 +227,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures of each run to PATH")
     given = parser.parse_args()
     if min(given.nodes) < 2:
-        parser.error(f"--nodes {min(given.nodes)}: valid is 2 or more")
+        parser.error(f"--nodes {min(given.nodes)}: expected 2 or more")
     exceeded: list[str] = []
     made = []
     try:

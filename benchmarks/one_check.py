@@ -342,7 +342,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures of each run to PATH")
     given = parser.parse_args()
     if given.runs < 1:
-        parser.error(f"--runs {given.runs}: valid is 1 or more")
+        parser.error(f"--runs {given.runs}: expected 1 or more")
     load, processors = os.getloadavg()[0], os.cpu_count() or 1
     if load > IDLE_LOAD * processors:
         print(

@@ -144,7 +144,7 @@ class SecretText(str):
 class ConsoleEndpoint:
     """Where and how to reach a VMI's console: what the REST client would use for the same server.
 
-    ``headers`` hold credentials and are asked for anew for each connection by whoever makes this; ``impersonation``
+    ``headers`` hold credentials and are asked for anew for each connection by the one who makes this; ``impersonation``
     are more of them, of which a name may come several times; ``ca_file``,
     ``cert_file``, ``key_file`` are paths; ``proxy`` is a URL. ``repr`` shows no credential.
     """

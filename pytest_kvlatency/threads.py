@@ -40,7 +40,7 @@ class Threads:
     The standard library's executor joins its threads when the interpreter ends, so that one that waits for a
     server would delay the end by its whole time-out.
 
-    Where the machine gives fewer threads, those that run come to everything; where it gives none at all, whoever
+    Where the machine gives fewer threads, those that run come to everything; where it gives none at all, the one who
     submits something does it, unless ``keep_one`` was called.
     """
 

@@ -1,4 +1,4 @@
-"""Calls of the plugin's own hooks while a run goes on. What a stranger's code raises names the hook it came from."""
+"""Calls of the plugin's own hooks while a run goes on. What their code raises names the hook that it came from."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Measurements:
     def measure_for_set_up(self, item: pytest.Item) -> Measurement:
         """The measurement of the item's set-up: what was measured ahead, unless the item owns its guests.
 
-        It is made once, whoever asks first: a fixture, or the end of the set-up.
+        It is made once, when a fixture or the end of the set-up first asks.
         """
         attempt = item.stash[ATTEMPT_KEY]
         if attempt.measurement is not None:

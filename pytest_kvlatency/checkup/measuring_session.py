@@ -137,7 +137,7 @@ class MeasuringSession:
         )
 
     def _open(self) -> Engine:
-        """Open once, and keep the engine here: whoever waits for it may be gone when it comes."""
+        """Open once, and keep the engine here: the one who waits for it may be gone when it comes."""
         with self._opening:
             if self._broken is not None:
                 raise again(self._broken)

@@ -135,7 +135,7 @@ class Results:
             text = f"the result could not be written to ConfigMap {configmap.ref}: {error.reason}"
             trouble = TeardownError(text, hint=error.hint)
             if isinstance(error, ConfigMapTooLargeError):
-                # At once, too, where the run was stopped: whoever stopped it may not wait for another try.
+                # At once, too, where the run was stopped: the one who stopped it may not wait for another try.
                 smaller = configmap_report.smaller_changes(changes, trouble.failure_reason)
                 shortest = configmap_report.shortened_changes(changes)
                 self._write_less(configmap, [*smaller, *shortest], deadline)

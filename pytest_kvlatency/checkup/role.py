@@ -164,7 +164,7 @@ class Role:
 
     @property
     def stop_reason(self) -> str:
-        """Why whoever distributes the items stopped before all had run; empty when it did not."""
+        """Why pytest-xdist stopped before all items had run; empty when it did not."""
         return ""
 
     def removable(self, own: Removable | None) -> Removable | None:

@@ -132,7 +132,7 @@ class Selection:
         """Raise ``SettingsError`` or ``pytest.UsageError`` for what keeps these items from being run."""
         inputs = self.state.inputs
         if inputs.asked_on_the_command_line or self.collection.is_wanted:
-            # Also where nothing is left to run: whoever waits for the ConfigMap's status is told.
+            # Also where nothing is left to run: somebody may wait for the ConfigMap's status.
             self.planning.settings()
         elif not items:
             # Nobody's marker completes the options: what they contradict each other in is wrong.

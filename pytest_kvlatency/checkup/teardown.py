@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.stopping import Stopping
 
 CLEANUP_SECONDS: Final = 60.0
-# Whoever stops a run may kill it 5 s later: so long for the deletions to be asked for, besides the status.
+# The one who stops a run may kill it 5 s later: so long for the deletions to be asked for, besides the status.
 ASKING_SECONDS: Final = 1.5
 LAST_ASKING_SECONDS: Final = 3.0
 WAITING: Final = "kvlatency: waiting until the VMIs are gone"
@@ -197,7 +197,7 @@ class Teardown:
         asking = Deadline(self.cleanup_seconds, stop=Stop())
         asked = Threads(1, "kvlatency-cleanup").submit(removable.delete_all, asking)
         if not is_clean:
-            # Whoever stops a run may kill it soon: the status first, and only then the wait for deletions.
+            # The one who stops a run may kill it soon: the status first, and only then the wait for deletions.
             wait([asked], timeout=ASKING_SECONDS)
             if not self._role.is_worker:
                 self._reports.write(is_last=False)

@@ -37,7 +37,7 @@ _MAX_BARREN: Final = 24
 _IDLE_SECONDS: Final = 15.0
 _PROOF_SECONDS: Final = 3.0
 # A shell says at once that it begins. One that has not for so long did not get the whole line: the console lost some
-# of it, or the line fell to whoever read the terminal at that moment.
+# of it, or another program read the line from the terminal.
 _HEARD_SECONDS: Final = 10.0
 _NO_SUCH_COMMAND: Final = 127
 PAUSES: Final = Backoff(first=0.1, longest=3.0)

@@ -40,7 +40,7 @@ class Departures:
         self._leaving_until = math.inf
         self._is_closed = False
         self._lock = threading.Lock()
-        #: Guests whose console nothing has closed for good, whoever has them; None once nothing may be open any more.
+        #: Guests whose console nothing has closed for good, kept or not; None once nothing may be open any more.
         self._open: dict[VmiHandle, ReadyGuest] | None = {}
 
     def expect(self, guests: Iterable[ReadyGuest]) -> None:

@@ -81,7 +81,7 @@ def compose(
     Both pings end when each request is answered, or else some time after the last one: ``LATE_SECONDS`` without
     any reply; with replies BusyBox waits twice the longest round trip, at least 1 s, and iputils twice the
     longest round trip, at least the interval. BusyBox gets ``-w`` as a bound far beyond. With iputils ``-w`` changes
-    what ``-c`` means (it goes on sending until so many are *answered*), so there is none: whoever runs the command
+    what ``-c`` means (it goes on sending until so many are *answered*), so there is none: the one who runs the command
     bounds it by ``bound_seconds``.
     """
     version = ipaddress.ip_address(address).version

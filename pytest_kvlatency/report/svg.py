@@ -18,7 +18,7 @@ _PLOT_HEIGHT: Final = HEIGHT - _TOP - _BOTTOM
 _INK: Final = "#1a1a1a"
 _FILL: Final = "#3b6ea5"
 _GRID: Final = "#c8c8c8"
-#: More points than this cannot be told apart: each column then shows its shortest and longest.
+#: More points than this are indistinguishable: each column then shows its shortest and longest.
 _MOST_POINTS: Final = 600
 _BINS: Final = 32
 

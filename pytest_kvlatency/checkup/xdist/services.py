@@ -1,4 +1,4 @@
-"""What the controller does for its workers: all that a run has only one of, once, whoever asks for it."""
+"""What the controller does for its workers: all that a run has only one of, once, however many ask for it."""
 
 from __future__ import annotations
 
@@ -117,6 +117,6 @@ class Services:
         if answer is mine:
             try:
                 mine.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - it is raised below, and again for whoever asks next
+            except BaseException as error:  # noqa: BLE001 - it is raised below, and again for each who asks later
                 mine.set_exception(error)
         return result_of(answer)

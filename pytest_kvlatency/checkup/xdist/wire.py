@@ -97,7 +97,7 @@ class Exchange:
         while not self._closed.is_set():
             try:
                 connection = self._listener.accept()
-            except Exception:  # noqa: BLE001 - whoever knocked without the key, or went away, is not one of ours
+            except Exception:  # noqa: BLE001 - a peer without the key, or one that went away, is not ours
                 # Nor is it to be tried without a pause where no descriptor is left.
                 self._closed.wait(PAUSE_SECONDS)
                 continue

@@ -74,7 +74,7 @@ class Worker(Role):
         self._kubeconfig: Path | None = None
 
     def serve(self, local: Local) -> None:
-        """Take over the signals: whoever stops the run stops its workers, which end in order, whatever they do."""
+        """Take over the signals: a signal that stops the run stops its workers, which end in order."""
         del local
         self._state.signals.install()
 

@@ -81,7 +81,7 @@ def _roles() -> dict[str, list[Rule]]:
             _rule(["authentication.k8s.io"], ["selfsubjectreviews"], ["create"]),
         ],
         "system:discovery": [{"nonResourceURLs": _DISCOVERY, "verbs": ["get"]}],
-        # Since KubeVirt 1.2 whoever is authenticated may read its versions.
+        # Since KubeVirt 1.2 all authenticated users may read its versions.
         "kubevirt.io:default": [
             _rule(["subresources.kubevirt.io"], ["version", "guestfs"], ["get", "list"]),
             _rule(["kubevirt.io"], ["kubevirts"], ["get", "list"]),

@@ -217,7 +217,7 @@ def _message(name: str, data: bytes) -> dict[str, Any]:
 
 
 def decode(raw: bytes) -> dict[str, Any]:
-    """Return the object. Raises ``UnsupportedBodyError`` where it cannot be told faithfully."""
+    """Return the object. Raises ``UnsupportedBodyError`` where it cannot be decoded faithfully."""
     if not raw.startswith(_MAGIC):
         raise UnsupportedBodyError("not Kubernetes' envelope")
     try:

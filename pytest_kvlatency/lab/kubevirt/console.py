@@ -128,7 +128,7 @@ class Connection:
 
 
 class ConsoleServer:
-    """Serves the subresources of VMIs to whoever shows ``secret``. ``base_url`` is known after ``start``."""
+    """Serves the subresources of VMIs to those who show ``secret``. ``base_url`` is known after ``start``."""
 
     def __init__(self, cluster: LabCluster, secret: str) -> None:
         self._cluster = cluster

@@ -20,7 +20,7 @@ class Accepted(Protocol):
 class LoginPrompt:
     """Reads what is typed at the prompt. ``passwords`` maps each user to a password ("": none is asked).
 
-    ``is_expired``: whoever gives the right one must choose another, and nobody ever gets that far.
+    ``is_expired``: after the right one another must be chosen, which never succeeds.
     """
 
     def __init__(

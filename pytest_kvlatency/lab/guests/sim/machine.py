@@ -63,7 +63,7 @@ class Call(Protocol):
     as_root: bool
     #: Called at SIGINT; None lets the program end with status 130.
     on_interrupt: Callable[[], None] | None
-    #: Called once when the program is over, whoever ended it; frees what it holds.
+    #: Called once when the program is over, however it ended; frees what it holds.
     on_end: Callable[[], None] | None
 
     def out(self, text: str) -> None:
