@@ -18,7 +18,7 @@ def on_counting(counted: Counted, selected: Selected, error: KvLatencyError | No
     if error is not None:
         yield f"ping said: {error.reason}"
     if counted.is_reconstructed:
-        yield "could not read ping's summary, but every reply"
+        yield "ping's summary could not be read: the numbers are those of its replies"
     elif counted.unread:
         read = len(counted.tally.first)
         yield f"ping counted {counted.summary.received} replies, but only {read} could be read line by line"

@@ -204,7 +204,7 @@ def test_a_lost_summary_is_made_good_only_by_every_reply() -> None:
     text = recorded("busybox-1.35-loopback")
     result = parse(text[: text.index("---")], expected_count=5)
     assert (result.transmitted, result.received, len(result.samples_ns)) == (5, 5, 5)
-    assert result.warnings == ("could not read ping's summary, but every reply",)
+    assert result.warnings == ("ping's summary could not be read: the numbers are those of its replies",)
 
 
 def test_E32_a_repeated_number_is_a_duplicate_without_its_mark_too() -> None:
