@@ -57,7 +57,7 @@ class ConsoleVmi(Protocol):
         """``status.nodeName``."""
 
 
-class Reach(Protocol):
+class ServerReach(Protocol):
     """What must be known of the way to the server, over all that this process asks of it."""
 
     def note_failure(self) -> None:
@@ -74,7 +74,7 @@ class Reach(Protocol):
 def open_console(
     endpoint: Callable[[], ConsoleEndpoint],
     probe: Callable[[], ConsoleVmi | None],
-    reach: Reach,
+    reach: ServerReach,
     deadline: Deadline,
     *,
     connect: Callable[[ConsoleEndpoint, Deadline], Transport] = ConsoleTransport.connect,
