@@ -23,7 +23,7 @@ REPORT_SECONDS: Final = 60.0
 
 @dataclass(kw_only=True)
 class ClosingReports:
-    """Writes ConfigMap and JSON document, as often as more is known."""
+    """Writes the ConfigMap and the files that are made of the document, as often as more is known."""
 
     state: RunState
     items: Items
@@ -36,18 +36,20 @@ class ClosingReports:
         return self.state.results.make_document(self.items.results())
 
     def write(self, *, is_last: bool) -> dict[str, Any]:
-        """Write the reports that others may wait for; the ConfigMap first, and JSON with what became of that."""
+        """Write the reports that others may wait for; the ConfigMap first, and files with what became of that."""
         self.make_document()
         self._write_configmap(is_last=is_last)
         document = self.make_document()
-        if not self.write_json():
+        if not self.write_files():
             document = self.make_document()
             self._write_configmap(is_last=is_last)
+            # Those that can be written say now that another one cannot.
+            self.write_files()
         return document
 
-    def write_json(self) -> bool:
-        """Write the document that was made last; whether that went well."""
-        return self.state.results.write_json(self.state.inputs.given.json)
+    def write_files(self) -> bool:
+        """Write the files that are made of the document that was made last; whether that went well."""
+        return self.state.results.write_files(self.state.inputs.given)
 
     def set_exit_status(self, session: pytest.Session) -> None:
         """Have the session end with what the reports say."""

@@ -117,7 +117,7 @@ class Inputs:
         trouble = self._results.write_configmap(self.configmap, deadline)
         if trouble is not None:
             self._results.add_failure(trouble)
-        self._results.write_json(self.given.json)
+        self._results.write_files(self.given)
         self._refusal = pytest.UsageError(usage_text(error))
         raise self._refusal from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.kube.failures import ConfigMapTooLargeError
@@ -12,6 +12,7 @@ from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report import configmap as configmap_report
 from pytest_kvlatency.report import document as document_report
 from pytest_kvlatency.report import json as json_report
+from pytest_kvlatency.report import prometheus as prometheus_report
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.run import RunResult
 
@@ -20,11 +21,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_kvlatency.checkup.configmap import ConfigMapReport
+    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.escape import Redactor
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.model import Finding
     from pytest_kvlatency.report.run import ItemResult
+
+
+#: The reports that are files and read nothing but the document, by the names of their options.
+FILE_REPORTS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], None]]] = {
+    "json": json_report.write,
+    "prometheus": prometheus_report.write,
+}
 
 
 class Results:
@@ -104,12 +113,18 @@ class Results:
         """The document's entry of one item, before the document is made."""
         return self._redactor().mapping(measurement_entry(result))
 
-    def write_json(self, path: Path | None) -> bool:
-        """Write the document to ``path``; whether that went well. What goes wrong is a failure of the run."""
+    def write_files(self, settings: Settings) -> bool:
+        """Write every file that is made of the document; whether that went well. What goes wrong fails the run."""
+        if self._document is None:
+            return True
+        written = [self._write_file(name, getattr(settings, name)) for name in FILE_REPORTS]
+        return all(written)
+
+    def _write_file(self, name: str, path: Path | None) -> bool:
         if path is None or self._document is None:
             return True
         try:
-            json_report.write(self._document, path)
+            FILE_REPORTS[name](self._document, path)
         except KvLatencyError as error:
             self.add_failure(error)
             return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.checkup.access import ClusterAccess
 from pytest_kvlatency.checkup.inputs import Inputs
 from pytest_kvlatency.checkup.progress import ProgressLine
-from pytest_kvlatency.checkup.results import Results
+from pytest_kvlatency.checkup.results import FILE_REPORTS, Results
 from pytest_kvlatency.checkup.signals import SignalGuard
 from pytest_kvlatency.checkup.waiting import Waiter
 from pytest_kvlatency.deadline import Deadline, Stop
@@ -67,4 +67,7 @@ class RunState:
         """Whether somebody waits for a report even of a run without items."""
         if self.results.preflight is not None:
             return True
-        return self.inputs.configmap is not None or self.inputs.given.json is not None
+        given = self.inputs.given
+        return self.inputs.configmap is not None or any(
+            getattr(given, name) is not None for name in FILE_REPORTS
+        )

@@ -264,4 +264,4 @@ class Teardown:
             state.results.add_failure(error)
             if self._is_reporting:
                 self._reports.make_document()
-                self._reports.write_json()
+                self._reports.write_files()

@@ -51,6 +51,11 @@ def find(settings: Settings) -> Iterator[Conflict]:
             text="--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing in the cluster",
             options=("sweep", "preflight"),
         )
+    if settings.prometheus is not None and settings.preflight:
+        yield Conflict(
+            text="--kv-prometheus and --kv-preflight cannot be combined: a preflight measures nothing",
+            options=("prometheus", "preflight"),
+        )
     if settings.lab is not None:
         for name, value in (("kubeconfig", settings.kubeconfig), ("context", settings.context)):
             if value is not None:

@@ -195,6 +195,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="write the whole result as JSON to this file",
     ),
     Option(
+        name="prometheus", metavar="FILE", parser="path", has_ini=False,
+        help="write the result as metrics in Prometheus's text format to this file",
+    ),
+    Option(
         name="shard", metavar="I/N", parser="shard",
         help="take the I-th of N parts of the pairs, counted from 0 (default: JOB_COMPLETION_INDEX of an Indexed Job, "
         f"when {SHARDS_VARIABLE} says how many there are)",

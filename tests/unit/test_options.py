@@ -47,10 +47,19 @@ DOCUMENTED = {
     "--kv-sample-duration", "--kv-interval", "--kv-packet-size", "--kv-dont-fragment", "--kv-warmup", "--kv-timeout",
     "--kv-parallel", "--kv-namespace", "--kv-configmap", "--kv-kubeconfig", "--kv-context", "--kv-subnet",
     "--kv-binding", "--kv-guest", "--kv-image", "--kv-image-pull-secret", "--kv-toleration", "--kv-keep",
-    "--kv-artifacts", "--kv-json", "--kv-shard", "--kv-baseline", "--kv-max-regression", "--kv-sweep",
+    "--kv-artifacts", "--kv-json", "--kv-prometheus", "--kv-shard", "--kv-baseline", "--kv-max-regression", "--kv-sweep",
     "--kv-preflight", "--kv-lab",
 }  # fmt: skip
-WITHOUT_INI = {"dont_fragment", "kubeconfig", "artifacts", "json", "baseline", "sweep", "preflight"}
+WITHOUT_INI = {
+    "dont_fragment",
+    "kubeconfig",
+    "artifacts",
+    "json",
+    "prometheus",
+    "baseline",
+    "sweep",
+    "preflight",
+}
 
 
 def test_every_documented_option_is_registered(parser: Parser) -> None:
