@@ -34,18 +34,36 @@ class KvLatencyError(Exception):
 
     ``reason`` is one line of cause, without its stage; ``hint`` the way out; ``transcript`` the end of the guest's
     console output, escaped by the code that shows it. ``stage`` prefixes the reason in reports (``setup: …``).
+
+    ``summary`` is the cause as one sentence that is the same wherever it strikes: without VMI names, addresses and
+    durations. ``node`` or ``network`` is what is to blame. All three may be empty.
     """
 
     kind: FailureKind = "config"
     stage: Stage = "setup"
+    #: The guest that could not be brought up because of it: where it was to run, as far as that is known, and, of a
+    #: pair whose nodes the scheduler chooses, which end it is.
+    guest_node: str = ""
+    guest_end: str = ""
 
     def __init__(
-        self, reason: str, *, hint: str = "", transcript: str = "", stage: Stage | None = None
+        self,
+        reason: str,
+        *,
+        hint: str = "",
+        transcript: str = "",
+        stage: Stage | None = None,
+        summary: str = "",
+        node: str = "",
+        network: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
         self.transcript = transcript
+        self.summary = summary
+        self.node = node
+        self.network = network
         if stage is not None:
             self.stage = stage
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from pytest_kvlatency.errors import FailureKind, Stage
+    from pytest_kvlatency.errors import FailureKind, KvLatencyError, Stage
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "notrun"]
 FindingOutcome = Literal["ok", "failed", "skipped", "warning"]
@@ -165,9 +166,10 @@ class ConsoleEndpoint:
 class PingResult:
     """What one run of ping said. ``samples_ns`` are the RTTs in order of their sequence numbers.
 
-    Duplicates and late replies (after ping had closed its count) are counted, and are no samples.
-    ``duration_seconds`` is by the tool's own clock. ``answered_elsewhere`` are other addresses that answered in place
-    of the target: what they answered is not received.
+    Duplicates and late replies (after ping had closed its count) are counted, and are no samples. ``lost`` are the
+    requests without a reply, counted from 0; None where it could not be read which they are.
+    ``started_at`` (aware) and ``duration_seconds`` are by the tool's own clock. ``answered_elsewhere`` are other
+    addresses that answered in place of the target: what they answered is not received.
     """
 
     transmitted: int
@@ -176,6 +178,8 @@ class PingResult:
     late: int = 0
     errors: int = 0
     samples_ns: tuple[int, ...] = ()
+    lost: tuple[int, ...] | None = None
+    started_at: datetime | None = None
     duration_seconds: float = 0.0
     answered_elsewhere: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -185,6 +189,13 @@ class PingResult:
     def has_lost(self) -> bool:
         """Whether a packet was lost."""
         return self.received < self.transmitted
+
+    @property
+    def lost_sequence(self) -> tuple[int, ...] | None:
+        """The lost requests, as many as the counters say; known in any case when all or none were lost."""
+        if self.received >= self.transmitted:
+            return ()
+        return tuple(range(self.transmitted)) if self.received <= 0 else self.lost
 
     @property
     def loss_percent(self) -> float:
@@ -221,13 +232,26 @@ class Timings:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a check is not good: kind, one line of reason (without its stage), way out and transcript's end."""
+    """Why a check is not good: kind, one line of reason (without its stage), way out and transcript's end.
+
+    ``summary``, ``node``, ``network``, ``guest_node`` and ``guest_end`` are those of ``KvLatencyError``.
+    """
 
     kind: FailureKind
     stage: Stage
     reason: str
     hint: str = ""
     transcript: str = ""
+    summary: str = ""
+    node: str = ""
+    network: str = ""
+    guest_node: str = ""
+    guest_end: str = ""
+
+    @classmethod
+    def of(cls, error: KvLatencyError) -> Failure:
+        """An error as data."""
+        return cls(**{one.name: getattr(error, one.name) for one in fields(cls)})
 
     @property
     def failure_reason(self) -> str:
@@ -241,7 +265,8 @@ class Measurement:
 
     ``result`` is None when nothing was measured. ``failures`` is empty exactly when the verdict is good. ``silence``
     says, when not one reply came back, how far the requests got. ``interval_ns`` is the interval that the guest's ping
-    kept, which may be longer than the one asked for.
+    kept, which may be longer than the one asked for. ``round`` is the one of the plan's rounds, counted from 1, in
+    which it was measured; None for what was measured because somebody asked.
     """
 
     check: Check
@@ -250,6 +275,7 @@ class Measurement:
     target: GuestFacts | None = None
     result: PingResult | None = None
     interval_ns: int | None = None
+    round: int | None = None
     warmup_seconds: float | None = None
     silence: str = ""
     failures: tuple[Failure, ...] = ()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from pytest_kvlatency.checkup.results import failure_of
 from pytest_kvlatency.errors import HIDDEN, again
+from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.run import ItemResult
 
 if TYPE_CHECKING:
     from pytest_kvlatency.errors import KvLatencyError
-    from pytest_kvlatency.model import Check, Failure, Measurement, Outcome
+    from pytest_kvlatency.model import Check, Measurement, Outcome
 
 ATTEMPT_KEY = pytest.StashKey["ItemAttempt"]()
 __tracebackhide__ = HIDDEN
@@ -45,7 +45,7 @@ class ItemAttempt:
 
     def fail(self, error: KvLatencyError) -> NoReturn:
         """Enter ``error`` among the failures, and raise it."""
-        self.failures.append(failure_of(error))
+        self.failures.append(Failure.of(error))
         self.end_with(error)
 
     def end_with(self, error: KvLatencyError) -> NoReturn:

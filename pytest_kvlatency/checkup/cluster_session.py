@@ -99,7 +99,11 @@ class ClusterSession:
         """Ask the cluster what it is. Raises ``KvLatencyError``."""
         from pytest_kvlatency.kube.facts import describe
 
-        facts = self.state.results.cluster_facts = describe(self.client(), deadline)
+        client, results = self.client(), self.state.results
+        results.namespace = self.namespace
+        # The run's own lab is nobody's context.
+        results.context = client.context if self.state.inputs.given.lab is None else None
+        facts = results.cluster_facts = describe(client, deadline)
         return facts
 
     def write_start(self, deadline: Deadline) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.config import parsers
@@ -32,6 +33,16 @@ def guest_profiles(config: pytest.Config) -> dict[str, GuestProfile]:
             raise ConfigError(f"the hook {hook} returned {one!r}: expected a list of GuestProfile")
         _check_image(hook, one.image)
     return {one.name: one for one in found}
+
+
+def guest_images(config: pytest.Config) -> dict[str, str]:
+    """The image of every guest profile by its name; of the built-in ones alone where a hook goes wrong."""
+    from pytest_kvlatency.guest.profiles import BUILT_IN
+
+    profiles = dict(BUILT_IN)
+    with suppress(ConfigError):
+        profiles |= guest_profiles(config)
+    return {name: profile.image for name, profile in profiles.items()}
 
 
 def guest_names(config: pytest.Config) -> set[str]:

@@ -17,6 +17,7 @@ from pytest_kvlatency.config.settings import SettingsError, refuse_negative_valu
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import Failure
+from pytest_kvlatency.report.settings import settings_facts
 from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Inputs:
         self._stop = stop
         self._layers = layers(config, *inifile.read(config, INI_NAMES))
         self._refusal: pytest.UsageError | None = None
-        self.given = resolve(self._layers, complete=False, judges={"lab": _wrong_lab})
+        self._take(resolve(self._layers, complete=False, judges={"lab": _wrong_lab}))
         self.is_unread = self.given.configmap is not None
         self.configmap: ConfigMapReport | None = None
 
@@ -84,7 +85,12 @@ class Inputs:
         """Take what another process read from the ConfigMap. Raises ``SettingsError``."""
         self.is_unread = False
         self._layers = [*self._layers, *layers]
-        self.given = resolve(self._layers)
+        self._take(resolve(self._layers))
+
+    def _take(self, settings: Settings) -> None:
+        self.given = settings
+        self._results.settings = settings_facts(settings)
+        self._results.namespace = settings.namespace
 
     def read_configmap(self, client: Callable[[], KubeClient]) -> None:
         """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""

@@ -12,7 +12,6 @@ from pytest_kvlatency.checkup import rerun_command
 from pytest_kvlatency.checkup.attempt import ATTEMPT_KEY
 from pytest_kvlatency.checkup.marks import is_planned
 from pytest_kvlatency.checkup.measurements import skip_without_network
-from pytest_kvlatency.checkup.results import failure_of
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError
 from pytest_kvlatency.escape import printable, printable_lines
@@ -220,7 +219,7 @@ def _failure(error: BaseException | None, report: pytest.TestReport) -> Failure:
     """Why an item is not good by its own words: its body's, or one of its fixtures'."""
     is_of_the_body = report.when == "call" and isinstance(error, NoValue | CommandError)
     if isinstance(error, KvLatencyError) and not is_of_the_body:
-        return failure_of(error)
+        return Failure.of(error)
     said = report.longreprtext if error is None else str(error)
     if isinstance(error, pytest.FixtureLookupError):
         # Its own text is that of a tuple, with the request's representation.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,10 +40,17 @@ FILE_REPORTS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], None]]] = {
 class Results:
     """Collects what went wrong outside of items, and writes the reports; one that fails hides no other."""
 
-    def __init__(self, redactor: Callable[[], Redactor]) -> None:
+    def __init__(self, redactor: Callable[[], Redactor], images: Callable[[], Mapping[str, str]]) -> None:
         self._redactor = redactor
+        self._images = cache(images)
         self.started_at = datetime.now(timezone.utc)
         self.cluster_facts: ClusterFacts | None = None
+        #: The kubeconfig's, unless it is that of the run's own lab.
+        self.context: str | None = None
+        #: Where the VMIs are created, once it is known.
+        self.namespace: str | None = None
+        #: Each option's value and where it came from.
+        self.settings: Mapping[str, Mapping[str, Any]] = {}
         self.plan: Mapping[str, Any] | None = None
         self.is_empty_shard = False
         self.failures: list[Failure] = []
@@ -74,7 +82,7 @@ class Results:
 
     def add_failure(self, error: KvLatencyError) -> None:
         """Enter something that went wrong outside of items; it fails the run."""
-        self.failures.append(failure_of(error))
+        self.failures.append(Failure.of(error))
 
     def start_changes(self, existing_keys: Iterable[str]) -> dict[str, str | None]:
         """Give the ConfigMap's status keys of a run that starts."""
@@ -87,10 +95,14 @@ class Results:
             version=_version(),
             start=self.started_at,
             completion=datetime.now(timezone.utc),
+            namespace=self.namespace,
+            settings=self.settings,
+            images=self._images(),
             cluster=None
             if facts is None
             else document_report.cluster_facts(
                 server=facts.server,
+                context=self.context,
                 kubernetes_version=facts.kubernetes_version,
                 kubevirt_version=facts.kubevirt_version,
                 lab=facts.lab,
@@ -111,7 +123,7 @@ class Results:
 
     def entry(self, result: ItemResult) -> dict[str, Any]:
         """The document's entry of one item, before the document is made."""
-        return self._redactor().mapping(measurement_entry(result))
+        return self._redactor().mapping(measurement_entry(result, images=self._images()))
 
     def write_files(self, settings: Settings) -> bool:
         """Write every file that is made of the document; whether that went well. What goes wrong fails the run."""
@@ -183,10 +195,3 @@ def _version() -> str:
         return version("pytest-kvlatency")
     except (OSError, PackageNotFoundError):
         return "unknown"
-
-
-def failure_of(error: KvLatencyError) -> Failure:
-    """An error as data."""
-    return Failure(
-        kind=error.kind, stage=error.stage, reason=error.reason, hint=error.hint, transcript=error.transcript
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.checkup.access import ClusterAccess
+from pytest_kvlatency.checkup.hooks import guest_images
 from pytest_kvlatency.checkup.inputs import Inputs
 from pytest_kvlatency.checkup.progress import ProgressLine
 from pytest_kvlatency.checkup.results import FILE_REPORTS, Results
@@ -36,7 +37,7 @@ class RunState:
         #: The budget of the whole checkup, once the plan is known; until then that of the first contact.
         self.deadline = Deadline(CONTACT_SECONDS, stop=self.stop, paused=True)
         self.access = ClusterAccess(stop=self.stop)
-        self.results = Results(self.access.redactor)
+        self.results = Results(self.access.redactor, lambda: guest_images(config))
         self.inputs = Inputs(config, results=self.results, stop=self.stop)
         self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         #: The session, once all its items are collected.

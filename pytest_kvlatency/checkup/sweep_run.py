@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.checkup.results import failure_of
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import HIDDEN, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.model import Failure
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -88,5 +88,5 @@ class SweepRun:
             self._not_swept(problem)
 
     def _not_swept(self, error: KvLatencyError) -> None:
-        failure = failure_of(error)
+        failure = Failure.of(error)
         self.state.results.failures.append(replace(failure, reason=f"--kv-sweep: {failure.reason}"))

@@ -34,7 +34,7 @@ def failed(
         binding=None if source is None else source.nad.binding,
         source=None if source is None else source.facts,
         target=None if target is None else target.facts,
-        failures=(_failure_of(error),),
+        failures=(Failure.of(error),),
         timings=setup_timings(source, target),
     )
     return Attempt(measurement=measurement, error=error)
@@ -65,15 +65,5 @@ def _judged(attempt: Attempt, check: Check) -> Attempt:
     try:
         return replace(attempt, measurement=judged(attempt.measurement, check))
     except KvLatencyError as error:
-        measurement = replace(attempt.measurement, check=check, result=None, failures=(_failure_of(error),))
+        measurement = replace(attempt.measurement, check=check, result=None, failures=(Failure.of(error),))
         return Attempt(measurement=measurement, error=error)
-
-
-def _failure_of(error: KvLatencyError) -> Failure:
-    return Failure(
-        kind=error.kind,
-        stage=error.stage,
-        reason=error.reason,
-        hint=error.hint,
-        transcript=error.transcript,
-    )

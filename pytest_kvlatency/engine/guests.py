@@ -104,6 +104,11 @@ def those_up(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest]:
     return [one.result() for one in futures if one.done() and not is_lost(one)]
 
 
+def those_up_or_none(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest | None]:
+    """As ``those_up``, with None in the place of each one that is not."""
+    return [next(iter(those_up([one])), None) for one in futures]
+
+
 class Stopwatch:
     """Seconds since the last lap, by the monotonic clock."""
 

@@ -83,6 +83,9 @@ class _Waiting:
 
     def end(self, error: Exception) -> None:
         if not self.future.done():
+            state = self.progress.state
+            if isinstance(error, KvLatencyError) and state is not None:
+                error.guest_node = state.node or ""
             self.future.set_exception(again(error))
 
 

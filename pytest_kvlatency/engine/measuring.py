@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.console.opening import check_alive
@@ -159,6 +160,7 @@ class Measurer:
         deadline: Deadline,
     ) -> tuple[PingResult, str]:
         """The sample, and, when nothing at all came back, how far it got."""
+        started_at = datetime.now(timezone.utc)
         try:
             result = in_guest.take_sample(
                 source.shell, address, check.ping, dialect, deadline, mtu=source.address.mtu
@@ -166,7 +168,9 @@ class Measurer:
         except ConnectivityError as error:
             # The kernel itself said that nobody is there, and ping gave up: as good as every packet lost.
             count = effective(check.ping, dialect).count
-            result = PingResult(transmitted=count, received=0, transcript=error.transcript)
+            result = PingResult(
+                transmitted=count, received=0, started_at=started_at, transcript=error.transcript
+            )
         if result.received or result.answered_elsewhere:
             return result, ""
         interface = source.address.interface

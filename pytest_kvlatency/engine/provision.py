@@ -89,8 +89,11 @@ class Provisioner:
         with self._parts(key, node, deadline, say) as parts:
             try:
                 return self._bring_up(parts, check, deadline, say)
-            except ProvisionError as error:
-                error.hint = "\n".join(filter(None, (*self.site.troubles(node), error.hint)))
+            except KvLatencyError as error:
+                if isinstance(error, ProvisionError):
+                    error.hint = "\n".join(filter(None, (*self.site.troubles(node), error.hint)))
+                error.guest_node = error.guest_node or key.node or ""
+                error.guest_end = key.slot if key.is_auto else ""
                 raise
 
     @contextmanager
@@ -129,12 +132,14 @@ class Provisioner:
         shell = shell_of(self._client, self._vmis, handle, profile)
         watchdog = lifetime.Watchdog(shell, run, keeps=self._blueprint.keeps)
         notes = self._drafts.notes(profile, run)
+        running_on = ""
         try:
             starting = f"waiting for {whose} to start"
             state = self._look_out.wait_running(
                 handle, deadline, lambda phase: say(phase or "waiting", during=starting)
             )
             running_seconds = watch.lap()
+            running_on = state.node or ""
             _check_node(key, handle, state)
             with self._consoles.using(shell, deadline):
                 say("booting and logging in", during=f"{whose} boots")
@@ -148,6 +153,8 @@ class Provisioner:
                 address = self._settle(shell, state.mac or mac, lease, deadline, say)
         except BaseException as error:
             # Also one that is none of ours: the VMI would stay, and its console, to the end of the run.
+            if isinstance(error, KvLatencyError):
+                error.guest_node = error.guest_node or running_on
             self._give_up(handle, profile, shell, error)
             raise
         return ReadyGuest(

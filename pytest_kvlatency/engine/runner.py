@@ -259,8 +259,11 @@ class Engine:
 
     def _start(self, ahead: Sequence[Check]) -> None:
         planned = [
-            [Ticket.of(self._modest.get(check.measurement_key, check), self._deadline) for check in one]
-            for one in rounds(ahead, parallel=self._parallel)
+            [
+                Ticket.of(self._modest.get(check.measurement_key, check), self._deadline, number=number)
+                for check in one
+            ]
+            for number, one in enumerate(rounds(ahead, parallel=self._parallel), start=1)
         ]
         with self._lock:
             new = [

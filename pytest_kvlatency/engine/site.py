@@ -113,7 +113,10 @@ class Site:
         if blueprint.has_manifest_hooks:
             known = {name: node for name, node in known.items() if node is None}
         seen = SeenNodes(by_name=known, listed=blueprint.nodes.listed)
-        return refusal(seen, names, tolerations=blueprint.tolerations)
+        refused = refusal(seen, names, tolerations=blueprint.tolerations)
+        if refused is not None:
+            refused.guest_node = refused.node
+        return refused
 
 
 def architecture_of(key: VmiKey, profile: GuestProfile, node: NodeFacts | None) -> str | None:

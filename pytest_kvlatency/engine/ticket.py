@@ -29,13 +29,15 @@ class Ticket:
     """Something that wants both guests of a check: to measure, or, with ``owns``, to hold them for a while.
 
     ``guests`` are those that it asked for, the same from then on, whatever becomes of others of their name.
-    ``deadline`` is the run's; it is stopped, too, when nobody wants the ticket any more.
+    ``deadline`` is the run's; it is stopped, too, when nobody wants the ticket any more. ``round`` is the one of the
+    plan's rounds, counted from 1, that it is measured ahead in.
     """
 
     check: Check
     deadline: Deadline
     stop: Stop
     owns: bool = False
+    round: int | None = None
     began_at: float = 0.0
     guests: tuple[Future[ReadyGuest], ...] = ()
     measured: Future[Attempt] = field(default_factory=Future)
@@ -53,15 +55,20 @@ class Ticket:
         deadline: Deadline,
         *,
         owns: bool = False,
+        number: int | None = None,
         measured: Future[Attempt] | None = None,
     ) -> Ticket:
-        """A ticket within the run's deadline; ``measured`` is the future that it answers, if there is one."""
+        """A ticket within the run's deadline.
+
+        ``number`` is its round's, ``measured`` the future that it answers, if there is one.
+        """
         stop = Stop(parent=deadline.stop)
         return cls(
             check=check,
             deadline=Deadline(math.inf, stop=stop, parent=deadline),
             stop=stop,
             owns=owns,
+            round=number,
             measured=Future() if measured is None else measured,
         )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.engine.attempts import Attempt, failed
-from pytest_kvlatency.engine.guests import check_distinct
+from pytest_kvlatency.engine.guests import check_distinct, those_up_or_none
 from pytest_kvlatency.engine.measuring import untold
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 
@@ -49,7 +49,7 @@ class Trials:
         try:
             source, target = ticket.pair()
         except KvLatencyError as error:
-            return failed(check, error)
+            return failed(check, error, *those_up_or_none(ticket.guests))
         pinging = f"preparing to ping {target.node} from {source.node}"
         with self._activity.doing(check.id, "run", pinging) as say:
             try:
@@ -61,6 +61,7 @@ class Trials:
                     measured = self._measurer.measure(
                         check, source, target, ticket.deadline, say, look_again=self._last_used(ticket)
                     )
+                measured = replace(measured, round=ticket.round)
                 if measured.has_lost and confirm:
                     say(
                         "checking that the target is alive",

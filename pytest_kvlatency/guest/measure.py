@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency import ping
@@ -155,7 +156,7 @@ def _sample(
     actual, surplus = ping.effective(parameters, dialect), ping.surplus_of(parameters, dialect)
     sent = actual.count + surplus
     asked = ping.asked_of(parameters, address, dialect=dialect, count=sent)
-    started = time.monotonic()
+    started, started_at = time.monotonic(), datetime.now(timezone.utc)
     result = run_detached(
         shell,
         ping.compose(parameters, address, dialect=dialect, count=sent, become_root=shell.profile.become_root),
@@ -171,6 +172,7 @@ def _sample(
         surplus=surplus,
         asked=asked,
         fits=ping.required_mtu(parameters.packet_size, address) <= mtu,
+        started_at=started_at,
         duration_seconds=max(0.0, seconds),
     )
 

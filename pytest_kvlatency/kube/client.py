@@ -92,6 +92,11 @@ class KubeClient:
         return self._access.origin
 
     @property
+    def context(self) -> str | None:
+        """The context of the kubeconfig; None in a pod."""
+        return self._access.context
+
+    @property
     def pod_namespace(self) -> str | None:
         """The namespace of the pod that this process runs in, or None outside one."""
         return config.pod_namespace()

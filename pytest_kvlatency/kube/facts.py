@@ -10,24 +10,29 @@ from pytest_kvlatency.kube.patience import FIRST_ANSWER
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
 
 # The lab describes itself here, on its KubeVirt object, e.g. "sim" or "qemu (TCG)".
 LAB_ANNOTATION: Final = "kvlatency.lab/guests"
+# How many times faster than the clock its guests' time runs, where it does.
+LAB_SCALE_ANNOTATION: Final = "kvlatency.lab/time-scale"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterFacts:
-    """The facts of the reports; None is unknown. ``lab`` holds ``guests`` when the cluster is a lab.
+    """The facts of the reports; None is unknown.
 
+    ``lab`` is there when the cluster is a lab, and holds ``guests`` and ``timeScale`` (None: time is not compressed).
     ``configuration`` is the ``spec.configuration`` of the KubeVirt object.
     """
 
     server: str
     kubernetes_version: str | None = None
     kubevirt_version: str | None = None
-    lab: dict[str, str] | None = None
+    lab: dict[str, Any] | None = None
     configuration: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
@@ -55,8 +60,7 @@ def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
     if objects:
         kubevirt = (objects[0].get("status") or {}).get("observedKubeVirtVersion")
         configuration = (objects[0].get("spec") or {}).get("configuration") or {}
-        guests = (objects[0].get("metadata", {}).get("annotations") or {}).get(LAB_ANNOTATION)
-        lab = None if guests is None else {"guests": str(guests)}
+        lab = _lab(objects[0].get("metadata", {}).get("annotations") or {})
     if kubevirt is None:
         answer = client.optional(f"{paths.SUBRESOURCES}/version", deadline=deadline) or {}
         kubevirt = answer.get("gitVersion")
@@ -67,3 +71,8 @@ def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
         lab=lab,
         configuration=configuration,
     )
+
+
+def _lab(annotations: Mapping[str, Any]) -> dict[str, Any] | None:
+    guests, scale = annotations.get(LAB_ANNOTATION), annotations.get(LAB_SCALE_ANNOTATION)
+    return None if guests is None else {"guests": str(guests), "timeScale": scale and float(scale)}

@@ -28,7 +28,8 @@ class KubeConnection:
     """How to reach one cluster. ``load`` makes the client's configuration and gets the credentials, both anew.
 
     It gives up when the function that it is given says so: a credential plugin may take its time.
-    ``origin`` says where it comes from, for messages: it never holds a credential.
+    ``origin`` says where it comes from, for messages: it never holds a credential. ``context`` is the kubeconfig's;
+    None in a pod.
     """
 
     origin: str
@@ -36,6 +37,7 @@ class KubeConnection:
     load: Callable[[Callable[[], bool]], ClusterLogin]
     #: The headers that say as whom the user acts; a name may come several times.
     impersonation: tuple[tuple[str, str], ...] = ()
+    context: str | None = None
 
 
 def resolve(
@@ -151,6 +153,7 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> KubeConn
         namespace=chosen.text("namespace") or "default",
         load=lambda should_stop: _log_in(user, cluster, should_stop),
         impersonation=headers_of(user),
+        context=name,
     )
 
 

@@ -147,9 +147,12 @@ def refusal(
     missing = [name for name in wanted if name in seen.by_name and seen.by_name[name] is None]
     if missing:
         return ConfigError(
-            no_such(missing, seen.listed), hint="" if seen.listed else "See `kubectl get nodes`."
+            no_such(missing, seen.listed),
+            hint="" if seen.listed else "See `kubectl get nodes`.",
+            summary=no_such(missing[:1], None),
+            node=missing[0],
         )
-    reasons = []
+    reasons, summary, blamed = [], "", ""
     for name in wanted:
         node = seen.by_name.get(name)
         lasting = [
@@ -160,7 +163,8 @@ def refusal(
         if lasting:
             ways = "; ".join(one.hint for one in lasting)
             reasons.append(f"{name} {_joined(lasting)}, so no VM can start there: {ways}")
-    return ProvisionError("; ".join(reasons)) if reasons else None
+            summary, blamed = summary or f"{name} {_joined(lasting)}", blamed or name
+    return ProvisionError("; ".join(reasons), summary=summary, node=blamed) if reasons else None
 
 
 def no_such(missing: Sequence[str], listed: Sequence[str] | None) -> str:

@@ -22,6 +22,7 @@ from pytest_kvlatency.ping.surplus import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from pytest_kvlatency.ping.reconcile import Counted
     from pytest_kvlatency.ping.selection import Selected
@@ -34,6 +35,7 @@ def parse(
     surplus: int = 0,
     asked: Asked | None = None,
     fits: bool = False,
+    started_at: datetime | None = None,
     duration_seconds: float = 0.0,
 ) -> PingResult:
     """Read what ping printed. ``expected_count`` is the ``-c`` it was given, less a ``surplus`` (``surplus_of``).
@@ -71,6 +73,8 @@ def parse(
         late=selected.late,
         errors=sample.summary.errors,
         samples_ns=samples,
+        lost=sample.unanswered,
+        started_at=started_at,
         duration_seconds=duration_seconds,
         answered_elsewhere=counted.elsewhere if counted.answered_elsewhere else (),
         warnings=tuple(odd),

@@ -43,6 +43,20 @@ class Counted:
         """How many requests have no reply."""
         return self.summary.transmitted - self.summary.received
 
+    @property
+    def unanswered(self) -> tuple[int, ...] | None:
+        """Which requests have no reply, counted from 0; None where the lines that could be read do not tell.
+
+        A duplicate whose first reply could not be read is an answer too. A reply that came after ping had closed its
+        count is none, as it is not among those received.
+        """
+        first = self.tally.first.keys()
+        for answered in (first, first | {index for index, _ in self.tally.again}):
+            lost = tuple(index for index in range(self.summary.transmitted) if index not in answered)
+            if len(lost) == self.lost:
+                return lost
+        return None
+
 
 def check(selected: Selected, asked: Asked) -> Counted:
     """See that counters and replies agree. Raises ``PingDoubtful``.

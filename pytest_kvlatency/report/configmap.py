@@ -77,8 +77,8 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     duration, loss = worst.get("measurementDurationSec"), worst.get("lossPercent")
     changes["status.result.measurementDurationSec"] = None if duration is None else str(round(duration))
     changes["status.result.packetLossPercent"] = None if loss is None else _decimal(loss)
-    changes["status.result.sourceNode"] = worst.get("sourceNode")
-    changes["status.result.targetNode"] = worst.get("targetNode")
+    changes["status.result.sourceNode"] = _where_it_ran(worst, "source")
+    changes["status.result.targetNode"] = _where_it_ran(worst, "target")
     changes[MEASUREMENTS_KEY] = _list(entries) if len(entries) > 1 else None
     changes[NOTES_KEY] = json.dumps(document["notes"]) if document["notes"] else None
     return changes
@@ -137,6 +137,7 @@ def _list(entries: Iterable[Mapping[str, Any]]) -> str:
     size = 2 + 24
     for index, entry in enumerate(ordered):
         short = {name: entry[name] for name in _LISTED}
+        short |= {f"{end}Node": _where_it_ran(entry, end) for end in ("source", "target")}
         short["failureReason"] = short["failureReason"] and _shortened(short["failureReason"])
         part = json.dumps(short, separators=(",", ":"))
         size += len(part) + 1
@@ -145,6 +146,11 @@ def _list(entries: Iterable[Mapping[str, Any]]) -> str:
             break
         parts.append(part)
     return f"[{','.join(parts)}]"
+
+
+def _where_it_ran(entry: Mapping[str, Any], end: str) -> str | None:
+    """The node of a guest that came up: the ConfigMap's readers take it for where the VMI really ran."""
+    return entry[f"{end}Node"] if entry.get(f"{end}Vmi") is not None else None
 
 
 def _shortened(text: str) -> str:

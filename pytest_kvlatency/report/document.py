@@ -26,16 +26,22 @@ TIMESTAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 def cluster_facts(
     *,
     server: str | None,
+    context: str | None = None,
     kubernetes_version: str | None,
     kubevirt_version: str | None,
     lab: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The document's ``cluster``; ``lab`` is None for a cluster, else says with which guests: ``{"guests": "sim"}``."""
+    """The document's ``cluster``; ``context`` is the kubeconfig's.
+
+    ``lab`` is None for a cluster, else says with which guests, and whether their time is compressed:
+    ``{"guests": "sim", "timeScale": 10.0}``.
+    """
     return {
         "server": server,
+        "context": context,
         "kubernetesVersion": kubernetes_version,
         "kubevirtVersion": kubevirt_version,
-        "lab": None if lab is None else dict(lab),
+        "lab": None if lab is None else {"timeScale": None, **lab},
     }
 
 
@@ -61,9 +67,12 @@ def build(run: RunResult) -> dict[str, Any]:
         "succeeded": run.succeeded,
         "failureReason": failure_reason(run),
         "notes": list(run.notes),
+        "namespace": run.namespace,
+        "settings": {name: dict(one) for name, one in run.settings.items()},
         "cluster": None if run.cluster is None else dict(run.cluster),
         "plan": None if run.plan is None else dict(run.plan),
         "preflight": None if run.preflight is None else [asdict(one) for one in run.preflight],
         "swept": None if run.swept is None else list(run.swept),
-        "measurements": [measurement_entry(item) for item in run.items],
+        "measurements": [measurement_entry(item, images=run.images) for item in run.items],
+        "baseline": None,
     }

@@ -6,6 +6,7 @@ What is absent is None, never 0.
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.escape import excerpt, shortened
@@ -14,12 +15,14 @@ from pytest_kvlatency.report.reasons import reason_of
 from pytest_kvlatency.units import to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from pytest_kvlatency.model import (
         Check,
         Failure,
         GuestFacts,
+        GuestSpec,
         Limits,
         Measurement,
         PingParameters,
@@ -28,22 +31,28 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.run import ItemResult
 
 
-def measurement_entry(item: ItemResult) -> dict[str, Any]:
-    """One item's part of the document."""
-    measured = item.measurement
+def measurement_entry(item: ItemResult, *, images: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """One item's part of the document. ``images`` are those of guest profiles, for checks that name none."""
+    measured, images = item.measurement, images or {}
     return {
         "nodeid": item.nodeid,
         "outcome": item.outcome,
         "attempt": item.attempt,
-        **_measured(item.check or (measured.check if measured else None), measured, item.every_failure),
+        **_measured(
+            item.check or (measured.check if measured else None), measured, item.every_failure, images
+        ),
+        "comparison": None,
         # Limits are the item's: those of what its test measured beyond do not count.
-        "extra": [{**_measured(one.check, one, one.failures), "limits": None} for one in item.extra],
+        "extra": [{**_measured(one.check, one, one.failures, images), "limits": None} for one in item.extra],
         "transcriptFile": item.transcript_file,
     }
 
 
 def _measured(
-    check: Check | None, measurement: Measurement | None, failures: Sequence[Failure]
+    check: Check | None,
+    measurement: Measurement | None,
+    failures: Sequence[Failure],
+    images: Mapping[str, str],
 ) -> dict[str, Any]:
     """One measurement, which may have got nowhere: what was asked for, where it ran, and what came of it."""
     source = measurement.source if measurement else None
@@ -52,9 +61,11 @@ def _measured(
     return {
         "nad": str(check.nad) if check else None,
         "nodes": str(check.pair) if check else None,
+        "guest": _guest(check.guest, images) if check else None,
         "binding": measurement.binding if measurement else None,
-        "sourceNode": source.node if source else None,
-        "targetNode": target.node if target else None,
+        "sourceNode": source.node if source else _intended_node(check, failures, "source"),
+        "targetNode": target.node if target else _intended_node(check, failures, "target"),
+        "failedNode": next((one.guest_node for one in failures if one.guest_node), None),
         "sourceVmi": source.vmi_name if source else None,
         "targetVmi": target.vmi_name if target else None,
         "sourceAddress": source.address if source else None,
@@ -62,15 +73,38 @@ def _measured(
         "succeeded": measurement is not None and measurement.succeeded,
         "failureKind": failures[0].kind if failures else None,
         "failureReason": "; ".join(map(reason_of, failures)) or None,
+        "advice": failures[0].hint or None if failures else None,
+        "startTimestamp": _moment(result.started_at) if result and result.started_at else None,
+        "round": measurement.round if measurement else None,
         **numbers_of(measurement),
         "limits": _limits(check.limits) if check else None,
         "ping": _parameters(check.ping) if check else None,
         "samplesNanoSec": list(result.samples_ns) if result else None,
+        "lostSequence": None if result is None or result.lost_sequence is None else [*result.lost_sequence],
         "timings": _timings(measurement.timings) if measurement else None,
         "softwareEmulation": _emulated(source, target),
         "notes": _notes(measurement),
         "transcript": _transcript(measurement, failures),
     }
+
+
+def _intended_node(check: Check | None, failures: Sequence[Failure], end: str) -> str | None:
+    """Where a guest that is not up was to run, as far as that is known; None where nothing went wrong with it."""
+    if check is None or not failures:
+        return None
+    asked = check.pair.source if end == "source" else check.pair.target
+    return asked or next(
+        (one.guest_node for one in failures if one.guest_end == end and one.guest_node), None
+    )
+
+
+def _guest(guest: GuestSpec, images: Mapping[str, str]) -> dict[str, Any]:
+    return {"profile": guest.profile, "image": guest.image or images.get(guest.profile)}
+
+
+def _moment(moment: datetime) -> str:
+    """RFC 3339 in UTC, with milliseconds."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

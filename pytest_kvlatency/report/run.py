@@ -55,7 +55,9 @@ class ItemResult:
 class RunResult:
     """A whole run. ``failures`` are the run's own: configuration, interruption, clean-up, a report not written.
 
-    Times are aware; ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked; ``plan`` from
+    Times are aware. ``namespace`` is that of the VMIs, None when it is not known; ``settings`` are from
+    ``settings_facts``; ``images`` are those of the guest profiles.
+    ``cluster`` comes from ``cluster_facts``, None when the cluster was never asked; ``plan`` from
     ``plan_facts``, None when the run ended before there was one. ``cut_short_by`` says why checks were not run.
     ``preflight`` is the checklist that took the place of the checks; None in a run that measures.
     ``swept`` are the VMIs of killed runs that were removed, None when that was not asked for; ``is_sweep_only``: no
@@ -66,6 +68,9 @@ class RunResult:
     version: str
     start: datetime
     completion: datetime
+    namespace: str | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     cluster: Mapping[str, Any] | None = None
     plan: Mapping[str, Any] | None = None
     items: tuple[ItemResult, ...] = ()

@@ -147,6 +147,9 @@ def _packed(error: KvLatencyError | pytest.UsageError) -> dict[str, str]:
         "hint": error.hint,
         "transcript": error.transcript,
         "stage": error.stage,
+        "summary": error.summary,
+        "node": error.node,
+        "network": error.network,
     }
 
 

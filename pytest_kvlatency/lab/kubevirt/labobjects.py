@@ -27,6 +27,8 @@ KUBEVIRT_VERSION = "v1.6.2"
 KUBEVIRT_NAMESPACE = "kubevirt"
 #: By this, and nothing else, can a client tell a lab from a cluster.
 GUESTS_ANNOTATION = "kvlatency.lab/guests"
+#: How many times faster than the clock the guests' time runs; absent where it does not.
+SCALE_ANNOTATION = "kvlatency.lab/time-scale"
 
 
 async def create_lab_objects(api: Api, spec: LabSpec, guests: str) -> None:
@@ -37,7 +39,11 @@ async def create_lab_objects(api: Api, spec: LabSpec, guests: str) -> None:
         *(_ensure(api, NODES, "", node_manifest(node), with_status=True) for node in spec.nodes),
         *(_ensure(api, NADS, network.name.split("/")[0], nad_manifest(network)) for network in spec.networks),
         _ensure(
-            api, KUBEVIRTS, KUBEVIRT_NAMESPACE, kubevirt_manifest(guests, spec.bindings), with_status=True
+            api,
+            KUBEVIRTS,
+            KUBEVIRT_NAMESPACE,
+            kubevirt_manifest(guests, spec.bindings, time_scale=spec.time_scale),
+            with_status=True,
         ),
     )
 
@@ -141,7 +147,9 @@ def _node_status(node: NodeSpec) -> dict[str, Any]:
     }
 
 
-def kubevirt_manifest(guests: str, bindings: Sequence[str] = ()) -> dict[str, Any]:
+def kubevirt_manifest(
+    guests: str, bindings: Sequence[str] = (), *, time_scale: float = 1.0
+) -> dict[str, Any]:
     """Return the KubeVirt object, deployed; its annotation says that this is a lab, and whose ``guests``.
 
     ``bindings`` are the binding plugins that are registered in it.
@@ -153,6 +161,10 @@ def kubevirt_manifest(guests: str, bindings: Sequence[str] = ()) -> dict[str, An
         ("Degraded", "False", "AllComponentsReady", "All components are ready."),
         ("Created", "True", "AllResourcesCreated", "All resources were created."),
     ]
+    annotations = {GUESTS_ANNOTATION: guests}
+    if guests.startswith("sim") and time_scale != 1:
+        # Real guests keep real time.
+        annotations[SCALE_ANNOTATION] = f"{time_scale:g}"
     configuration: dict[str, Any] = {"developerConfiguration": {}}
     if bindings:
         configuration["network"] = {"binding": {name: {"domainAttachmentType": "tap"} for name in bindings}}
@@ -162,7 +174,7 @@ def kubevirt_manifest(guests: str, bindings: Sequence[str] = ()) -> dict[str, An
         "metadata": {
             "name": "kubevirt",
             "namespace": KUBEVIRT_NAMESPACE,
-            "annotations": {GUESTS_ANNOTATION: guests},
+            "annotations": annotations,
         },
         "spec": {"configuration": configuration},
         "status": {

@@ -6,7 +6,7 @@ Merged is only what belongs together and is complete: a merged document must not
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_kvlatency.report.document import SCHEMA
 from pytest_kvlatency.report.merge.fit import misfits
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_kvlatency.report.merge.part import Part
+
+_Value = TypeVar("_Value")
 
 
 class MergeError(Exception):
@@ -52,6 +54,8 @@ def merge(
         "succeeded": is_good,
         "failureReason": "; ".join(dict.fromkeys(reasons)) or None,
         "notes": list(dict.fromkeys(note for part in parts for note in part.notes)),
+        "namespace": _common([part.document.get("namespace") for part in parts]),
+        "settings": _common_settings([part.document.get("settings") or {} for part in parts]),
         "cluster": _agreed(
             [part.document["cluster"] for part in parts if part.document["cluster"] is not None]
         ),
@@ -59,6 +63,7 @@ def merge(
         "preflight": None,
         "swept": _swept(parts),
         "measurements": sorted((entry for part in parts for entry in part.entries), key=_order),
+        "baseline": None,
     }
 
 
@@ -96,6 +101,18 @@ def _agreed(clusters: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         name: value if all(other.get(name) == value for other in others) else None
         for name, value in first.items()
     }
+
+
+def _common(values: Sequence[_Value]) -> _Value | None:
+    """What all shards say; None where they differ."""
+    first, *others = values
+    return first if all(other == first for other in others) else None
+
+
+def _common_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings that all shards have; which shard each was, and its files, are not the plan's."""
+    first, *others = settings
+    return {name: one for name, one in first.items() if all(other.get(name) == one for other in others)}
 
 
 def _order(entry: Mapping[str, Any]) -> tuple[list[tuple[int, int, str]], int]:

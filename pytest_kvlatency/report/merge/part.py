@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 _EPOCH: Final = datetime.fromtimestamp(0, timezone.utc)
 #: Documents of older versions have none of these.
-_NEWER: Final = frozenset({"preflight", "notes", "swept"})
+_NEWER: Final = frozenset({"preflight", "notes", "swept", "namespace", "settings", "causes", "baseline"})
+_NEWER_OF_ENTRIES: Final = frozenset(
+    {"guest", "failedNode", "advice", "failures", "startTimestamp", "round", "lostSequence", "comparison"}
+)
 _NAMES: Final = frozenset(build(RunResult(version="", start=_EPOCH, completion=_EPOCH))) - _NEWER
-_ENTRY_NAMES: Final = frozenset(measurement_entry(ItemResult(nodeid="", outcome="notrun")))
+_ENTRY_NAMES: Final = (
+    frozenset(measurement_entry(ItemResult(nodeid="", outcome="notrun"))) - _NEWER_OF_ENTRIES
+)
 _PLAN_NAMES: Final = frozenset(plan_facts(digest="", shard=None, pairs=0, shard_pairs=0, nads=()))
 
 

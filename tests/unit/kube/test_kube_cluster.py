@@ -24,7 +24,7 @@ def test_versions_and_lab(server, client, deadline):
         "v1.33.1",
         "v1.6.0",
     )
-    assert facts.lab == {"guests": "sim"}
+    assert facts.lab == {"guests": "sim", "timeScale": None}
 
 
 def test_E53_versions_that_cannot_be_had_are_none(server, client, deadline):

@@ -40,15 +40,15 @@ def test_a_row_per_pair_with_causes_and_notes_below(make: Make) -> None:
         "default/blue-network  worker1 → worker2        2/2    0%   1.000   2.000   1.000       -   3.000  ok",
         "default/blue-network  worker1 → worker3        1/1    0%  12.300  12.300  12.300       -  12.300  FAILED latency",
         "default/blue-network  worker1 → worker4       50/0  100%       -       -       -       -       -  FAILED connectivity",
-        "default/blue-network  worker1:worker5            -     -       -       -       -       -       -  ERROR config",
-        "default/blue-network  worker1:worker6            -     -       -       -       -       -       -  ERROR config",
+        "default/blue-network  worker1 → worker5          -     -       -       -       -       -       -  ERROR config",
+        "default/blue-network  worker1 → worker6          -     -       -       -       -       -       -  ERROR config",
         "default/blue-network worker1 → worker2: note: the node changed",
         'default/blue-network worker1 → worker3: run: actual max latency "12.3ms" is greater than desired "10ms"',
         (
             "default/blue-network worker1 → worker4: run: failed to run check: failed due to connectivity issue: "
             "50 packets transmitted, 0 packets received"
         ),
-        "default/blue-network worker1:worker5 and 1 more: setup: NAD default/blue-network does not exist",
+        "default/blue-network worker1 → worker5 and 1 more: setup: NAD default/blue-network does not exist",
     ]
 
 
