@@ -17,7 +17,7 @@ from pytest_kvlatency.config.settings import SettingsError
 from pytest_kvlatency.errors import HIDDEN, ConfigError, KvLatencyError
 from pytest_kvlatency.model import Limits
 from pytest_kvlatency.ping.latency import Latency
-from pytest_kvlatency.report.junit import item_properties
+from pytest_kvlatency.report.junit.properties import item_properties
 from pytest_kvlatency.report.numbers import numbers_of
 
 if TYPE_CHECKING:

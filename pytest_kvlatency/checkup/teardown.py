@@ -13,7 +13,7 @@ from pytest_kvlatency.checkup.waiting import Waiter
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError, TeardownError
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.junit import describe_suite
+from pytest_kvlatency.report.junit import pytestfile as junit_report
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Teardown:
         self._is_reporting = True
         for error in self._finishing.take_unwritten():
             state.results.add_failure(error)
-        describe_suite(state.config, self._reports.write(is_last=True))
+        junit_report.complete(state.config, self._reports.write(is_last=True))
 
     def _close_access(self) -> None:
         """Close the way to the cluster; the ConfigMap is written by then."""

@@ -9,7 +9,7 @@ import pytest
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.ping.verdict import error_of
 from pytest_kvlatency.report.failure import FailureRepr
-from pytest_kvlatency.report.junit import item_properties
+from pytest_kvlatency.report.junit.properties import item_properties
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

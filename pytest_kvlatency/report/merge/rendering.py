@@ -10,12 +10,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from pytest_kvlatency.report import files
 from pytest_kvlatency.report.document import TIMESTAMP, timestamp
+from pytest_kvlatency.report.junit import suite
 from pytest_kvlatency.report.merge.replay import Replay
 
 if TYPE_CHECKING:
@@ -35,21 +35,8 @@ _TOOK: Final = re.compile(r'(<p class="run-count">\d+ tests? took )[^<]*(</p>)')
 
 def write_junit(document: Mapping[str, Any], target: Path) -> None:
     """Write the JUnit file of a document. Raises ``ReportError``."""
-    start, end = _span(document)
-
-    def finish(made: Path) -> None:
-        tree = ET.parse(made)  # noqa: S314 - pytest has just written it
-        for suite in tree.getroot().iter("testsuite"):
-            # Of when and where it was measured pytest knows nothing.
-            suite.attrib.pop("hostname", None)
-            suite.set("timestamp", start.isoformat())
-            suite.set("time", f"{(end - start).total_seconds():.3f}")
-        text = ET.tostring(tree.getroot(), encoding="unicode")
-        files.write(
-            f'<?xml version="1.0" encoding="utf-8"?>{text}', target, name="JUnit", option="--junitxml"
-        )
-
-    _replay(document, "JUnit", target, ["--junitxml"], finish)
+    _span(document)
+    files.write(suite.render(document), target, name="JUnit", option="--junitxml")
 
 
 def write_html(document: Mapping[str, Any], target: Path, *, is_self_contained: bool) -> None:

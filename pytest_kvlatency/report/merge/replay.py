@@ -8,7 +8,7 @@ import pytest
 
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report import html
-from pytest_kvlatency.report.junit import cluster_properties, describe_suite
+from pytest_kvlatency.report.junit.properties import cluster_properties
 from pytest_kvlatency.report.merge.phases import reports_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class Replay:
                 if is_html and is_telling:
                     html.show(report, entry, with_details=report.when != "teardown")
                 config.hook.pytest_runtest_logreport(report=report)
-        describe_suite(config, self._document)
         return True
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:

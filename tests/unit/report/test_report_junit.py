@@ -6,8 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import pytest
+from _pytest.junitxml import mangle_test_address
+
 from pytest_kvlatency.report.document import build
-from pytest_kvlatency.report.junit import cluster_properties, item_properties, suite_properties
+from pytest_kvlatency.report.junit.cases import address, amended
+from pytest_kvlatency.report.junit.properties import cluster_properties, item_properties, suite_properties
+from pytest_kvlatency.report.junit.wording import message, plain
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.numbers import numbers_of
 
@@ -80,3 +85,52 @@ def test_E67_facts_are_legal_xml() -> None:
     assert value == "a\\x00b\\x1b<&>\\ufffe"
     element = ET.Element("property", {"name": name, "value": value})
     assert ET.fromstring(ET.tostring(element)).get("value") == value
+
+
+@pytest.mark.parametrize(
+    "nodeid",
+    [
+        "kvlatency::check[default/blue-network-worker1:worker2]",
+        "tests/a/test_x.py::TestY::test_z[a::b/c.py-1]",
+        "test_x.py::test_y",
+        "test_x.py::test_y[]",
+    ],
+)
+def test_a_cases_names_are_pytests(nodeid: str) -> None:
+    *classes, name = mangle_test_address(nodeid)
+    assert address(nodeid) == (".".join(classes), name)
+    assert address(nodeid, "stage") == (".".join(["stage", *classes]), name)
+
+
+def test_each_reason_is_a_line_of_the_message_without_its_stage(make: Make) -> None:
+    entry = {
+        **measurement_entry(make.broken()),
+        "failureReason": "run: 3 of 5 lost; one more; teardown: VMI kv-a is still there",
+        "advice": "delete it\nor wait",
+    }
+    assert message(entry) == "3 of 5 lost; one more\nVMI kv-a is still there\ndelete it\nor wait"
+
+
+@pytest.mark.parametrize(
+    ("pytests", "left"),
+    [
+        ('failed on setup with "ValueError: "x""', 'ValueError: "x"'),
+        ('failed on teardown with "a\nb"', "a\nb"),
+        ('failed on setup with "a\n[+3 more lines; full report in element text]',
+         "a"),
+        ("assert 1 == 2", "assert 1 == 2"),
+    ],
+)  # fmt: skip
+def test_what_pytest_puts_in_front_of_an_error_is_taken_off(pytests: str, left: str) -> None:
+    assert plain(pytests) == left
+
+
+def test_the_output_of_other_plugins_reports_is_kept(make: Make) -> None:
+    """A failure of which the document knows nothing stays in the case."""
+    text = (
+        '<testcase classname="test_x" name="test_y[default/blue-network-worker1:worker2]">'
+        '<failure message="said by another plugin">x</failure></testcase>'
+    )
+    entry = measurement_entry(make.item())
+    found = amended([ET.fromstring(text)], [entry])
+    assert [one.get("message") for one in found.findall("failure")] == ["said by another plugin"]

@@ -1,10 +1,8 @@
-"""The document as JUnit properties: of a case (plain numbers), and of the suite (the verdict, and the cluster)."""
+"""The document as JUnit properties: of a case (where, under which limits, the numbers), and of the suite. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-
-from _pytest.junitxml import xml_key
 
 from pytest_kvlatency.escape import for_xml
 from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
@@ -12,14 +10,31 @@ from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pytest
-
 NUMBERS: Final = (*SAMPLE_NUMBERS, "warmupSeconds")
+#: What says which measurement it is, and how it ended.
+FACTS: Final = ("nad", "sourceNode", "targetNode", "attempt", "failureKind")
+_LIMITS: Final = "limits"
 
 
 def item_properties(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A case's properties as decimal numbers, from ``numbers_of`` its measurement or its part of the document."""
+    """The numbers of a case as decimals, from ``numbers_of`` its measurement or its part of the document."""
     return [(name, _decimal(numbers[name])) for name in NUMBERS if numbers.get(name) is not None]
+
+
+def case_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All properties of a case, from its part of the document; what is unknown is left out."""
+    facts = [(name, for_xml(str(entry[name]))) for name in FACTS if entry.get(name) is not None]
+    limits = entry.get(_LIMITS) or {}
+    return [
+        *facts,
+        *item_properties(entry),
+        *((f"{_LIMITS}.{name}", _decimal(value)) for name, value in limits.items() if value is not None),
+    ]
+
+
+def is_own(name: str) -> bool:
+    """Whether a case's property has one of the names that this module gives."""
+    return name in FACTS or name in NUMBERS or name.startswith(f"{_LIMITS}.")
 
 
 def cluster_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -35,15 +50,6 @@ def suite_properties(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     if document["notes"]:
         properties.append(("notes", for_xml("; ".join(document["notes"]))))
     return [*properties, *cluster_properties(document["cluster"])]
-
-
-def describe_suite(config: pytest.Config, document: Mapping[str, Any]) -> None:
-    """Give the suite its properties, where pytest writes a JUnit file."""
-    # The public way to it is a fixture, which only a test could ask for.
-    junit = config.stash.get(xml_key, None)
-    if junit is not None:
-        for name, value in suite_properties(document):
-            junit.add_global_property(name, value)
 
 
 def _flat(prefix: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,55 @@
+"""Why a case failed, in words for JUnit: its ``message``, and the text of its element. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.escape import for_xml, printable, printable_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TRANSCRIPT_LINES: Final = 20
+_STAGE: Final = "(?:config|setup|run|teardown): "
+#: Between two reasons, each of which starts with its stage.
+_BETWEEN: Final = re.compile(f"; (?={_STAGE})")
+#: How pytest introduces the error of a phase; only the first line of it where it is cut.
+_PYTEST: Final = re.compile(r'failed on (?:setup|teardown) with "(.*?)"?(?=\n\[|$)', re.DOTALL)
+
+
+def sentences(entry: Mapping[str, Any]) -> list[str]:
+    """The reasons why an attempt failed, a line each, without their stages; never empty."""
+    text = entry["failureReason"]
+    if not text:
+        return [_without_reason(entry["outcome"])]
+    return [printable(re.sub(f"^{_STAGE}", "", one)) for one in _BETWEEN.split(text)]
+
+
+def message(entry: Mapping[str, Any]) -> str:
+    """What readers show of a case that failed: the reasons, then the way out."""
+    return for_xml("\n".join([*sentences(entry), *_advice(entry)]))
+
+
+def details(entry: Mapping[str, Any]) -> str:
+    """The whole text of a failure: ``message``, and the end of what the guest said."""
+    lines = [*sentences(entry), *_advice(entry)]
+    if transcript := (entry["transcript"] or "").strip():
+        tail = "\n".join(transcript.splitlines()[-_TRANSCRIPT_LINES:])
+        lines += ["", "the end of the guest's console:"]
+        lines += [f"  | {line}" for line in printable_lines(tail).split("\n")]
+    return for_xml("\n".join(lines))
+
+
+def plain(pytests: str) -> str:
+    """Pytest's message of an error, without what it puts in front of it."""
+    found = _PYTEST.match(pytests)
+    return found[1] if found else pytests
+
+
+def _advice(entry: Mapping[str, Any]) -> list[str]:
+    return [printable(line) for line in (entry.get("advice") or "").splitlines()]
+
+
+def _without_reason(outcome: str) -> str:
+    return {"notrun": "not run", "skipped": "skipped"}.get(outcome, f"the test ended as {outcome}")
