@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.engine import lifetime
-from pytest_kvlatency.guest.watchdog import boot_command
+from pytest_kvlatency.guest import duplicates, watchdog
 from pytest_kvlatency.kube.manifest import (
     EXPIRES_FORMAT,
     MAX_INLINE_BYTES,
@@ -22,7 +22,7 @@ from pytest_kvlatency.kube.manifest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from pytest_kvlatency.deadline import Deadline
@@ -75,7 +75,7 @@ class Drafts:
             image=key.guest.image or parts.profile.image,
             memory=parts.profile.memory,
             network_data=network_data(mac, None if parts.lease is None else str(parts.lease.address)),
-            user_data=self._user_data(parts.profile, deadline)[0],
+            user_data=self._user_data(parts.profile, deadline, _address_check(mac, parts.lease))[0],
             run_id=blueprint.run_id,
             node=key.node,
             architecture=parts.architecture,
@@ -107,18 +107,28 @@ class Drafts:
         digest = hashlib.sha256(f"{words}|{generation}".encode()).hexdigest()[:8]
         return f"{self._blueprint.run_id}-{digest}"
 
-    def _user_data(self, profile: GuestProfile, deadline: Deadline) -> tuple[str, list[str]]:
-        """The profile's user data, with a watchdog where there is room for one; and a note where there is none."""
+    def _user_data(
+        self, profile: GuestProfile, deadline: Deadline, check: Sequence[str] = ()
+    ) -> tuple[str, list[str]]:
+        """The profile's user data, with a watchdog and a ``check`` where there is room; a note without a watchdog."""
         seconds = lifetime.boot_seconds(deadline, keeps=self._blueprint.keeps)
-        whole = user_data(profile.user_data, boot_command=boot_command(seconds))
-        if len(whole.encode()) <= MAX_INLINE_BYTES:
-            return whole, []
+        for commands in ([watchdog.boot_command(seconds), *check], [watchdog.boot_command(seconds)]):
+            whole = user_data(profile.user_data, boot_commands=commands)
+            if len(whole.encode()) <= MAX_INLINE_BYTES:
+                return whole, []
         return user_data(profile.user_data), [NO_WATCHDOG]
 
     def _expires_at(self, deadline: Deadline) -> str:
         """When a VMI that is created now expires, by the API server's clock."""
         expires = self._now() + timedelta(seconds=lifetime.expiry_seconds(deadline))
         return expires.strftime(EXPIRES_FORMAT)
+
+
+def _address_check(mac: str, lease: Lease | None) -> list[str]:
+    """Have the guest look for another machine with its address while it boots; IPv6 is the kernel's to check."""
+    if lease is None or lease.address.version == 6:
+        return []
+    return [duplicates.boot_command(mac, str(lease.address.ip))]
 
 
 def _pair_words(key: VmiKey) -> str:

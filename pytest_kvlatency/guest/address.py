@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import GuestError
-from pytest_kvlatency.guest import iproute
+from pytest_kvlatency.guest import duplicates, iproute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +32,6 @@ _LOOK: Final = "ip -o link; ip -o addr"
 _LOOKING: Final = "reading the interfaces"
 #: What else prints on the console meanwhile may tear the one line that matters.
 _LOOKS: Final = 4
-_PROBE_SECONDS: Final = 0.5
-#: Nobody answered: arping's own end, and ``timeout``'s of coreutils and of BusyBox.
-_CUT_OFF: Final = frozenset({0, 124, 143})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +98,12 @@ def settle(
         if grace_seconds:
             notes.append(f"cloud-init did not configure {name}: configured it over the console")
     if wanted.version == 4:
-        is_taken, doubt = _is_answered(shell, view.link.name, str(wanted.ip), deadline)
+        is_taken, doubt = duplicates.is_answered(
+            partial(shell.run, purpose=f"checking whether {wanted.ip} is already in use", deadline=deadline),
+            view.link.name,
+            str(wanted.ip),
+            become_root=shell.profile.become_root,
+        )
         notes += [doubt] if doubt else []
     else:
         is_taken = _is_duplicate(shell, mac, wanted, deadline)
@@ -172,32 +175,6 @@ def _await(
         if (view.has(wanted) and view.link.is_up) or view.notes or time.monotonic() >= until:
             return view
         deadline.pause(next(pauses), f"cloud-init to configure {wanted} on VMI {shell.name}")
-
-
-def _is_answered(shell: Shell, interface: str, address: str, deadline: Deadline) -> tuple[bool, str]:
-    """Whether another machine answers ARP for ``address``, and a note when that is not known.
-
-    BusyBox's and iputils' ``arping -D`` end with 1 as soon as one does. Nobody answers later than half a second; where
-    ``timeout`` cannot cut it there (or anything is odd), arping's own two seconds decide. To a third program of that
-    name (Habets') ``-D`` means something else, and 1 that nobody answers: ``-f``, which changes nothing for the other
-    two, has it refuse.
-    """
-    probe = f"{shell.profile.become_root}arping -D -f -q -I {interface}"
-    purpose = f"checking whether {address} is already in use"
-    status = shell.run(
-        f"timeout {_PROBE_SECONDS} {probe} -c 2 -w 1 {address} >/dev/null 2>&1",
-        purpose=purpose,
-        deadline=deadline,
-    ).exit_status
-    if status in _CUT_OFF:
-        return False, ""
-    slow = shell.run(f"{probe} -c 2 -w 2 {address} 2>&1", purpose=purpose, deadline=deadline)
-    if slow.exit_status in {0, 1} and "rping:" not in slow.output:
-        return slow.exit_status == 1, ""
-    return (
-        False,
-        f"could not check whether {address} is already in use: {slow.output.strip()[:100] or slow.exit_status}",
-    )
 
 
 def _is_duplicate(shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface, deadline: Deadline) -> bool:

@@ -96,16 +96,16 @@ def network_data(mac: str, address: str | None, *, mtu: int | None = None) -> st
     return yaml.safe_dump({"version": 2, "ethernets": {INTERFACE: interface}}, sort_keys=False)
 
 
-def user_data(config: Mapping[str, Any] | None = None, *, boot_command: str | None = None) -> str:
+def user_data(config: Mapping[str, Any] | None = None, *, boot_commands: Sequence[str] = ()) -> str:
     """cloud-init's user data with the guest profile's keys; never empty.
 
-    Without any user data cloud-init waits minutes for some (KubeVirt issue 16683). ``boot_command`` runs at each boot,
-    before the profile's own ``bootcmd``.
+    Without any user data cloud-init waits minutes for some (KubeVirt issue 16683). ``boot_commands`` run at each
+    boot, before the profile's own ``bootcmd``.
     """
     merged = {"disable_root": False, **(config or {})}
-    if boot_command is not None:
+    if boot_commands:
         own = merged.get("bootcmd") or []
-        merged["bootcmd"] = [boot_command, *(own if isinstance(own, (list, tuple)) else [own])]
+        merged["bootcmd"] = [*boot_commands, *(own if isinstance(own, (list, tuple)) else [own])]
     return "#cloud-config\n" + yaml.safe_dump(merged, sort_keys=False, width=MAX_INLINE_BYTES)
 
 

@@ -387,7 +387,7 @@ def test_a_dead_qemu_is_a_crash_with_its_cause(tmp_path):
 def test_E92_a_guest_whose_run_was_killed_while_it_booted_powers_itself_off(tmp_path):
     async def scenario():
         async with hypervisor(tmp_path) as made:
-            guest = made.create(request(1, user_data=user_data(boot_command=boot_command(2))))
+            guest = made.create(request(1, user_data=user_data(boot_commands=[boot_command(2)])))
             await guest.start()
             ending = await asyncio.wait_for(guest.wait_exit(), PATIENCE_SECONDS)
             assert ending.how == "poweroff"

@@ -51,7 +51,7 @@ class FakeShell:
                 change(self)
             output = self._view()
         elif "arping" in command:
-            is_cut = command.startswith("timeout")
+            is_cut = "timeout" in command
             status = self.arping_status[0 if is_cut else 1]
             output = "" if is_cut else self.arping_output
         elif match := re.search(r"ip addr (add|del) (\S+) dev", command):

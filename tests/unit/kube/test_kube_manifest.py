@@ -138,9 +138,9 @@ def test_E60_the_owner(environ, pod, expected):
 
 
 def test_E92_a_command_at_boot_comes_before_the_profiles_own():
-    text = user_data({"bootcmd": ["echo mine"], "password": "x"}, boot_command="arm &")
+    text = user_data({"bootcmd": ["echo mine"], "password": "x"}, boot_commands=["arm &"])
     assert yaml.safe_load(text) == {"disable_root": False, "bootcmd": ["arm &", "echo mine"], "password": "x"}
-    assert yaml.safe_load(user_data({"bootcmd": "echo mine"}, boot_command="arm &"))["bootcmd"] == [
+    assert yaml.safe_load(user_data({"bootcmd": "echo mine"}, boot_commands=["arm &"]))["bootcmd"] == [
         "arm &",
         "echo mine",
     ]

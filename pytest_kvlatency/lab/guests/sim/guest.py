@@ -175,14 +175,12 @@ class SimGuest:
         assert self._machine is not None  # noqa: S101 - set by _boot
         self._phase = "boot"
         self._emit("\r\n".join(self._machine.boot_log) + "\r\n")
-        if self._fault("no-cloud-init") is None:
-            # Once the system is up, before its login prompt is.
-            self._later(seconds - self._host.spec.boot_seconds / 2, self._run_boot_commands)
+        # Once the system is up, before its login prompt is.
+        self._later(seconds - self._host.spec.boot_seconds / 2, self._run_cloud_init)
         self._later(seconds, self._booted)
 
     def _booted(self) -> None:
         assert self._machine is not None  # noqa: S101 - set by _boot
-        self._configure_network()
         self._phase = "login"
         prompt, late = self._fault("password-prompt"), self._fault("password-late")
         passwords = self._passwords()
@@ -272,6 +270,12 @@ class SimGuest:
             self._shell.close()
             self._shell = None
         return self._used
+
+    def _run_cloud_init(self) -> None:
+        """Configure the network, and then run the commands of the boot, as cloud-init's stages do."""
+        self._configure_network()
+        if self._fault("no-cloud-init") is None:
+            self._run_boot_commands()
 
     def _run_boot_commands(self) -> None:
         boot_commands = read_user_data(self._request.user_data).boot_commands
