@@ -15,6 +15,7 @@ from pytest_kvlatency.report import document as document_report
 from pytest_kvlatency.report import json as json_report
 from pytest_kvlatency.report import prometheus as prometheus_report
 from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.page import render as page
 from pytest_kvlatency.report.run import RunResult
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 #: The reports that are files and read nothing but the document, by the names of their options.
 FILE_REPORTS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], None]]] = {
     "json": json_report.write,
+    "html": page.write,
     "prometheus": prometheus_report.write,
 }
 

@@ -195,6 +195,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="write the whole result as JSON to this file",
     ),
     Option(
+        name="html", metavar="FILE", parser="path", has_ini=False,
+        help="write the result as one HTML page that opens offline: causes, heat maps, and each pair's pings",
+    ),
+    Option(
         name="prometheus", metavar="FILE", parser="path", has_ini=False,
         help="write the result as metrics in Prometheus's text format to this file",
     ),

@@ -120,6 +120,7 @@ class Settings:
     keep: Keep
     artifacts: Path | None
     json: Path | None
+    html: Path | None
     prometheus: Path | None
     shard: Shard | None
     baseline: Path | None

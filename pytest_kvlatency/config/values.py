@@ -116,7 +116,7 @@ def _text(option: Option, raw: object) -> str:
     return raw
 
 
-_PATHS: Final = frozenset({"kubeconfig", "artifacts", "json", "baseline"})
+_PATHS: Final = frozenset(option.name for option in OPTIONS if option.parser == "path")
 #: A number is let through to the duration's parser, which says that the unit is missing.
 _DURATIONS: Final = frozenset(option.name for option in OPTIONS if option.attribute.endswith("_ns"))
 

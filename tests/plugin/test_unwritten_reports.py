@@ -102,6 +102,15 @@ def test_E80_an_html_report_that_cannot_even_be_prepared_costs_no_run(checkup: C
     assert has_junit(checkup)
 
 
+def test_E80_a_page_on_a_full_disk_costs_no_other_report(checkup: Checkup, full: str) -> None:
+    result = checkup.quick(*BLUE, f"--kv-html={full}", *OTHERS)
+    said = f"cannot write the HTML report to {full}: No space left on device"
+    check(checkup, result, said)
+    check_document(checkup, said)
+    assert has_junit(checkup)
+    assert has_html(checkup)
+
+
 @WRITES_LATE
 def test_E80_several_reports_that_cannot_be_written_are_all_told(checkup: Checkup, full: str) -> None:
     place = checkup.pytester.mkdir("taken")

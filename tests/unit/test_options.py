@@ -47,7 +47,7 @@ DOCUMENTED = {
     "--kv-sample-duration", "--kv-interval", "--kv-packet-size", "--kv-dont-fragment", "--kv-warmup", "--kv-timeout",
     "--kv-parallel", "--kv-namespace", "--kv-configmap", "--kv-kubeconfig", "--kv-context", "--kv-subnet",
     "--kv-binding", "--kv-guest", "--kv-image", "--kv-image-pull-secret", "--kv-toleration", "--kv-keep",
-    "--kv-artifacts", "--kv-json", "--kv-prometheus", "--kv-shard", "--kv-baseline", "--kv-max-regression", "--kv-sweep",
+    "--kv-artifacts", "--kv-json", "--kv-html", "--kv-prometheus", "--kv-shard", "--kv-baseline", "--kv-max-regression", "--kv-sweep",
     "--kv-preflight", "--kv-lab",
 }  # fmt: skip
 WITHOUT_INI = {
@@ -55,6 +55,7 @@ WITHOUT_INI = {
     "kubeconfig",
     "artifacts",
     "json",
+    "html",
     "prometheus",
     "baseline",
     "sweep",

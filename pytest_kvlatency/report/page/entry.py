@@ -1,0 +1,61 @@
+"""One entry of the document, as the page speaks of it. Pure. Documents of older versions lack some of its keys."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.matrix.cell import anchor
+from pytest_kvlatency.report.matrix.matrix import nodes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The ids of the own check say no more than network and pair.
+_OWN_CHECK: Final = re.compile(r"kvlatency::check\[")
+_STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
+#: What is to be looked at first, by the item's outcome.
+OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
+    "failed": ("failed", "bad"),
+    "error": ("error", "bad"),
+    "notrun": ("not run", "bad"),
+    "xpassed": ("xpassed", "odd"),
+    "xfailed": ("xfailed", "odd"),
+    "skipped": ("skipped", "odd"),
+    "passed": ("passed", "good"),
+}
+
+
+def pair_id(entry: Mapping[str, Any]) -> str:
+    """What the entry's view is called in links: ``pair-`` and letters and digits, whatever the id holds."""
+    return anchor(entry["nodeid"], entry["attempt"]).replace("kv-", "pair-", 1)
+
+
+def pair_of(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Source and target as shown; None for a node of the scheduler's choice that is not known."""
+    nodes = nodes_of(entry)
+    return nodes if nodes is not None else (entry["sourceNode"], entry["targetNode"])
+
+
+def pair_text(entry: Mapping[str, Any]) -> str:
+    """The pair in words: ``worker1 → worker3``, or what was asked for."""
+    source, target = pair_of(entry)
+    if source is None or target is None:
+        return printable(entry["nodes"] or "no pair")
+    return printable(f"{source} → {target}")
+
+
+def test_name(entry: Mapping[str, Any]) -> str | None:
+    """The test that measured the pair; None for the own check, which has no other name."""
+    return None if _OWN_CHECK.match(entry["nodeid"]) else printable(entry["nodeid"])
+
+
+def reason(entry: Mapping[str, Any]) -> str | None:
+    """Why it failed, without the stage."""
+    return printable(_STAGE.sub("", entry["failureReason"])) if entry["failureReason"] else None
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 pair``, ``2 pairs``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,188 @@
+"""The document's measurements as the page's script reads them: once, compact, and with harmless texts. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from pytest_kvlatency.escape import harmless, printable
+from pytest_kvlatency.report.page.causes import causes_of
+from pytest_kvlatency.report.page.entry import pair_id, pair_of, pair_text, reason, test_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_kvlatency.report.page.heat import Heat
+
+_NUMBERS: Final = {
+    "sent": "transmitted",
+    "received": "received",
+    "duplicates": "duplicates",
+    "late": "late",
+    "errors": "errors",
+    "loss": "lossPercent",
+    "min": "minLatencyNanoSec",
+    "avg": "avgLatencyNanoSec",
+    "p50": "p50LatencyNanoSec",
+    "p90": "p90LatencyNanoSec",
+    "p99": "p99LatencyNanoSec",
+    "max": "maxLatencyNanoSec",
+    "deviation": "stddevLatencyNanoSec",
+    "seconds": "measurementDurationSec",
+    "warmup": "warmupSeconds",
+}
+
+
+def payload(document: Mapping[str, Any], heats: Sequence[Heat], *, folder: Path | None) -> dict[str, Any]:
+    """All that the script draws. ``unit`` times a sample gives nanoseconds; what a key would say twice has an index."""
+    entries = document["measurements"]
+    tables = _Tables(document)
+    return {
+        "unit": tables.unit,
+        "causes": [_cause(one, entries) for one in causes_of(document)],
+        "entries": [_entry(one, tables, folder) for one in entries],
+        "networks": tables.networks.values,
+        "pings": tables.pings.values,
+        "limits": tables.limits.values,
+        "guests": tables.guests.values,
+        "heats": [_heat(heat) for heat in heats],
+    }
+
+
+def transcripts(document: Mapping[str, Any]) -> list[str]:
+    """Each transcript once: where the entries say by number which is theirs."""
+    found = _Table()
+    for entry in document["measurements"]:
+        for one in (entry, *entry["extra"]):
+            if one["transcript"]:
+                found.index(one["transcript"])
+    return [harmless(text) for text in found.values]
+
+
+def as_json(data: object) -> str:
+    """JSON in ASCII, in which nothing can end or begin an element of HTML."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+class _Table:
+    """Values that occur often, each once."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self.values: list[Any] = []
+
+    def index(self, value: Any) -> int | None:
+        """The value's place; None for none."""
+        if value is None:
+            return None
+        place = self._places.setdefault(json.dumps(value), len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+        return place
+
+
+class _Tables:
+    """What the entries share."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.networks, self.pings, self.limits, self.guests, self.transcripts = (_Table() for _ in range(5))
+        entries = document["measurements"]
+        samples = (
+            value
+            for one in entries
+            for part in (one, *one["extra"])
+            for value in part["samplesNanoSec"] or ()
+        )
+        self.unit = math.gcd(*samples) or 1
+
+
+def _entry(entry: Mapping[str, Any], tables: _Tables, folder: Path | None) -> dict[str, Any]:
+    source, target = pair_of(entry)
+    shown = {
+        "id": pair_id(entry),
+        "test": test_name(entry),
+        "nodeid": printable(entry["nodeid"]),
+        "outcome": entry["outcome"],
+        "attempt": entry["attempt"],
+        "pair": pair_text(entry),
+        "source": None if source is None else printable(source),
+        "target": None if target is None else printable(target),
+        "advice": [printable(line) for line in (entry.get("advice") or "").splitlines()] or None,
+        "limits": tables.limits.index(entry["limits"]),
+        "file": _link(entry["transcriptFile"], folder),
+        **_measured(entry, tables),
+        "extra": [_measured(one, tables) for one in entry["extra"]] or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _measured(entry: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
+    samples = entry["samplesNanoSec"]
+    shown = {
+        "network": tables.networks.index(None if entry["nad"] is None else printable(entry["nad"])),
+        "kind": entry["failureKind"],
+        "reason": reason(entry),
+        **{name: entry.get(key) for name, key in _NUMBERS.items()},
+        "samples": [value // tables.unit for value in samples] if samples else None,
+        "lost": entry.get("lostSequence"),
+        "start": entry.get("startTimestamp"),
+        "round": entry.get("round"),
+        "guest": tables.guests.index(entry.get("guest")),
+        "vmis": _both(entry, "sourceVmi", "targetVmi"),
+        "addresses": _both(entry, "sourceAddress", "targetAddress"),
+        "binding": entry["binding"],
+        "ping": tables.pings.index(entry["ping"]),
+        "timings": _timings(entry["timings"]),
+        "emulated": entry["softwareEmulation"] or None,
+        "notes": [printable(note) for note in entry["notes"]] or None,
+        "comparison": entry.get("comparison"),
+        "transcript": tables.transcripts.index(entry["transcript"] or None),
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _both(entry: Mapping[str, Any], source: str, target: str) -> list[str] | None:
+    if entry[source] is None or entry[target] is None:
+        return None
+    return [printable(entry[source]), printable(entry[target])]
+
+
+def _timings(timings: Mapping[str, float | None] | None) -> dict[str, float] | None:
+    return {name: round(value, 2) for name, value in (timings or {}).items() if value is not None} or None
+
+
+def _link(path: str | None, folder: Path | None) -> str | None:
+    """A path as a link that no script can be: from the page's folder, where that is known."""
+    if path is None:
+        return None
+    if folder is not None:
+        try:
+            path = os.path.relpath(Path(path).absolute(), folder)
+        except ValueError:
+            # Another drive: the whole path.
+            path = str(Path(path).absolute())
+    posix = "/" + path.lstrip("/") if path.startswith("/") else path
+    return quote(posix.replace(os.sep, "/").encode("utf-8", "backslashreplace"))
+
+
+def _cause(cause: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The places of the entries that a cause concerns: of each item the last attempt."""
+    last = {entry["nodeid"]: place for place, entry in enumerate(entries)}
+    return [last[nodeid] for nodeid in cause["measurements"] if nodeid in last]
+
+
+def _heat(heat: Heat) -> dict[str, Any]:
+    """Text and class of each pair in each metric, in the order of ``pairs``; and each metric's legend."""
+    places = list(heat.indexes)
+    return {
+        "pairs": [heat.indexes[place] for place in places],
+        "metrics": {
+            name: {"cells": [list(shading.cells[place]) for place in places], "legend": shading.legend}
+            for name, shading in heat.shadings.items()
+        },
+    }

@@ -1,0 +1,4 @@
+document.documentElement.classList.add("script");
+startHeatmaps();
+startTable();
+startView();

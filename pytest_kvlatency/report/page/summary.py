@@ -1,0 +1,113 @@
+"""What the page says first: the verdict with its badges, and the causes as cards. HTML that needs no script. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.escape import for_html, printable
+from pytest_kvlatency.report.page.causes import causes_of
+from pytest_kvlatency.report.page.entry import plural
+from pytest_kvlatency.report.page.facts import badges
+from pytest_kvlatency.report.success import last_attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: The colour of a kind of failure is that of its cells.
+_LOOKS: Final = {"connectivity": "dead", "loss": "loss", "latency": "over"}
+#: An option in a sentence, which is not to be torn apart.
+_OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_TITLE: Final = "KubeVirt VM latency"
+
+
+def title(document: Mapping[str, Any]) -> str:
+    """The window's title."""
+    return f"{'passed' if document['succeeded'] else 'failed'}: {_TITLE}"
+
+
+def verdict(document: Mapping[str, Any]) -> str:
+    """One sentence, beside the badges."""
+    look, word = ("good", "Passed") if document["succeeded"] else ("bad", "Failed")
+    marks = "".join(f'<li class="badge {look}">{for_html(text)}</li>' for look, text in badges(document))
+    shown = f'<ul class="badges" aria-label="Nature of the run">{marks}</ul>' if marks else ""
+    return (
+        f'<p class="kicker">{_TITLE}</p><h1><span class="verdict {look}">{word}</span> '
+        f"<span>{for_html(sentence(document))}</span></h1>{shown}"
+    )
+
+
+def sentence(document: Mapping[str, Any]) -> str:
+    """What the run came to, in numbers."""
+    entries = last_attempts(document["measurements"])
+    if document["preflight"] is not None:
+        failed = sum(one["outcome"] == "failed" for one in document["preflight"])
+        asked = plural(len(document["preflight"]), "question")
+        return f"The preflight found {plural(failed, 'obstacle')} in {asked}; nothing was measured."
+    if not entries:
+        return "Nothing was measured."
+    outcomes = Counter(one["outcome"] for one in entries)
+    if document["succeeded"]:
+        rest = _counted(outcomes, ("skipped", "xfailed", "xpassed"))
+        passed = f"{outcomes['passed']} of {plural(len(entries), 'check')}"
+        return f"{passed} passed{rest}."
+    failed, error, notrun = outcomes["failed"], outcomes["error"], outcomes["notrun"]
+    parts = [
+        f"{failed} failed" if failed else "",
+        f"{error} could not be measured" if error else "",
+        f"{notrun} {'was' if notrun == 1 else 'were'} not run" if notrun else "",
+    ]
+    said = ", ".join(filter(None, parts))
+    if not said:
+        return f"All {plural(len(entries), 'check')} ran, and the run itself failed."
+    return f"Of {plural(len(entries), 'check')}, {said}."
+
+
+def _counted(outcomes: Mapping[str, int], names: Sequence[str]) -> str:
+    return "".join(f", {outcomes[name]} {name}" for name in names if outcomes[name])
+
+
+def _code(option: re.Match[str]) -> str:
+    return f"<code>{option.group()}</code>"
+
+
+def causes(document: Mapping[str, Any]) -> str:
+    """A card for each cause, the one that concerns the most pairs first; of a preflight its checklist."""
+    found = causes_of(document)
+    cards = "".join(_card(number, one) for number, one in enumerate(found))
+    parts = []
+    if cards:
+        heading = "1 cause" if len(found) == 1 else f"{len(found)} causes"
+        parts.append(f'<h2>{heading}</h2><ol class="cards">{cards}</ol>')
+    if document["preflight"] is not None:
+        lines = "".join(
+            f'<li class="{for_html(one["outcome"])}"><b>{for_html(one["outcome"])}</b> {for_html(one["text"])}</li>'
+            for one in document["preflight"]
+        )
+        parts.append(f'<h2>Preflight</h2><ul class="checklist">{lines}</ul>')
+    if document["notes"]:
+        notes = "".join(f"<li>{for_html(printable(note))}</li>" for note in document["notes"])
+        parts.append(f'<h2>Notes</h2><ul class="notes">{notes}</ul>')
+    return f'<section id="causes">{"".join(parts)}</section>' if parts else ""
+
+
+def _card(number: int, cause: Mapping[str, Any]) -> str:
+    look = _LOOKS.get(cause["kind"], "error")
+    blamed = cause["node"] or (cause["pair"] or "").replace(":", " → ") or cause["network"] or ""
+    where = f'<span class="blamed">{for_html(printable(blamed))}</span>' if blamed else ""
+    count = len(cause["measurements"])
+    concerns = ""
+    if count:
+        on = f" on {plural(len(cause['networks']), 'network')}" if len(cause["networks"]) != 1 else ""
+        on = on or f" on {printable(cause['networks'][0])}"
+        concerns = f'<p class="concerns" data-cause="{number}">{for_html(plural(count, "pair") + on)}</p>'
+    lines = "".join(
+        f"<p>{_OPTION.sub(_code, for_html(printable(line)))}</p>"
+        for line in (cause["advice"] or "").splitlines()
+    )
+    advice = f'<div class="advice">{lines}</div>' if lines else ""
+    return (
+        f'<li class="card"><p class="kind"><span class="swatch {look}"></span>{for_html(cause["kind"])}{where}</p>'
+        f"<h3>{for_html(printable(cause['sentence']))}</h3>{advice}{concerns}</li>"
+    )

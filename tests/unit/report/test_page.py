@@ -1,0 +1,160 @@
+"""The page's text, without a browser: what stands in it, that it is self-contained, and that guest text stays text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.page.render import render, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Make
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\u2028]]>&amp;<!-- slot --><!-- data -->\x1b[31m\u202e"
+#: What documents of earlier releases lack.
+ADDITIONS = ("startTimestamp", "round", "lostSequence", "guest", "failedNode", "advice", "comparison")
+
+
+class Read(HTMLParser):
+    """The page's elements, and the texts of its scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem is not None:
+            self.raw.append((self.tags[-1][1].get("id") or self.tags[-1][0], data))
+        self.text += data
+
+    def block(self, name: str) -> Any:
+        return json.loads(next(text for one, text in self.raw if one == name))
+
+
+@pytest.fixture
+def mesh(make: Make) -> dict[str, Any]:
+    items = [make.item(make.measurement(target=f"worker{n}")) for n in (2, 3, 10)]
+    return build(make.run(*items, make.broken(target="worker11")))
+
+
+def test_the_page_runs_only_its_own_script_and_fetches_nothing(mesh: dict[str, Any]) -> None:
+    page = Read(render(mesh))
+    policy = next(
+        one["content"] for tag, one in page.tags if tag == "meta" and "content" in one and "http-equiv" in one
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+    for directive, name in (("script-src", "script"), ("style-src", "style")):
+        (content,) = (text for one, text in page.raw if one == name)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in policy
+    assert not [one for tag, one in page.tags if tag != "a" and ("src" in one or "style" in one)]
+    assert [one["href"] for tag, one in page.tags if tag == "link"] == ["data:,"]
+
+
+def test_hostile_texts_become_neither_elements_nor_the_end_of_the_data(mesh: dict[str, Any]) -> None:
+    plain = Read(render(mesh))
+    for entry in mesh["measurements"]:
+        entry |= {"transcript": HOSTILE, "failureReason": HOSTILE, "notes": [HOSTILE], "sourceVmi": HOSTILE}
+        entry |= {"nodeid": entry["nodeid"] + HOSTILE, "transcriptFile": f"javascript:{HOSTILE}"}
+    mesh["notes"] = [HOSTILE]
+    text = render(mesh)
+    page = Read(text)
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags} | {"ul", "li"}
+    assert not {"\u2028", "\x1b", "\u202e"} & set(text)
+    assert all("\\u202e" in one for one in page.block("transcripts"))
+    assert {one["file"].partition("%")[0] for one in page.block("data")["entries"]} == {"javascript"}
+
+
+def test_without_a_script_the_page_holds_verdict_causes_and_heat_map(mesh: dict[str, Any]) -> None:
+    page = Read(render(mesh))
+    for words in ("Of 4 checks, 1 could not be measured.", "NAD default/blue-network does not exist", "LAB"):
+        assert words in page.text
+    looks = [(one["class"], one["data-pair"]) for tag, one in page.tags if tag == "td" and "data-pair" in one]
+    assert sorted(looks)[:2] == [("error", "3"), ("error mirror", "3")]
+    assert len(looks) == 8, "both halves are filled"
+    assert re.findall(r"<th scope=\"row\"[^>]*><span>(\w+)", render(mesh)) == [
+        f"worker{number}" for number in (1, 2, 3, 10, 11)
+    ]
+
+
+def test_documents_without_later_keys_have_a_page_too(mesh: dict[str, Any]) -> None:
+    for entry in mesh["measurements"]:
+        for one in (entry, *entry["extra"]):
+            for key in ADDITIONS:
+                one.pop(key, None)
+    for key in ("namespace", "settings", "causes", "baseline"):
+        mesh.pop(key, None)
+    page = Read(render(mesh))
+    assert "1 cause" in page.text
+    assert [one["pair"] for one in page.block("data")["entries"]] == [
+        f"worker1 → worker{number}" for number in (2, 3, 10, 11)
+    ]
+
+
+def test_settings_of_the_document_are_listed_with_their_sources(mesh: dict[str, Any]) -> None:
+    mesh["settings"] = {
+        "nad": {"option": "--kv-nad", "value": ["a/b", "a/c"], "source": "command line"},
+        "keep": {"option": "--kv-keep", "value": "never", "source": "default"},
+    }
+    mesh["namespace"] = "checks"
+    text = Read(render(mesh)).text
+    assert "Settings: 1 given, 1 by default" in text
+    assert "--kv-nada/b, a/ccommand line" in text
+    assert "Namespacechecks" in text
+
+
+def test_samples_are_stored_once_as_small_integers(make: Make) -> None:
+    samples = tuple(range(1_000_000, 1_050_000, 1_000))
+    data = Read(render(build(make.run(make.item(make.measurement(samples)))))).block("data")
+    assert data["unit"] == 1_000
+    assert data["entries"][0]["samples"] == list(range(1_000, 1_050))
+
+
+def test_a_page_of_a_run_that_measured_nothing_says_so(make: Make) -> None:
+    page = Read(render(build(make.run(cluster=None))))
+    assert "Nothing was measured." in page.text
+
+
+def test_artifacts_are_linked_from_the_folder_of_the_page(make: Make, tmp_path: Path) -> None:
+    item = make.item(transcript_file=str(tmp_path / "art ifacts" / "console.log"))
+    write(build(make.run(item)), tmp_path / "site" / "page.html")
+    page = Read((tmp_path / "site" / "page.html").read_text(encoding="utf-8"))
+    assert page.block("data")["entries"][0]["file"] == "../art%20ifacts/console.log"
+
+
+def test_a_baseline_adds_a_metric_to_the_heat_map(mesh: dict[str, Any]) -> None:
+    change = {"p50": {"baselineNanoSec": 1_000_000, "deltaPercent": 31.4}, "p90": None, "p99": None}
+    mesh["measurements"][0]["comparison"] = {
+        **change,
+        "significant": True,
+        "regressed": True,
+        "reason": "slower",
+    }
+    mesh["baseline"] = {
+        "file": "last-week.json",
+        "startTimestamp": "2024-04-24T12:00:00Z",
+        "maxRegressionPercent": 10.0,
+        "newPairs": ["worker1:worker3"],
+        "vanishedPairs": [],
+    }
+    page = Read(render(mesh))
+    (heat,) = page.block("data")["heats"]
+    assert heat["metrics"]["delta"]["cells"][0] == ["+31▲", "d4"]
+    assert "Compared with last-week.json of 2024-04-24T12:00:00Z, at most 10 % slower." in page.text
+    assert "New pairs: worker1:worker3" in page.text
