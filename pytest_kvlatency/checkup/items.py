@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.checkup.attempt import ItemAttempt
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.terminal import ProgressState
+from pytest_kvlatency.report.progressline import ProgressState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from pytest_kvlatency.checkup.cluster import Cluster
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, may_be_measured_ahead
 from pytest_kvlatency.errors import HIDDEN, CheckupTimeoutError, InterruptedRunError, KvLatencyError, again
 from pytest_kvlatency.plan.checks import guest_count
-from pytest_kvlatency.report.terminal import progress_line
+from pytest_kvlatency.report.progressline import progress_line
 from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.attempts import Attempt
     from pytest_kvlatency.engine.runner import Engine
     from pytest_kvlatency.model import Check, PingParameters
-    from pytest_kvlatency.report.terminal import ProgressState
+    from pytest_kvlatency.report.progressline import ProgressState
 
 T = TypeVar("T")
 __tracebackhide__ = HIDDEN

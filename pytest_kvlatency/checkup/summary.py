@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report import checklist, terminal
+from pytest_kvlatency.report import checklist
+from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:
     from pytest_kvlatency.checkup.collection import Collection
@@ -57,7 +58,7 @@ class TerminalSummary:
         for line in self.sweep.lines:
             screen.write_line(f"kvlatency: {printable(redact(line))}")
         if document is not None and document["measurements"]:
-            terminal.write_summary(screen.writer, document)
+            write_summary(screen.writer, document)
             if access.lab_line:
                 screen.write_line(printable(access.lab_line))
         findings = None if document is None else document["preflight"]

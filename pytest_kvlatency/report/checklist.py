@@ -9,7 +9,7 @@ from pytest_kvlatency.escape import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.report.terminal import Writer
+    from pytest_kvlatency.report.terminal.writer import Writer
 
 TITLE: Final = "kvlatency preflight"
 _MARKUP: Final[Mapping[str, Mapping[str, bool]]] = {

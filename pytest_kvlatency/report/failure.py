@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_kvlatency.errors import KvLatencyError
-    from pytest_kvlatency.report.terminal import Writer
+    from pytest_kvlatency.report.terminal.writer import Writer
 
 TRANSCRIPT_LINES = 20
 

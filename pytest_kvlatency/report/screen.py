@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.report.terminal import Writer
+    from pytest_kvlatency.report.terminal.writer import Writer
 
 _ERASE: Final = "\r\x1b[2K"
 
@@ -26,7 +26,7 @@ class Screen:
     @property
     def writer(self) -> Writer:
         """What writes whole tables."""
-        if all(hasattr(self._tw, name) for name in ("line", "sep", "fullwidth")):
+        if all(hasattr(self._tw, name) for name in ("line", "sep", "markup", "fullwidth")):
             writer: Writer = self._tw
             return writer
         return _PlainWriter()
@@ -99,3 +99,7 @@ class _PlainWriter:
         del markup
         width = fullwidth or self.fullwidth
         self.line(f" {title} ".center(width, sepchar) if title else sepchar * width)
+
+    def markup(self, text: str, **markup: bool) -> str:
+        del markup
+        return text

@@ -53,6 +53,8 @@ class Cell:
     reason: str = ""
     nodeid: str = ""
     attempt: int = 1
+    #: None where nothing was sent.
+    loss_percent: float | None = None
 
     @property
     def is_failed(self) -> bool:
@@ -90,6 +92,8 @@ def milliseconds(nanoseconds: int) -> str:
 def described(cell: Cell) -> str:
     """A pair in words, for those who do not see the table."""
     parts = [] if cell.max_ns is None else [f"worst {format_duration(cell.max_ns)}"]
+    if cell.loss_percent and cell.state != "dead":
+        parts.append(f"{cell.loss_percent:.3g}% lost")
     if cell.limit_ns is not None:
         parts.append(f"limit {format_duration(cell.limit_ns)}")
     words = {"ok": "ok", "missing": "not measured", **WORDS}

@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.matrix.cell import MARKS, WORDS, WORST_MARK, Cell, milliseconds
-from pytest_kvlatency.report.matrix.standouts import rule, stand_outs
+from pytest_kvlatency.report.matrix.standouts import rule, slow_nodes, stand_outs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -99,9 +99,14 @@ class Matrix:
         return MARKS[cell.state]
 
     def text(self, cell: Cell) -> str:
-        """The cell's value in milliseconds, where it has one, and its mark."""
-        value = "" if cell.max_ns is None or cell.state in ("dead", "error") else milliseconds(cell.max_ns)
-        return value + self.mark(cell)
+        """The cell's value and its mark: milliseconds, and what was lost; of too much loss that alone."""
+        if cell.state in ("dead", "error", "missing"):
+            return self.mark(cell)
+        lost = f"{cell.loss_percent:.2g}%" if cell.loss_percent else ""
+        if cell.state == "loss":
+            return lost + self.mark(cell)
+        value = "" if cell.max_ns is None else milliseconds(cell.max_ns)
+        return value + self.mark(cell) + (f"/{lost}" if lost else "")
 
     @cached_property
     def counts(self) -> str:
@@ -115,6 +120,14 @@ class Matrix:
     def stand_outs(self) -> Mapping[str, str]:
         """Nodes that differ from the others, each with a line that says in what; ``all nodes`` when none differs."""
         return stand_outs(self.nodes, tuple(self.cells.values()), by_scale=not self.is_limited)
+
+    @cached_property
+    def slow_nodes(self) -> Mapping[str, str]:
+        """Of those that stand out the nodes that are only slow, where no limit says how slow is too slow."""
+        if self.is_limited:
+            return {}
+        slow = slow_nodes(self.nodes, tuple(self.cells.values()))
+        return {node: line for node, line in slow.items() if self.stand_outs.get(node) == line}
 
     @property
     def rule(self) -> str:
@@ -170,6 +183,7 @@ def _cell(entry: Mapping[str, Any], source: str, target: str) -> Cell:
         reason=entry["failureReason"] or "",
         nodeid=entry["nodeid"],
         attempt=entry["attempt"],
+        loss_percent=entry["lossPercent"],
     )
 
 

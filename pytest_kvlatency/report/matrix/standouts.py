@@ -50,10 +50,16 @@ def stand_outs(nodes: Sequence[str], cells: Sequence[Cell], *, by_scale: bool) -
     if len(lines) == len(nodes) and not blamed:
         return {ALL_NODES: _failed(ALL_NODES, known)}
     if by_scale:
-        times = sorted(one.max_ns for one in known if one.max_ns is not None)
-        slow = {node: _slow(node, of_node[node], known, times) for node in nodes if node not in lines}
-        lines |= {node: line for node, line in slow.items() if line}
+        lines = slow_nodes(nodes, cells) | lines
     return {node: lines[node] for node in nodes if node in lines}
+
+
+def slow_nodes(nodes: Sequence[str], cells: Sequence[Cell]) -> dict[str, str]:
+    """Give the nodes that stand out by scale, each with a line that compares it with all others."""
+    known = [cell for cell in cells if cell.state != "missing"]
+    times = sorted(one.max_ns for one in known if one.max_ns is not None)
+    slow = {node: _slow(node, [one for one in known if one.touches(node)], known, times) for node in nodes}
+    return {node: line for node, line in slow.items() if line}
 
 
 def rule(*, by_scale: bool) -> str:

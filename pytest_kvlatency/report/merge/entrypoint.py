@@ -14,10 +14,10 @@ from _pytest._io import TerminalWriter
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report import json as json_report
-from pytest_kvlatency.report import terminal
 from pytest_kvlatency.report.files import ReportError
 from pytest_kvlatency.report.merge import rendering
 from pytest_kvlatency.report.merge.documents import MergeError, merge
+from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,7 +99,7 @@ def _read(paths: Iterable[Path]) -> tuple[list[tuple[str, object]], list[str]]:
 def _show(merged: Mapping[str, Any], *, shards: int) -> None:
     """Print what a run of the whole plan would have printed of its result."""
     writer = TerminalWriter(sys.stdout)
-    terminal.write_summary(writer, merged)
+    write_summary(writer, merged)
     if merged["failureReason"]:
         writer.line(printable(merged["failureReason"]), red=True)
     for note in merged["notes"]:

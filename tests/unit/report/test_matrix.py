@@ -1,20 +1,16 @@
-"""Matrices: cells, marks, who stands out; on a terminal and in HTML."""
+"""Matrices: cells, marks, who stands out; and in HTML."""
 
 from __future__ import annotations
 
-import io
-import re
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from _pytest._io import TerminalWriter
 
-from pytest_kvlatency.report.matrix import grid, heatmap
+from pytest_kvlatency.report.matrix import heatmap
 from pytest_kvlatency.report.matrix.cell import described, milliseconds
 from pytest_kvlatency.report.matrix.matrix import Matrix, matrices
-from pytest_kvlatency.report.terminal import write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +45,10 @@ def entry(source: str, target: str, result: Result = 0.2, **changes: Any) -> dic
         "maxLatencyNanoSec": 200_000 if kind == "loss" else time,
         "limits": {"maxLatencyNanoSec": None if limit is None else limit * MS},
         "notes": [],
-        **dict.fromkeys(
-            ("minLatencyNanoSec", "avgLatencyNanoSec", "p50LatencyNanoSec", "p99LatencyNanoSec"), time
-        ),
+        "extra": [],
+        "ping": None,
+        **dict.fromkeys(("minLatencyNanoSec", "avgLatencyNanoSec"), time),
+        **dict.fromkeys(("p50LatencyNanoSec", "p90LatencyNanoSec", "p99LatencyNanoSec"), time),
     }
     return {**values, **changes}
 
@@ -73,15 +70,6 @@ def only(entries: list[dict[str, Any]]) -> Matrix:
 
 def stand_outs(entries: list[dict[str, Any]]) -> list[str]:
     return list(only(entries).stand_outs.values())
-
-
-def summary(entries: list[dict[str, Any]], width: int = 100) -> list[str]:
-    stream = io.StringIO()
-    writer = TerminalWriter(stream)
-    writer.hasmarkup = False
-    writer.fullwidth = width
-    write_summary(writer, {"measurements": entries})
-    return stream.getvalue().splitlines()
 
 
 # --- cells
@@ -248,99 +236,6 @@ def test_text_of_the_cluster_commands_no_terminal_and_is_short() -> None:
     (line,) = stand_outs(list(broken(6, "4", "provision", "setup: \x1b[2J" + "x" * 500)))
     assert line.startswith("worker4: could not be provisioned (\\x1b[2Jxxx")
     assert len(line) < 250
-
-
-# --- the terminal
-
-
-def test_the_grid_shows_exactly_the_delayed_pair() -> None:
-    assert grid.lines(only(mesh(4, {"1:3": 24.26})), 80) == [
-        "default/blue-network: 4 nodes, 6 pairs: 6 ok",
-        "worst round-trip times in ms; row: source, column: target",
-        "        worker1 worker2 worker3 worker4",
-        "worker1           0.20    24.3*   0.20",
-        "worker2       =           0.20    0.20",
-        "worker3       =       =           0.20",
-        "worker4       =       =       =",
-        "* the worst, = measured the other way round",
-    ]
-
-
-def test_each_state_has_its_mark() -> None:
-    results: dict[str, Result] = {"1:2": 24.26, "1:3": "loss", "1:4": "connectivity", "2:3": "guest"}
-    entries = [
-        *mesh(4, results, limit_ms=10)[:5],
-        entry("worker4", "worker2", 123.4),
-        entry("worker2", "worker2"),
-    ]
-    assert grid.lines(only(entries), 80) == [
-        "default/blue-network: 4 nodes, 7 pairs: 3 ok, 1 without connectivity, 1 with too much loss, 1 over the limit, 1 in error",
-        "worst round-trip times in ms; row: source, column: target",
-        "        worker1 worker2 worker3 worker4",
-        "worker1           24.3!   0.20L       x",
-        "worker2       =   0.20        E   0.20",
-        "worker3       =       =               -",
-        "worker4       =    123*       -",
-        "* the worst, ! over the limit, L too much loss, x no connectivity, E error, -",
-        "not measured, = measured the other way round",
-        "worker1: 1 of 3 pairs without connectivity, 1 with too much loss, 1 over the limit",
-        "worker3: 1 of 2 pairs in error, 1 with too much loss",
-        "(a node stands out when at least 80% of its pairs failed)",
-    ]
-
-
-def test_long_names_become_numbers_and_then_lose_their_middle() -> None:
-    entries = [
-        entry(f"ip-10-0-0-{a}.ec2.internal", f"ip-10-0-0-{b}.ec2.internal")
-        for a, b in combinations((1, 2, 30), 2)
-    ]
-    assert grid.lines(only(entries), 60)[2:6] == [
-        "                            1     2     3",
-        "1 ip-10-0-0-1.ec2.internal    0.20  0.20",
-        "2 ip-10-0-0-2.ec2.internal  =       0.20",
-        "3 ip-10-0-0-30.ec2.internal =     =",
-    ]
-    narrow = grid.lines(only(entries), 30)[2:6]
-    assert narrow[3].startswith("3 ip-10")
-    assert all(len(line) <= 30 for line in narrow)
-
-
-def test_more_nodes_than_fit_are_told_by_the_worst_pairs() -> None:
-    entries = mesh(32, {"9:20": 33.0, "4:5": 12.0, "7": "connectivity"}, limit_ms=10)
-    lines = grid.lines(only(entries), 80)
-    assert lines[:5] == [
-        "default/blue-network: 32 nodes, 496 pairs: 463 ok, 31 without connectivity, 2 over the limit",
-        "the grid of 32 nodes needs a wider terminal; the worst pairs of the nodes not",
-        "named below:",
-        "  worker9 → worker20  33.0!",
-        "  worker4 → worker5  12.0!",
-    ]
-    assert lines[-3:] == [
-        "worst round-trip times in ms; ! over the limit",
-        "worker7: 31 of 31 pairs without connectivity",
-        "(a node stands out when at least 80% of its pairs failed)",
-    ]
-    assert len(lines) == 16
-
-
-def test_a_large_mesh_does_not_flood_the_terminal() -> None:
-    lines = summary(mesh(32, {"30:31": 33.0, "7": "connectivity"}, limit_ms=10))
-    assert len(lines) < 80
-    rows = [line for line in lines if re.search(r"(ok|FAILED \w+)$", line)]
-    assert sum("FAILED" in row for row in rows) == 20
-    assert sum(row.endswith("ok") for row in rows) == 10
-    assert any(row.endswith("FAILED latency") for row in rows)
-    assert "and 12 failed, 454 others, none slower than these: see --kv-json, --junitxml or --html" in lines
-    assert "12 more causes and notes: see --kv-json, --junitxml or --html" in lines
-    assert "worker7: 31 of 31 pairs without connectivity" in lines
-
-
-def test_small_meshes_show_all_rows_and_single_pairs_look_as_ever() -> None:
-    lines = summary(mesh(4))
-    assert sum(line.endswith("ok") for line in lines) == 6 + 1
-    assert not any("row: source" in line for line in summary(mesh(2)))
-    same = [entry("worker1", "worker2", nodeid=f"test_{n}") for n in range(40)]
-    assert sum(line.endswith("ok") for line in summary(same)) == 40
 
 
 # --- HTML

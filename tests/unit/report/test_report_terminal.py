@@ -10,7 +10,8 @@ from _pytest._io import TerminalWriter
 
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.document import build
-from pytest_kvlatency.report.terminal import ProgressState, progress_line, write_summary
+from pytest_kvlatency.report.progressline import ProgressState, progress_line
+from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:
     from conftest import Make
@@ -35,35 +36,66 @@ def test_a_row_per_pair_with_causes_and_notes_below(make: Make) -> None:
     dead = make.item(make.measurement((), transmitted=50, target="worker4"))
     lines = summary(make, noted, slow, dead, make.broken(target="worker5"), make.broken(target="worker6"))
     assert lines[0].strip("= ") == "kvlatency"
-    assert lines[1 : lines.index("")] == [
-        "network               nodes              sent/recv  loss  min ms  avg ms  p50 ms  p99 ms  max ms  verdict",
-        "default/blue-network  worker1 → worker2        2/2    0%   1.000   2.000   1.000       -   3.000  ok",
-        "default/blue-network  worker1 → worker3        1/1    0%  12.300  12.300  12.300       -  12.300  FAILED latency",
-        "default/blue-network  worker1 → worker4       50/0  100%       -       -       -       -       -  FAILED connectivity",
-        "default/blue-network  worker1 → worker5          -     -       -       -       -       -       -  ERROR config",
-        "default/blue-network  worker1 → worker6          -     -       -       -       -       -       -  ERROR config",
-        "default/blue-network worker1 → worker2: note: the node changed",
-        'default/blue-network worker1 → worker3: run: actual max latency "12.3ms" is greater than desired "10ms"',
+    assert lines[1:13] == [
+        "4 of 5 pairs failed: 2 could not be measured, 1 over the limit, 1 without connectivity",
+        '1. actual max latency "12.3ms" is greater than desired "10ms": worker1 → worker3 on default/blue-network',
         (
-            "default/blue-network worker1 → worker4: run: failed to run check: failed due to connectivity issue: "
-            "50 packets transmitted, 0 packets received"
+            "2. failed to run check: failed due to connectivity issue: 50 packets transmitted, 0 packets received: "
+            "worker1 → worker4 on default/blue-network"
         ),
-        "default/blue-network worker1 → worker5 and 1 more: setup: NAD default/blue-network does not exist",
+        "3. NAD default/blue-network does not exist: 2 pairs",
+        "",
+        "network               nodes              sent/recv  loss  min ms  avg ms  p50 ms  max ms  verdict",
+        "default/blue-network  worker1 → worker3        1/1    0%  12.300  12.300  12.300  12.300  FAILED max 12.3ms > 10ms",
+        "default/blue-network  worker1 → worker4       50/0  100%       -       -       -       -  FAILED no reply",
+        "default/blue-network  worker1 → worker5          -     -       -       -       -       -  ERROR config",
+        "default/blue-network  worker1 → worker6          -     -       -       -       -       -  ERROR config",
+        "default/blue-network  worker1 → worker2        2/2    0%   1.000   2.000   1.000   3.000  ok",
+        "default/blue-network worker1 → worker2: note: the node changed",
+    ]
+
+
+def test_a_single_pair_shows_its_numbers_in_one_row(make: Make) -> None:
+    assert summary(make, make.item(), width=100)[1:] == [
+        "1 pair passed",
+        "network               nodes              sent/recv  loss  min ms  avg ms  p50 ms  max ms  verdict",
+        "default/blue-network  worker1 → worker2        2/2    0%   1.000   2.000   1.000   3.000  ok",
+    ]
+
+
+def test_a_percentile_that_no_sample_is_large_enough_for_gives_way_to_one_that_is(make: Make) -> None:
+    few = make.item(make.measurement(tuple(range(MS, 51 * MS, MS))))
+    many = make.item(make.measurement(tuple(range(MS, 101 * MS, MS)), target="worker3"))
+    assert "p50 ms  p90 ms  max ms" in summary(make, few)[2]
+    assert summary(make, few, many)[2].split("p50 ms  ")[1].startswith("p99 ms")
+
+
+def test_tests_of_one_pair_show_their_names_and_what_they_measured_beyond(make: Make) -> None:
+    large = replace(make.check(), ping=replace(make.check().ping, packet_size=1400))
+    extra = replace(make.measurement((5 * MS,)), check=large)
+    idle = make.item(nodeid="test_a.py::test_idle[default/blue-network-worker1:worker2]", extra=(extra,))
+    load = make.item(nodeid="test_a.py::TestX::test_load[udp-default/blue-network-worker1:worker2]")
+    assert summary(make, idle, load)[1:] == [
+        "2 tests passed; worst 3ms, default/blue-network worker1 → worker2",
+        "network               nodes              test                  sent/recv  loss  min ms  avg ms  p50 ms  max ms  verdict",
+        "default/blue-network  worker1 → worker2  test_idle                   2/2    0%   1.000   2.000   1.000   3.000  ok",
+        "                                           kv_ping 1400 bytes        1/1    0%   5.000   5.000   5.000   5.000",
+        "default/blue-network  worker1 → worker2  test_load[udp]              2/2    0%   1.000   2.000   1.000   3.000  ok",
     ]
 
 
 def test_a_narrow_terminal_loses_columns_and_then_the_middle_of_names(make: Make) -> None:
     lines = summary(make, make.item(), width=72)
-    assert lines[1:3] == [
+    assert lines[2:4] == [
         "network               nodes              loss  avg ms  max ms  verdict",
         "default/blue-network  worker1 → worker2    0%   2.000   3.000  ok",
     ]
     lines = summary(make, make.item(), width=50)
-    assert lines[1:3] == [
+    assert lines[2:4] == [
         "network       nodes          loss  max ms  verdict",
         "defaul…twork  worker…orker2    0%   3.000  ok",
     ]
-    assert all(len(line) <= 50 for line in lines[1:3])
+    assert all(len(line) <= 50 for line in lines[2:4])
 
 
 def test_E66_a_second_attempt_and_other_outcomes_are_told_apart(make: Make) -> None:
@@ -80,29 +112,33 @@ def test_E66_a_second_attempt_and_other_outcomes_are_told_apart(make: Make) -> N
         make.item(outcome="error"),
         width=160,
     )
-    assert "  try  " in lines[1]
-    assert [line.split("3.000")[-1].strip() for line in lines[2:9]] == [
-        "FAILED latency",
+    assert lines[1] == "the only pair could not be measured"
+    assert "  try  " in lines[2]
+    assert [line.split("3.000")[-1].strip() for line in lines[3:10]] == [
+        "ERROR",
+        "FAILED max 3ms > 1ms",
         "ok",
         "xfailed (latency)",
         "xpassed",
         "FAILED assertion",
         "notrun",
-        "ERROR",
     ]
 
 
 def test_colour_is_the_writers(make: Make) -> None:
     slow = make.item(make.measurement(max_latency_ns=MS))
-    lines = summary(make, make.item(), slow, colour=True)
-    assert lines[2].startswith("\x1b[32m")
-    assert lines[3].startswith("\x1b[31m")
+    lines = summary(make, make.item(), replace(slow, nodeid="test_z.py::test_z"), colour=True)
+    assert lines[1].startswith("\x1b[31m1 of 2 tests failed")
+    assert [line[:5] for line in lines[-2:]] == ["\x1b[31m", "\x1b[32m"]
 
 
 def test_E67_guest_text_commands_no_terminal(make: Make) -> None:
     evil = Failure(kind="guest", stage="setup", reason="said \x1b[2Jboo\r\nok \u202egnp.exe")
     lines = summary(make, make.broken(failures=(evil,)))
-    assert lines[-1] == "setup: said \\x1b[2Jboo\\x0d\\x0aok \\u202egnp.exe"
+    assert (
+        lines[2] == "said \\x1b[2Jboo\\x0d\\x0aok \\u202egnp.exe: worker1 → worker2 on default/blue-network"
+    )
+    assert not any("\x1b" in line or "\u202e" in line for line in lines)
 
 
 def test_nothing_to_measure_prints_nothing(make: Make) -> None:

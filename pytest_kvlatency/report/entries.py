@@ -1,0 +1,128 @@
+"""What an entry of the document is called, and how it ended, in the few words that all reports share. Pure.
+
+None of it is escaped: each report escapes for where it writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ABSENT: Final = "-"
+_ENDED_OTHERWISE: Final = ("xfailed", "xpassed", "skipped", "notrun")
+#: What a limit is about, the number that it is for, and its own key.
+_LIMITS: Final = (
+    ("max", "maxLatencyNanoSec", "maxLatencyNanoSec"),
+    ("avg", "avgLatencyNanoSec", "maxAvgLatencyNanoSec"),
+    ("p99", "p99LatencyNanoSec", "maxP99LatencyNanoSec"),
+)
+#: The ping parameters that a measurement may have of its own, and how they read.
+_PARAMETERS: Final = (
+    ("packetSizeBytes", "{} bytes"),
+    ("dontFragment", "don't fragment"),
+    ("intervalSec", "every {} s"),
+    ("sampleDurationSec", "for {} s"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A limit that was exceeded: what it is about, what was measured and what is accepted, with their units."""
+
+    name: str
+    measured: str
+    limit: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.measured} > {self.limit}"
+
+
+def is_failed(entry: Mapping[str, Any]) -> bool:
+    """Whether the test failed, in whatever phase."""
+    return entry["outcome"] in ("failed", "error")
+
+
+def pair(entry: Mapping[str, Any]) -> str:
+    """The nodes where the guests ran, or were to run, else as they were asked for."""
+    source, target = entry["sourceNode"], entry["targetNode"]
+    if source is None or target is None:
+        return str(entry["nodes"] or ABSENT)
+    return f"{source} → {target}"
+
+
+def place(entry: Mapping[str, Any]) -> str:
+    """The network and the nodes."""
+    return f"{entry['nad'] or entry['nodeid']} {pair(entry)}"
+
+
+def test_name(entry: Mapping[str, Any]) -> str:
+    """The test's own name, with those of its parameters that are not the check: ``test_load[udp]``."""
+    head, _, parameters = entry["nodeid"].partition("[")
+    nad = str(entry["nad"] or "")
+    inside = parameters.removesuffix("]")
+    for network in (nad, nad.partition("/")[2]):
+        check = f"{network}-{entry['nodes']}"
+        if network and check in inside:
+            inside = inside.replace(check, "").strip("-")
+            break
+    name = head.rpartition("::")[2] or head
+    return f"{name}[{inside}]" if inside else name
+
+
+def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
+    """The limits that the measurement exceeds, in the order in which a reader looks for them."""
+    limits = entry["limits"] or {}
+    for name, number, limit in _LIMITS:
+        measured, accepted = entry[number], limits.get(limit)
+        if measured is not None and accepted is not None and measured > accepted:
+            yield Broken(name=name, measured=_duration(measured, accepted), limit=format_duration(accepted))
+    loss, accepted = entry["lossPercent"], limits.get("maxLossPercent")
+    if loss is not None and accepted is not None and loss > accepted and entry["received"]:
+        yield Broken(name="loss", measured=f"{loss:.3g}%", limit=f"{accepted:g}%")
+
+
+def verdict(entry: Mapping[str, Any]) -> str:
+    """How it ended: ``ok``, ``FAILED max 24.3ms > 10ms``, ``FAILED no reply``, ``ERROR provision``, ``xfailed (loss)``.
+
+    Where the item ended otherwise than its network, its own end comes first.
+    """
+    outcome, kind = entry["outcome"], entry["failureKind"]
+    if outcome in _ENDED_OTHERWISE:
+        return str(outcome) if kind is None else f"{outcome} ({kind})"
+    if kind is None:
+        return "ok" if outcome == "passed" else outcome.upper()
+    return f"{outcome.upper()} {what_failed(entry)}"
+
+
+def what_failed(entry: Mapping[str, Any]) -> str:
+    """What a failure is about, with the limit beside what broke it; else its kind."""
+    kind = entry["failureKind"]
+    if kind == "connectivity":
+        return "no reply"
+    if kind in ("latency", "loss"):
+        return ", ".join(map(str, broken_limits(entry))) or str(kind)
+    return str(kind)
+
+
+def own_parameters(extra: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """By which ping parameters a measurement within a test differs from the test's own: ``1400 bytes, for 1 s``."""
+    usual, own = entry["ping"] or {}, extra["ping"] or {}
+    words = [
+        text.format(f"{own[name]:g}")
+        for name, text in _PARAMETERS
+        if own.get(name) is not None and own.get(name) != usual.get(name) and own[name] is not False
+    ]
+    return ", ".join(words)
+
+
+def _duration(measured: int, limit: int) -> str:
+    """Milliseconds in three digits where they still show that the limit is exceeded; else all there are."""
+    digits = next((n for bound, n in ((999_500, 3), (9_995_000, 2), (99_950_000, 1)) if measured < bound), 0)
+    step = 10 ** (6 - digits)
+    rounded = (measured + step // 2) // step * step
+    return format_duration(rounded if rounded > limit and measured >= 100_000 else measured)

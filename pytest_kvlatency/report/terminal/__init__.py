@@ -1,0 +1,1 @@
+"""The document on a terminal: a verdict, causes, a table of failures, grids."""

@@ -1,0 +1,157 @@
+"""Networks as grids of nodes, side by side where there is room, each as detailed as the room allows. Pure.
+
+A grid holds numbers; else one character a cell; else equal rows are put together, and at last equal columns too. A pair
+that was measured in one direction only fills the cell of the other direction as well.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.matrix.cell import MEANINGS
+from pytest_kvlatency.report.terminal.grid import MIRROR, OK, Block, folded, marked, numbered
+from pytest_kvlatency.report.terminal.writer import NOTHING, Span, plain, rows_of, width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_kvlatency.report.matrix.matrix import Matrix
+    from pytest_kvlatency.report.terminal.writer import Line
+
+#: Ways to draw a grid, the most detailed first.
+_MAKERS: Final = (numbered, marked, folded)
+_FOLDED: Final = len(_MAKERS) - 1
+_GAP: Final = "   "
+_MEANINGS: Final = {
+    OK: "ok",
+    **MEANINGS,
+    MIRROR: "measured the other way round",
+}
+_BOTH_CELLS: Final = "a pair measured one way stands in both its cells"
+_SAME_ROW: Final = "+N: so many more nodes have the same row"
+
+
+def grids(matrices: Sequence[Matrix], width: int, room: int) -> list[Line]:
+    """All networks in at most ``room`` lines: in the most detailed way that fits, and else only the worst of them."""
+    if not matrices:
+        return []
+    for level in range(len(_MAKERS)):
+        lines = _laid_out([_block(matrix, width, level) for matrix in matrices], matrices, width)
+        if rows_of(lines, width) <= room:
+            return lines
+    return _worst_only(matrices, width, room)
+
+
+def _block(matrix: Matrix, width: int, level: int) -> Block:
+    """The grid in this level of detail, or in the next one that is narrow enough."""
+    for make in _MAKERS[level:]:
+        block = make(matrix, width)
+        if block is not None:
+            return block
+    return Block(lines=(plain("the grid needs a wider terminal"),))
+
+
+def _laid_out(blocks: Sequence[Block], matrices: Sequence[Matrix], width: int) -> list[Line]:
+    """The blocks below their networks' names, as many beside each other as fit, and the legend of them all."""
+    titled = [
+        (plain(f"{printable(matrix.nad)}: {matrix.counts}", "bold"), *block.lines)
+        for matrix, block in zip(matrices, blocks, strict=True)
+    ]
+    is_narrow = len(titled) > 1
+    if is_narrow:
+        # Beside each other there is only room for the name; what became of how many says the verdict.
+        titled = [
+            (plain(printable(matrix.nad), "bold"), *block.lines)
+            for matrix, block in zip(matrices, blocks, strict=True)
+        ]
+    lines: list[Line] = []
+    for row in _packed(titled, width):
+        lines += _beside(row)
+    slow = [plain(printable(line)) for matrix in matrices for line in _slow(matrix, is_named=is_narrow)]
+    return [*lines, *_legend(blocks, width), *slow]
+
+
+def _packed(blocks: Sequence[Sequence[Line]], width: int) -> list[list[Sequence[Line]]]:
+    """Which blocks stand beside each other."""
+    rows: list[list[Sequence[Line]]] = []
+    used = 0
+    for block in blocks:
+        own = max(map(width_of, block))
+        if rows and used + len(_GAP) + own <= width:
+            rows[-1].append(block)
+            used += len(_GAP) + own
+        else:
+            rows.append([block])
+            used = own
+    return rows
+
+
+def _beside(blocks: Sequence[Sequence[Line]]) -> list[Line]:
+    widths = [max(map(width_of, block)) for block in blocks]
+    lines: list[Line] = []
+    for number in range(max(map(len, blocks))):
+        spans: list[Span] = []
+        for block, width in zip(blocks, widths, strict=True):
+            line = block[number] if number < len(block) else NOTHING
+            spans += [*line, Span(" " * (width - width_of(line)) + _GAP)]
+        lines.append(tuple(spans[:-1]))
+    return lines
+
+
+def _legend(blocks: Sequence[Block], width: int) -> list[Line]:
+    """What the characters mean that are there."""
+    marks = {mark for block in blocks for mark in block.marks}
+    parts = []
+    if any(block.has_numbers for block in blocks):
+        parts.append("worst round-trip times in ms")
+    parts.append("row: source, column: target")
+    parts += [f"{mark} {meaning}" for mark, meaning in _MEANINGS.items() if mark in marks]
+    if MIRROR not in marks and any(block.has_mirrors for block in blocks):
+        parts.append(_BOTH_CELLS)
+    if any(block.is_folded for block in blocks):
+        parts.append(_SAME_ROW)
+    return [plain(line) for line in _wrapped("; ".join(parts), width)]
+
+
+def _slow(matrix: Matrix, *, is_named: bool) -> Iterable[str]:
+    name = f"{matrix.nad}: " if is_named else ""
+    return (name + line for line in matrix.slow_nodes.values())
+
+
+def _worst_only(matrices: Sequence[Matrix], width: int, room: int) -> list[Line]:
+    """The networks with most failures first, as many as there is room for; the others are counted."""
+    ranked = sorted(
+        range(len(matrices)),
+        key=lambda place: (-sum(one.is_failed for one in matrices[place].cells.values()), place),
+    )
+    for count in range(len(matrices), 0, -1):
+        chosen = [matrices[place] for place in sorted(ranked[:count])]
+        blocks = [_block(matrix, width, _FOLDED) for matrix in chosen]
+        lines = _laid_out(blocks, chosen, width)
+        rest = len(matrices) - count
+        if rest:
+            lines.append(plain(f"and {rest} more {'network' if rest == 1 else 'networks'}"))
+        if rows_of(lines, width) <= room:
+            return lines
+    return _shortened(matrices[ranked[0]], len(matrices) - 1, width, room)
+
+
+def _shortened(matrix: Matrix, others: int, width: int, room: int) -> list[Line]:
+    """The rows with most failures of the worst network."""
+    block = _block(matrix, width, _FOLDED)
+    heads, rows = block.lines[: block.heads], block.lines[block.heads :]
+    tail = _legend([block], width)
+    words = [f"and {others} more {'network' if others == 1 else 'networks'}"] if others else []
+    name = plain(f"{printable(matrix.nad)}: {matrix.counts}", "bold")
+    space = max(3, room - rows_of([name, *heads, *tail], width) - 1)
+    kept = sorted(sorted(range(len(rows)), key=lambda number: -block.badness[number])[:space])
+    if len(kept) < len(rows):
+        words.insert(0, f"and {len(rows) - len(kept)} more rows")
+    end = [plain(", ".join(words))] if words else []
+    return [name, *heads, *(rows[number] for number in kept), *end, *tail]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)

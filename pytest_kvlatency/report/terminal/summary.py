@@ -1,0 +1,113 @@
+"""The document on a terminal, on one screen: a verdict, the causes, a table of failures, the grids. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.entries import is_failed, place
+from pytest_kvlatency.report.matrix.matrix import matrices
+from pytest_kvlatency.report.success import last_attempts
+from pytest_kvlatency.report.terminal import causes, failures
+from pytest_kvlatency.report.terminal.grids import grids
+from pytest_kvlatency.report.terminal.verdict import verdict
+from pytest_kvlatency.report.terminal.writer import NOTHING, plain, rows_of, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_kvlatency.report.matrix.matrix import Matrix
+    from pytest_kvlatency.report.terminal.writer import Line, Writer
+
+TITLE: Final = "kvlatency"
+#: All of it fits on a screen of so many lines, however many pairs there are.
+MOST_LINES: Final = 40
+#: A run of so few rows shows each; of a larger one what failed, and what is in no grid.
+_SMALL: Final = 10
+_MOST_FAILED: Final = 8
+_MOST_NOTES: Final = 3
+#: So many lines are kept free for grids, as far as there are any.
+_FEWEST_FOR_GRIDS: Final = 12
+_ELSEWHERE: Final = "see --kv-json, --junitxml or --html"
+
+
+def write_summary(writer: Writer, document: Mapping[str, Any], *, reserved: int = 0) -> None:
+    """Write the summary in at most ``MOST_LINES`` lines, ``reserved`` of which are left to others.
+
+    Nothing is written when nothing was to be measured.
+    """
+    if document["measurements"]:
+        writer.sep("=", TITLE)
+        write(writer, summary(document, writer.fullwidth, room=MOST_LINES - 1 - reserved))
+
+
+def summary(document: Mapping[str, Any], width: int, *, room: int) -> list[Line]:
+    """The lines below the title, in at most ``room`` rows of the terminal unless there are many long texts."""
+    found = matrices(document["measurements"])
+    head = [verdict(document), *causes.causes(document)]
+    more = causes.left_out(document)
+    if more:
+        head.append(plain(f"and {more} more causes: {_ELSEWHERE}"))
+    notes = _notes(document["measurements"])
+    left = room - rows_of(head, width) - rows_of(notes, width)
+    below = [*_table(document, found, width, left - 4 - (_FEWEST_FOR_GRIDS if found else 0)), *notes]
+    left = room - rows_of([*head, *below], width) - (2 if below else 1)
+    blocks = [head, below, grids(found, width, left)]
+    lines: list[Line] = []
+    for block in blocks:
+        if block:
+            lines += [NOTHING, *block] if len(lines) > 1 else block
+    return lines
+
+
+def _table(document: Mapping[str, Any], found: Sequence[Matrix], width: int, room: int) -> list[Line]:
+    """Every row of a small run; else the failures that have numbers, and what no grid shows."""
+    entries, nads = document["measurements"], {matrix.nad for matrix in found}
+    ranked = failures.by_cause(document, last_attempts(entries))
+    known = {id(entry) for _, entry in ranked}
+    others = [entry for entry in entries if id(entry) not in known]
+    if failures.height(entries) <= min(_SMALL, room):
+        return failures.table([*(entry for _, entry in ranked), *others], width)
+    has_causes = bool(document.get("causes"))
+    # Without numbers there is nothing to show in a table: the cause says it all.
+    failed = [one for one in ranked if not has_causes or one[1]["transmitted"] is not None]
+    telling = [entry for before, entry in failed if before < failures.MOST_ALIKE]
+    others = [entry for entry in last_attempts(others) if entry["nad"] not in nads and not is_failed(entry)]
+    others.sort(key=lambda entry: entry["maxLatencyNanoSec"] or 0, reverse=True)
+    shown = _first(telling, max(min(_MOST_FAILED, room), 3))
+    rest = _first(others, max(room - failures.height(shown), 3 if others else 0))
+    counts = [
+        (len(failed) - len(shown), "more failed"),
+        (len(others) - len(rest), "others, none slower than these"),
+    ]
+    words = ", ".join(f"{count} {word}" for count, word in counts if count)
+    tail = [plain(f"and {words}: {_ELSEWHERE}")] if words else []
+    return [*failures.table([*shown, *rest], width), *tail] if shown or rest else []
+
+
+def _first(entries: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:
+    """As many as there is room for."""
+    chosen: list[Mapping[str, Any]] = []
+    for entry in entries:
+        if failures.height([*chosen, entry]) > room:
+            break
+        chosen.append(entry)
+    return chosen
+
+
+def _notes(entries: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """What to know of the numbers, and what was expected to fail; what several pairs share is said once."""
+    said: dict[str, list[str]] = {}
+    for entry in entries:
+        texts = ["note: " + printable(note) for note in entry["notes"]]
+        if entry["failureReason"] and entry["outcome"] in ("xfailed", "xpassed", "skipped"):
+            texts.insert(0, printable(entry["failureReason"]))
+        for text in texts:
+            said.setdefault(text, []).append(printable(place(entry)))
+    lines = []
+    for text, places in said.items():
+        rest = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        lines.append(plain(text if len(places) == len(entries) else f"{places[0]}{rest}: {text}"))
+    if len(lines) > _MOST_NOTES + 1:
+        lines[_MOST_NOTES:] = [plain(f"{len(lines) - _MOST_NOTES} more notes: {_ELSEWHERE}")]
+    return lines

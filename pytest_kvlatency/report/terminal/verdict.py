@@ -1,0 +1,93 @@
+"""A run in one sentence: how many of its pairs failed, on how many networks, and in what. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.entries import is_failed, pair, place
+from pytest_kvlatency.report.success import last_attempts
+from pytest_kvlatency.report.terminal.writer import plain
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_kvlatency.report.terminal.writer import Line
+
+#: What is said of the pairs of each kind of failure; of all other kinds that they could not be measured.
+_WORDS: Final = {
+    "connectivity": "without connectivity",
+    "loss": "with too much loss",
+    "latency": "over the limit",
+    "assertion": "by their own tests",
+}
+_UNMEASURED: Final = "could not be measured"
+_OF_ONE: Final = {
+    "connectivity": "is without connectivity",
+    "loss": "has too much loss",
+    "latency": "is over the limit",
+    "assertion": "failed by its own test",
+}
+_OUTCOMES: Final = {"skipped": "skipped", "xfailed": "expected to fail", "notrun": "not run"}
+
+
+def verdict(document: Mapping[str, Any]) -> Line:
+    """The sentence, in the colour of what it says."""
+    entries = last_attempts(document["measurements"])
+    failed = [entry for entry in entries if is_failed(entry)]
+    text = _failed(entries, failed) if failed else _good(entries)
+    text += _rest(entries) + ("" if failed else _worst(entries))
+    if failed:
+        return plain(text, "red")
+    return plain(text, "green" if document.get("succeeded", True) else "yellow")
+
+
+def _failed(entries: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]]) -> str:
+    kinds = Counter(_WORDS.get(entry["failureKind"], _UNMEASURED) for entry in failed)
+    ways = ", ".join(f"{count} {word}" for word, count in kinds.most_common())
+    networks, all_networks = _networks(failed), _networks(entries)
+    if len(entries) == 1:
+        return f"the only {_noun(entries)} {_OF_ONE.get(failed[0]['failureKind'], _UNMEASURED)}"
+    where = f" on {networks} of {all_networks} networks" if all_networks > 1 else ""
+    return f"{len(failed)} of {_counted(entries)} failed{where}: {ways}"
+
+
+def _good(entries: Sequence[Mapping[str, Any]]) -> str:
+    passed = [entry for entry in entries if entry["outcome"] in ("passed", "xpassed")]
+    networks = _networks(entries)
+    where = f" on {networks} networks" if networks > 1 else ""
+    if len(passed) == len(entries):
+        return f"{_counted(entries)} passed{where}"
+    return f"{len(passed)} of {_counted(entries)} passed{where}"
+
+
+def _rest(entries: Sequence[Mapping[str, Any]]) -> str:
+    """What became of pairs that neither passed nor failed."""
+    counts = Counter(entry["outcome"] for entry in entries)
+    parts = [f"{counts[outcome]} {words}" for outcome, words in _OUTCOMES.items() if counts[outcome]]
+    return "".join(f", {part}" for part in parts)
+
+
+def _worst(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The slowest of several pairs."""
+    measured = [entry for entry in entries if entry["maxLatencyNanoSec"] is not None]
+    if len(measured) < 2:
+        return ""
+    slowest = max(measured, key=lambda entry: entry["maxLatencyNanoSec"])
+    return f"; worst {format_duration(slowest['maxLatencyNanoSec'])}, {printable(place(slowest))}"
+
+
+def _networks(entries: Sequence[Mapping[str, Any]]) -> int:
+    return len({entry["nad"] for entry in entries if entry["nad"] is not None})
+
+
+def _counted(entries: Sequence[Mapping[str, Any]]) -> str:
+    return f"{len(entries)} {_noun(entries)}{'' if len(entries) == 1 else 's'}"
+
+
+def _noun(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Pairs, unless several tests share one."""
+    places = {(entry["nad"], pair(entry)) for entry in entries}
+    return "pair" if len(places) == len(entries) else "test"
