@@ -193,7 +193,8 @@ class Phases:
         attempt.is_in_html = True
 
     def _rerun_command(self, item: pytest.Item) -> str:
-        return rerun_command.command(self.state.config, self.role.selectable(item), self.state.inputs.given)
+        nodeid = self.role.selectable(item)
+        return rerun_command.command(self.state.config, item, nodeid, self.state.inputs.given)
 
 
 def _is_worded(item: pytest.Item, call: pytest.CallInfo[None]) -> bool:

@@ -32,6 +32,7 @@ class Option:
     ``parser`` names the function of ``parsers`` that turns text into the value; a repeatable option's value is a tuple
     of such. ``default`` is text, as one would type it. ``field`` is its name in ``Settings``. ``unit`` is the one that
     the ConfigMap key names: the value is a bare number there. ``removable``: ``none`` takes an inherited value away.
+    ``writes``: the value is a path that the run writes to.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Option:
     is_switch: bool = False
     removable: bool = False
     number: bool = False
+    writes: bool = False
     optional_value: str | None = None
 
     @property
@@ -187,19 +189,19 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="never (default), failed or always: keep the VMIs so that you can log in, and print how to reach them",
     ),
     Option(
-        name="artifacts", metavar="DIR", parser="path", has_ini=False,
+        name="artifacts", metavar="DIR", parser="path", has_ini=False, writes=True,
         help="directory for console transcripts, VMI objects and events of failures",
     ),
     Option(
-        name="json", metavar="PATH", parser="path", has_ini=False,
+        name="json", metavar="PATH", parser="path", has_ini=False, writes=True,
         help="write the whole result as JSON to this file",
     ),
     Option(
-        name="html", metavar="FILE", parser="path", has_ini=False,
+        name="html", metavar="FILE", parser="path", has_ini=False, writes=True,
         help="write the result as one HTML page that opens offline: causes, heat maps, and each pair's pings",
     ),
     Option(
-        name="prometheus", metavar="FILE", parser="path", has_ini=False,
+        name="prometheus", metavar="FILE", parser="path", has_ini=False, writes=True,
         help="write the result as metrics in Prometheus's text format to this file",
     ),
     Option(

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Checkup
 
 BLUE = ("--kv-nad", "default/blue-network")
+QUICK = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
 
 
 def rerun_command(result: pytest.RunResult) -> list[str]:
@@ -236,7 +239,113 @@ def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> N
 
 def test_the_rerun_command_gives_no_option_the_id_for_its_value(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--kv-nad", "default/no-such-network", "--kv-lab")
-    assert rerun_command(result)[-2:] == ["--kv-lab=auto", "kvlatency::check[default/no-such-network-auto]"]
+    assert rerun_command(result)[1:] == [
+        *(
+            "--kv-lab",
+            "--kv-nad",
+            "default/no-such-network",
+            "kvlatency::check[default/no-such-network-auto]",
+        ),
+    ]
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/no-such-network")
+        def test_it(): ...
+        """
+    )
+    result = pytester.runpytest_inprocess("--kv-nad", "default/other", "--kv-lab")
+    assert rerun_command(result)[1:-1] == ["--kv-lab=auto"]
+
+
+WRITING = ("--kv-json", "--kv-html", "--kv-prometheus", "--kv-artifacts", "--junitxml", "--html")
+
+
+def files_of(directory: Path) -> dict[str, int]:
+    found = (one for one in directory.rglob("*") if one.is_file() and "pycache" not in str(one))
+    return {str(one.relative_to(directory)): one.stat().st_mtime_ns for one in found}
+
+
+def test_the_rerun_command_overwrites_no_report_and_runs_one_pair(checkup: Checkup) -> None:
+    nads = ("--kv-nad", "default/slow-network", "--kv-nad=blue-network")
+    mesh = (
+        "--kv-nodes",
+        "mesh",
+        "--kv-node-set=worker1,worker2,worker3",
+        "--kv-max-latency",
+        "1ms",
+        "-pno:cacheprovider",
+    )
+    reports = [word for flag in WRITING for word in (flag, f"a{flag.strip('-')}")]
+    arguments = (
+        *QUICK,
+        *nads,
+        *mesh,
+        *reports,
+        "--self-contained-html",
+        "-p",
+        "pytest_html",
+        "-p",
+        "pytest_metadata",
+    )
+    result = checkup.run(*arguments)
+    result.assert_outcomes(failed=3, passed=3)
+    before = files_of(checkup.pytester.path)
+    program, *words = rerun_command(result)
+    assert not any(
+        one in word for word in words for one in (*WRITING, "--self-contained", "mesh", "node-set", "blue")
+    )
+    assert [word for word in words if "worker" in word] == [
+        "worker1:worker2",
+        "kvlatency::check[default/slow-network-worker1:worker2]",
+    ]
+    assert program == "pytest"
+    again = checkup.pytester.runpytest_inprocess(*words)
+    again.assert_outcomes(failed=1)
+    assert files_of(checkup.pytester.path) == before
+
+
+def test_the_rerun_command_leaves_no_report_of_the_usual_options(
+    checkup: Checkup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkup.pytester.makeini("[pytest]\naddopts = --kv-json=usual.json --strict-markers\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--junitxml usual.xml --kv-max-latency=1us")
+    result = checkup.run(*QUICK, *BLUE, "-pno:cacheprovider")
+    before = files_of(checkup.pytester.path)
+    assert {"usual.json", "usual.xml"} <= before.keys()
+    environment, program, *words = rerun_command(result)
+    assert (environment, program) == ("PYTEST_ADDOPTS=--kv-max-latency=1us", "pytest")
+    monkeypatch.setenv(*environment.split("=", 1))
+    again = checkup.pytester.runpytest_inprocess(*words)
+    again.assert_outcomes(failed=1)
+    assert files_of(checkup.pytester.path) == before
+
+
+def test_the_rerun_command_of_a_test_keeps_the_node_set_of_its_own_mesh(checkup: Checkup) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("again", [1, 2])
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="mesh")
+        def test_marked(again): ...
+
+        @pytest.mark.kvlatency(max_latency="1us")
+        def test_limited(): ...
+        """
+    )
+    given = ("--kv-nad", "default/red-network", "--kv-nodes=ring", "--kv-node-set", "worker1,worker2,worker3")
+    result = checkup.quick(*given, "--kv-max-latency", "1us")
+    result.assert_outcomes(failed=9)
+    lines = [one.partition("again: ")[2] for one in result.outlines if "to run just this pair again: " in one]
+    marked, limited = shlex.split(lines[0]), shlex.split(lines[-1])
+    assert marked[-5:-1] == ["--kv-node-set", "worker1,worker2,worker3", "--kv-max-latency", "1us"]
+    assert "default/red-network" not in marked
+    assert limited[-5:-1] == ["--kv-nad", "default/red-network", "--kv-nodes", "worker3:worker1"]
+    assert "--kv-node-set" not in limited
+    for words in (marked, limited):
+        checkup.pytester.runpytest_inprocess(*words[1:]).assert_outcomes(failed=1)
 
 
 def test_the_header_says_what_is_not_a_default_and_from_where(checkup: Checkup) -> None:

@@ -28,11 +28,12 @@ def table(entries: Sequence[Mapping[str, Any]], width: int) -> list[Line]:
 
     What a test measured beyond its own check (``kv_ping``) follows its row.
     """
-    shared = _shared_pairs(entries)
+    # Several tests of one pair are told apart by their names, which say nothing where each has its own.
+    has_names = bool(_shared_pairs(entries)) or any(entry["extra"] for entry in entries)
     rows: list[tuple[dict[str, str], Colour]] = []
     for entry in entries:
         cells = _cells(entry, verdict(entry))
-        if (entry["nad"], pair(entry)) in shared or entry["extra"]:
+        if has_names:
             cells["test"] = printable(test_name(entry))
         rows.append((cells, _colour(entry)))
         rows += [(_extra_cells(one, entry), "") for one in entry["extra"]]

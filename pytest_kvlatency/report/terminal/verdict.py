@@ -51,6 +51,8 @@ def _failed(entries: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, 
     if len(entries) == 1:
         return f"the only {_noun(entries)} {_OF_ONE.get(failed[0]['failureKind'], _UNMEASURED)}"
     where = f" on {networks} of {all_networks} networks" if all_networks > 1 else ""
+    if len(failed) == len(entries):
+        return f"all {_counted(entries)} failed: {ways}"
     return f"{len(failed)} of {_counted(entries)} failed{where}: {ways}"
 
 
