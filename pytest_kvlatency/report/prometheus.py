@@ -156,6 +156,7 @@ def _of_pairs(pairs: Sequence[tuple[Labels, Entry]]) -> Iterator[Family]:
     for labels, entry in pairs:
         emulation.add(labels, entry["softwareEmulation"])
     yield emulation
+    yield from _comparisons(pairs)
 
 
 def _rtt(pairs: Iterable[tuple[Labels, Entry]]) -> Family:
@@ -173,6 +174,26 @@ def _rtt(pairs: Iterable[tuple[Labels, Entry]]) -> Family:
             rtt.add(labels, sum(samples) / 1e9, suffix="_sum")
             rtt.add(labels, len(samples), suffix="_count")
     return rtt
+
+
+def _comparisons(pairs: Iterable[tuple[Labels, Entry]]) -> Iterator[Family]:
+    """What became of the round-trip times since the baseline."""
+    before = Family(name="kvlatency_baseline_rtt_seconds", help="Round-trip times of the baseline.")
+    change = Family(
+        name="kvlatency_baseline_change_ratio",
+        help="Change of the round-trip times against the baseline: 0.1 is 10% slower.",
+    )
+    regressed = Family(
+        name="kvlatency_regressed", help="Whether a round-trip time is worse than the baseline allows."
+    )
+    for labels, entry in pairs:
+        comparison = entry.get("comparison") or {}
+        for name in ("p50", "p90", "p99"):
+            one, said = comparison.get(name) or {}, {**labels, "statistic": name}
+            before.add(said, _divided(one.get("baselineNanoSec"), 1e9))
+            change.add(said, _divided(one.get("deltaPercent"), 100))
+        regressed.add(labels, comparison.get("regressed"))
+    yield from (before, change, regressed)
 
 
 def _numbers(

@@ -95,6 +95,15 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource(group="batch", versions=("v1",), kind="Job", plural="jobs", status=True, categories=("all",)),
     Resource(
+        group="batch",
+        versions=("v1",),
+        kind="CronJob",
+        plural="cronjobs",
+        short=("cj",),
+        status=True,
+        categories=("all",),
+    ),
+    Resource(
         group="apps", versions=("v1",), kind="DaemonSet", plural="daemonsets", short=("ds",), status=True
     ),
     Resource(

@@ -190,22 +190,46 @@ class JobController:
             field = {"fieldPath": f"metadata.annotations['{INDEX}']"}
             container["env"].append({"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": field}})
         pod = self._request("POST", paths.namespaced(paths.CORE, meta["namespace"], "pods"), pod)
-        return self._run_container(pod)
+        return self._run_containers(pod)
 
-    def _run_container(self, pod):
+    def _run_containers(self, pod):
+        """Run init containers in turn, sidecars beside the rest, and stop these when the container has ended."""
         meta = pod["metadata"]
         (container,) = pod["spec"]["containers"]
-        environment = {one["name"]: _value(one, pod) for one in container.get("env", ())}
         home = self._directory / "pods" / meta["uid"]
-        mounts = {
-            one["mountPath"]: self._mount(pod, one["name"], home) for one in container.get("volumeMounts", ())
-        }
+        home.mkdir(parents=True)
+        volumes = {one["name"]: self._volume(pod, one, home) for one in pod["spec"].get("volumes", ())}
+        sidecars, status = [], 0
+        for one in pod["spec"].get("initContainers", ()):
+            process = self._start(pod, one, home, volumes)
+            if one.get("restartPolicy") == "Always":
+                sidecars.append((one, process))
+                continue
+            self.logs[f"{meta['name']}/{one['name']}"] = process.communicate()[0]
+            status = status or process.returncode
+        if not status:
+            process = self._start(pod, container, home, volumes)
+            self._processes[meta["uid"]] = process
+            self.logs[meta["name"]] = process.communicate()[0]
+            status = process.returncode
+        for one, process in sidecars:
+            process.send_signal(signal.SIGTERM)
+            self.logs[f"{meta['name']}/{one['name']}"] = process.communicate()[0]
+        where = paths.namespaced(paths.CORE, meta["namespace"], "pods", meta["name"])
+        phase = "Succeeded" if status == 0 else "Failed"
+        with contextlib.suppress(KubeApiError):
+            self._request("PATCH", f"{where}/status", {"status": {"phase": phase}}, ok_missing=True)
+        return status
+
+    def _start(self, pod, container, home, volumes):
+        meta = pod["metadata"]
+        environment = {one["name"]: _value(one, pod) for one in container.get("env", ())}
+        mounts = {one["mountPath"]: volumes[one["name"]] for one in container.get("volumeMounts", ())}
         words = [*container.get("command", ENTRYPOINT), *container.get("args", ())]
         words = [_mapped(_expanded(one, environment), mounts) for one in words]
         assert words[0] == "python"
-        home.mkdir(parents=True, exist_ok=True)
         account = home / "account"
-        if pod["spec"].get("automountServiceAccountToken", True):
+        if pod["spec"].get("automountServiceAccountToken", True) and not account.exists():
             self._write_account(pod, account)
         server = urlsplit(self._lab.info["server"])
         own = {
@@ -218,7 +242,7 @@ class JobController:
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(mounts.get("/tmp", home)),
         }
-        process = subprocess.Popen(
+        return subprocess.Popen(
             ["unshare", "-m", "sh", "-c", _ENTER, "sh", str(account), sys.executable, *words[1:]],
             cwd=home,
             env={**own, **environment},
@@ -227,25 +251,21 @@ class JobController:
             text=True,
             encoding="utf-8",
         )
-        self._processes[meta["uid"]] = process
-        log = process.communicate()[0]
-        self.logs[meta["name"]] = log
-        where = paths.namespaced(paths.CORE, meta["namespace"], "pods", meta["name"])
-        phase = "Succeeded" if process.returncode == 0 else "Failed"
-        with contextlib.suppress(KubeApiError):
-            self._request("PATCH", f"{where}/status", {"status": {"phase": phase}}, ok_missing=True)
-        return process.returncode
 
-    def _mount(self, pod, name, home):
-        (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == name]
+    def _volume(self, pod, volume, home):
+        namespace = pod["metadata"]["namespace"]
         if "persistentVolumeClaim" in volume:
             claim = volume["persistentVolumeClaim"]["claimName"]
-            namespace = pod["metadata"]["namespace"]
             self._request("GET", paths.namespaced(paths.CORE, namespace, "persistentvolumeclaims", claim))
             return self.volume(namespace, claim)
-        assert volume["emptyDir"] == {}
-        made = home / "volumes" / name
+        made = home / "volumes" / volume["name"]
         made.mkdir(parents=True)
+        if "configMap" in volume:
+            where = paths.namespaced(paths.CORE, namespace, "configmaps", volume["configMap"]["name"])
+            for name, text in self._request("GET", where)["data"].items():
+                (made / name).write_text(text, encoding="utf-8")
+        else:
+            assert volume["emptyDir"] == {}
         return made
 
     def _write_account(self, pod, directory):
