@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.entries import test_name, what_failed
 from pytest_kvlatency.report.matrix.cell import anchor
 from pytest_kvlatency.report.matrix.matrix import nodes_of
 
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
 #: The ids of the own check say no more than network and pair.
 _OWN_CHECK: Final = re.compile(r"kvlatency::check\[")
 _STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
-#: What is to be looked at first, by the item's outcome.
-OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
-    "failed": ("failed", "bad"),
-    "error": ("error", "bad"),
-    "notrun": ("not run", "bad"),
-    "xpassed": ("xpassed", "odd"),
-    "xfailed": ("xfailed", "odd"),
-    "skipped": ("skipped", "odd"),
-    "passed": ("passed", "good"),
-}
 
 
 def pair_id(entry: Mapping[str, Any]) -> str:
@@ -46,9 +37,16 @@ def pair_text(entry: Mapping[str, Any]) -> str:
     return printable(f"{source} → {target}")
 
 
-def test_name(entry: Mapping[str, Any]) -> str | None:
+def own_test(entry: Mapping[str, Any]) -> str | None:
     """The test that measured the pair; None for the own check, which has no other name."""
-    return None if _OWN_CHECK.match(entry["nodeid"]) else printable(entry["nodeid"])
+    return None if _OWN_CHECK.match(entry["nodeid"]) else printable(test_name(entry))
+
+
+def what(entry: Mapping[str, Any]) -> str | None:
+    """What failed in few words, with the limit beside what broke it; None where only the reason says that."""
+    return (
+        printable(what_failed(entry)) if entry["failureKind"] in ("connectivity", "loss", "latency") else None
+    )
 
 
 def reason(entry: Mapping[str, Any]) -> str | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MOST_NODES: Final = 100
 #: From so many nodes on the cells are small; from the next on a network takes the page's whole width.
 _DENSE, _WIDE = 17, 9
+#: Longer names of columns are turned, and may be cut short.
+_LONG: Final = 9
 
 
 class Heat:
@@ -74,7 +76,8 @@ def _network(number: int, heat: Heat, metric: str) -> str:
 
 def _table(heat: Heat, metric: str) -> str:
     matrix = heat.matrix
-    heads = "".join(_head(matrix, node, "col") for node in matrix.nodes)
+    is_tall = len(matrix.nodes) >= _DENSE or max(map(len, matrix.nodes)) > _LONG
+    heads = "".join(_head(matrix, node, "col", is_tall=is_tall) for node in matrix.nodes)
     rows = "".join(
         f"<tr>{_head(matrix, source, 'row')}"
         f"{''.join(_cell(heat, metric, source, target) for target in matrix.nodes)}</tr>"
@@ -86,9 +89,12 @@ def _table(heat: Heat, metric: str) -> str:
     )
 
 
-def _head(matrix: Matrix, node: str, scope: str) -> str:
-    is_out = ' class="out"' if node in matrix.stand_outs else ""
-    return f'<th scope="{scope}"{is_out}><span>{for_html(node)}</span></th>'
+def _head(matrix: Matrix, node: str, scope: str, *, is_tall: bool = False) -> str:
+    looks = [*(["out"] if node in matrix.stand_outs else []), *(["tall"] if is_tall else [])]
+    look = f' class="{" ".join(looks)}"' if looks else ""
+    name = for_html(node)
+    title = f' title="{name}"' if len(node) > _LONG else ""
+    return f'<th scope="{scope}"{look}{title}><span>{name}</span></th>'
 
 
 def _cell(heat: Heat, metric: str, source: str, target: str) -> str:

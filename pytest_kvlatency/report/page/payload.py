@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pytest_kvlatency.escape import harmless, printable
 from pytest_kvlatency.report.page.causes import causes_of
-from pytest_kvlatency.report.page.entry import pair_id, pair_of, pair_text, reason, test_name
+from pytest_kvlatency.report.page.entry import own_test, pair_id, pair_of, pair_text, reason, what
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,13 +105,14 @@ def _entry(entry: Mapping[str, Any], tables: _Tables, folder: Path | None) -> di
     source, target = pair_of(entry)
     shown = {
         "id": pair_id(entry),
-        "test": test_name(entry),
+        "test": own_test(entry),
         "nodeid": printable(entry["nodeid"]),
         "outcome": entry["outcome"],
         "attempt": entry["attempt"],
         "pair": pair_text(entry),
         "source": None if source is None else printable(source),
         "target": None if target is None else printable(target),
+        "what": what(entry),
         "advice": [printable(line) for line in (entry.get("advice") or "").splitlines()] or None,
         "limits": tables.limits.index(entry["limits"]),
         "file": _link(entry["transcriptFile"], folder),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report.page.causes import causes_of
 from pytest_kvlatency.report.page.entry import plural
 from pytest_kvlatency.report.page.facts import badges
-from pytest_kvlatency.report.success import last_attempts
+from pytest_kvlatency.report.terminal.verdict import verdict as terminal_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 #: The colour of a kind of failure is that of its cells.
 _LOOKS: Final = {"connectivity": "dead", "loss": "loss", "latency": "over"}
@@ -39,33 +38,14 @@ def verdict(document: Mapping[str, Any]) -> str:
 
 
 def sentence(document: Mapping[str, Any]) -> str:
-    """What the run came to, in numbers."""
-    entries = last_attempts(document["measurements"])
+    """What the run came to, as the terminal says it."""
     if document["preflight"] is not None:
         failed = sum(one["outcome"] == "failed" for one in document["preflight"])
         asked = plural(len(document["preflight"]), "question")
-        return f"The preflight found {plural(failed, 'obstacle')} in {asked}; nothing was measured."
-    if not entries:
-        return "Nothing was measured."
-    outcomes = Counter(one["outcome"] for one in entries)
-    if document["succeeded"]:
-        rest = _counted(outcomes, ("skipped", "xfailed", "xpassed"))
-        passed = f"{outcomes['passed']} of {plural(len(entries), 'check')}"
-        return f"{passed} passed{rest}."
-    failed, error, notrun = outcomes["failed"], outcomes["error"], outcomes["notrun"]
-    parts = [
-        f"{failed} failed" if failed else "",
-        f"{error} could not be measured" if error else "",
-        f"{notrun} {'was' if notrun == 1 else 'were'} not run" if notrun else "",
-    ]
-    said = ", ".join(filter(None, parts))
-    if not said:
-        return f"All {plural(len(entries), 'check')} ran, and the run itself failed."
-    return f"Of {plural(len(entries), 'check')}, {said}."
-
-
-def _counted(outcomes: Mapping[str, int], names: Sequence[str]) -> str:
-    return "".join(f", {outcomes[name]} {name}" for name in names if outcomes[name])
+        return f"the preflight found {plural(failed, 'obstacle')} in {asked}; nothing was measured"
+    if not document["measurements"]:
+        return "nothing was measured"
+    return "".join(span.text for span in terminal_verdict(document))
 
 
 def _code(option: re.Match[str]) -> str:

@@ -20,7 +20,7 @@ function linkCell(cell, entry) {
 
 function nameCell(link, entry, isMirror) {
   const parts = [entry.pair, `${link.textContent} (${outcomeOf(entry).word})`];
-  if (entry.reason) parts.push(entry.reason);
+  if (entry.reason) parts.push(entry.what ?? entry.reason);
   if (isMirror) parts.push("measured in this direction only");
   link.title = parts.join(": ");
   link.setAttribute("aria-label", link.title);

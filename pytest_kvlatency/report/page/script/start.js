@@ -1,4 +1,5 @@
 document.documentElement.classList.add("script");
 startHeatmaps();
-startTable();
+if (data.entries.length) startTable();
+else document.getElementById("pairs").hidden = true;
 startView();

@@ -12,7 +12,7 @@ const COLUMNS = [
   ...["min", "avg", "p50", "p90", "p99", "max"].map((key) => ({ name: `${key} ms`, key, value: (entry) => entry[key], number: true, text: (entry) => milliseconds(entry[key]) })),
   { name: "Δ p50 %", key: "delta", value: (entry) => entry.comparison?.p50?.deltaPercent, number: true, text: deltaText },
   { name: "Pings", key: "pings", text: sparkline },
-  { name: "Cause", key: "cause", value: (entry) => entry.reason, text: causeCell },
+  { name: "Cause", key: "cause", value: (entry) => entry.what ?? entry.reason, text: causeCell },
 ];
 const collator = new Intl.Collator("en", { numeric: true });
 const table = { rows: new Map(), sortedBy: null, isDown: false, words: [], outcome: "all", only: null, isWhole: false };
@@ -32,7 +32,7 @@ function pairCell(entry) {
 }
 
 function causeCell(entry) {
-  return element("span", { class: "cause", title: entry.reason }, entry.reason ?? "");
+  return element("span", { class: "cause", title: entry.reason }, entry.what ?? entry.reason ?? "");
 }
 
 // Columns that no row fills stay away.
