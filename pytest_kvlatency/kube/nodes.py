@@ -24,6 +24,7 @@ _CORDON: Final = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedu
 _REPEATED: Final = tuple(f"node.kubernetes.io/{one}" for one in ("unschedulable", "not-ready", "unreachable"))
 #: Taints of Kubernetes' own, which come and go with a node's condition.
 _OF_CONDITIONS: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+_NAME_OTHERS: Final = "Name nodes that exist with --kv-nodes or --kv-node-set."
 _AT_ONCE: Final = 8
 #: Seconds for a list that only makes a message better.
 _PATIENCE_SECONDS: Final = 3.0
@@ -148,11 +149,11 @@ def refusal(
     if missing:
         return ConfigError(
             no_such(missing, seen.listed),
-            hint="" if seen.listed else "See `kubectl get nodes`.",
+            hint=_NAME_OTHERS if seen.listed else "See `kubectl get nodes`.",
             summary=no_such(missing[:1], None),
             node=missing[0],
         )
-    reasons, summary, blamed = [], "", ""
+    reasons, hints, summary, blamed = [], [], "", ""
     for name in wanted:
         node = seen.by_name.get(name)
         lasting = [
@@ -163,8 +164,11 @@ def refusal(
         if lasting:
             ways = "; ".join(one.hint for one in lasting)
             reasons.append(f"{name} {_joined(lasting)}, so no VM can start there: {ways}")
+            hints.append(ways)
             summary, blamed = summary or f"{name} {_joined(lasting)}", blamed or name
-    return ProvisionError("; ".join(reasons), summary=summary, node=blamed) if reasons else None
+    if not reasons:
+        return None
+    return ProvisionError("; ".join(reasons), hint="\n".join(hints), summary=summary, node=blamed)
 
 
 def no_such(missing: Sequence[str], listed: Sequence[str] | None) -> str:

@@ -100,7 +100,8 @@ def _silence(result: PingResult) -> Failure:
         "connectivity",
         f"failed to run check: failed due to connectivity issue: {counters(result)}{_elsewhere(result)}",
         result,
-        hint="not a single reply came back over this network",
+        summary="no replies",
+        hint="check the network on both nodes: its bridge, uplink and VLAN, and whatever filters frames or ICMP",
     )
 
 
@@ -117,6 +118,7 @@ def _over_latencies(result: PingResult, limits: Limits) -> Iterator[Failure]:
                 f'actual {name} latency "{format_duration(actual)}" is greater than desired '
                 f'"{format_duration(limit)}"',
                 result,
+                summary="latency exceeds the limit",
             )
 
 
@@ -128,6 +130,7 @@ def _over_loss(result: PingResult, limits: Limits) -> Iterator[Failure]:
             f'actual packet loss "{_percent(loss)}" is greater than desired '
             f'"{_percent(limits.max_loss_percent)}" ({counters(result)}{_elsewhere(result)})',
             result,
+            summary="packets are lost",
         )
 
 
@@ -142,6 +145,7 @@ def _unknown_p99(result: PingResult, limits: Limits) -> Iterator[Failure]:
             "loss" if result.received < SAMPLES_NEEDED[99] else "latency",
             f"cannot compute p99: it needs {SAMPLES_NEEDED[99]} samples, got {count} ({counters(result)})",
             result,
+            summary="too few replies to compute p99",
             hint="use a longer --kv-sample-duration",
         )
 
@@ -159,8 +163,11 @@ def _elsewhere(result: PingResult) -> str:
     return f"; other requests were answered from {others}" if others else ""
 
 
-def _failure(kind: FailureKind, reason: str, result: PingResult, *, hint: str = "") -> Failure:
-    return Failure(kind=kind, stage="run", reason=reason, hint=hint, transcript=result.transcript)
+def _failure(kind: FailureKind, reason: str, result: PingResult, *, summary: str, hint: str = "") -> Failure:
+    """``summary`` is what is wrong between two nodes; which these are is known where all pairs are."""
+    return Failure(
+        kind=kind, stage="run", reason=reason, hint=hint, transcript=result.transcript, summary=summary
+    )
 
 
 def _percent(value: float) -> str:

@@ -9,8 +9,11 @@ from dataclasses import asdict
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.report.causes import find_causes
+from pytest_kvlatency.report.faults import fault_of, shortfall_of
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.reasons import failure_reason
+from pytest_kvlatency.report.run import last_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +62,7 @@ def timestamp(moment: datetime) -> str:
 
 def build(run: RunResult) -> dict[str, Any]:
     """The document of a run."""
+    measurements = [measurement_entry(item, images=run.images) for item in run.items]
     return {
         "schema": SCHEMA,
         "tool": {"name": "pytest-kvlatency", "version": run.version},
@@ -73,6 +77,15 @@ def build(run: RunResult) -> dict[str, Any]:
         "plan": None if run.plan is None else dict(run.plan),
         "preflight": None if run.preflight is None else [asdict(one) for one in run.preflight],
         "swept": None if run.swept is None else list(run.swept),
-        "measurements": [measurement_entry(item, images=run.images) for item in run.items],
+        "causes": find_causes(measurements, _own_faults(run)),
+        "measurements": measurements,
         "baseline": None,
     }
+
+
+def _own_faults(run: RunResult) -> list[dict[str, Any]]:
+    """What went wrong outside of measurements; that some were not made only where nothing else says why."""
+    own = [fault_of(one) for one in run.own_failures]
+    if own or any(item.standing.is_failed for item in last_attempts(run.items)):
+        return own
+    return [shortfall_of(text, is_cut_short=bool(run.cut_short_by)) for text in run.shortfalls]

@@ -55,7 +55,8 @@ class FailureRepr:
 def explain(error: KvLatencyError, *, rerun: str, redact: Callable[[str], str] = str) -> list[str]:
     """All that a reader needs, line by line; guest text is escaped and short."""
     lines = [printable(redact(error.failure_reason))]
-    lines += [printable(redact(line)) for line in error.hint.splitlines()]
+    # Of a node where no VM can start the reason itself has the way out.
+    lines += [printable(redact(line)) for line in error.hint.splitlines() if line not in error.reason]
     if error.transcript.strip():
         tail = "\n".join(redact(error.transcript).strip().splitlines()[-TRANSCRIPT_LINES:])
         lines += ["", "the end of the guest's console:"]

@@ -10,6 +10,7 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.escape import excerpt, shortened
+from pytest_kvlatency.report.faults import fault_of
 from pytest_kvlatency.report.numbers import numbers_of, rounded
 from pytest_kvlatency.report.reasons import reason_of
 from pytest_kvlatency.units import to_seconds
@@ -73,6 +74,7 @@ def _measured(
         "succeeded": measurement is not None and measurement.succeeded,
         "failureKind": failures[0].kind if failures else None,
         "failureReason": "; ".join(map(reason_of, failures)) or None,
+        "failures": [fault_of(one, measurement) for one in failures],
         "advice": failures[0].hint or None if failures else None,
         "startTimestamp": _moment(result.started_at) if result and result.started_at else None,
         "round": measurement.round if measurement else None,

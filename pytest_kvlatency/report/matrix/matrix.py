@@ -6,13 +6,13 @@ counts, and of several items with one pair the worst.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.matrix.cell import MARKS, WORDS, WORST_MARK, Cell, milliseconds
 from pytest_kvlatency.report.matrix.standouts import rule, slow_nodes, stand_outs
 
@@ -147,7 +147,7 @@ def matrices(entries: Sequence[Mapping[str, Any]]) -> tuple[Matrix, ...]:
         cells[nodes] = max(cells.get(nodes, cell), cell, key=lambda one: one.badness)
     found = []
     for nad, cells in of_nad.items():
-        names = tuple(sorted({node for place in cells for node in place}, key=_natural))
+        names = tuple(sorted({node for place in cells for node in place}, key=natural_key))
         if len(names) >= FEWEST_NODES and len(cells) >= FEWEST_PAIRS:
             found.append(Matrix(nad, names, cells))
     return tuple(found)
@@ -199,8 +199,3 @@ def _state(entry: Mapping[str, Any]) -> State:
     if kind == "latency":
         return "over"
     return "ok" if entry["succeeded"] else "error"
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Sorts numbers inside names by their value."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"([0-9]+)", name) if part]

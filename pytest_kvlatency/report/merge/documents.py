@@ -5,10 +5,12 @@ Merged is only what belongs together and is complete: a merged document must not
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_kvlatency.plan.order import natural_key
+from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.document import SCHEMA
+from pytest_kvlatency.report.faults import shortfall_of
 from pytest_kvlatency.report.merge.fit import misfits
 from pytest_kvlatency.report.merge.part import parts_of
 from pytest_kvlatency.report.success import is_lack_of_any, last_attempts, shortfalls, standing_of
@@ -46,6 +48,10 @@ def merge(
     parts.sort(key=lambda part: part.shard.index)
     plan = parts[0].plan
     reasons, is_good = _verdict(parts)
+    entries = sorted((entry for part in parts for entry in part.entries), key=_order)
+    causes = find_causes(entries, _own_causes(parts))
+    if not causes and not is_good:
+        causes = find_causes(entries, [shortfall_of(reason) for reason in reasons])
     return {
         "schema": SCHEMA,
         "tool": {"name": "pytest-kvlatency", "version": version},
@@ -62,7 +68,8 @@ def merge(
         "plan": {**plan, "shard": None, "shardPairs": plan["pairs"]},
         "preflight": None,
         "swept": _swept(parts),
-        "measurements": sorted((entry for part in parts for entry in part.entries), key=_order),
+        "causes": causes,
+        "measurements": entries,
         "baseline": None,
     }
 
@@ -81,7 +88,7 @@ def _verdict(parts: Sequence[Part]) -> tuple[list[str], bool]:
     reasons, is_good = [], True
     for part in parts:
         reason = part.document["failureReason"]
-        if is_lack_of_any([standing_of(entry) for entry in last_attempts(part.entries)], reason):
+        if _has_measured_nothing(part):
             continue
         is_good = is_good and part.document["succeeded"] is True
         reasons += [reason] if reason else []
@@ -90,6 +97,23 @@ def _verdict(parts: Sequence[Part]) -> tuple[list[str], bool]:
     missing = [text for text in shortfalls(standings) if not any(one.startswith(text) for one in reasons)]
     is_good = is_good and not missing and not any(standing.is_failed for standing in standings)
     return [*reasons, *missing], is_good
+
+
+def _own_causes(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """What went wrong in shards outside of their measurements."""
+    return [
+        one
+        for part in parts
+        if not _has_measured_nothing(part)
+        for one in part.document.get("causes") or []
+        if not one["measurements"]
+    ]
+
+
+def _has_measured_nothing(part: Part) -> bool:
+    """Whether that is all that is wrong with a shard."""
+    standings = [standing_of(entry) for entry in last_attempts(part.entries)]
+    return is_lack_of_any(standings, part.document["failureReason"])
 
 
 def _agreed(clusters: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -117,6 +141,4 @@ def _common_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _order(entry: Mapping[str, Any]) -> tuple[list[tuple[int, int, str]], int]:
     """By the item's id, in which numbers count as such, then by attempt."""
-    words = re.split(r"([0-9]+)", entry["nodeid"])
-    natural = [(0, int(word), word) if word.isdecimal() else (1, 0, word) for word in words]
-    return natural, entry["attempt"]
+    return natural_key(entry["nodeid"]), entry["attempt"]

@@ -40,6 +40,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
         "plan": None,
         "preflight": None,
         "swept": None,
+        "causes": [],
         "measurements": [
             {
                 "nodeid": "test_x.py::test_y[default/blue-network-worker1:worker2]",
@@ -59,6 +60,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
                 "succeeded": True,
                 "failureKind": None,
                 "failureReason": None,
+                "failures": [],
                 "advice": None,
                 "startTimestamp": None,
                 "round": None,

@@ -1,0 +1,291 @@
+"""Equal failures are one cause, and it names what is to blame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from pytest_kvlatency.model import (
+    Check,
+    Failure,
+    GuestFacts,
+    Limits,
+    Measurement,
+    NadRef,
+    NodePair,
+    PingResult,
+)
+from pytest_kvlatency.ping.verdict import judge
+from pytest_kvlatency.report.causes import find_causes
+from pytest_kvlatency.report.faults import fault_of
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.run import ItemResult
+
+MS = 1_000_000
+LIMITS = Limits(max_latency_ns=10 * MS)
+GOOD, DEAD, SLOW, LOSSY = (1, 1), (0, 1), (1, 20), (0.5, 1)
+CORDONED = Failure(
+    kind="provision", stage="setup", reason="VMI ns/latency-check-abcde cannot start", summary="worker6 is cordoned",
+    node="worker6", hint="kubectl uncordon worker6", guest_node="worker6",
+)  # fmt: skip
+
+
+def measured(
+    source: str,
+    target: str,
+    how: tuple[float, float] = GOOD,
+    *,
+    nad: str = "blue-network",
+    asked: NodePair | None = None,
+) -> dict[str, Any]:
+    """One pair: the part of 10 pings that was answered, and in how many milliseconds."""
+    answered, milliseconds = how
+    check = Check(
+        nad=NadRef(namespace="default", name=nad),
+        pair=NodePair(source=source, target=target) if asked is None else asked,
+        limits=LIMITS,
+    )
+    times = (int(milliseconds * MS),) * int(answered * 10)
+    result = PingResult(transmitted=10, received=len(times), samples_ns=times)
+    guests = (
+        GuestFacts(vmi_name=f"latency-check-{n:05}", namespace="ns", node=node, address=f"198.18.0.{n}")
+        for n, node in enumerate((source, target), start=1)
+    )
+    failures = judge(result, LIMITS)
+    measurement = Measurement(
+        check=check, source=next(guests), target=next(guests), result=result, failures=failures
+    )
+    return entry_of(check, measurement=measurement, outcome="failed" if failures else "passed")
+
+
+def broken(
+    source: str, target: str, failure: Failure = CORDONED, *, nad: str = "blue-network"
+) -> dict[str, Any]:
+    """A pair that could not be measured."""
+    check = Check(nad=NadRef(namespace="default", name=nad), pair=NodePair(source=source, target=target))
+    return entry_of(check, outcome="error", failures=(failure,))
+
+
+def entry_of(check: Check, **more: Any) -> dict[str, Any]:
+    return measurement_entry(ItemResult(nodeid=f"kvlatency::check[{check.id}]", check=check, **more))
+
+
+def mesh(
+    nodes: int, bad: dict[tuple[int, int], tuple[float, float]], nad: str = "blue-network"
+) -> list[dict[str, Any]]:
+    return [
+        measured(f"worker{one}", f"worker{other}", bad.get((one, other), GOOD), nad=nad)
+        for one, other in combinations(range(1, nodes + 1), 2)
+    ]
+
+
+def told(entries: list[dict[str, Any]], *own: Failure) -> list[tuple[str, int]]:
+    return [
+        (one["sentence"], len(one["measurements"]))
+        for one in find_causes(entries, [fault_of(each) for each in own])
+    ]
+
+
+def test_nothing_failed_has_no_cause() -> None:
+    assert find_causes(mesh(4, {})) == []
+
+
+def test_a_cordoned_node_of_a_mesh_is_one_cause_on_all_networks() -> None:
+    entries = [
+        broken(f"worker{n}", "worker6", nad=nad)
+        for nad in ("blue-network", "red-network")
+        for n in range(1, 6)
+    ]
+    (cause,) = find_causes(entries)
+    assert cause == {
+        "kind": "provision",
+        "stage": "setup",
+        "sentence": "worker6 is cordoned",
+        "node": "worker6",
+        "pair": None,
+        "network": None,
+        "measurements": [one["nodeid"] for one in entries],
+        "networks": ["default/blue-network", "default/red-network"],
+        "advice": "kubectl uncordon worker6",
+    }
+
+
+def test_a_pair_is_to_blame_for_what_only_it_has() -> None:
+    causes = find_causes(mesh(4, {(1, 3): SLOW, (2, 3): LOSSY, (2, 4): DEAD}))
+    assert [(one["kind"], one["sentence"], one["pair"], one["node"], one["network"]) for one in causes] == [
+        ("latency", "latency exceeds the limit between worker1 and worker3", "worker1:worker3", None, None),
+        ("loss", "packets are lost between worker2 and worker3", "worker2:worker3", None, None),
+        ("connectivity", "no replies between worker2 and worker4", "worker2:worker4", None, None),
+    ]
+
+
+def test_a_pair_in_both_directions_and_on_several_networks_is_one_cause() -> None:
+    entries = [
+        *mesh(4, {(1, 3): DEAD}),
+        *mesh(4, {(1, 3): DEAD}, "red-network"),
+        measured("worker3", "worker1", DEAD),
+    ]
+    (cause,) = find_causes(entries)
+    assert (cause["pair"], len(cause["measurements"])) == ("worker1:worker3", 3)
+    assert cause["networks"] == ["default/blue-network", "default/red-network"]
+
+
+def test_a_network_is_to_blame_where_all_of_its_pairs_have_it() -> None:
+    dead = dict.fromkeys(combinations(range(1, 5), 2), DEAD)
+    (cause,) = find_causes([*mesh(4, {}), *mesh(4, dead, "red-network")])
+    assert (cause["sentence"], cause["network"]) == (
+        "no replies on default/red-network",
+        "default/red-network",
+    )
+    assert (cause["node"], cause["pair"], len(cause["measurements"])) == (None, None, 6)
+
+
+def test_a_node_is_to_blame_where_all_of_its_pairs_have_it() -> None:
+    (cause,) = find_causes(mesh(4, {(1, 2): LOSSY, (2, 3): LOSSY, (2, 4): LOSSY}))
+    assert (cause["sentence"], cause["node"]) == ("packets are lost to and from worker2", "worker2")
+
+
+def test_two_nodes_are_two_causes_and_each_measurement_counts_once() -> None:
+    entries = mesh(6, {pair: DEAD for pair in combinations(range(1, 7), 2) if {2, 3} & set(pair)})
+    assert told(entries) == [("no replies to and from worker2", 5), ("no replies to and from worker3", 4)]
+
+
+def test_a_node_with_one_pair_that_works_is_not_to_blame() -> None:
+    entries = mesh(5, {(1, 2): DEAD, (2, 3): DEAD, (2, 4): DEAD})
+    assert [one["pair"] for one in find_causes(entries)] == [
+        "worker1:worker2",
+        "worker2:worker3",
+        "worker2:worker4",
+    ]
+
+
+def test_one_pair_alone_tells_neither_of_its_nodes_nor_of_its_network() -> None:
+    assert told([measured("worker1", "worker2", DEAD, asked=NodePair())]) == [
+        ("no replies between worker1 and worker2", 1)
+    ]
+    assert told([measured("worker1", "worker1", DEAD)]) == [("no replies between two guests on worker1", 1)]
+
+
+def test_what_was_not_measured_does_not_speak_for_a_network() -> None:
+    dead = dict.fromkeys(combinations(range(1, 4), 2), DEAD)
+    entries = [*mesh(3, dead), broken("worker1", "worker6")]
+    assert told(entries) == [("no replies on default/blue-network", 3), ("worker6 is cordoned", 1)]
+
+
+def test_a_slow_and_lossy_pair_has_two_causes() -> None:
+    assert told(mesh(3, {(1, 2): (0.5, 20)})) == [
+        ("latency exceeds the limit between worker1 and worker2", 1),
+        ("packets are lost between worker1 and worker2", 1),
+    ]
+
+
+def test_the_cause_of_most_measurements_comes_first_then_the_earlier_one() -> None:
+    entries = [
+        *mesh(4, {(1, 2): DEAD, (3, 4): SLOW}),
+        broken("worker1", "worker6"),
+        broken("worker2", "worker6"),
+    ]
+    assert [count for _, count in told(entries)] == [2, 1, 1]
+    assert [text.split(" between")[0] for text, _ in told(entries)] == [
+        "worker6 is cordoned",
+        "no replies",
+        "latency exceeds the limit",
+    ]
+
+
+def test_a_set_up_error_is_its_nodes_only_where_no_other_has_it() -> None:
+    def refused(node: str) -> Failure:
+        return replace(CORDONED, summary="the login is refused", node="", guest_node=node)
+
+    (cause,) = find_causes(
+        [broken("worker1", "worker2", refused("worker2")), broken("worker3", "worker2", refused("worker2"))]
+    )
+    assert (cause["sentence"], cause["node"]) == ("worker2: the login is refused", "worker2")
+    (cause,) = find_causes(
+        [broken("worker1", "worker2", refused("worker2")), broken("worker3", "worker4", refused("worker4"))]
+    )
+    assert (cause["sentence"], cause["node"]) == ("the login is refused", None)
+
+
+def test_only_the_last_attempt_counts() -> None:
+    first, second = measured("worker1", "worker2", DEAD), {**measured("worker1", "worker2"), "attempt": 2}
+    assert find_causes([first, second]) == []
+
+
+@pytest.mark.parametrize("outcome", ["xfailed", "notrun"])
+def test_what_does_not_fail_the_run_is_no_cause(outcome: str) -> None:
+    entry = measured("worker1", "worker2", DEAD) if outcome == "xfailed" else broken("worker1", "worker2")
+    assert find_causes([{**entry, "outcome": outcome}]) == []
+
+
+def test_names_addresses_and_durations_do_not_keep_equal_failures_apart() -> None:
+    failures = [
+        Failure(
+            kind="guest", stage="setup",
+            reason=f"the guest of VMI ns/latency-check-{name} (198.18.0.{number}) does not answer (for {number} s)",
+        )
+        for number, name in ((1, "aaaaa"), (2, "b4b4b"))
+    ]  # fmt: skip
+    entries = []
+    for number, failure in enumerate(failures, start=1):
+        measurement = Measurement(
+            check=Check(
+                nad=NadRef(namespace="default", name="blue-network"), pair=NodePair(source="a", target="b")
+            ),
+            source=GuestFacts(vmi_name="x", namespace="ns", node="a", address=f"198.18.0.{number}"),
+            failures=(failure,),
+        )
+        entries.append(
+            entry_of(
+                replace(measurement.check, limits=Limits(max_loss_percent=number)),
+                measurement=measurement,
+                outcome="error",
+            )
+        )
+        entries[-1]["nodeid"] += str(number)
+    assert told(entries) == [("the guest of the VMI (the source guest) does not answer", 2)]
+
+
+def test_the_runs_own_failures_are_causes_without_measurements() -> None:
+    torn = Failure(
+        kind="teardown",
+        stage="teardown",
+        reason="VMI ns/latency-check-abcde is not gone",
+        summary="1 VMI is not gone",
+    )
+    assert told(mesh(3, {(1, 2): DEAD}), torn) == [
+        ("no replies between worker1 and worker2", 1),
+        ("1 VMI is not gone", 0),
+    ]
+
+
+def test_an_interruption_is_one_cause_with_what_it_cut_off() -> None:
+    cut = Failure(
+        kind="interrupted",
+        stage="setup",
+        reason="interrupted by SIGTERM while booting",
+        summary="interrupted by SIGTERM",
+    )
+    own = Failure(kind="interrupted", stage="run", reason="interrupted by SIGTERM")
+    assert told([broken("worker1", "worker2", cut)], own) == [("interrupted by SIGTERM", 1)]
+
+
+def test_older_documents_are_grouped_by_their_sentences_without_their_own_names() -> None:
+    entries = [*mesh(4, {(1, 3): DEAD}), broken("worker1", "worker5"), broken("worker2", "worker5")]
+    for number, entry in enumerate(entries):
+        del entry["failures"], entry["failedNode"], entry["advice"]
+        if entry["failureKind"] == "provision":
+            vmi = entry["targetVmi"] = f"own-{number}"
+            entry["failureReason"] = f"setup: VMI ns/{vmi} cannot be scheduled"
+    assert told(entries) == [
+        ("the target VMI cannot be scheduled", 2),
+        ("no replies between worker1 and worker3", 1),
+    ]
+
+
+def test_a_test_that_failed_by_itself_says_so() -> None:
+    entry = {**measured("worker1", "worker2"), "outcome": "failed"}
+    assert told([entry]) == [("the test ended as failed", 1)]
