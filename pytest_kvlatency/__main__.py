@@ -1,6 +1,6 @@
 """``python -m pytest_kvlatency [pytest's arguments]``: the plugin's own check and nothing else.
 
-Or ``merge FILE.json …``, which makes one document of those of the shards.
+Or ``report DOC.json …``, which makes reports from the documents of earlier runs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     import pytest
 
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["merge"]:
-        from pytest_kvlatency.report.merge import entrypoint as merge_command
+    if given[:1] == ["report"]:
+        from pytest_kvlatency.report.command import entrypoint as report_command
 
-        return merge_command.main(given[1:])
+        return report_command.main(given[1:])
     return int(pytest.main(only.isolated(given)))
 
 

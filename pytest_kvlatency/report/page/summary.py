@@ -62,7 +62,8 @@ def causes(document: Mapping[str, Any]) -> str:
         parts.append(f'<h2>{heading}</h2><ol class="cards">{cards}</ol>')
     if document["preflight"] is not None:
         lines = "".join(
-            f'<li class="{for_html(one["outcome"])}"><b>{for_html(one["outcome"])}</b> {for_html(one["text"])}</li>'
+            f'<li class="{for_html(one["outcome"])}"><b>{for_html(one["outcome"])}</b> '
+            f"{for_html(_finding(one))}</li>"
             for one in document["preflight"]
         )
         parts.append(f'<h2>Preflight</h2><ul class="checklist">{lines}</ul>')
@@ -70,6 +71,11 @@ def causes(document: Mapping[str, Any]) -> str:
         notes = "".join(f"<li>{for_html(printable(note))}</li>" for note in document["notes"])
         parts.append(f'<h2>Notes</h2><ul class="notes">{notes}</ul>')
     return f'<section id="causes">{"".join(parts)}</section>' if parts else ""
+
+
+def _finding(one: Mapping[str, Any]) -> str:
+    what = f"{one['check']} {one['subject']}".rstrip()
+    return printable(f"{what}: {one['message']}")
 
 
 def _card(number: int, cause: Mapping[str, Any]) -> str:

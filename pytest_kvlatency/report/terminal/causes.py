@@ -22,13 +22,13 @@ _INDENT: Final = "   "
 
 def causes(document: Mapping[str, Any]) -> list[Line]:
     """A line for each cause, and its advice below."""
-    found = _causes_of(document)
+    found = causes_of(document)
     entries = {entry["nodeid"]: entry for entry in document["measurements"]}
     is_many = len(found) > 1
     lines: list[Line] = []
     for number, cause in enumerate(found[:MOST_CAUSES], start=1):
         mark = f"{number}. " if is_many else ""
-        lines.append(plain(f"{mark}{_headline(cause, entries)}", "bold"))
+        lines.append(plain(f"{mark}{headline(cause, entries)}", "bold"))
         advice = [printable(one) for one in (cause["advice"] or "").splitlines() if one.strip()]
         lines += [plain(_INDENT + one) for one in advice[:MOST_ADVICE]]
     return lines
@@ -36,10 +36,10 @@ def causes(document: Mapping[str, Any]) -> list[Line]:
 
 def left_out(document: Mapping[str, Any]) -> int:
     """How many causes are not shown."""
-    return max(0, len(_causes_of(document)) - MOST_CAUSES)
+    return max(0, len(causes_of(document)) - MOST_CAUSES)
 
 
-def _causes_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def causes_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The document's own causes; of a document without any the reasons, each once."""
     if "causes" in document:
         found: Sequence[Mapping[str, Any]] = document["causes"]
@@ -59,7 +59,7 @@ def _causes_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def _headline(cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> str:
+def headline(cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> str:
     """What is wrong, of what, and how much of the run that concerns."""
     sentence = printable(cause["sentence"])
     blamed = cause["node"] or cause["pair"] or cause["network"]

@@ -366,7 +366,7 @@ def test_shards_that_are_distributed_are_the_whole_plan(run, tmp_path):
         names.append(str(tmp_path / f"{index}.json"))
         shutil.copy(tmp_path / "out.json", names[-1])
     whole = [str(tmp_path / "all.json"), str(tmp_path / "all.xml")]
-    assert main(["merge", *names, "--json", whole[0], "--junitxml", whole[1]]) == 0
+    assert main(["report", *names, "--json", whole[0], "--junitxml", whole[1]]) == 0
     document = json.loads((tmp_path / "all.json").read_text())
     assert sorted(one["nodes"] for one in document["measurements"]) == PAIRS
     merged, last = (

@@ -249,7 +249,7 @@ def test_shards_find_their_plan_even_if_nodes_may_not_be_listed():
 def test_what_asks_the_cluster_for_nothing_has_no_token():
     for path in ("merge/job.yaml", "reader/pod.yaml"):
         assert pod_of(path)["automountServiceAccountToken"] is False
-    assert container_of("merge/job.yaml")["command"] == [*ENTRYPOINT[:3], "merge"]
+    assert container_of("merge/job.yaml")["command"] == [*ENTRYPOINT[:3], "report"]
 
 
 # --- kustomize

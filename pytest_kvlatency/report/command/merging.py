@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.causes import find_causes
+from pytest_kvlatency.report.command.fit import misfits
+from pytest_kvlatency.report.command.part import parts_of
+from pytest_kvlatency.report.command.shape import completed, flaw
 from pytest_kvlatency.report.document import SCHEMA
 from pytest_kvlatency.report.faults import shortfall_of
-from pytest_kvlatency.report.merge.fit import misfits
-from pytest_kvlatency.report.merge.part import parts_of
 from pytest_kvlatency.report.success import is_lack_of_any, last_attempts, shortfalls, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.report.merge.part import Part
+    from pytest_kvlatency.report.command.part import Part
 
 _Value = TypeVar("_Value")
 
@@ -29,6 +30,23 @@ class MergeError(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+def whole(
+    documents: Sequence[tuple[str, object]], *, version: str, unread: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The document to report on: the only one where that is of a whole run, else those of all shards as one.
+
+    Arguments and errors are those of ``merge``.
+    """
+    if len(documents) == 1 and not unread:
+        ((name, document),) = documents
+        found = flaw(document)
+        if found:
+            raise MergeError([f"{name} {found}"])
+        if isinstance(document, dict) and (document["plan"] is None or document["plan"]["shard"] is None):
+            return completed(document)
+    return merge(documents, version=version, unread=unread)
 
 
 def merge(
@@ -44,7 +62,7 @@ def merge(
     if parts:
         problems += list(misfits(parts, is_whole=not problems))
     if problems or not parts:
-        raise MergeError(problems or ["nothing to merge: expected the JSON documents of all shards"])
+        raise MergeError(problems or ["no document: expected what --kv-json wrote"])
     parts.sort(key=lambda part: part.shard.index)
     plan = parts[0].plan
     reasons, is_good = _verdict(parts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_kvlatency.report.merge.part import Part
+    from pytest_kvlatency.report.command.part import Part
 
 _Value = TypeVar("_Value")
 _NAMED: Final = 5

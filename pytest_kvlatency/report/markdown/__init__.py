@@ -1,0 +1,1 @@
+"""The document as Markdown, for the summary of a CI job."""

@@ -1,0 +1,192 @@
+"""A run as a job's summary: the verdict, the causes with what to do, the failures, and then the rest. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.report.document import TIMESTAMP
+from pytest_kvlatency.report.entries import is_failed, own_parameters, pair, test_name, verdict
+from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
+from pytest_kvlatency.report.success import last_attempts
+from pytest_kvlatency.report.terminal.causes import causes_of, headline
+from pytest_kvlatency.report.terminal.verdict import verdict as run_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Entry = Mapping[str, Any]
+
+#: GitHub takes 1 MiB for a step.
+MOST_BYTES: Final = 1_000_000
+_TRANSCRIPT_LINES: Final = 20
+_OWN_CHECK: Final = "kvlatency::check["
+#: The columns of numbers, in milliseconds.
+_TIMES: Final = (
+    ("avg ms", "avgLatencyNanoSec"),
+    ("p50 ms", "p50LatencyNanoSec"),
+    ("p90 ms", "p90LatencyNanoSec"),
+    ("p99 ms", "p99LatencyNanoSec"),
+    ("max ms", "maxLatencyNanoSec"),
+)
+
+
+def render(document: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:
+    """The summary, of at most so many bytes; it says what it leaves out."""
+    page = Bounded(most_bytes)
+    page.add(*_head(document))
+    entries = last_attempts(document["measurements"])
+    failed = [entry for entry in entries if is_failed(entry)]
+    others = [entry for entry in entries if not is_failed(entry)]
+    for number, cause in enumerate(causes_of(document), 1):
+        page.add(*_cause(number, cause, entries), name="causes")
+    page.add("")
+    numbers = _numbers_of_causes(document)
+    heads = _heads(entries)
+    page.table([*heads, "cause"], [_row(entry, heads, numbers) for entry in failed], name="failures")
+    title = f"{len(others)} others" if failed else ""
+    rows = [row for entry in others for row in _rows(entry, heads)]
+    page.table(heads, rows, name="others", title=title)
+    _add_preflight(page, document["preflight"] or ())
+    for note in _notes(document, entries):
+        page.add(f"> {escaped(note)}", "", name="notes")
+    for entry in failed:
+        page.add(*_transcript(entry), name="consoles of failures")
+    settings = [
+        [f"{escaped(one['option'])}", _value(one["value"]), escaped(one["source"])]
+        for one in document["settings"].values()
+    ]
+    page.table(["option", "value", "source"], settings, name="settings", title="Settings")
+    return page.text
+
+
+def _head(document: Mapping[str, Any]) -> Iterator[str]:
+    """The verdict, and of what: a lab is not a cluster, and must not look like one."""
+    yield f"## {'✅ Network check passed' if document['succeeded'] else '❌ Network check failed'}"
+    yield ""
+    if document["measurements"]:
+        yield f"**{escaped(''.join(span.text for span in run_verdict(document)))}**"
+        yield ""
+    reason = document["failureReason"]
+    if reason and not causes_of(document):
+        yield escaped(reason)
+        yield ""
+    yield "<br>".join(_facts(document))
+    yield ""
+
+
+def _facts(document: Mapping[str, Any]) -> Iterator[str]:
+    cluster = document["cluster"] or {}
+    if lab := cluster.get("lab"):
+        yield f"**Lab, not a cluster:** {escaped(lab.get('guests') or 'embedded')}"
+    if any(entry["softwareEmulation"] for entry in document["measurements"]):
+        yield "**Software emulation:** it inflates round-trip times"
+    versions = [
+        f"{name} {cluster[key]}"
+        for name, key in (("Kubernetes", "kubernetesVersion"), ("KubeVirt", "kubevirtVersion"))
+        if cluster.get(key)
+    ]
+    where = [
+        *(f"context {cluster[key]}" for key in ("context",) if cluster.get(key)),
+        *([str(cluster["server"])] if cluster.get("server") else []),
+        *([f"namespace {document['namespace']}"] if document["namespace"] else []),
+        *versions,
+    ]
+    if where:
+        yield escaped(", ".join(where))
+    start, end = (
+        datetime.strptime(document[name], TIMESTAMP)  # noqa: DTZ007 - in UTC, which the format says
+        for name in ("startTimestamp", "completionTimestamp")
+    )
+    yield f"{start:%Y-%m-%d %H:%M:%S} UTC, {end - start}"
+
+
+def _cause(number: int, cause: Entry, entries: Sequence[Entry]) -> Iterator[str]:
+    of = {entry["nodeid"]: entry for entry in entries}
+    yield f"{number}. **{escaped(headline(cause, of))}**"
+    for line in (cause["advice"] or "").splitlines():
+        if line.strip():
+            yield f"   <br>{escaped(line)}"
+
+
+def _numbers_of_causes(document: Mapping[str, Any]) -> dict[str, str]:
+    """By item the numbers of its causes."""
+    found: dict[str, list[str]] = {}
+    for number, cause in enumerate(causes_of(document), 1):
+        for nodeid in cause["measurements"]:
+            found.setdefault(nodeid, []).append(str(number))
+    return {nodeid: ", ".join(numbers) for nodeid, numbers in found.items()}
+
+
+def _heads(entries: Sequence[Entry]) -> list[str]:
+    """The columns that any row fills."""
+    has_tests = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry in entries)
+    times = [name for name, key in _TIMES if any(entry[key] is not None for entry in entries)]
+    return ["network", "nodes", *(["test"] if has_tests else []), "verdict", "received", "loss", *times]
+
+
+def _rows(entry: Entry, heads: Sequence[str]) -> Iterator[list[str]]:
+    """The row of a measurement, and those of what its test measured beyond."""
+    yield _row(entry, heads)
+    for extra in entry["extra"]:
+        cells = _row({**entry, **extra, "outcome": "passed"}, heads)
+        cells[heads.index("verdict")] = escaped(f"kv_ping {own_parameters(extra, entry)}".strip())
+        yield cells
+
+
+def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = None) -> list[str]:
+    again = f" (attempt {entry['attempt']})" if entry["attempt"] > 1 else ""
+    loss, sent = entry["lossPercent"], entry["transmitted"]
+    cells = {
+        "network": escaped(entry["nad"] or ""),
+        "nodes": escaped(_nodes(entry)),
+        "test": escaped(test_name(entry)),
+        "verdict": escaped(verdict(entry) + again),
+        "received": "" if sent is None else f"{entry['received']}/{sent}",
+        "loss": "" if loss is None else f"{loss:.3g}%",
+        **{name: "" if entry[key] is None else f"{entry[key] / 1e6:.3f}" for name, key in _TIMES},
+    }
+    row = [cells[name] for name in heads]
+    return row if causes is None else [*row, causes.get(entry["nodeid"], "")]
+
+
+def _nodes(entry: Entry) -> str:
+    return pair(entry).replace(":", " → ")
+
+
+def _add_preflight(page: Bounded, findings: Sequence[Entry]) -> None:
+    rows = [
+        [
+            escaped(one["outcome"]),
+            escaped(f"{one['check']} {one['subject']}"),
+            escaped(one["message"]),
+            escaped(one["hint"]),
+        ]
+        for one in findings
+    ]
+    page.table(["outcome", "check", "what was found", "what to do"], rows, name="findings")
+
+
+def _notes(document: Mapping[str, Any], entries: Sequence[Entry]) -> list[str]:
+    """Each note once; with the first of the pairs that have it."""
+    said: dict[str, list[str]] = {note: [] for note in document["notes"]}
+    for entry in entries:
+        for note in entry["notes"]:
+            said.setdefault(note, []).append(f"{entry['nad']} {_nodes(entry)}")
+    return [
+        f"{note} ({places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''})" if places else note
+        for note, places in said.items()
+    ]
+
+
+def _transcript(entry: Entry) -> list[str]:
+    text = (entry["transcript"] or "").strip()
+    if not text:
+        return []
+    tail = "\n".join(text.splitlines()[-_TRANSCRIPT_LINES:])
+    title = escaped(f"{entry['nad'] or entry['nodeid']} {_nodes(entry)}: the end of the guest's console")
+    return [f"<details><summary>{title}</summary>", "", preformatted(tail), "", "</details>", ""]
+
+
+def _value(value: str | list[str]) -> str:
+    return escaped(value if isinstance(value, str) else ", ".join(value))

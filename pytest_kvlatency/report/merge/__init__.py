@@ -1,1 +1,0 @@
-"""One document of those of the shards, and its reports made again."""

@@ -1,0 +1,222 @@
+"""``python -m pytest_kvlatency report``: reports of earlier runs, from their documents."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from test_merging import document, documents, saved
+
+from pytest_kvlatency.__main__ import main
+from pytest_kvlatency.report.command.shape import NEWER, NEWER_OF_ENTRIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OPTIONS = ("--html", "--junitxml", "--markdown", "--csv", "--prometheus", "--json")
+
+
+def whole() -> dict[str, Any]:
+    """The document of a run without shards."""
+    made = document(0, 1)
+    made["plan"]["shard"] = None
+    return made
+
+
+def report(*arguments: object) -> int:
+    return main(["report", *map(str, arguments)])
+
+
+def test_every_report_is_made_of_one_whole_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = saved(tmp_path, [("run.json", whole())])
+    paths = {option: tmp_path / "out" / option.strip("-") for option in OPTIONS}
+    assert report(file, *(word for pair in paths.items() for word in pair)) == 0
+    texts = {option: path.read_text("utf-8") for option, path in paths.items()}
+    assert texts["--html"].startswith("<!doctype html>") or "<html" in texts["--html"]
+    assert len(list(ET.fromstring(texts["--junitxml"]).iter("testcase"))) == 3
+    assert texts["--markdown"].startswith("## ✅")
+    assert paths["--csv"].read_bytes().count(b"\r\n") == 4
+    assert "kvlatency_up{" in texts["--prometheus"]
+    assert json.loads(texts["--json"])["measurements"] == whole()["measurements"]
+    assert "3 pairs" in capsys.readouterr().out
+
+
+def test_without_a_report_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = whole()
+    failed.update(succeeded=False, failureReason="run: too slow")
+    assert report(*saved(tmp_path, [("run.json", failed)])) == 1
+    assert "run: too slow" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_report_can_go_to_standard_output_alone(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], option: str
+) -> None:
+    files = saved(tmp_path, documents())
+    assert report(*files, option, "-") == 0
+    printed = capfdbinary.readouterr().out
+    assert report(*files, option, tmp_path / "out") == 0
+    assert printed == (tmp_path / "out").read_bytes()
+
+
+def test_only_one_report_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        report("run.json", "--csv", "-", "--markdown", "-")
+    assert caught.value.code == 4
+    assert (
+        "only one report can go to standard output, not both --markdown and --csv" in capsys.readouterr().err
+    )
+
+
+def test_the_document_of_a_preflight_or_of_a_run_without_a_plan_has_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finding = {
+        "check": "KubeVirt",
+        "subject": "",
+        "outcome": "failed",
+        "message": "none",
+        "hint": "install it",
+    }
+    made = {**whole(), "succeeded": False, "plan": None, "preflight": [finding], "measurements": []}
+    (file,) = saved(tmp_path, [("run.json", made)])
+    assert report(file) == 1
+    assert "install it" in capsys.readouterr().out
+    for option in OPTIONS:
+        assert report(file, option, tmp_path / "out") == 1
+
+
+def test_the_document_of_one_shard_is_not_taken_for_the_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(*saved(tmp_path, documents()[:1]), "--csv", tmp_path / "out") == 4
+    assert "shards 1, 2 of 3 are missing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def older(made: dict[str, Any]) -> dict[str, Any]:
+    """As the first version wrote it."""
+    for name in (*NEWER, "causes"):
+        made.pop(name, None)
+    for entry in made["measurements"]:
+        for name in NEWER_OF_ENTRIES:
+            entry.pop(name, None)
+    return made
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_documents_of_older_versions_have_every_report(tmp_path: Path, option: str) -> None:
+    (file,) = saved(tmp_path, [("run.json", older(whole()))])
+    assert report(file, option, tmp_path / "out") == 0
+    shards = [(name, older(one)) for name, one in documents() if isinstance(one, dict)]
+    assert report(*saved(tmp_path, shards), option, tmp_path / "all") == 0
+    assert (tmp_path / "out").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "is not a document of pytest-kvlatency: expected what --kv-json wrote"),
+        ('{"status.succeeded": "true"}', "is not a document of pytest-kvlatency"),
+        ('{"schema": "kvlatency/v2"}', "has the schema 'kvlatency/v2': expected 'kvlatency/v1'"),
+        ('{"schema": "kvlatency/v1"}', "is not a whole document: it has no cluster, completionTimestamp"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_what_is_no_document_is_refused_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, says: str
+) -> None:
+    file = tmp_path / "run.json"
+    if content is not None:
+        file.write_text(content)
+    assert report(file, "--markdown", tmp_path / "out") == 4
+    error = capsys.readouterr().err
+    assert error.startswith("python -m pytest_kvlatency report: error: ")
+    assert str(file) in error
+    assert says in error
+    assert not (tmp_path / "out").exists()
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the values of a document stand, but not more than two of a list."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield (*path, name)
+            yield from places(one, (*path, name))
+    elif isinstance(value, list):
+        for number, one in enumerate(value[:1]):
+            yield (*path, number)
+            yield from places(one, (*path, number))
+
+
+@pytest.mark.parametrize("wrong", ["odd", -1.5, [3], {"a": 1}, None, True], ids=repr)
+def test_a_value_of_a_wrong_kind_is_refused_or_reported_but_never_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: object
+) -> None:
+    refused = 0
+    for number, path in enumerate(places(whole())):
+        made: Any = whole()
+        inner = made
+        for part in path[:-1]:
+            inner = inner[part]
+        inner[path[-1]] = wrong
+        (file,) = saved(tmp_path, [(f"{number}.json", made)])
+        outputs = [word for option in OPTIONS for word in (option, tmp_path / option)]
+        status = report(file, *outputs)
+        error = capsys.readouterr().err
+        if status == 4:
+            refused += 1
+            assert re.search(
+                r"(is not a whole document: .*(expected| has no )|has the schema|is not a document|says it is shard)",
+                error,
+            )
+        else:
+            assert (status in (0, 1), error) == (True, ""), path
+    assert refused > 25
+
+
+def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = whole()
+    made["measurements"][1]["limits"]["maxLossPercent"] = "none"
+    (file,) = saved(tmp_path, [("run.json", made)])
+    assert report(file) == 4
+    says = (
+        "is not a whole document: measurements[1].limits.maxLossPercent is 'none': expected a number or null"
+    )
+    assert f"error: {file} {says}\n" in capsys.readouterr().err
+
+
+def test_the_surroundings_have_no_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = saved(tmp_path, documents())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--neither-this")
+    assert report(*files, "--junitxml", "all.xml", "--html", "all.html", "--self-contained-html") == 0
+    assert capfd.readouterr().err == ""
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+SHELL = re.compile(r"<!-- checked: report -->\n```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", SHELL.findall((DOCS / "ci.md").read_text("utf-8")))
+def test_the_commands_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    (tmp_path / "reports").mkdir()
+    saved(tmp_path / "reports", [("latency.json", whole())])
+    monkeypatch.chdir(tmp_path)
+    program, *arguments = shlex.split(command)
+    assert (program, arguments[:2]) == ("python", ["-m", "pytest_kvlatency"])
+    assert main(arguments[2:]) == 0
+    names = {one for one in arguments if one.startswith("reports/")}
+    assert {f"reports/{one.name}" for one in (tmp_path / "reports").iterdir()} == names
