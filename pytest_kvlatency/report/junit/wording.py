@@ -14,6 +14,8 @@ _TRANSCRIPT_LINES: Final = 20
 _STAGE: Final = "(?:config|setup|run|teardown): "
 #: Between two reasons, each of which starts with its stage.
 _BETWEEN: Final = re.compile(f"; (?={_STAGE})")
+#: How the ConfigMap, whose words are those of an older checkup, introduces that no reply came.
+_NO_REPLY: Final = "failed to run check: failed due to connectivity issue: "
 #: How pytest introduces the error of a phase; only the first line of it where it is cut.
 _PYTEST: Final = re.compile(r'failed on (?:setup|teardown) with "(.*?)"?(?=\n\[|$)', re.DOTALL)
 
@@ -23,7 +25,8 @@ def sentences(entry: Mapping[str, Any]) -> list[str]:
     text = entry["failureReason"]
     if not text:
         return [_without_reason(entry["outcome"])]
-    return [printable(re.sub(f"^{_STAGE}", "", one)) for one in _BETWEEN.split(text)]
+    reasons = [re.sub(f"^{_STAGE}", "", one) for one in _BETWEEN.split(text)]
+    return [printable(one.replace(_NO_REPLY, "no replies: ", 1)) for one in reasons]
 
 
 def message(entry: Mapping[str, Any]) -> str:
@@ -48,7 +51,9 @@ def plain(pytests: str) -> str:
 
 
 def _advice(entry: Mapping[str, Any]) -> list[str]:
-    return [printable(line) for line in (entry.get("advice") or "").splitlines()]
+    """What to do, unless the reason says it already."""
+    lines = [line for line in (entry.get("advice") or "").splitlines() if line.strip()]
+    return [printable(line) for line in lines if line not in (entry["failureReason"] or "")]
 
 
 def _without_reason(outcome: str) -> str:

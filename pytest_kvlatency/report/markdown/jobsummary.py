@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: GitHub takes 1 MiB for a step.
 MOST_BYTES: Final = 1_000_000
 _TRANSCRIPT_LINES: Final = 20
+#: More pairs that could not be measured are folded, so that they do not bury those that failed.
+_MOST_BROKEN: Final = 5
+_WITHOUT_NUMBERS: Final = ("network", "nodes", "test", "verdict")
 _OWN_CHECK: Final = "kvlatency::check["
 #: The columns of numbers, in milliseconds.
 _TIMES: Final = (
@@ -36,21 +39,27 @@ def render(document: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:
     page = Bounded(most_bytes)
     page.add(*_head(document))
     entries = last_attempts(document["measurements"])
-    failed = [entry for entry in entries if is_failed(entry)]
+    failed = [entry for entry in entries if is_failed(entry) and entry["transmitted"] is not None]
+    broken = [entry for entry in entries if is_failed(entry) and entry["transmitted"] is None]
     others = [entry for entry in entries if not is_failed(entry)]
     for number, cause in enumerate(causes_of(document), 1):
         page.add(*_cause(number, cause, entries), name="causes")
     page.add("")
     numbers = _numbers_of_causes(document)
     heads = _heads(entries)
-    page.table([*heads, "cause"], [_row(entry, heads, numbers) for entry in failed], name="failures")
-    title = f"{len(others)} others" if failed else ""
+    page.table([*heads, "cause"], [_row(one, heads, numbers) for one in failed], name="failures")
+    # Of these the causes say all there is to know.
+    title = f"{len(broken)} could not be measured" if failed and len(broken) > _MOST_BROKEN else ""
+    without = [name for name in heads if name in _WITHOUT_NUMBERS]
+    rows = [_row(one, without, numbers) for one in broken]
+    page.table([*without, "cause"], rows, name="that could not be measured", title=title)
+    title = f"{len(others)} others" if failed or broken else ""
     rows = [row for entry in others for row in _rows(entry, heads)]
     page.table(heads, rows, name="others", title=title)
     _add_preflight(page, document["preflight"] or ())
     for note in _notes(document, entries):
         page.add(f"> {escaped(note)}", "", name="notes")
-    for entry in failed:
+    for entry in (*failed, *broken):
         page.add(*_transcript(entry), name="consoles of failures")
     settings = [
         [f"{escaped(one['option'])}", _value(one["value"]), escaped(one["source"])]

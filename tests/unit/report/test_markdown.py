@@ -38,11 +38,12 @@ def tables(text: str) -> list[list[list[str]]]:
 def test_the_failures_come_before_the_rest(make: Make) -> None:
     slow = make.measurement(target="worker3", max_latency_ns=2_000_000)
     text = render(whole(make, make.item(), make.item(slow), make.broken(target="worker4")))
-    first, second = tables(text)
+    first, broken, second = tables(text)
     assert text.startswith("## ❌ Network check failed\n\n**2 of 3 ")
-    assert [row[1] for row in first[2:]] == ["worker1 → worker3", "worker1 → worker4"]
+    assert [row[1] for row in first[2:]] == ["worker1 → worker3"]
+    assert [row[1:] for row in broken[2:]] == [["worker1 → worker4", "test_y", "ERROR config", "2"]]
     assert first[0][:4] == ["network", "nodes", "test", "verdict"]
-    assert [row[3] for row in first[2:]] == ["FAILED max 3ms &gt; 2ms", "ERROR config"]
+    assert [row[3] for row in first[2:]] == ["FAILED max 3ms &gt; 2ms"]
     assert [row[1] for row in second[2:]] == ["worker1 → worker2"]
     assert text.index("<details><summary>1 others") > text.index("worker4")
     for value in ("2/2", "0%", "2.000", "3.000"):
@@ -99,7 +100,7 @@ def test_it_says_what_it_leaves_out(make: Make) -> None:
     left_out = text.splitlines()[-1]
     assert left_out.startswith("Left out, because a summary has at most 1 MB: ")
     shown = len(tables(text)[0]) - 2
-    assert f"{498 - shown} of 498 failures" in left_out
+    assert f"{498 - shown} of 498 that could not be measured" in left_out
     assert "500 others" in left_out
     assert text.count("<details>") == text.count("</details>")
     assert len(left_out) < 1_000

@@ -108,6 +108,7 @@ def test_each_reason_is_a_line_of_the_message_without_its_stage(make: Make) -> N
         "failureReason": "run: 3 of 5 lost; one more; teardown: VMI kv-a is still there",
         "advice": "delete it\nor wait",
     }
+    assert message({**entry, "advice": "teardown"}) == "3 of 5 lost; one more\nVMI kv-a is still there"
     assert message(entry) == "3 of 5 lost; one more\nVMI kv-a is still there\ndelete it\nor wait"
 
 
