@@ -5,6 +5,7 @@ Or ``report DOC.json …``, which makes reports from the documents of earlier ru
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     end_as_first_process()
     if arguments is None:
         _look_for_modules_elsewhere()
+        _load_pytest()
     import pytest
 
     given = sys.argv[1:] if arguments is None else arguments
@@ -38,6 +40,15 @@ def _look_for_modules_elsewhere() -> None:
     package_root = str(Path(__file__).resolve().parents[1])
     if package_root not in sys.path:
         sys.path.append(package_root)
+
+
+def _load_pytest() -> None:
+    """Load pytest without looking for garbage meanwhile, nor ever again in what was loaded: it stays to the end."""
+    gc.disable()
+    import pytest  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
 
 
 if __name__ == "__main__":
