@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 from urllib.parse import unquote, urlsplit
 
+from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.console.outcomes import ConsoleRefused, ConsoleUnreachable
 from pytest_kvlatency.console.transport import ConsoleTransport
 from pytest_kvlatency.deadline import Backoff, Deadline
@@ -18,6 +19,7 @@ from pytest_kvlatency.shortage import PATIENCE_SECONDS, shortage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_kvlatency.console.liveness import ConsoleVmi
     from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.model import ConsoleEndpoint
 
@@ -35,26 +37,6 @@ ROLE_RULE: Final = (
     'add to the Role: {apiGroups: ["subresources.kubevirt.io"], '
     'resources: ["virtualmachineinstances/console"], verbs: ["get"]}'
 )
-
-
-class ConsoleVmi(Protocol):
-    """What the console must know of its VMI. ``phase`` may be empty."""
-
-    @property
-    def phase(self) -> str:
-        """``status.phase``."""
-
-    @property
-    def uid(self) -> str:
-        """``metadata.uid``."""
-
-    @property
-    def deleting(self) -> bool:
-        """Whether it has a deletionTimestamp."""
-
-    @property
-    def node(self) -> str | None:
-        """``status.nodeName``."""
 
 
 class ServerReach(Protocol):
@@ -128,19 +110,6 @@ def vmi_of(url: str) -> str:
     """``NAMESPACE/NAME`` of the VMI whose console ``url`` is."""
     match = _PATH.search(urlsplit(url).path)
     return f"{unquote(match['namespace'])}/{unquote(match['name'])}" if match else url
-
-
-def check_alive(state: ConsoleVmi | None, name: str, *, uid: str = "") -> None:
-    """Raise ``ProvisionError`` when this VMI can have no console any more. ``uid``: the one it had before."""
-    if state is None:
-        raise ProvisionError(f"VMI {name} is gone: another client deleted it")
-    if uid and state.uid and state.uid != uid:
-        raise ProvisionError(f"VMI {name} is gone: another VMI has its name now")
-    if state.deleting:
-        raise ProvisionError(f"VMI {name} is being deleted by another client")
-    if state.phase in {"Failed", "Succeeded"}:
-        how = "failed" if state.phase == "Failed" else "was powered off"
-        raise ProvisionError(f"VMI {name} {how} (phase {state.phase})")
 
 
 def _raise_cause(refusal: ConsoleRefused, name: str) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.console import framing
+from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.console.login import PATIENCE, Login, LoginProfile, Patience, transcript_end
-from pytest_kvlatency.console.opening import check_alive
 from pytest_kvlatency.console.outcomes import ConnectionLost
 from pytest_kvlatency.console.spawn import ConsoleSpawn
 from pytest_kvlatency.deadline import Backoff, Deadline
@@ -22,7 +22,7 @@ from pytest_kvlatency.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_kvlatency.console.opening import ConsoleVmi
+    from pytest_kvlatency.console.liveness import ConsoleVmi
     from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.deadline import Stop
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.console.opening import check_alive
+from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
 from pytest_kvlatency.engine.vigil import Vigil
 from pytest_kvlatency.errors import (

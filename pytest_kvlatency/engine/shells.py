@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.console.opening import open_console
-from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import paths
 
 if TYPE_CHECKING:
+    from pytest_kvlatency.console.shell import Shell
     from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
@@ -22,6 +21,9 @@ PROBE_SECONDS = 30.0
 
 def shell_of(client: KubeClient, vmis: Vmis, handle: VmiHandle, profile: GuestProfile) -> Shell:
     """The shell of a VMI's guest. Nothing is opened yet."""
+    # Loaded while the first guest boots: there is time enough then.
+    from pytest_kvlatency.console.opening import open_console  # noqa: PLC0415
+    from pytest_kvlatency.console.shell import Shell  # noqa: PLC0415
 
     def probe() -> VmiState | None:
         return vmis.get_state(handle, Deadline(PROBE_SECONDS, stop=client.stop))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.console.opening import check_alive
+from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError, again
 from pytest_kvlatency.kube.failures import KubeApiError

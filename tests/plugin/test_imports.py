@@ -70,6 +70,20 @@ def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
     result.stdout.fnmatch_lines([" ".join(("LOADED", *LIGHT)), "STATUS 0"])
 
 
+def test_what_a_console_takes_is_not_loaded_before_the_first_guest_boots(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        run="""
+        import sys
+        import pytest_kvlatency.checkup.checkup
+        import pytest_kvlatency.engine.assembly
+        import pytest_kvlatency.kube.client
+
+        print("LOADED", [one for one in ("urllib3", "pexpect", "websocket") if one in sys.modules])
+        """
+    )
+    pytester.runpython("run.py").stdout.fnmatch_lines(["LOADED [[]'urllib3'[]]"])
+
+
 @pytest.mark.parametrize("listing", ["--fixtures", "--fixtures-per-test", "--collect-only", "--setup-plan"])
 def test_to_list_the_tests_of_a_mesh_contacts_nobody(pytester: pytest.Pytester, listing: str) -> None:
     pytester.makepyfile(
