@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plain import plain
 
 pytestmark = pytest.mark.qemu
 
@@ -64,7 +65,7 @@ def run(tmp_path):
         done = subprocess.run(
             command,
             cwd=tmp_path,
-            env={**_environment(), "PYTHONPATH": str(ROOT)},
+            env={**_environment(), **plain(), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             check=False,
             text=True,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plain import plain
 
 pytestmark = pytest.mark.qemu
 
@@ -63,7 +64,7 @@ def start(folder, *arguments):
             *("--kv-json", "out.json", *arguments),
         ],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
+        env={**inherited, **plain(), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

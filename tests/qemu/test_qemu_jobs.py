@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plain import plain
 
 pytestmark = pytest.mark.qemu
 
@@ -62,7 +63,7 @@ def test_background_jobs_and_the_servers_of_the_docs_work_in_real_guests(tmp_pat
     done = subprocess.run(
         [*(sys.executable, "-m", "pytest", "--kv-lab=lab.yaml", "--kv-nodes", "worker1:worker2")],
         cwd=tmp_path,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
+        env={**inherited, **plain(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         check=False,
         text=True,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plain import plain
 from virtctl import check_usable
 
 from pytest_kvlatency.deadline import Deadline
@@ -45,7 +46,7 @@ def test_E72_after_a_stop_real_guests_have_consoles_that_a_person_can_use(lab, t
     with subprocess.Popen(
         command,
         cwd=tmp_path,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
+        env={**inherited, **plain(), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plain import plain
 
 pytestmark = [pytest.mark.qemu, pytest.mark.steady]
 
@@ -31,7 +32,7 @@ def test_a_mesh_of_four_nodes_shows_exactly_the_slow_link(tmp_path):
             *("--kv-json", "out.json"),
         ],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **plain()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

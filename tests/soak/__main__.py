@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [
     str(HERE.parents[1]),
     str(HERE),
+    str(HERE.parent),
     str(HERE.parent / "lab"),
     str(HERE.parent / "lab" / "checkup"),
 ]

@@ -103,7 +103,8 @@ class Place:
         }
         reports = ["--kv-json", "out.json", "--junitxml", "junit.xml", "--html", "report.html"]
         command = [*plugins, *reports, *arguments]
-        return Run(Watched(directory, command, module=module, environment=environment), directory)
+        watched = Watched(directory, command, module=module, environment=environment, fork=False)
+        return Run(watched, directory)
 
 
 class Watched(Checkup):

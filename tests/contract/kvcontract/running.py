@@ -56,18 +56,19 @@ Runner = Callable[[Launch], Run]
 class ProcessRun:
     """A checkup that is a process: its own command, or one that runs a container."""
 
-    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        start: Callable[..., subprocess.Popen[str]],
+    ) -> None:
+        """``start`` takes the command, ``cwd``, ``env``, and ``stdout``, a file for output and errors."""
         # Into a file: nobody reads while it runs, and a pipe that is full would stop it.
         self._log = directory / f"log-{time.monotonic_ns()}"
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                list(command),
-                cwd=directory,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            self._process = start(list(command), cwd=directory, env=dict(environment), stdout=log)
 
     def terminate(self) -> None:
         """Send SIGTERM."""

@@ -12,7 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-from hangups import told_when_hung_up
+import forking
+from plain import plain
 
 TIMEOUT = 120
 #: What a checkup must not find by accident.
@@ -22,8 +23,13 @@ FOREIGN = ("KUBECONFIG", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "POD_UID", "PO
 class Checkup:
     """A running checkup in ``directory``."""
 
-    def __init__(self, directory, arguments, *, module="pytest", environment=None, before=(), where=None):
-        """``before`` starts the command line; ``where`` is a descriptor for input and output, in place of a pipe."""
+    def __init__(
+        self, directory, arguments, *, module="pytest", environment=None, before=(), where=None, fork=True
+    ):
+        """``before`` starts the command line; ``where`` is a descriptor for input and output, in place of a pipe.
+
+        ``fork`` permits it to be forked from a process that has loaded what it needs.
+        """
         self.directory = Path(directory)
         inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         (self.directory / "home").mkdir(exist_ok=True)
@@ -31,18 +37,10 @@ class Checkup:
         own = {"HOME": str(self.directory / "home"), "TMPDIR": str(self.directory / "tmp")}
         own["PYTHONPATH"] = str(Path(__file__).parent)
         command = [sys.executable, "-m", module, "-p", "no:cacheprovider", "-p", "talkative"]
-        with told_when_hung_up():
-            self._process = subprocess.Popen(
-                [*before, *command, *map(str, arguments)],
-                cwd=self.directory,
-                env={**inherited, **own, **(environment or {})},
-                stdin=where,
-                stdout=subprocess.PIPE if where is None else where,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                start_new_session=where is not None,
-            )
+        whole = {**inherited, **plain(arguments=arguments), **own, **(environment or {})}
+        terminal = {} if where is None else {"stdin": where, "stdout": where, "start_new_session": True}
+        start = forking.started if fork else forking.executed
+        self._process = start([*before, *command, *arguments], cwd=self.directory, env=whole, **terminal)
         self._changed = threading.Condition()
         self.output = ""
         self._ended = where is not None

@@ -46,7 +46,7 @@ def test_E63_durations_do_not_change(cluster, run, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(JUMPING)
     name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "20"})
     path = os.pathsep.join((str(tmp_path), str(Path(__file__).parent)))
-    done = run(cluster, "--kv-configmap", f"checks/{name}", environment={"PYTHONPATH": path})
+    done = run(cluster, "--kv-configmap", f"checks/{name}", environment={"PYTHONPATH": path}, fork=False)
     assert done.status == 0, done.output
     (entry,) = done.document["measurements"]
     assert (entry["transmitted"], entry["received"]) == (200, 200)

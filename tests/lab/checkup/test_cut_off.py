@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from plain import plain
 
 from pytest_kvlatency.kube import paths
 
@@ -20,7 +21,7 @@ def ends(run, tmp_path):
 
     def go(cluster, tests, *arguments):
         (tmp_path / "test_own.py").write_text("import pytest\n\n" + tests)
-        done = run(cluster, *QUICK, *arguments)
+        done = run(cluster, *QUICK, *arguments, environment=plain("timeout", arguments=arguments))
         assert done.status == 1, done.output
         assert "INTERNALERROR" not in done.output
         assert cluster.vmis() == []
@@ -204,7 +205,7 @@ def test_E81_a_lab_that_starts_for_a_test_that_is_cut_off_serves_the_next(run, t
         "def test_second(kv_latency): assert kv_latency.received == 10\n"
     )
     arguments = ("--kv-lab", "lab.yaml", "--kv-nad", "blue-network", *QUICK, *workers)
-    done = run(None, *arguments, foreign=False)
+    done = run(None, *arguments, foreign=False, environment=plain("timeout", arguments=arguments))
     assert done.status == 1, done.output
     assert [one["outcome"] for one in done.document["measurements"]] == ["error", "passed"]
     assert done.labs_left == []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 FILES = "too many open files: the limit of this process is "
-#: Plugins that need files and threads of their own, and break where they get none.
-QUIET = ("-p", "no:hypothesispytest", "-p", "no:rerunfailures")
 THREADS = "this process cannot start more threads"
 
 
@@ -17,8 +15,8 @@ def scarce(run, cluster):
     def go(*arguments, **left):
         name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "1"})
         environment = {key: str(value) for key, value in left.items()}
-        given = ["-p", "scarce", *QUIET, "--kv-configmap", f"checks/{name}", *arguments]
-        done = run(cluster, *given, module="pytest_kvlatency", environment=environment)
+        given = ["-p", "scarce", "--kv-configmap", f"checks/{name}", *arguments]
+        done = run(cluster, *given, module="pytest_kvlatency", environment=environment, fork=False)
         assert "Traceback" not in done.output, done.output
         assert "INTERNALERROR" not in done.output, done.output
         assert cluster.objects() == []
@@ -67,7 +65,7 @@ def test_twelve_open_files_suffice_or_are_told(cluster, run):
     # pytest's own part of them changes from version to version: some have none left to get as far as this.
     done = run(
         cluster,
-        *("-p", "scarce", *QUIET, "-p", "no:faulthandler", "-s"),
+        *("-p", "scarce", "-p", "no:faulthandler", "-s"),
         *("--kv-nad", "checks/blue-network", "--kv-sample-duration", "1s"),
         module="pytest_kvlatency",
         environment={"FILES_IN_ALL": "12"},

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plain import plain
 
 from pytest_kvlatency.lab.process import LabProcess
 
@@ -68,6 +69,7 @@ def bash(lab, tmp_path):
     def run(text, **variables):
         environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **plain(),
             "HOME": str(tmp_path),
             "PYTHONPATH": str(ROOT),
             "KUBECONFIG": str(lab.kubeconfig),
@@ -245,7 +247,7 @@ class Tekton:
 
     def _run(self, command, environment):
         own = {"PATH": os.environ["PATH"], "HOME": str(self._directory), "PYTHONPATH": str(ROOT)}
-        own |= {"KUBECONFIG": str(self._lab.kubeconfig)} | environment
+        own |= {**plain(), "KUBECONFIG": str(self._lab.kubeconfig)} | environment
         return subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=self._directory, env=own, timeout=200
         )

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import forking
 import pytest
 import yaml
 from kvcontract import Case, Launch, ProcessRun, Stage, load
 from kvcontract.cases import FOLDER
 from kvcontract.stage import audit_of
+from plain import plain
 
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.lab.process import LabProcess
@@ -46,6 +48,7 @@ def runner(lab, tmp_path):
         (files / "ca.crt").write_bytes((lab.directory / "ca.crt").read_bytes())
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {
+            **plain(),
             "HOME": str(tmp_path),
             "KUBERNETES_SERVICE_HOST": str(server.hostname),
             "KUBERNETES_SERVICE_PORT": str(server.port),
@@ -57,6 +60,7 @@ def runner(lab, tmp_path):
             [*command, "-p", "podlike", *launch.arguments],
             environment={**environment, **launch.environment},
             directory=tmp_path,
+            start=forking.started,
         )
 
     return start

@@ -12,7 +12,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hangups import told_when_hung_up
+import forking
+from plain import plain
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube.client import KubeClient
@@ -59,14 +60,10 @@ class Run:
         command += ["--kv-kubeconfig", lab.kubeconfig, *reports, *arguments]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         self._file = directory / "output"
-        with self._file.open("w") as output, told_when_hung_up():
-            self.process = subprocess.Popen(
-                [str(one) for one in command],
-                cwd=directory,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(directory)},
-                start_new_session=True,
+        environment = {**os.environ, **plain("xdist"), "PYTHONPATH": path, "TMPDIR": str(directory)}
+        with self._file.open("w") as output:
+            self.process = forking.started(
+                command, cwd=directory, env=environment, stdout=output, start_new_session=True
             )
 
     @property

@@ -22,6 +22,8 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from plain import plain
+
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
@@ -240,6 +242,7 @@ class JobController:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
+            **plain(),
             "TMPDIR": str(mounts.get("/tmp", home)),
         }
         return subprocess.Popen(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import forking
 import pytest
 from administrator import Administrator
+from plain import plain
 
 from pytest_kvlatency.lab.process import LabProcess
 
@@ -63,8 +64,11 @@ class Grid(Administrator):
     def __init__(self, lab, directory):
         super().__init__(lab, directory, NAMESPACE)
 
-    def run(self, *arguments, kubeconfig=None, tests="", module="pytest_kvlatency", path=ROOT):
-        """Run to the end, as its user starts it; ``tests`` is a test module's text, ``path`` has plugins."""
+    def run(self, *arguments, kubeconfig=None, tests="", module="pytest_kvlatency", path=ROOT, kept=()):
+        """Run to the end, as its user starts it; ``tests`` is a test module's text, ``path`` has plugins.
+
+        ``kept`` names plugins of others that it needs.
+        """
         directory = self.directory / self.unused("run")
         directory.mkdir()
         if tests:
@@ -73,18 +77,11 @@ class Grid(Administrator):
         given += ["--kv-kubeconfig", kubeconfig or self.kubeconfig, *arguments]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         inherited["KVLATENCY_MEASURE_CLOCK"] = str(directory / "clock.json")
+        inherited |= plain(*kept, arguments=arguments)
         inherited["PYTHONPATH"] = os.pathsep.join(map(str, (path, ROOT, ROOT / "benchmarks")))
         seen = len(self.audit())
-        done = subprocess.run(
-            [sys.executable, "-m", module, *map(str, given)],
-            cwd=directory,
-            env=inherited,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        command = [sys.executable, "-m", module, *given]
+        done = forking.run(command, cwd=directory, env=inherited, timeout=TIMEOUT)
         ours = (ADMINISTRATOR, f"system:serviceaccount:{NAMESPACE}:")
         audit = [one for one in self.audit()[seen:] if str(one["user"]).startswith(ours)]
         return Run(directory, done.returncode, done.stdout, audit)

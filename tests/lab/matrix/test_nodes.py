@@ -221,7 +221,7 @@ def test_own(kv_latency): ...
 
 
 def test_a_rerun_looks_at_the_nodes_again(grid):
-    done = grid(MIXED).run(tests=UNCORDONING, module="pytest")
+    done = grid(MIXED).run(tests=UNCORDONING, module="pytest", kept=["rerunfailures"])
     assert done.status == 0, done.output
     assert "1 passed, 1 rerun" in done.output
     first, second = done.document["measurements"]
