@@ -190,8 +190,10 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def image():
-    with built() as one:
+def image(tmp_path_factory):
+    """The image; workers of pytest-xdist build it once, and have files of their own."""
+    own = tmp_path_factory.getbasetemp()
+    with built(own.parent if "PYTEST_XDIST_WORKER" in os.environ else None) as one:
         yield one
 
 

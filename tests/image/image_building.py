@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import tempfile
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Image:
         return self.config.get("Labels") or {}
 
 
-def build(*, version, revision):
+def build(*, version="0.0.test", revision="0123abcd"):
     """Build the Containerfile; return the image's id.
 
     Nothing of this machine's registries goes into it: pip finds the wheels in a directory that is mounted while it
@@ -52,10 +53,23 @@ def build(*, version, revision):
         return iid.read_text(encoding="utf-8").strip()
 
 
+def build_once(directory):
+    """Build the image unless another process has done so that shares the directory; return its id."""
+    known = directory / "image-id"
+    with (directory / "image-lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            known.write_text(build(), encoding="utf-8")
+    return known.read_text(encoding="utf-8")
+
+
 @contextlib.contextmanager
-def built(*, version="0.0.test", revision="0123abcd"):
-    """Build the image, and give it with its files in a directory; nothing of it stays."""
-    image_id = build(version=version, revision=revision)
+def built(shared=None):
+    """Build the image, and give it with its files in a directory; nothing of it stays.
+
+    ``shared`` is a directory of several processes that need it: the first of them builds.
+    """
+    image_id = build() if shared is None else build_once(shared)
     container = buildah("from", image_id)
     try:
         tree = Path(buildah("mount", container))
