@@ -218,7 +218,8 @@ def pytest_html_results_summary(prefix: list[str], postfix: list[str], session: 
     """Say what the run came to, and add the matrices; pytest-html ends the session after this plugin did."""
     checkup = _checkup(session.config)
     document = None if checkup is None else checkup.state.results.document
-    if document is not None:
+    if checkup is not None and document is not None:
         from pytest_kvlatency.report import html
 
-        html.summary(prefix, postfix, document)
+        page = html.link_to_page(checkup.state.inputs.given.html, session.config.option.htmlpath)
+        html.summary(prefix, postfix, document, page=page)

@@ -189,7 +189,8 @@ class Phases:
         from pytest_kvlatency.report import html
 
         entry = self.state.results.entry(attempt.result())
-        html.show(report, entry, with_details=not attempt.is_in_html)
+        page = html.link_to_page(self.state.inputs.given.html, self.state.config.option.htmlpath)
+        html.show(report, entry, with_details=not attempt.is_in_html, page=page)
         attempt.is_in_html = True
 
     def _rerun_command(self, item: pytest.Item) -> str:

@@ -1,13 +1,19 @@
-"""The document in pytest-html's report (4.x): columns of numbers; pictures and the transcript in each item's fold."""
+"""The document in pytest-html's report (4.x): columns of numbers; pictures and the transcript in each item's fold.
+
+In a run that writes a page of its own (``--kv-html``), each item leads there instead.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import svg
 from pytest_kvlatency.report.matrix import heatmap
 from pytest_kvlatency.report.matrix.cell import anchor
+from pytest_kvlatency.report.page.entry import pair_id
+from pytest_kvlatency.report.page.links import link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +47,24 @@ _ID_CELL: Final = '<td class="col-testId">'
 # The header is made before anything is collected: the columns stay hidden until a row brings numbers.
 _HIDE: Final = "<style>.kv-col{display:none}</style>"
 _SHOW: Final = "<style>th.kv-col,td.kv-col{display:table-cell}</style>"
+# pytest-html folds what passed, and leaves out what its filters hide: a cell of a matrix leads to an open row.
+_UNFOLD: Final = """
+(() => {
+  const cell = () => (location.hash.startsWith("#kv-") ? document.getElementById(location.hash.slice(1)) : null);
+  const unfold = () => {
+    if (!location.hash.startsWith("#kv-")) return;
+    if (!cell()) document.querySelectorAll('input[name="filter_checkbox"]:not(:checked)').forEach((one) => one.click());
+    const row = cell()?.closest("tbody");
+    if (row?.querySelector(".extras-row.hidden")) row.querySelector(".collapsible td.col-result")?.click();
+    cell()?.scrollIntoView({ block: "center" });
+  };
+  addEventListener("hashchange", unfold);
+  addEventListener("load", () => setTimeout(unfold));
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#kv-matrix a")) setTimeout(unfold);
+  });
+})();
+"""
 
 
 class Columns:
@@ -77,20 +101,40 @@ def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> N
     cells[place:] = [*_row_cells(entry), *cells[place:]]
 
 
-def summary(prefix: list[str], postfix: list[str], document: Mapping[str, Any]) -> None:
-    """Add the run's reasons, its notes and the matrices above the table (hook ``pytest_html_results_summary``)."""
+def summary(
+    prefix: list[str], postfix: list[str], document: Mapping[str, Any], *, page: str | None = None
+) -> None:
+    """Add the run's reasons, its notes and the matrices above the table (hook ``pytest_html_results_summary``).
+
+    ``page`` is the link to the page of the run, which has the matrices then.
+    """
     if document["failureReason"]:
         prefix.append(f"<p><strong>{for_html(document['failureReason'])}</strong></p>")
     prefix += [f"<p>Note: {for_html(note)}</p>" for note in document["notes"]]
+    if page is not None:
+        words = "causes, heat maps, and the pings of each pair"
+        postfix.append(f'<p id="kv-page"><a href="{for_html(page)}">The page of this run</a>: {words}</p>')
+        return
     section = heatmap.section(document["measurements"])
     if section:
-        postfix.append(section)
+        postfix.append(f"{section}<script>{_UNFOLD}</script>")
 
 
-def show(report: pytest.TestReport, entry: Mapping[str, Any], *, with_details: bool) -> None:
-    """Give a report, whose row is to come, its item's numbers, and what its fold shows."""
-    report.kvlatency = slim(entry)  # type: ignore[attr-defined]
-    if with_details:
+def link_to_page(page: Path | None, report: str) -> str | None:
+    """The link from pytest-html's report to the page of the run; None in a run that writes none."""
+    return link(None if page is None else str(page), Path(report).absolute().parent)
+
+
+def show(
+    report: pytest.TestReport, entry: Mapping[str, Any], *, with_details: bool, page: str | None = None
+) -> None:
+    """Give a report, whose row is to come, its item's numbers, and what its fold shows.
+
+    ``page`` is the link to the page of the run: the pair is shown there, and not in the fold.
+    """
+    place = None if page is None else f"{page}#{pair_id(entry)}"
+    report.kvlatency = {**slim(entry), "page": place}  # type: ignore[attr-defined]
+    if with_details and page is None:
         report.extras = [*getattr(report, "extras", []), *extras(entry)]  # type: ignore[attr-defined]
 
 
@@ -149,7 +193,7 @@ def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:
     if entry is None:
         return ['<td class="kv-col"></td>'] * (2 + len(_COLUMNS))
     cells = [
-        f'<td class="kv-col" id="{anchor(entry["nodeid"], entry["attempt"])}">{_SHOW}{for_html(_nodes(entry))}</td>',
+        f'<td class="kv-col" id="{anchor(entry["nodeid"], entry["attempt"])}">{_SHOW}{_linked_nodes(entry)}</td>',
         f'<td class="kv-col">{for_html(entry["failureKind"] or "")}</td>',
     ]
     for key, _, name in _COLUMNS:
@@ -159,6 +203,12 @@ def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:
         text = "" if scaled is None else f"{scaled:12.3f}"
         cells.append(f'<td class="kv-col col-{key}">{text}</td>')
     return cells
+
+
+def _linked_nodes(entry: Mapping[str, Any]) -> str:
+    page = entry.get("page")
+    text = for_html(_nodes(entry))
+    return text if page is None else f'<a href="{for_html(page)}">{text or "pair"}</a>'
 
 
 def _nodes(entry: Mapping[str, Any]) -> str:

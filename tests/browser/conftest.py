@@ -27,9 +27,10 @@ boot: 100ms
 time_scale: 20
 """
 ARGUMENTS = (
-    "--kv-nad", "default/blue-network", "--kv-nodes", "mesh", "--kv-max-latency", "10ms",
+    "-p", "pytest_html", "-p", "pytest_metadata", "--kv-nodes", "mesh", "--kv-max-latency", "10ms",
     "--kv-node-set", "worker1,worker2,worker3,worker10,worker11", "--kv-sample-duration", "2s",
     "--kv-json", "result.json", "--kv-html", "page.html", "--kv-artifacts", "artifacts",
+    "--html", "plain.html", "--self-contained-html",
 )  # fmt: skip
 
 
@@ -64,23 +65,13 @@ def axe():
     return browser_setup.axe().read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-def run(tmp_path_factory):
-    """The directory of the run: ``page.html``, ``result.json`` and ``artifacts``."""
-    directory = tmp_path_factory.mktemp("run")
-    (directory / "lab.yaml").write_text(LAB, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest_kvlatency",
-        "-p",
-        "no:cacheprovider",
-        "--kv-lab=lab.yaml",
-        *ARGUMENTS,
-    ]
+def checkup(directory, lab, *arguments):
+    """Run the own check in a directory against a lab of this specification."""
+    (directory / "lab.yaml").write_text(lab, encoding="utf-8")
+    given = ["-p", "no:cacheprovider", "--kv-lab=lab.yaml", "--kv-nad", "default/blue-network", *arguments]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        command,
+    return subprocess.run(
+        [sys.executable, "-m", "pytest_kvlatency", *given],
         cwd=directory,
         env={**inherited, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -89,6 +80,13 @@ def run(tmp_path_factory):
         timeout=240,
         check=False,
     )
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """The directory of the run: ``page.html``, ``plain.html`` (pytest-html's), ``result.json`` and ``artifacts``."""
+    directory = tmp_path_factory.mktemp("run")
+    done = checkup(directory, LAB, *ARGUMENTS)
     assert done.returncode == 1, done.stdout
     return directory
 

@@ -246,3 +246,24 @@ def test_a_log_is_told_again_what_a_long_wait_is_for(pytester: pytest.Pytester) 
     now += 60
     progress.show("pinging")
     assert terminal.lines[-2:] == ["pinging", "pinging"]
+
+
+def test_with_a_page_pytest_html_leads_there_and_holds_no_pictures(checkup: Checkup) -> None:
+    checkup.pytester.mkdir("site")
+    both = ("--html", "site/out.html", "--self-contained-html")
+    checkup.quick(*BLUE, *both)
+    alone = (checkup.pytester.path / "site/out.html").read_text("utf-8")
+    checkup.quick(*BLUE, *both, "--kv-html", "page.html")
+    beside = (checkup.pytester.path / "site/out.html").read_text("utf-8")
+    ((report, *_),) = json.loads(html.unescape(re.findall(r'data-jsonblob="([^"]*)"', beside)[0]))[
+        "tests"
+    ].values()
+    assert "Console transcript" in html.unescape(alone)
+    assert "Console transcript" not in html.unescape(beside)
+    assert report["extras"] == []
+    assert '<a href="../page.html">' in beside
+    (place,) = re.findall(
+        r'<a href="\.\./page\.html#(pair-[\w-]+)">worker\d → worker\d</a>', "".join(report["resultsTableRow"])
+    )
+    assert f'"id":"{place}"' in (checkup.pytester.path / "page.html").read_text("utf-8")
+    assert any("col-kvMax" in cell for cell in report["resultsTableRow"])

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from pytest_kvlatency.escape import harmless, printable
-from pytest_kvlatency.report.page.causes import causes_of
-from pytest_kvlatency.report.page.entry import own_test, pair_id, pair_of, pair_text, reason, what
+from pytest_kvlatency.report.page.entry import causes_of, own_test, pair_id, pair_of, pair_text, reason, what
+from pytest_kvlatency.report.page.links import link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pytest_kvlatency.report.page.heat import Heat
 
@@ -115,7 +113,7 @@ def _entry(entry: Mapping[str, Any], tables: _Tables, folder: Path | None) -> di
         "what": what(entry),
         "advice": [printable(line) for line in (entry.get("advice") or "").splitlines()] or None,
         "limits": tables.limits.index(entry["limits"]),
-        "file": _link(entry["transcriptFile"], folder),
+        "file": link(entry["transcriptFile"], folder),
         **_measured(entry, tables),
         "extra": [_measured(one, tables) for one in entry["extra"]] or None,
     }
@@ -155,20 +153,6 @@ def _both(entry: Mapping[str, Any], source: str, target: str) -> list[str] | Non
 
 def _timings(timings: Mapping[str, float | None] | None) -> dict[str, float] | None:
     return {name: round(value, 2) for name, value in (timings or {}).items() if value is not None} or None
-
-
-def _link(path: str | None, folder: Path | None) -> str | None:
-    """A path as a link that no script can be: from the page's folder, where that is known."""
-    if path is None:
-        return None
-    if folder is not None:
-        try:
-            path = os.path.relpath(Path(path).absolute(), folder)
-        except ValueError:
-            # Another drive: the whole path.
-            path = str(Path(path).absolute())
-    posix = "/" + path.lstrip("/") if path.startswith("/") else path
-    return quote(posix.replace(os.sep, "/").encode("utf-8", "backslashreplace"))
 
 
 def _cause(cause: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
-from pytest_kvlatency.report.page.causes import causes_of
-from pytest_kvlatency.report.page.entry import plural
+from pytest_kvlatency.report import checklist
+from pytest_kvlatency.report.page.entry import causes_of, plural
 from pytest_kvlatency.report.page.facts import badges
 from pytest_kvlatency.report.terminal.verdict import verdict as terminal_verdict
 
@@ -40,9 +40,7 @@ def verdict(document: Mapping[str, Any]) -> str:
 def sentence(document: Mapping[str, Any]) -> str:
     """What the run came to, as the terminal says it."""
     if document["preflight"] is not None:
-        failed = sum(one["outcome"] == "failed" for one in document["preflight"])
-        asked = plural(len(document["preflight"]), "question")
-        return f"the preflight found {plural(failed, 'obstacle')} in {asked}; nothing was measured"
+        return f"preflight: {checklist.verdict(document['preflight']).partition(': ')[2]}"
     if not document["measurements"]:
         return "nothing was measured"
     return "".join(span.text for span in terminal_verdict(document))
@@ -61,11 +59,7 @@ def causes(document: Mapping[str, Any]) -> str:
         heading = "1 cause" if len(found) == 1 else f"{len(found)} causes"
         parts.append(f'<h2>{heading}</h2><ol class="cards">{cards}</ol>')
     if document["preflight"] is not None:
-        lines = "".join(
-            f'<li class="{for_html(one["outcome"])}"><b>{for_html(one["outcome"])}</b> '
-            f"{for_html(_finding(one))}</li>"
-            for one in document["preflight"]
-        )
+        lines = "".join(map(_finding, document["preflight"]))
         parts.append(f'<h2>Preflight</h2><ul class="checklist">{lines}</ul>')
     if document["notes"]:
         notes = "".join(f"<li>{for_html(printable(note))}</li>" for note in document["notes"])
@@ -73,15 +67,21 @@ def causes(document: Mapping[str, Any]) -> str:
     return f'<section id="causes">{"".join(parts)}</section>' if parts else ""
 
 
-def _finding(one: Mapping[str, Any]) -> str:
-    what = f"{one['check']} {one['subject']}".rstrip()
-    return printable(f"{what}: {one['message']}")
+def _finding(finding: Mapping[str, Any]) -> str:
+    what = f"{finding['check']} {finding['subject']}".rstrip()
+    hints = "".join(
+        f'<p class="advice">{for_html(printable(line))}</p>' for line in finding["hint"].splitlines()
+    )
+    return (
+        f'<li class="{for_html(finding["outcome"])}"><b>{for_html(finding["outcome"])}</b> '
+        f"{for_html(printable(what))}: {for_html(printable(finding['message']))}{hints}</li>"
+    )
 
 
 def _card(number: int, cause: Mapping[str, Any]) -> str:
     look = _LOOKS.get(cause["kind"], "error")
     blamed = cause["node"] or (cause["pair"] or "").replace(":", " → ") or cause["network"] or ""
-    where = f'<span class="blamed">{for_html(printable(blamed))}</span>' if blamed else ""
+    where = f' <span class="blamed">{for_html(printable(blamed))}</span>' if blamed else ""
     count = len(cause["measurements"])
     concerns = ""
     if count:
