@@ -1,6 +1,7 @@
 """``python -m pytest_kvlatency [pytest's arguments]``: the plugin's own check and nothing else.
 
-Or ``report DOC.json …``, which makes reports from the documents of earlier runs.
+Or ``report DOC.json …``, which makes reports from the documents of earlier runs; or ``schema``, which prints the JSON
+Schema of documents.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
         from pytest_kvlatency.report.command import entrypoint as report_command
 
         return report_command.main(given[1:])
+    if given == ["schema"]:
+        from pytest_kvlatency.report import schema
+
+        sys.stdout.write(schema.text())
+        return 0
     return int(pytest.main(only.isolated(given)))
 
 

@@ -30,7 +30,9 @@ def fault_of(failure: Failure, measurement: Measurement | None = None) -> dict[s
     """A failure as the document has it under ``failures``."""
     source = measurement.source if measurement else None
     target = measurement.target if measurement else None
-    sentence = failure.summary or _nameless(failure.reason, _names(source, target))
+    sentence = (
+        failure.summary or BETWEEN.get(failure.kind) or _nameless(failure.reason, _names(source, target))
+    )
     return {
         "kind": failure.kind,
         "stage": failure.stage,

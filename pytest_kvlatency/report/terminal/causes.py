@@ -40,10 +40,12 @@ def left_out(document: Mapping[str, Any]) -> int:
 
 
 def causes_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The document's own causes; of a document without any the reasons, each once."""
+    """The document's own causes; of a document without any the reasons, each once.
+
+    What went wrong outside of tests has lines of its own, below the table.
+    """
     if "causes" in document:
-        found: Sequence[Mapping[str, Any]] = document["causes"]
-        return found
+        return [one for one in document["causes"] if one["measurements"]]
     of_reason: dict[str, list[Mapping[str, Any]]] = {}
     for entry in last_attempts(document["measurements"]):
         if is_failed(entry) and entry["failureReason"]:

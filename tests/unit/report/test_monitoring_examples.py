@@ -47,7 +47,12 @@ def whole(make: Make) -> dict[str, Any]:
             make.item(make.measurement((3_000_000,) * 100, transmitted=125, target="worker3", **LIMITS)),
             make.item(make.measurement((), transmitted=100, target="worker4", **LIMITS)),
             make.broken(kind="provision", target="worker5"),
-            cluster={"server": "https://10.0.0.1:6443", "lab": None},
+            cluster={
+                "server": "https://10.0.0.1:6443",
+                "kubernetesVersion": None,
+                "kubevirtVersion": None,
+                "lab": None,
+            },
         )
     )
 
@@ -223,7 +228,12 @@ def test_no_alert_fires_for_a_good_run_for_one_in_the_lab_or_for_a_failure_that_
     make: Make, promtool: str, tmp_path: Path
 ) -> None:
     slow = make.measurement((3_000_000,) * 100, target="worker3", **LIMITS)
-    cluster = {"server": "https://10.0.0.1:6443", "lab": None}
+    cluster = {
+        "server": "https://10.0.0.1:6443",
+        "kubernetesVersion": None,
+        "kubevirtVersion": None,
+        "lab": None,
+    }
     good = make.run(make.item(), make.item(slow, outcome="xfailed"), cluster=cluster)
     assert alerts_at(promtool, tmp_path, 10, prometheus.render(build(good))) == {}
     lab = whole(make)

@@ -84,7 +84,15 @@ def test_a_limit_and_what_it_limits_have_equal_labels(make: Make) -> None:
 
 
 def test_the_labels_are_those_of_the_plan_and_name_no_vmi(make: Make) -> None:
-    run = replace(make.run(make.item()), cluster={"server": "https://10.0.0.1:6443", "lab": None})
+    run = replace(
+        make.run(make.item()),
+        cluster={
+            "server": "https://10.0.0.1:6443",
+            "kubernetesVersion": None,
+            "kubevirtVersion": None,
+            "lab": None,
+        },
+    )
     text = prometheus.render(build(run))
     assert set(read(text)["kvlatency_up"]) == {
         (
@@ -262,7 +270,10 @@ def test_names_and_types_are_as_prometheus_asks(make: Make) -> None:
 
 def test_the_run_says_when_it_ended_how_and_where(make: Make) -> None:
     found = metrics(
-        make, make.item(), make.broken(target="worker3"), plan={"shard": "0/3", "shardPairs": 2, "pairs": 6}
+        make,
+        make.item(),
+        make.broken(target="worker3"),
+        plan={"digest": "d", "shard": "0/3", "shardPairs": 2, "pairs": 6, "nads": []},
     )
     lab = {"lab": "true", "shard": "0/3"}
     ((labels, value),) = found["kvlatency_last_run_timestamp_seconds"].items()
