@@ -8,6 +8,7 @@ from pytest_kvlatency.checkup.closing_reports import ClosingReports
 from pytest_kvlatency.checkup.cluster_session import ClusterSession
 from pytest_kvlatency.checkup.collected_first import First
 from pytest_kvlatency.checkup.collection import Collection
+from pytest_kvlatency.checkup.folding import Folding
 from pytest_kvlatency.checkup.inputs import usage_lines
 from pytest_kvlatency.checkup.item_phases import Phases
 from pytest_kvlatency.checkup.items import Items
@@ -71,6 +72,7 @@ class Checkup:
             items=items,
             collection=collection,
             selection=selection,
+            cluster=cluster,
             measuring=measuring,
             sweep=sweep,
         )
@@ -112,6 +114,7 @@ class Checkup:
         if session is not None:
             self.teardown.session = session
         config.pluginmanager.register(First(config, self._add_own_check), "kvlatency-first")
+        config.pluginmanager.register(Folding(config, self.state.results), "kvlatency-folding")
         config.pluginmanager.register(Outlets(config, self.state.access.redactor), "kvlatency-outlets")
 
     def _add_own_check(self, session: pytest.Session, items: list[pytest.Item]) -> None:

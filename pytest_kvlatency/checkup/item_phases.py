@@ -17,7 +17,7 @@ from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, N
 from pytest_kvlatency.escape import printable, printable_lines
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.ping.verdict import to_exception
-from pytest_kvlatency.report.failure import FailureRepr, without_frames
+from pytest_kvlatency.report.failure import WORDED, FailureRepr, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -176,6 +176,7 @@ class Phases:
                 # pytest only asks for the methods of its own class; the class itself is private.
                 words = FailureRepr(error, rerun=command, redact=redact)
                 report.longrepr = words  # type: ignore[assignment]
+                setattr(report, WORDED, True)
             elif error.transcript:
                 report.sections.append(("the guest's output", printable_lines(redact(error.transcript))))
         if report.failed and redact and redact(said := report.longreprtext) != said:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.checkup.written import written
+from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report import checklist
 from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:
+    from pytest_kvlatency.checkup.cluster_session import ClusterSession
     from pytest_kvlatency.checkup.collection import Collection
     from pytest_kvlatency.checkup.items import Items
     from pytest_kvlatency.checkup.measuring_session import MeasuringSession
@@ -35,11 +38,12 @@ class TerminalSummary:
     items: Items
     collection: Collection
     selection: Selection
+    cluster: ClusterSession
     measuring: MeasuringSession
     sweep: SweepRun
 
     def header(self) -> list[str]:
-        """Each value that is not a default, and where it came from; empty without kvlatency items."""
+        """The cluster, and each value that is not a default with where it came from; empty without kvlatency items."""
         option, share = self.state.config.option, self.state.share
         is_quiet = option.collectonly and getattr(option, "verbose", 0) < 0
         if is_quiet or share is None or not (self.items.total or share.is_empty):
@@ -49,7 +53,27 @@ class TerminalSummary:
         changed = self.state.inputs.given.changed()
         lines = [f"kvlatency: {name} = {value} ({source})" for name, value, source in changed]
         lines += [f"kvlatency: {text}" for text in self.state.results.left_out]
-        return lines + share.header()
+        return self._cluster_lines() + lines + share.header()
+
+    def _cluster_lines(self) -> list[str]:
+        """Which cluster will be asked, and where its VMIs will be; nothing while that is not known."""
+        given = self.state.inputs.given
+        if given.lab is not None:
+            # It is started when something is measured, and has no namespace but this one before.
+            return [f"kvlatency: cluster: the lab ({given.lab}), namespace {given.namespace or 'default'}"]
+        if not self.state.may_contact:
+            return []
+        try:
+            client = self.cluster.client()
+            context = "in a pod of it" if client.context is None else f"context {client.context!r}"
+            return [
+                printable(
+                    f"kvlatency: cluster: {client.server}, {context}, namespace {self.cluster.namespace}"
+                )
+            ]
+        except KvLatencyError:
+            # Each test says why.
+            return []
 
     def write(self, screen: Screen) -> None:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
@@ -58,9 +82,11 @@ class TerminalSummary:
         for line in self.sweep.lines:
             screen.write_line(f"kvlatency: {printable(redact(line))}")
         if document is not None and document["measurements"]:
-            write_summary(screen.writer, document)
-            if access.lab_line:
-                screen.write_line(printable(access.lab_line))
+            end = [printable(line) for line in self._end_lines()]
+            width = max(screen.writer.fullwidth, 1)
+            write_summary(screen.writer, document, reserved=sum(1 + len(line) // width for line in end))
+            for line in end:
+                screen.write_line(line)
         findings = None if document is None else document["preflight"]
         if findings is not None:
             checklist.write(screen.writer, findings)
@@ -71,6 +97,13 @@ class TerminalSummary:
         if results.told:
             screen.write_line(f"kvlatency: {results.told}")
         self._write_kept(screen)
+
+    def _end_lines(self) -> list[str]:
+        """With which guests the lab ran, and every file that was written."""
+        state = self.state
+        files = written(state.config, state.inputs.given, state.results.started_at)
+        lab = state.access.lab_line
+        return [*([lab] if lab else []), *([f"kvlatency: wrote {', '.join(files)}"] if files else [])]
 
     def _write_failures(self, screen: Screen, *, of_the_run: tuple[Failure, ...]) -> None:
         results, redact = self.state.results, self.state.access.redactor()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.terminal.writer import Writer
 
 TRANSCRIPT_LINES = 20
+#: Set on pytest's report of a failure that the plugin has put into words; it travels with the report.
+WORDED: Final = "kvlatency_worded"
 
 
 @dataclass(frozen=True, kw_only=True)

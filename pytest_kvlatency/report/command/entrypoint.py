@@ -17,6 +17,7 @@ from pytest_kvlatency.report import checklist
 from pytest_kvlatency.report.command.merging import MergeError, whole
 from pytest_kvlatency.report.command.outputs import OUTPUTS, STANDARD_OUTPUT, wanted
 from pytest_kvlatency.report.files import ReportError
+from pytest_kvlatency.report.terminal.causes import own_causes
 from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ def _show(document: Mapping[str, Any], *, shards: int) -> None:
     if document["preflight"] is not None:
         checklist.write(writer, document["preflight"])
     write_summary(writer, document)
-    if document["failureReason"]:
-        writer.line(printable(document["failureReason"]), red=True)
+    for reason in own_causes(document):
+        writer.line(reason, red=True)
     for note in document["notes"]:
         writer.line(f"note: {printable(note)}", yellow=True)
     plan = document["plan"]

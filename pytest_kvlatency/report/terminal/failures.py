@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import ABSENT, is_failed, own_parameters, pair, test_name, verdict
+from pytest_kvlatency.report.terminal.causes import causes_of
 from pytest_kvlatency.report.terminal.writer import cut, plain
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def by_cause(
 ) -> list[tuple[int, Mapping[str, Any]]]:
     """The failures: the worst of each cause first, then the next of each; with how many of its cause come before it."""
     of_cause = {
-        nodeid: number
-        for number, cause in enumerate(document.get("causes") or ())
-        for nodeid in cause["measurements"]
+        nodeid: number for number, cause in enumerate(causes_of(document)) for nodeid in cause["measurements"]
     }
     ranked: list[tuple[int, int, Mapping[str, Any]]] = []
     seen: dict[int, int] = {}

@@ -67,10 +67,9 @@ def _table(document: Mapping[str, Any], found: Sequence[Matrix], width: int, roo
     known = {id(entry) for _, entry in ranked}
     others = [entry for entry in entries if id(entry) not in known]
     if failures.height(entries) <= min(_SMALL, room):
-        return failures.table([*(entry for _, entry in ranked), *others], width)
-    has_causes = bool(document.get("causes"))
+        return failures.table(sorted(entries, key=lambda entry: id(entry) not in known), width)
     # Without numbers there is nothing to show in a table: the cause says it all.
-    failed = [one for one in ranked if not has_causes or one[1]["transmitted"] is not None]
+    failed = [one for one in ranked if one[1]["transmitted"] is not None]
     telling = [entry for before, entry in failed if before < failures.MOST_ALIKE]
     others = [entry for entry in last_attempts(others) if entry["nad"] not in nads and not is_failed(entry)]
     others.sort(key=lambda entry: entry["maxLatencyNanoSec"] or 0, reverse=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import is_failed, pair, place
 from pytest_kvlatency.report.success import last_attempts
+from pytest_kvlatency.report.terminal.causes import own_causes
 from pytest_kvlatency.report.terminal.writer import plain
 from pytest_kvlatency.units import format_duration
 
@@ -39,9 +40,11 @@ def verdict(document: Mapping[str, Any]) -> Line:
     failed = [entry for entry in entries if is_failed(entry)]
     text = _failed(entries, failed) if failed else _good(entries)
     text += _rest(entries) + ("" if failed else _worst(entries))
-    if failed:
-        return plain(text, "red")
-    return plain(text, "green" if document.get("succeeded", True) else "yellow")
+    own = own_causes(document)
+    if own:
+        # They are said below, with what to do.
+        text += "; the run itself failed"
+    return plain(text, "red" if failed or own else "green")
 
 
 def _failed(entries: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]]) -> str:
