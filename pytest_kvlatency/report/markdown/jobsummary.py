@@ -42,8 +42,9 @@ def render(document: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:
     failed = [entry for entry in entries if is_failed(entry) and entry["transmitted"] is not None]
     broken = [entry for entry in entries if is_failed(entry) and entry["transmitted"] is None]
     others = [entry for entry in entries if not is_failed(entry)]
+    of = {entry["nodeid"]: entry for entry in entries}
     for number, cause in enumerate(causes_of(document), 1):
-        page.add(*_cause(number, cause, entries), name="causes")
+        page.add(*_cause(number, cause, of), name="causes")
     page.add("")
     numbers = _numbers_of_causes(document)
     heads = _heads(entries)
@@ -110,8 +111,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"{start:%Y-%m-%d %H:%M:%S} UTC, {end - start}"
 
 
-def _cause(number: int, cause: Entry, entries: Sequence[Entry]) -> Iterator[str]:
-    of = {entry["nodeid"]: entry for entry in entries}
+def _cause(number: int, cause: Entry, of: Mapping[str, Entry]) -> Iterator[str]:
     yield f"{number}. **{escaped(headline(cause, of))}**"
     for line in (cause["advice"] or "").splitlines():
         if line.strip():

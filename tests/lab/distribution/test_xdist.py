@@ -55,6 +55,14 @@ def test_the_controllers_reports_hold_what_the_workers_measured(run):
     assert mine.vmis() == []
 
 
+def test_a_test_that_a_worker_runs_again_is_one_junit_case(run):
+    pytest.importorskip("pytest_rerunfailures")
+    mine = run(MESH, "-n", "2", "--kv-max-latency", "1us", "--reruns", "1")
+    assert mine.end() == 1, mine.output
+    assert len(mine.document["measurements"]) == 12
+    assert [one["attempt"] for one in mine.cases().values()] == ["2"] * 6
+
+
 def test_the_own_check_is_distributed_and_the_configmap_written_once(run):
     mine = run(
         "",

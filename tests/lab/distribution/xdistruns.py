@@ -120,11 +120,13 @@ class Run:
         return found
 
     def cases(self) -> dict[str, dict[str, str]]:
-        """JUnit's cases with their properties."""
-        return {
-            case.attrib["name"]: {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")}
+        """JUnit's cases with their properties; each test has one case."""
+        found = [
+            (case.attrib["name"], {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")})
             for case in ET.parse(self._xml).getroot().iter("testcase")
-        }
+        ]
+        assert len(found) == len(dict(found))
+        return dict(found)
 
     def pids(self, name: str) -> dict[str, int]:
         """Which worker has which process, as the tests have noted in files."""
