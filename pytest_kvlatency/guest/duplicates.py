@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PROBE_SECONDS: Final = 0.5
 #: Nobody answered: arping's own end, and ``timeout``'s of coreutils and of BusyBox.
 _CUT_OFF: Final = (0, 124, 143)
-_BOOT_ID: Final = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+_READ_BOOT: Final = "read i </proc/sys/kernel/random/boot_id"
 #: Each that can be written says what is known of which address, and since which boot.
 _FILES: Final = "${TMPDIR:-/tmp}/.kv-address /tmp/.kv-address /run/.kv-address"
 #: So many tenths of a second may a probe that began while the guest booted still take.
@@ -31,7 +31,7 @@ def boot_command(mac: str, address: str) -> str:
     """
     silence = "|".join(map(str, _CUT_OFF))
     return (
-        f"(trap '' HUP INT QUIT; i={_BOOT_ID}; "
+        f"(trap '' HUP INT QUIT; {_READ_BOOT}; "
         f'note() {{ for f in {_FILES}; do echo "{address} $i $1" >$f; done; }}; '
         f"set -- $(ip -o link | grep -i {mac}); n=${{2%:}}; note asking; "
         f"timeout {_PROBE_SECONDS} {_probe('${n%@*}')} -c 2 -w 1 {address}; "
@@ -71,7 +71,7 @@ def _probe(interface: str) -> str:
 def _was_silent(address: str) -> str:
     """Return a command that succeeds where the address met silence in this boot; a probe under way is waited for."""
     return (
-        f"(i={_BOOT_ID}; s=; for f in {_FILES}; do k=0; while [ $k -lt {_MOST_WAITS} ] && read s <$f; do "
+        f"({_READ_BOOT}; s=; for f in {_FILES}; do k=0; while [ $k -lt {_MOST_WAITS} ] && read s <$f; do "
         f'[ "$s" = "{address} $i asking" ] && sleep 0.1 || break; k=$((k+1)); done; '
         f'[ "$s" = "{address} $i silent" ] && exit; done; exit 1) 2>/dev/null'
     )
