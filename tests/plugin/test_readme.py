@@ -111,7 +111,7 @@ def test_the_first_command_sets_up_runs_and_leaves_three_reports() -> None:
     assert extra is not None
     assert re.search(rf"^{extra[1]} = \[", project, re.MULTILINE)
     assert "-m pytest_kvlatency.lab setup" in text
-    for report in ("--kv-json reports/", "--junitxml reports/", "--html reports/", "--self-contained-html"):
+    for report in ("--kv-json reports/", "--junitxml reports/", "--kv-html reports/"):
         assert report in text
 
 
@@ -143,7 +143,7 @@ def test_the_second_command_is_tox_and_tox_knows_every_python_of_the_classifiers
     )
     assert said is not None
     assert (said[1], said[2]) == (pythons[0], pythons[-1])
-    for part in ("lint", "types", "qemu"):
+    for part in ("lint", "types", "qemu", "browser"):
         assert f"testenv:{part}" in tox
 
 

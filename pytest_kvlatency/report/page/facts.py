@@ -99,7 +99,7 @@ def _sample(document: Mapping[str, Any]) -> str:
     if len(pings) > 1:
         return "differs from check to check"
     duration, interval, size = next(iter(pings))
-    return f"{duration:g} s, a ping of {size} bytes each {interval * 1000:g} ms"
+    return f"{duration:g} s, {size} bytes every {interval * 1000:g} ms"
 
 
 def _took(document: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report.matrix.matrix import matrices
+from pytest_kvlatency.report.page.entry import causes_of
 from pytest_kvlatency.report.page.shades import METRICS, Shading, shadings
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ _LONG: Final = 9
 class Heat:
     """One network: its grid, which of the document's entries each pair is, and its shades by metric."""
 
-    def __init__(self, matrix: Matrix, entries: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, matrix: Matrix, document: Mapping[str, Any]) -> None:
         self.matrix = matrix
+        entries = document["measurements"]
+        blamed = {cause["node"] for cause in causes_of(document)}
+        #: Nodes that differ from the others, unless a cause says so already.
+        self.remarks = [line for node, line in matrix.stand_outs.items() if node not in blamed]
         places = {(one["nodeid"], one["attempt"]): number for number, one in enumerate(entries)}
         self.indexes = {place: places[cell.nodeid, cell.attempt] for place, cell in matrix.cells.items()}
         self.shadings: Mapping[str, Shading] = shadings(
@@ -33,9 +38,9 @@ class Heat:
         )
 
 
-def heats(entries: Sequence[Mapping[str, Any]]) -> list[Heat]:
+def heats(document: Mapping[str, Any]) -> list[Heat]:
     """Every network with enough pairs for a grid, in the document's order."""
-    return [Heat(matrix, entries) for matrix in matrices(entries)]
+    return [Heat(matrix, document) for matrix in matrices(document["measurements"])]
 
 
 def section(found: Sequence[Heat]) -> str:
@@ -60,7 +65,7 @@ def _network(number: int, heat: Heat, metric: str) -> str:
     matrix = heat.matrix
     name = for_html(matrix.nad)
     size = len(matrix.nodes)
-    lines = "".join(f"<li>{for_html(line)}</li>" for line in matrix.stand_outs.values())
+    lines = "".join(f"<li>{for_html(line)}</li>" for line in heat.remarks)
     outs = f'<ul class="outs" title="{for_html(matrix.rule)}">{lines}</ul>' if lines else ""
     if size > MOST_NODES:
         body = f"<p>{size} nodes are too many for a picture: see the table of pairs.</p>"

@@ -90,6 +90,11 @@ class _Tables:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.networks, self.pings, self.limits, self.guests, self.transcripts = (_Table() for _ in range(5))
         entries = document["measurements"]
+        causes = causes_of(document)
+        #: What is wrong with an item in the words of its cause, which are shorter than its reason.
+        self.sentences = {
+            nodeid: printable(one["sentence"]) for one in causes for nodeid in one["measurements"]
+        }
         samples = (
             value
             for one in entries
@@ -110,7 +115,7 @@ def _entry(entry: Mapping[str, Any], tables: _Tables, folder: Path | None) -> di
         "pair": pair_text(entry),
         "source": None if source is None else printable(source),
         "target": None if target is None else printable(target),
-        "what": what(entry),
+        "what": what(entry) or (tables.sentences.get(entry["nodeid"]) if entry["failureReason"] else None),
         "advice": [printable(line) for line in (entry.get("advice") or "").splitlines()] or None,
         "limits": tables.limits.index(entry["limits"]),
         "file": link(entry["transcriptFile"], folder),

@@ -29,7 +29,7 @@ def write(document: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
 
 def render(document: Mapping[str, Any], *, folder: Path | None = None) -> str:
     """Give the page of a document; ``folder`` is where it will lie, from which artifacts are linked."""
-    heats = heat.heats(document["measurements"])
+    heats = heat.heats(document)
     data = payload.payload(document, heats, folder=folder)
     style, script = assets.style(), assets.script()
     slots = {

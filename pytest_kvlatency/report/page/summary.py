@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report import checklist
-from pytest_kvlatency.report.page.entry import causes_of, plural
+from pytest_kvlatency.report.page.entry import causes_of, plural, what
 from pytest_kvlatency.report.page.facts import badges
 from pytest_kvlatency.report.terminal.verdict import verdict as terminal_verdict
 
@@ -53,7 +53,8 @@ def _code(option: re.Match[str]) -> str:
 def causes(document: Mapping[str, Any]) -> str:
     """A card for each cause, the one that concerns the most pairs first; of a preflight its checklist."""
     found = causes_of(document)
-    cards = "".join(_card(number, one) for number, one in enumerate(found))
+    entries = {entry["nodeid"]: entry for entry in document["measurements"]}
+    cards = "".join(_card(number, one, entries) for number, one in enumerate(found))
     parts = []
     if cards:
         heading = "1 cause" if len(found) == 1 else f"{len(found)} causes"
@@ -78,7 +79,7 @@ def _finding(finding: Mapping[str, Any]) -> str:
     )
 
 
-def _card(number: int, cause: Mapping[str, Any]) -> str:
+def _card(number: int, cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> str:
     look = _LOOKS.get(cause["kind"], "error")
     blamed = cause["node"] or (cause["pair"] or "").replace(":", " → ") or cause["network"] or ""
     where = f' <span class="blamed">{for_html(printable(blamed))}</span>' if blamed else ""
@@ -95,5 +96,18 @@ def _card(number: int, cause: Mapping[str, Any]) -> str:
     advice = f'<div class="advice">{lines}</div>' if lines else ""
     return (
         f'<li class="card"><p class="kind"><span class="swatch {look}"></span>{for_html(cause["kind"])}{where}</p>'
-        f"<h3>{for_html(printable(cause['sentence']))}</h3>{advice}{concerns}</li>"
+        f"<h3>{for_html(printable(cause['sentence']))}</h3>{_measured(cause, entries)}{advice}{concerns}</li>"
     )
+
+
+def _measured(cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """What was measured against the limit: of several pairs by the worst of them."""
+    if cause["kind"] not in ("latency", "loss"):
+        return ""
+    concerned = [entries[nodeid] for nodeid in cause["measurements"] if nodeid in entries]
+    if not concerned:
+        return ""
+    key = "lossPercent" if cause["kind"] == "loss" else "maxLatencyNanoSec"
+    worst = max(concerned, key=lambda entry: entry[key] or 0)
+    words = what(worst) or ""
+    return f'<p class="measured">{for_html(words if len(concerned) == 1 else f"worst: {words}")}</p>'

@@ -118,7 +118,7 @@ function factsOf(entry) {
   const rows = [
     ["Test", entry.nodeid],
     ["Sent", entry.sent === undefined ? null : [`${entry.sent} pings, ${entry.received} answered`, entry.duplicates ? `${entry.duplicates} duplicates` : "", entry.late ? `${entry.late} late` : "", entry.errors ? `${entry.errors} errors` : ""].filter(Boolean).join(", ")],
-    ["Ping", ping && `${ping.packetSizeBytes} bytes each ${ping.intervalSec * 1000} ms for ${ping.sampleDurationSec} s, after ${plural(ping.warmup, "reply", "replies")} of warm-up${ping.dontFragment ? ", not fragmented" : ""}`],
+    ["Ping", ping && `${ping.packetSizeBytes} bytes every ${ping.intervalSec * 1000} ms for ${ping.sampleDurationSec} s, after ${plural(ping.warmup, "reply", "replies")} of warm-up${ping.dontFragment ? ", not fragmented" : ""}`],
     ["Started", entry.start?.replace("T", " ").replace("Z", " UTC")],
     ["Round", entry.round],
     ["Guest", guest && [guest.profile, guest.image].filter(Boolean).join(", ")],
