@@ -273,7 +273,7 @@ def test_the_command_writes_the_document_and_tells_the_verdict(
     merged = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     assert len(merged["measurements"]) == 3
     out = capsys.readouterr().out
-    assert "too slow between w2 and w10 on default/blue" in out
+    assert "latency exceeds the limit between w2 and w10" in out
     assert "kvlatency: 3 shards, 3 pairs (plan dddddddddddd)" in out
     (tmp_path / "2.json").write_text(json.dumps(document(2)), encoding="utf-8")
     assert main(["report", *files]) == 0

@@ -9,11 +9,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import documentschema
+import jsonschema
 import pytest
 from test_merging import document, documents, saved
 
 from pytest_kvlatency.__main__ import main
-from pytest_kvlatency.report.command.shape import NEWER, NEWER_OF_ENTRIES
+from pytest_kvlatency.report.command.shape import flaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +51,10 @@ def test_every_report_is_made_of_one_whole_document(
 
 
 def test_without_a_report_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    failed = whole()
-    failed.update(succeeded=False, failureReason="run: too slow")
+    failed = document(0, 1, failed=True)
+    failed["plan"]["shard"] = None
     assert report(*saved(tmp_path, [("run.json", failed)])) == 1
-    assert "run: too slow" in capsys.readouterr().out
+    assert "latency exceeds the limit on default/blue: 3 pairs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -103,12 +105,10 @@ def test_the_document_of_one_shard_is_not_taken_for_the_whole(
 
 def older(made: dict[str, Any]) -> dict[str, Any]:
     """As the first version wrote it."""
-    for name in (*NEWER, "causes"):
-        made.pop(name, None)
-    for entry in made["measurements"]:
-        for name in NEWER_OF_ENTRIES:
-            entry.pop(name, None)
-    return made
+    schema = documentschema.public()
+    old = schema["required"], schema["$defs"]["measurement"]["required"]
+    entries = [{name: one[name] for name in one if name in old[1]} for one in made["measurements"]]
+    return {**{name: made[name] for name in made if name in old[0]}, "measurements": entries}
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -134,7 +134,7 @@ def test_documents_of_older_versions_have_every_report(tmp_path: Path, option: s
 def test_what_is_no_document_is_refused_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, says: str
 ) -> None:
-    file = tmp_path / "run.json"
+    file = tmp_path / "run.wrong"
     if content is not None:
         file.write_text(content)
     assert report(file, "--markdown", tmp_path / "out") == 4
@@ -157,6 +157,15 @@ def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
             yield from places(one, (*path, number))
 
 
+def is_valid(made: object) -> bool:
+    """What a library says."""
+    try:
+        jsonschema.Draft202012Validator(documentschema.public()).validate(made)
+    except jsonschema.ValidationError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("wrong", ["odd", -1.5, [3], {"a": 1}, None, True], ids=repr)
 def test_a_value_of_a_wrong_kind_is_refused_or_reported_but_never_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: object
@@ -168,10 +177,12 @@ def test_a_value_of_a_wrong_kind_is_refused_or_reported_but_never_a_traceback(
         for part in path[:-1]:
             inner = inner[part]
         inner[path[-1]] = wrong
-        (file,) = saved(tmp_path, [(f"{number}.json", made)])
+        # Not a name of those that are held to the schema when the test is over.
+        (file,) = saved(tmp_path, [(f"{number}.wrong", made)])
         outputs = [word for option in OPTIONS for word in (option, tmp_path / option)]
         status = report(file, *outputs)
         error = capsys.readouterr().err
+        assert (flaw(made) == "") is is_valid(made), (path, flaw(made))
         if status == 4:
             refused += 1
             assert re.search(
@@ -186,7 +197,7 @@ def test_a_value_of_a_wrong_kind_is_refused_or_reported_but_never_a_traceback(
 def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = whole()
     made["measurements"][1]["limits"]["maxLossPercent"] = "none"
-    (file,) = saved(tmp_path, [("run.json", made)])
+    (file,) = saved(tmp_path, [("run.wrong", made)])
     assert report(file) == 4
     says = (
         "is not a whole document: measurements[1].limits.maxLossPercent is 'none': expected a number or null"
