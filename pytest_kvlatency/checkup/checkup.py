@@ -19,6 +19,7 @@ from pytest_kvlatency.checkup.preflight_run import PreflightRun
 from pytest_kvlatency.checkup.role import Local
 from pytest_kvlatency.checkup.run_selection import Selection
 from pytest_kvlatency.checkup.run_state import RunState
+from pytest_kvlatency.checkup.statuswords import StatusWords
 from pytest_kvlatency.checkup.stopping import Stopping
 from pytest_kvlatency.checkup.summary import TerminalSummary
 from pytest_kvlatency.checkup.sweep_run import SweepRun
@@ -50,7 +51,7 @@ class Checkup:
         sweep = self.sweep = SweepRun(state=state, role=role, cluster=cluster)
         # Measuring, or the preflight in its place.
         measuring = self.measuring = MeasuringSession(
-            state=state, role=role, cluster=cluster, sweep=sweep, progress=items.progress
+            state=state, role=role, cluster=cluster, sweep=sweep, tally=items.tally
         )
         measurements = self.measurements = Measurements(
             measuring=measuring, planning=planning, collection=collection
@@ -93,6 +94,7 @@ class Checkup:
                 open=measuring.open_cluster,
                 adopt=selection.adopt,
                 header=self.summary.header,
+                tally=items.tally,
             )
         )
 
@@ -115,6 +117,7 @@ class Checkup:
             self.teardown.session = session
         config.pluginmanager.register(First(config, self._add_own_check), "kvlatency-first")
         config.pluginmanager.register(Folding(config, self.state.results), "kvlatency-folding")
+        config.pluginmanager.register(StatusWords(), "kvlatency-status-words")
         config.pluginmanager.register(Outlets(config, self.state.access.redactor), "kvlatency-outlets")
 
     def _add_own_check(self, session: pytest.Session, items: list[pytest.Item]) -> None:

@@ -12,12 +12,14 @@ from pytest_kvlatency.checkup import rerun_command
 from pytest_kvlatency.checkup.attempt import ATTEMPT_KEY
 from pytest_kvlatency.checkup.marks import is_planned
 from pytest_kvlatency.checkup.measurements import skip_without_network
+from pytest_kvlatency.checkup.statuswords import NUMBERS
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError
 from pytest_kvlatency.escape import printable, printable_lines
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.ping.verdict import to_exception
 from pytest_kvlatency.report.failure import WORDED, FailureRepr, without_frames
+from pytest_kvlatency.report.statusword import status_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,7 +138,10 @@ class Phases:
             attempt.failures.append(_failure(error, report))
         if report.when == "call" or outcome in ("error", "skipped"):
             self._show_in_html(attempt, report)
-        self.role.attempted(attempt.result(), is_over=report.when == "teardown")
+        if report.when == "call":
+            # With the report it goes to the controller of pytest-xdist too.
+            setattr(report, NUMBERS, status_numbers(attempt.measurement))
+        self._tell(attempt, is_over=report.when == "teardown")
 
     # --- inside
 
@@ -145,7 +150,7 @@ class Phases:
         attempt = item.stash[ATTEMPT_KEY] = self.items.attempt(item.nodeid, item.stash.get(CHECK_KEY, None))
         if attempt.number == 1 and is_planned(item):
             self.measuring.expect(attempt)
-        self.role.attempted(attempt.result(), is_over=False)
+        self._tell(attempt, is_over=False)
         problem = item.stash.get(PROBLEM_KEY, None)
         if problem is not None:
             attempt.fail(ConfigError(problem))
@@ -155,6 +160,12 @@ class Phases:
             except KvLatencyError as error:
                 attempt.fail(error)
         return attempt
+
+    def _tell(self, attempt: ItemAttempt, *, is_over: bool) -> None:
+        """Say how far an attempt is, to the progress line and to the other processes of the run."""
+        result = attempt.result()
+        self.items.tally.take(result, is_over=is_over)
+        self.role.attempted(result, is_over=is_over)
 
     def _let_go(self, attempt: ItemAttempt) -> None:
         self.measuring.release(attempt)

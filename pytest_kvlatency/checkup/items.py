@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.checkup.attempt import ItemAttempt
+from pytest_kvlatency.checkup.tally import Tally
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.progressline import ProgressState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,8 @@ class Items:
         self._elsewhere: tuple[ItemResult, ...] = ()
         self._pending: dict[str, Check | None] = {}
         self._left_out: Mapping[str, Outcome] = {}
+        #: How far they are, for the progress line.
+        self.tally = Tally()
         self.total = 0
 
     def expect(self, checks: Mapping[str, Check | None], left_out: Mapping[str, Outcome]) -> None:
@@ -35,6 +37,7 @@ class Items:
         self._pending = dict(checks)
         self._left_out = left_out
         self.total = len(self._pending)
+        self.tally.expect(self._pending)
 
     # --- while they run
 
@@ -53,25 +56,6 @@ class Items:
     def are_all_over(self) -> bool:
         """Whether no item is left to run."""
         return not self._pending
-
-    def progress(self, waiting_for: str) -> ProgressState:
-        """How far the run is: items that have ended, and the worst RTT so far."""
-        measured = [one.measurement for one in self._attempts if one.measurement is not None]
-        worst = max(
-            (
-                (max(one.result.samples_ns), one.check.id)
-                for one in measured
-                if one.result is not None and one.result.samples_ns
-            ),
-            default=None,
-        )
-        return ProgressState(
-            done=self.total - len(self._pending),
-            total=self.total,
-            failed=sum(one.has_failed for one in self._attempts),
-            waiting_for=waiting_for,
-            worst=None if worst is None else (worst[1], worst[0]),
-        )
 
     # --- the end
 

@@ -11,12 +11,11 @@ from pytest_kvlatency.checkup.cluster import Cluster
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, may_be_measured_ahead
 from pytest_kvlatency.errors import HIDDEN, CheckupTimeoutError, InterruptedRunError, KvLatencyError, again
 from pytest_kvlatency.plan.checks import guest_count
-from pytest_kvlatency.report.progressline import progress_line
 from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from concurrent.futures import Future
 
     import pytest
@@ -26,11 +25,12 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.role import Role
     from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.checkup.sweep_run import SweepRun
+    from pytest_kvlatency.checkup.tally import Tally
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.attempts import Attempt
     from pytest_kvlatency.engine.runner import Engine
     from pytest_kvlatency.model import Check, PingParameters
-    from pytest_kvlatency.report.progressline import ProgressState
+    from pytest_kvlatency.report.progressline import Progress
 
 T = TypeVar("T")
 __tracebackhide__ = HIDDEN
@@ -44,7 +44,7 @@ class MeasuringSession:
     role: Role
     cluster: ClusterSession
     sweep: SweepRun
-    progress: Callable[[str], ProgressState]
+    tally: Tally
     #: The engine, once it is there.
     engine: Engine | None = field(init=False, default=None)
     _broken: KvLatencyError | None = field(init=False, default=None)
@@ -134,6 +134,7 @@ class MeasuringSession:
             addresses=self.role.addresses(guest_count(checks), None if share is None else share.addresses),
             journal=self.role.journal,
             occupy=self.role.occupy,
+            on_measured=self.tally.has_measured,
         )
 
     def _open(self) -> Engine:
@@ -251,7 +252,10 @@ class MeasuringSession:
             items = self.role.ahead(
                 [item for item in self.state.planned_items if may_be_measured_ahead(item)]
             )
-            engine.start([self.cluster.located(item.stash[CHECK_KEY]) for item in items])
+            checks = {item.nodeid: self.cluster.located(item.stash[CHECK_KEY]) for item in items}
+            forgiven = {item.nodeid for item in items if item.get_closest_marker("xfail") is not None}
+            self.tally.plan_ahead(checks, forgiven=forgiven)
+            engine.start(list(checks.values()))
             self._measured_ahead = frozenset(item.nodeid for item in items)
         return engine
 
@@ -283,6 +287,14 @@ class MeasuringSession:
         return self.state.waiter.wait(
             future,
             deadline=self.state.deadline,
-            text=lambda: progress_line(self.progress(what())),
+            text=self._progress,
             what=what,
         )
+
+    def _progress(self) -> Progress:
+        engine = self.engine
+        if engine is None:
+            return self.tally.progress()
+        waiting = engine.waits
+        self.role.waits(waiting)
+        return self.tally.progress(waiting, rounds=engine.round, ahead_seconds=engine.seconds_left)

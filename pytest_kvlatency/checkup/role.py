@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pytest_kvlatency.checkup.sharding import Share
+    from pytest_kvlatency.checkup.tally import Tally
     from pytest_kvlatency.config.settings import Layer, Settings
     from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.ledger import Journal
     from pytest_kvlatency.model import Check, Failure, NodeChoice, Outcome
@@ -74,6 +76,8 @@ class Local:
     open: Callable[[Iterable[Check], Deadline], None]
     adopt: Callable[[RunPlan], None]
     header: Callable[[], list[str]]
+    #: How far the run's items are.
+    tally: Tally
 
 
 class Role:
@@ -148,6 +152,9 @@ class Role:
 
     def attempted(self, result: ItemResult, *, is_over: bool) -> None:
         """Know how far an attempt at an item is."""
+
+    def waits(self, waiting: Sequence[Wait]) -> None:
+        """Know what is being waited for; called again and again while the main thread waits."""
 
     def interrupt(self, name: str, reason: str, *, is_collecting: bool) -> None:
         """End, in pytest's own way, what the main thread does when a signal strikes outside of the plugin's waits."""

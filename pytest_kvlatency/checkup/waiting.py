@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.progress import ProgressLine
     from pytest_kvlatency.deadline import Deadline, Stop
+    from pytest_kvlatency.report.progressline import Progress
 
 T = TypeVar("T")
 SLICE_SECONDS = 0.1
@@ -39,7 +40,7 @@ class Waiter:
         future: Future[T],
         *,
         deadline: Deadline,
-        text: Callable[[], str],
+        text: Callable[[], str | Progress],
         what: Callable[[], str],
     ) -> T:
         """Return the future's result, or raise what it raised.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.artifacts import Artifacts
+    from pytest_kvlatency.engine.attempts import Attempt
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.ledger import Journal
@@ -50,6 +51,7 @@ def assemble(
     addresses: AddressShare | None = None,
     journal: Journal | None = None,
     occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
+    on_measured: Callable[[Attempt], None] = lambda _: None,
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.
 
@@ -57,6 +59,7 @@ def assemble(
     that the checks name. ``has_manifest_hooks``: ``change_manifest`` may change something. ``addresses`` is its share
     of a block that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI. Inside
     ``occupy(nodes, deadline)`` no other process measures on these nodes.
+    ``on_measured`` is told what was measured ahead.
     """
     run_id = secrets.token_hex(4)
     in_subnets = guests_by_subnet(checks)
@@ -102,6 +105,7 @@ def assemble(
         deadline=deadline,
         parallel=settings.parallel,
         occupy=occupy,
+        on_measured=on_measured,
     )
     engine.plan(checks)
     return engine

@@ -48,9 +48,7 @@ def for_limits(
 
     def hand_on(done: Future[Attempt]) -> None:
         try:
-            attempt = result_of(done)
-            if attempt.error is None:
-                attempt = _judged(attempt, check)
+            attempt = for_check(result_of(done), check)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             mine.set_exception(error)
         else:
@@ -58,6 +56,11 @@ def for_limits(
 
     ahead.add_done_callback(hand_on)
     return mine
+
+
+def for_check(attempt: Attempt, check: Check) -> Attempt:
+    """What was measured ahead, judged by this check's own limits."""
+    return attempt if attempt.error is not None else _judged(attempt, check)
 
 
 def _judged(attempt: Attempt, check: Check) -> Attempt:

@@ -107,6 +107,7 @@ class Leases:
             say(
                 f"waiting for the address of VMI {leaving[0]}, which is being deleted",
                 during="waiting for a free address",
+                phase="free address",
             )
             with self._looking:
                 self._leftovers.see_gone(leaving, limit.limit(_LOOK_SECONDS))

@@ -79,6 +79,7 @@ class Measurer:
         say(
             f"waiting for the first reply of {address}",
             during=f"waiting for the first reply of {target.node} to {source.node}",
+            phase="first reply",
         )
         warming = check.ping
         if target.has_used_address:
@@ -89,6 +90,7 @@ class Measurer:
             say(
                 f"pinging {address}, {effective(check.ping, dialect).count} times",
                 during=f"pinging {target.node} from {source.node}",
+                phase="pinging",
             )
             result, silence = self._sample(check, source, address, dialect, watched)
         if result.has_lost:

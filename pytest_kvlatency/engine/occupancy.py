@@ -6,6 +6,8 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.engine.steps import pair_place
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
@@ -37,8 +39,9 @@ class Occupancy:
             return
         waiting = "waiting for its nodes, which another process is using"
         nodes = [guest.node for guest in ticket.pair()]
-        with ExitStack() as held, self._activity.doing(ticket.check.id, "setup", waiting) as say:
-            say(waiting)
+        doing = self._activity.doing(ticket.check.id, "setup", waiting, who=pair_place(*nodes))
+        with ExitStack() as held, doing as say:
+            say(waiting, phase="busy nodes")
             held.enter_context(self._occupy(nodes, ticket.deadline))
             with self._lock:
                 self._held[ticket] = held.pop_all()

@@ -84,7 +84,7 @@ class Provisioner:
 
         Raises ``KvLatencyError`` with the cause.
         """
-        say("reading the network", during=f"reading NAD {key.nad}")
+        say("reading the network", during=f"reading NAD {key.nad}", phase="reading its NAD")
         node = self.site.place(key, deadline)
         with self._parts(key, node, deadline, say) as parts:
             try:
@@ -142,14 +142,16 @@ class Provisioner:
             running_on = state.node or ""
             _check_node(key, handle, state)
             with self._consoles.using(shell, deadline):
-                say("booting and logging in", during=f"{whose} boots")
+                say("booting and logging in", during=f"{whose} boots", phase="booting")
                 shell.login(deadline)
                 watchdog.start(deadline)
                 if not watchdog.is_renewable:
                     notes.append(NO_RENEWAL)
                 boot = read_boot(shell, deadline)
                 login_seconds = watch.lap()
-                say("configuring its address", during=f"{whose} gets its address")
+                say(
+                    "configuring its address", during=f"{whose} gets its address", phase="getting its address"
+                )
                 address = self._settle(shell, state.mac or mac, lease, deadline, say)
         except BaseException as error:
             # Also one that is none of ours: the VMI would stay, and its console, to the end of the run.
@@ -257,5 +259,5 @@ def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
         raise ProvisionError(f"VMI {handle} runs on {state.node}: expected {key.node}")
 
 
-def _say_nothing(how_far: str, *, during: str = "") -> None:
+def _say_nothing(how_far: str, *, during: str = "", phase: str = "") -> None:
     """Say nothing: there is no one to tell."""

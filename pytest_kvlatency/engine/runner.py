@@ -20,7 +20,8 @@ from pytest_kvlatency.engine.fleet import Fleet
 from pytest_kvlatency.engine.guests import is_lost, those_up
 from pytest_kvlatency.engine.lifetime import Keeper
 from pytest_kvlatency.engine.occupancy import Occupancy
-from pytest_kvlatency.engine.steps import guest_words
+from pytest_kvlatency.engine.pace import Pace
+from pytest_kvlatency.engine.steps import guest_place, guest_words
 from pytest_kvlatency.engine.ticket import HAS_ENDED, Ticket
 from pytest_kvlatency.engine.trials import Trials
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.measuring import Measurer
     from pytest_kvlatency.engine.provision import Provisioner
+    from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.model import Check, Measurement, MeasurementKey, PingParameters
     from pytest_kvlatency.plan.checks import VmiKey
 
@@ -53,6 +55,7 @@ class Engine:
 
     The main thread only asks, and waits for futures. A ``holder`` is who asks, such as one attempt at an item: all that
     it has asked for ends when it is released, whatever has become of it until then.
+    ``on_measured`` is told what was measured ahead, at once, by the thread that measured it.
     """
 
     def __init__(
@@ -66,17 +69,20 @@ class Engine:
         deadline: Deadline,
         parallel: int | None,
         occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
+        on_measured: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
         self._provisioner = provisioner
         self._leftovers = leftovers
         self._artifacts = artifacts
         self._deadline = deadline
         self._parallel = parallel
+        self._on_measured = on_measured
         self._lock = threading.RLock()
         self._steward = Steward("kvlatency-engine")
         # Not the fleet's: measurements wait for guests, so they must not take the threads that bring guests up.
         self._threads = Threads(MAX_MEASURING, "kvlatency-measure")
         self._activity = Activity(deadline.stop)
+        self._pace = Pace(parallel)
         self._demand = Demand()
         self._conductor: Conductor[Ticket] = Conductor(
             needs=lambda ticket: ticket.needs, parallel=parallel, is_late=lambda ticket: ticket.is_late
@@ -195,6 +201,21 @@ class Engine:
         """What is being waited for now, in words."""
         return self._activity.words
 
+    @property
+    def waits(self) -> list[Wait]:
+        """What is being waited for now, for the progress line."""
+        return self._activity.waits
+
+    @property
+    def round(self) -> tuple[int, int] | None:
+        """The last round that has begun, and how many there are; None where nothing is measured in rounds."""
+        return self._pace.round
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long what is measured in rounds still takes; 0 when none is left, None while that cannot be said."""
+        return self._pace.seconds_left
+
     def interrupted(self, check: Check, reason: str) -> Attempt:
         """What is known of a check that a signal has cut off: its guests that are up, and what was going on.
 
@@ -284,7 +305,9 @@ class Engine:
             for ticket in new:
                 if not any(one.done() and is_lost(one) for one in ticket.guests):
                     self._demand.add_measurement(ticket.check)
-            self._conductor.plan([ticket for ticket in tickets if ticket.guests] for tickets in planned)
+            whole = [[ticket for ticket in tickets if ticket.guests] for tickets in planned]
+            self._pace.plan(whole)
+            self._conductor.plan(whole)
         self._dispatch()
 
     def _take_or_measure(self, check: Check, holder: object, answer: Future[Attempt], *, anew: bool) -> None:
@@ -360,6 +383,7 @@ class Engine:
             if has_not_started:
                 self._demand.end_ticket(ticket)
         if has_not_started:
+            self._pace.ended(ticket)
             ticket.answer.cancel()
         elif is_idle:
             self._done(ticket)
@@ -390,7 +414,8 @@ class Engine:
         self._demand.add_ticket(ticket)
 
     def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
-        with self._activity.doing(str(key), "setup", f"setting up {guest_words(key)}") as say:
+        during = f"setting up {guest_words(key)}"
+        with self._activity.doing(str(key), "setup", during, who=guest_place(key)) as say:
             return self._provisioner.bring_up(key, check, self._deadline, say)
 
     def _guest_ended(self, up: Sequence[ReadyGuest]) -> None:
@@ -419,6 +444,7 @@ class Engine:
             started = [] if self._is_over else self._conductor.startable(self._fleet.nodes)
         for ticket in started:
             ticket.began_at = time.monotonic()
+            self._pace.began(ticket)
             self._threads.submit(self._run, ticket)
 
     # --- in the engine's threads
@@ -428,7 +454,10 @@ class Engine:
             self._hand_over(ticket)
             return
         try:
-            ticket.measured.set_result(self._measure_alone(ticket))
+            attempt = self._measure_alone(ticket)
+            if self._pace.ended(ticket, has_numbers=attempt.error is None):
+                self._on_measured(attempt)
+            ticket.measured.set_result(attempt)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
             ticket.measured.set_exception(error)
         self._done(ticket)

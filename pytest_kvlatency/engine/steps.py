@@ -11,19 +11,47 @@ if TYPE_CHECKING:
 
 
 class Say(Protocol):
-    """Says how far something is. ``during`` completes a sentence: "interrupted by SIGTERM while …"."""
+    """Says how far something is. ``during`` completes a sentence: "interrupted by SIGTERM while …".
 
-    def __call__(self, how_far: str, *, during: str = "") -> None:
+    ``phase`` is for the progress line: a word or two in place of ``how_far``.
+    """
+
+    def __call__(self, how_far: str, *, during: str = "", phase: str = "") -> None:
         """Show it; without ``during`` the sentence stays as it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """``how_far`` is for the progress line; ``stage`` and ``during`` for the reason of what ends there."""
+    """``how_far`` says where it stands; ``stage`` and ``during`` are for the reason of what ends there.
+
+    ``who`` is whom the progress line names, in ``phase`` since ``since``, by the monotonic clock.
+    """
 
     stage: Stage
     during: str
     how_far: str = ""
+    who: str = ""
+    phase: str = ""
+    since: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """What is waited for, as the progress line says it: a node, or a pair of them, and for how long in which phase."""
+
+    who: str
+    phase: str
+    seconds: float
+
+
+def guest_place(key: VmiKey) -> str:
+    """Where a guest is to be, for the progress line: its node; of an ``auto`` pair its part."""
+    return f"{key.slot} guest" if key.node is None else key.node
+
+
+def pair_place(source: str | None, target: str | None) -> str:
+    """Where a measurement is made, for the progress line: ``worker1→worker2``; ``auto`` while that is not known."""
+    return f"{source}→{target}" if source and target else "auto"
 
 
 def guest_words(key: VmiKey) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.engine.attempts import Attempt, failed
 from pytest_kvlatency.engine.guests import check_distinct, those_up_or_none
 from pytest_kvlatency.engine.measuring import untold
+from pytest_kvlatency.engine.steps import pair_place
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Trials:
         except KvLatencyError as error:
             return failed(check, error, *those_up_or_none(ticket.guests))
         pinging = f"preparing to ping {target.node} from {source.node}"
-        with self._activity.doing(check.id, "run", pinging) as say:
+        with self._activity.doing(check.id, "run", pinging, who=pair_place(source.node, target.node)) as say:
             try:
                 if source.nad.address_mode == "dhcp":
                     # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
@@ -66,6 +67,7 @@ class Trials:
                     say(
                         "checking that the target is alive",
                         during=f"checking that the guest on {target.node} is alive",
+                        phase="is the target alive?",
                     )
                     measured = self._confirmed(measured, target, ticket.deadline)
             except KvLatencyError as error:

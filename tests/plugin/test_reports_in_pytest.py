@@ -1,4 +1,4 @@
-"""JUnit and HTML as pytest writes them, what is kept, and the progress on a terminal and in a log."""
+"""JUnit and HTML as pytest writes them, and what is kept."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 import pytest
-
-from pytest_kvlatency.checkup.progress import ProgressLine
 
 if TYPE_CHECKING:
     from conftest import Checkup
@@ -135,117 +133,6 @@ def test_artifacts_of_a_failure(checkup: Checkup) -> None:
         folder = checkup.pytester.path / "kept" / vmi
         assert {"vmi.json", "console.log"} <= {one.name for one in folder.iterdir()}
     assert "packets transmitted" in (checkup.pytester.path / entry["transcriptFile"]).read_text("utf-8")
-
-
-@pytest.mark.smoke
-def test_progress_is_one_line_that_is_rewritten_and_taken_away(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(
-        "import pytest\n@pytest.mark.kvlatency\ndef test_a(): pass\ndef test_b(): pass\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TERM", "xterm")
-        child = checkup.pytester.spawn_pytest(
-            f"--kv-kubeconfig={checkup.kubeconfig} --kv-nad default/blue-network --color=no",
-            expect_timeout=60,
-        )
-        text = child.read().decode()
-    assert "\r\x1b[2K" in text
-    assert "0/1 pair done" in text
-    screen = rendered(text)
-    assert not any("pair done" in line for line in screen)
-    assert any(
-        line.startswith("test_progress_is_one_line_that_is_rewritten_and_taken_away.py ..") for line in screen
-    )
-
-
-def rendered(text: str) -> list[str]:
-    """What a terminal shows in the end, for the few commands that are in use here."""
-    lines, row, column = [""], 0, 0
-    position = 0
-    while position < len(text):
-        for code in ("\x1b[2K", "\x1b[1A"):
-            if text.startswith(code, position):
-                if code == "\x1b[2K":
-                    lines[row] = ""
-                else:
-                    row -= 1
-                position += len(code)
-                break
-        else:
-            character = text[position]
-            if text.startswith("\x1b[", position):
-                end = text.index("G", position)
-                column, position = int(text[position + 2 : end]) - 1, end + 1
-                continue
-            if character == "\n":
-                row += 1
-                lines += [""] * (row + 1 - len(lines))
-            elif character == "\r":
-                column = 0
-            else:
-                lines[row] = lines[row].ljust(column)[:column] + character + lines[row][column + 1 :]
-                column += 1
-            position += 1
-    return lines
-
-
-class Terminal:
-    """A terminal reporter that writes to no terminal."""
-
-    isatty = False
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def ensure_newline(self) -> None:
-        pass
-
-    def write_line(self, line: str) -> None:
-        self.lines.append(line)
-
-    def flush(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("verbosity", [0, -1])
-def test_progress_in_a_log_is_few_lines_and_none_with_q(pytester: pytest.Pytester, verbosity: int) -> None:
-    terminal = Terminal()
-    config = pytester.parseconfig(*(["-q"] if verbosity else []))
-    config.pluginmanager.unregister(name="terminalreporter")
-    config.pluginmanager.register(terminal, "terminalreporter")
-    now = 0.0
-    progress = ProgressLine(config, clock=lambda: now)
-    for step in range(13):
-        now = float(step)
-        progress.show(f"step {step}")
-    progress.clear()
-    assert terminal.lines == ([] if verbosity else ["step 5", "step 10"])
-
-
-def test_a_log_is_told_again_what_a_long_wait_is_for(pytester: pytest.Pytester) -> None:
-    terminal = Terminal()
-    config = pytester.parseconfig()
-    config.pluginmanager.unregister(name="terminalreporter")
-    config.pluginmanager.register(terminal, "terminalreporter")
-    now = 0.0
-    progress = ProgressLine(config, clock=lambda: now)
-    for second in range(190):
-        now = float(second)
-        progress.show("booting")
-    now += 1
-    progress.show("pinging")
-    assert terminal.lines == [
-        "booting",
-        "booting (still, after 1m0s)",
-        "booting (still, after 2m0s)",
-        "booting (still, after 3m0s)",
-        "pinging",
-    ]
-    # A wait that has just begun is no old one, though it reads the same.
-    progress.clear()
-    now += 60
-    progress.show("pinging")
-    assert terminal.lines[-2:] == ["pinging", "pinging"]
 
 
 def test_with_a_page_pytest_html_leads_there_and_holds_no_pictures(checkup: Checkup) -> None:

@@ -44,8 +44,8 @@ class Phase:
 PHASES = (
     Phase(name="start", begins="", seconds=1.2),
     Phase(name="set-up", begins="waiting for the cluster", seconds=0.4),
-    Phase(name="boot", begins="booting and logging in", seconds=0.6),
-    Phase(name="ping", begins="pinging .* times|the body runs", seconds=1.0),
+    Phase(name="boot", begins=" booting", seconds=0.6),
+    Phase(name="ping", begins=" pinging|the body runs", seconds=1.0),
     Phase(name="clean-up", begins="waiting until the VMIs are gone", seconds=1.2),
     Phase(name="report", begins="waiting until the VMIs are gone", seconds=0.4),
 )

@@ -18,6 +18,7 @@ import pytest
 
 from pytest_kvlatency.checkup.inputs import usage_text
 from pytest_kvlatency.checkup.role import Role
+from pytest_kvlatency.checkup.xdist.eventqueue import WatchedQueue
 from pytest_kvlatency.checkup.xdist.orphans import STOPPING_SECONDS, Heir
 from pytest_kvlatency.checkup.xdist.services import Services
 from pytest_kvlatency.checkup.xdist.wire import Exchange
@@ -183,13 +184,27 @@ class Controller(Role):
         return message.answer(self._services, worker)
 
     def _announce(self) -> None:
-        """Write the header, which pytest wrote when nothing was known yet."""
+        """Write the header, which pytest wrote when nothing was known yet, and show what happens from now on."""
         self._state.signals.install()
+        self._watch_events()
         reporter = self._state.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             screen = Screen(reporter)
             for line in self._local.header():
-                screen.write_line(line)
+                # xdist is still in the middle of its own line about the workers.
+                screen.log(line)
+
+    def _watch_events(self) -> None:
+        """Show how far the run is while xdist waits for its workers."""
+        session = self._xdist_session
+        if hasattr(getattr(session, "queue", None), "get"):
+            progress = self._state.progress
+            session.queue = WatchedQueue(session.queue, show=self._show, clear=progress.clear)
+
+    def _show(self) -> None:
+        tally = self._local.tally
+        if tally.is_under_way:
+            self._state.progress.show(tally.progress(self._workers.waits))
 
     def _lose_patience(self) -> None:
         if not self._state.is_ending and self._workers.is_any_connected:

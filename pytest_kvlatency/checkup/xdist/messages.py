@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.xdist.services import Services
     from pytest_kvlatency.config.parsers import NodeSet, Toleration
     from pytest_kvlatency.config.settings import Layer
+    from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.kube.state import VmiHandle
@@ -139,7 +140,18 @@ class Attempted(Message[None]):
 
     def answer(self, services: Services, worker: str, /) -> None:
         """Keep it."""
-        services.workers.has_attempted(worker, self.result, is_over=self.is_over)
+        services.take_attempt(worker, self.result, is_over=self.is_over)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(Message[None]):
+    """Tells what the worker is waiting for, for the progress line."""
+
+    waits: Sequence[Wait]
+
+    def answer(self, services: Services, worker: str, /) -> None:
+        """Keep it until the worker tells something else."""
+        services.workers.waits_for(worker, self.waits)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.model import Check, Failure, NodeChoice
+    from pytest_kvlatency.report.run import ItemResult
 
 T = TypeVar("T")
 EACH: Final = "--dist each would measure every pair in every worker: use another --dist, or leave -n out"
@@ -70,6 +71,13 @@ class Services:
             self.refuse(EACH)
         self._local.adopt(plan)
         self.checks = plan.checks
+
+    # --- the items
+
+    def take_attempt(self, worker: str, result: ItemResult, *, is_over: bool) -> None:
+        """Know how far an attempt at an item is."""
+        self.workers.has_attempted(worker, result, is_over=is_over)
+        self._local.tally.take(result, is_over=is_over)
 
     # --- the cluster
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from pytest_kvlatency.checkup.xdist.messages import (
     Refusal,
     VmiGone,
     VmiMade,
+    Waiting,
 )
 from pytest_kvlatency.checkup.xdist.wire import WorkerLink
 from pytest_kvlatency.config.settings import ROUND_NS
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.xdist.messages import Message
     from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
     from pytest_kvlatency.config.settings import Settings
+    from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.model import Check, Failure, NodeChoice
     from pytest_kvlatency.report.run import ItemResult
@@ -48,6 +51,8 @@ T = TypeVar("T")
 #: Where the controller's part of ``workerinput`` lies.
 INPUT: Final = "kvlatency"
 BOOT_NS: Final = 60_000_000_000
+#: Between two words about what is waited for.
+TOLD_SECONDS: Final = 0.5
 REMOTE: Final = (
     "kvlatency checks run in workers on the controller's own machine only: "
     "use -n N, or --tx N*popen, or select other tests for remote workers"
@@ -72,6 +77,8 @@ class Worker(Role):
         self._is_in_phase = False
         self._locks: NodeLocks | None = None
         self._kubeconfig: Path | None = None
+        self._told_waits: list[tuple[str, str]] = []
+        self._told_waits_at = 0.0
 
     def serve(self, local: Local) -> None:
         """Take over the signals: a signal that stops the run stops its workers, which end in order."""
@@ -192,7 +199,16 @@ class Worker(Role):
 
     def attempted(self, result: ItemResult, *, is_over: bool) -> None:
         """Tell how far an attempt is."""
+        self._told_waits = []
         self._tell(Attempted(result=result, is_over=is_over))
+
+    def waits(self, waiting: Sequence[Wait]) -> None:
+        """Tell what has changed; the controller counts the seconds by itself."""
+        now = time.monotonic()
+        phases = [(one.who, one.phase) for one in waiting]
+        if phases != self._told_waits and now - self._told_waits_at >= TOLD_SECONDS:
+            self._told_waits, self._told_waits_at = phases, now
+            self._tell(Waiting(waits=tuple(waiting)))
 
     def interrupt(self, name: str, reason: str, *, is_collecting: bool) -> None:
         """Break a test off; between tests xdist's own loop sees that the session is to stop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,25 @@ from pytest_kvlatency.model import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.report.run import ItemResult
 
 
 @dataclass(kw_only=True)
 class _Known:
-    """One worker. ``open`` are its attempts that are not over: node id and number."""
+    """One worker. ``open`` are its attempts that are not over: node id and number.
+
+    ``waits`` is what it was waiting for at ``waits_at``, by the monotonic clock.
+    """
 
     part: int
     pid: int = 0
     is_connected: bool = False
     vmis: dict[tuple[str, str], VmiHandle] = field(default_factory=dict)
     open: set[tuple[str, int]] = field(default_factory=set)
+    waits: tuple[Wait, ...] = ()
+    waits_at: float = 0.0
 
 
 class Workers:
@@ -134,10 +141,29 @@ class Workers:
         nodeid, number = result.nodeid, result.attempt
         with self._changed:
             self._results[worker, nodeid, number] = result
+            self._known[worker].waits = ()
             if is_over:
                 self._known[worker].open.discard((nodeid, number))
             else:
                 self._known[worker].open.add((nodeid, number))
+
+    def waits_for(self, worker: str, waits: Iterable[Wait]) -> None:
+        """Know what a worker is waiting for."""
+        with self._changed:
+            known = self._known[worker]
+            known.waits, known.waits_at = tuple(waits), time.monotonic()
+
+    @property
+    def waits(self) -> list[Wait]:
+        """What they are waiting for now, those that live."""
+        now = time.monotonic()
+        with self._changed:
+            return [
+                replace(wait, seconds=wait.seconds + now - one.waits_at)
+                for one in self._known.values()
+                if one.is_connected
+                for wait in one.waits
+            ]
 
     @property
     def results(self) -> list[ItemResult]:

@@ -2,4 +2,4 @@
 
 from pytest_kvlatency.checkup import progress
 
-progress.LOG_SECONDS = 0
+progress.LOG_SECONDS = progress.GROWTH = 0

@@ -273,7 +273,7 @@ def test_E57_an_immutable_one(cluster, checkup):
 def test_E57_one_that_is_deleted_meanwhile(cluster, start):
     name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "60"})
     checkup = start(cluster, "--kv-configmap", f"checks/{name}")
-    checkup.until("pinging .*, 600 times")
+    checkup.until(" pinging")
     cluster.request("DELETE", f"/api/v1/namespaces/checks/configmaps/{name}")
     assert checkup.end() == 1
     assert f"ConfigMap checks/{name} was deleted while the checkup ran" in checkup.output

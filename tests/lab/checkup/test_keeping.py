@@ -73,7 +73,7 @@ def test_E72_a_run_that_is_stopped_while_it_pings_leaves_such_consoles_too(
 ):
     name = cluster.make_configmap("blue-network")
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", *PAIR, "--kv-keep", keep, *LONG)
-    checkup.until("pinging .* times")
+    checkup.until(" pinging")
     checkup.send(number)
     cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
     assert checkup.end() == 2
@@ -93,7 +93,7 @@ def test_a_bring_up_that_fails_after_the_login_leaves_such_consoles_too(cluster,
 def test_a_guest_that_hears_nothing_does_not_delay_the_end(cluster, start):
     name = cluster.make_configmap("boot-network")
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", *PAIR, "--kv-keep", "always")
-    checkup.until("booting and logging in")
+    checkup.until(" booting")
     checkup.send(signal.SIGTERM)
     cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
     assert checkup.end() == 2

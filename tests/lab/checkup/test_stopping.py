@@ -52,7 +52,7 @@ def stopped(cluster, start):
 
 @pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
 def test_E59_while_the_guests_boot(stopped, number):
-    booting = "guest on worker1, [^:]*: booting and logging in"
+    booting = r"waiting: worker\d booting \d+ s, \+1"
     checkup = stopped("boot-network", booting, number, *PAIR, module="pytest_kvlatency")
     (one,) = checkup.document["measurements"]
     assert one["failureKind"] == "interrupted"
@@ -62,7 +62,7 @@ def test_E59_while_the_guests_boot(stopped, number):
 
 @pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
 def test_E59_during_the_sample(stopped, number):
-    checkup = stopped("blue-network", "pinging .* times", number, *PAIR, *LONG)
+    checkup = stopped("blue-network", " pinging", number, *PAIR, *LONG)
     (one,) = checkup.document["measurements"]
     assert one["failureKind"] == "interrupted"
     assert one["failureReason"] == f"run: interrupted by {NAMES[number]} while pinging worker2 from worker1"
@@ -121,7 +121,7 @@ def test_E59_during_collection_after_the_configmap_was_read(cluster, start, tmp_
     assert cluster.status(name)["succeeded"] == "false"
 
 
-@pytest.mark.parametrize("pattern", ["starting the lab", "pinging .* times"])
+@pytest.mark.parametrize("pattern", ["starting the lab", " pinging"])
 def test_E59_a_lab_of_its_own_is_gone_too(tmp_path, start, cluster, pattern):
     (tmp_path / "lab.yaml").write_text("guests: sim\n")
     checkup = start(None, "--kv-lab", "lab.yaml", "--kv-nad", "default/blue-network", *LONG, foreign=False)
@@ -262,7 +262,7 @@ def test_E56_a_deletion_that_waits_for_a_dead_virt_handler(cluster_with, run, tm
 def test_E72_the_status_comes_before_the_wait_for_deletions(cluster, start, number):
     name = cluster.make_configmap("stuck-network")
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", *LONG)
-    checkup.until("pinging .* times")
+    checkup.until(" pinging")
     checkup.send(number)
     checkup.until("waiting until the VMIs are gone")
     status = cluster.status(name)
@@ -356,7 +356,7 @@ def test_E59_a_second_sigint_does_not_keep_deletions_from_being_asked_for(cluste
         checkup = start(
             cluster, "--kv-configmap", f"checks/{name}", *both, "-p", "patient", kubeconfig=kubeconfig
         )
-        checkup.until("pinging .* times")
+        checkup.until(" pinging")
         # The guests of the second pair are needed by an item that is not run: only the end of the run deletes them.
         cluster.until(lambda: len(cluster.objects()) == 3)
         checkup.send(signal.SIGINT)
@@ -444,7 +444,7 @@ def test_E72_a_server_that_hangs_delays_the_end_by_no_timeout(cluster_with, star
     checkup = start(cluster, "--kv-configmap", f"checks/{name}")
     # How far a run gets before it asks for a VMI, and hangs, is a matter of chance: it may be told of all by its watch.
     cluster.until_vmis(lambda found: len(found) == 2)
-    checkup.until("0/1 pair done")
+    checkup.until("kvlatency: 0/1")
     checkup.send(signal.SIGTERM)
     checkup.until("waiting until the VMIs are gone")
     assert "interrupted by SIGTERM" in cluster.status(name)["failureReason"]

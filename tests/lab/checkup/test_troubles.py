@@ -52,7 +52,7 @@ def test_E55_a_target_that_is_deleted_ends_a_long_sample(cluster, start, role, t
     # Longer than a checkup may take here.
     hours = ("--kv-sample-duration", "4h", "--kv-timeout", "8h")
     checkup = start(cluster, *pair, *hours, kubeconfig=cluster.account(role))
-    checkup.until("pinging .* times")
+    checkup.until(" pinging")
     (target,) = [one for one in cluster.objects() if one["status"]["nodeName"] == "worker2"]
     cluster.request("DELETE", paths.vmi("checks", target["metadata"]["name"]))
     assert checkup.end() == 1
@@ -405,7 +405,7 @@ def test_E62_a_server_that_is_gone_for_good_is_given_up_and_what_is_left_said_on
     cluster = cluster_with()
     name = cluster.make_configmap()
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", "-p", "impatient", *LONG)
-    checkup.until("pinging .* times")
+    checkup.until(" pinging")
     created = [one["metadata"]["name"] for one in cluster.objects()]
     cluster.lab.stop()
     began = time.monotonic()

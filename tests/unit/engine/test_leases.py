@@ -66,14 +66,14 @@ def leases(leftovers):
 
 def bring_up(leases, vmis, name, *, fails=False):
     """Make a guest of that name; its address."""
-    with leases.lease(Deadline(60), lambda _, during="": None) as lease:
+    with leases.lease(Deadline(60), lambda _, **__: None) as lease:
         lease.hold(name)
         if not fails:
             vmis.make(name)
         return lease.address
 
 
-def take(leases, seconds=60.0, say=lambda _, during="": None):
+def take(leases, seconds=60.0, say=lambda _, **__: None):
     with leases.lease(Deadline(seconds), say) as lease:
         return lease.address
 
@@ -89,7 +89,7 @@ def test_E91_an_address_whose_guest_is_gone_is_free(leases, vmis, leftovers):
     leftovers.delete(vmis.there[:1], Deadline(60))
     vmis.going = ["vmi-a"]
     said = []
-    with leases.lease(Deadline(60), lambda text, during="": said.append(text)) as lease:
+    with leases.lease(Deadline(60), lambda text, **_: said.append(text)) as lease:
         assert lease.address == first
         assert lease.is_used
     assert said == ["waiting for the address of VMI default/vmi-a, which is being deleted"]

@@ -1,4 +1,4 @@
-"""The table at the end of a run, and the line of progress."""
+"""The table at the end of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from _pytest._io import TerminalWriter
 
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.document import build
-from pytest_kvlatency.report.progressline import ProgressState, progress_line
 from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:
@@ -141,16 +140,3 @@ def test_E67_guest_text_commands_no_terminal(make: Make) -> None:
 
 def test_nothing_to_measure_prints_nothing(make: Make) -> None:
     assert summary(make) == []
-
-
-def test_the_line_of_progress() -> None:
-    assert progress_line(ProgressState(done=0, total=1, waiting_for="VMI kv-a to run")) == (
-        "kvlatency: 0/1 pair done, waiting for VMI kv-a to run"
-    )
-    state = ProgressState(
-        done=3, total=12, failed=1, waiting_for="login", worst=("worker1 → worker3", 12_300_000)
-    )
-    assert progress_line(state) == (
-        "kvlatency: 3/12 pairs done, 1 failed, worst worker1 → worker3 12.3ms, waiting for login"
-    )
-    assert "\x1b" not in progress_line(ProgressState(done=0, total=1, waiting_for="\x1b[2J"))

@@ -1,0 +1,98 @@
+"""How far the planned rounds are, and how long the rest of them takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_kvlatency.engine.ticket import Ticket
+    from pytest_kvlatency.model import Check
+
+
+class Pace:
+    """Follows the tickets that are measured ahead. Thread-safe.
+
+    A node measures one pair at a time, so the rest takes as long as the node with most left to do, and never less than
+    all that is left takes ``parallel`` at a time. A pair takes its sample, and beside it what pairs have taken on
+    average so far. That is known once as many have been measured as the first round has; before, nothing is said.
+    """
+
+    def __init__(self, parallel: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._parallel = parallel
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rounds: dict[Ticket, int] = {}
+        self._count = 0
+        self._begun = 0
+        self._left: set[Ticket] = set()
+        self._began_at: dict[Ticket, float] = {}
+        self._enough = 0
+        self._measured = 0
+        self._beside_seconds = 0.0
+
+    def plan(self, rounds: Sequence[Sequence[Ticket]]) -> None:
+        """Take the tickets of the rounds, in their order."""
+        with self._lock:
+            held = [one for one in rounds if one]
+            self._rounds.update(
+                (ticket, number) for number, one in enumerate(held, start=1) for ticket in one
+            )
+            self._left.update(self._rounds)
+            self._count = len(held)
+            self._enough = len(held[0]) if held else 0
+
+    def began(self, ticket: Ticket) -> None:
+        """Know that a ticket has started."""
+        with self._lock:
+            if ticket in self._left:
+                self._began_at[ticket] = self._clock()
+                self._begun = max(self._begun, self._rounds[ticket])
+
+    def ended(self, ticket: Ticket, *, has_numbers: bool = False) -> bool:
+        """Know that a ticket is over; whether it is one of the rounds'. Without numbers its time says nothing."""
+        with self._lock:
+            if ticket not in self._left:
+                return False
+            self._left.discard(ticket)
+            began_at = self._began_at.pop(ticket, None)
+            if has_numbers and began_at is not None:
+                self._measured += 1
+                self._beside_seconds += max(0.0, self._clock() - began_at - _sample_seconds(ticket.check))
+            return True
+
+    @property
+    def round(self) -> tuple[int, int] | None:
+        """The last round that has begun, and how many there are; None without rounds to speak of."""
+        with self._lock:
+            return (self._begun, self._count) if self._begun and self._count > 1 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it takes from now until all are measured; 0 when none is left, None while that cannot be said."""
+        with self._lock:
+            if not self._left:
+                return 0.0
+            if not self._enough or self._measured < self._enough:
+                return None
+            beside = self._beside_seconds / self._measured
+            now = self._clock()
+            by_node: defaultdict[str, float] = defaultdict(float)
+            whole = 0.0
+            for ticket in self._left:
+                seconds = _sample_seconds(ticket.check) + beside
+                if ticket in self._began_at:
+                    seconds = max(0.0, seconds - (now - self._began_at[ticket]))
+                whole += seconds
+                # Which nodes an auto pair gets is not known: such pairs count as if they had one in common.
+                for node in ticket.check.pair.nodes or ("",):
+                    by_node[node] += seconds
+            return max(*by_node.values(), whole / self._parallel if self._parallel else 0.0)
+
+
+def _sample_seconds(check: Check) -> float:
+    return check.ping.sample_duration_ns / 1e9

@@ -1,0 +1,295 @@
+"""How far a run is, while pytest writes too: on a terminal, in a log, with -q and -s; and the words of -v."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from terminal import Terminal
+
+from pytest_kvlatency.checkup.progress import ProgressLine
+from pytest_kvlatency.engine.steps import Wait
+from pytest_kvlatency.report.progressline import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Checkup
+
+BLUE = ("--kv-nad", "default/blue-network")
+#: Shows what there is to show at once, each time that it changes.
+EAGER = "from pytest_kvlatency.checkup import progress\nprogress.LOG_SECONDS = progress.GROWTH = 0\n"
+HALF = Progress(measured=3, total=6, failed=1, waiting=(Wait(who="worker6", phase="Scheduling", seconds=8),))
+
+
+class Reporter:
+    """A terminal reporter that writes to no terminal."""
+
+    isatty = False
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def ensure_newline(self) -> None:
+        pass
+
+    def write_line(self, line: str) -> None:
+        self.lines.append(line)
+
+    def flush(self) -> None:
+        pass
+
+
+class Log:
+    """A progress line in a log, whose time the test tells."""
+
+    def __init__(self, pytester: pytest.Pytester, *arguments: str) -> None:
+        reporter = Reporter()
+        config = pytester.parseconfig(*arguments)
+        config.pluginmanager.unregister(name="terminalreporter")
+        config.pluginmanager.register(reporter, "terminalreporter")
+        self.lines = reporter.lines
+        self.now = 0.0
+        self.progress = ProgressLine(config, clock=lambda: self.now)
+
+    def show(self, until: float, line: Callable[[float], str | Progress]) -> list[float]:
+        """Show a line ten times a second; the seconds at which one was written."""
+        seconds = []
+        while self.now < until:
+            before = len(self.lines)
+            self.progress.show(line(self.now))
+            if len(self.lines) > before:
+                seconds.append(round(self.now, 1))
+            self.now += 0.1
+        return seconds
+
+
+def test_a_log_has_a_line_after_five_seconds_and_fewer_as_the_run_goes_on(pytester: pytest.Pytester) -> None:
+    log = Log(pytester)
+    seconds = log.show(600, lambda now: f"step {now:.0f}")
+    assert seconds[:4] == pytest.approx([5, 10, 15, 20], abs=0.5)
+    assert len(seconds) < 25
+    assert max(after - before for before, after in itertools.pairwise(seconds)) < 62
+    assert log.lines[0] == "kvlatency: step 5"
+
+
+def test_with_q_a_log_has_a_line_a_minute_and_with_qq_none(pytester: pytest.Pytester) -> None:
+    quiet = Log(pytester, "-q")
+    assert quiet.show(190, lambda _: HALF) == pytest.approx([60, 120, 180], abs=1)
+    assert quiet.lines[0] == "kvlatency: 3/6  1 failed  waiting: worker6 Scheduling 8 s"
+    assert Log(pytester, "-qq").show(190, lambda _: HALF) == []
+
+
+def test_a_log_is_told_again_what_a_long_wait_is_for(pytester: pytest.Pytester) -> None:
+    log = Log(pytester)
+    log.show(190, lambda _: "booting")
+    log.show(195, lambda _: "pinging")
+    log.show(245, lambda _: "pinging")
+    assert log.lines[:3] == [
+        "kvlatency: booting",
+        "kvlatency: booting (still, after 1m0s)",
+        "kvlatency: booting (still, after 2m0s)",
+    ]
+    # A wait that has just begun is no old one, though it reads the same.
+    log.progress.clear()
+    log.now += 60
+    log.show(log.now + 1, lambda _: "pinging")
+    assert log.lines[-1] == "kvlatency: pinging"
+
+
+@pytest.fixture
+def eager(checkup: Checkup) -> Checkup:
+    """Runs whose progress is shown at once; two pairs in one round, of which the second fails."""
+    checkup.pytester.makepyfile(
+        eager=EAGER,
+        test_mesh="""
+            import pytest
+
+            @pytest.mark.kvlatency(nad="default/blue-network", nodes=["worker1:worker2", "worker2:worker3"])
+            def test_a(kv_latency):
+                print("said by the test", end="")
+
+            def test_b(): pass
+        """,
+    )
+    return checkup
+
+
+def in_a_pipe(checkup: Checkup, *arguments: str) -> list[str]:
+    result = checkup.pytester.runpytest_subprocess(
+        "-p", "eager", f"--kv-kubeconfig={checkup.kubeconfig}", "--kv-sample-duration=500ms", *arguments
+    )
+    assert result.ret == 0
+    lines = [line.rstrip() for line in result.outlines]
+    start = next(n for n, line in enumerate(lines) if line.startswith("test_mesh.py"))
+    end = next(n for n, line in enumerate(lines) if "= kvlatency =" in line)
+    return lines[start:end]
+
+
+def progress_in(lines: list[str]) -> list[str]:
+    return [line for line in lines if re.search(r"\d/\d  ", line)]
+
+
+def test_lines_in_a_pipe_are_lines_of_their_own_and_the_dots_go_on(eager: Checkup) -> None:
+    lines = in_a_pipe(eager)
+    assert progress_in(lines)
+    assert all(line.startswith("kvlatency: ") for line in progress_in(lines))
+    # Between the name of the file and the summary nothing but dots and lines of progress.
+    pytests = [line for line in lines if not line.startswith("kvlatency: ")]
+    assert pytests[0] == "test_mesh.py"
+    assert re.fullmatch(r"\.+ +\[100%\]", pytests[-1])
+    assert "".join(pytests).replace(" ", "") == "test_mesh.py...[100%]"
+
+
+def test_after_lines_in_a_log_v_says_again_whose_result_follows(eager: Checkup) -> None:
+    lines = in_a_pipe(eager, "-v")
+    assert all(line.startswith("kvlatency: ") for line in progress_in(lines))
+    results = [line for line in lines if "PASSED" in line]
+    assert len(results) == 3
+    assert all(re.match(r"test_mesh\.py::test_\w\S* PASSED", line) for line in results), results
+
+
+def test_with_s_no_line_runs_into_what_a_test_has_written(eager: Checkup) -> None:
+    lines = in_a_pipe(eager, "-s")
+    assert all(line.startswith("kvlatency: ") for line in progress_in(lines))
+    assert sum(line.count("said by the test") for line in lines) == 2
+    # The second one waits while what the first has written has no end yet.
+    assert not [line for line in progress_in(lines) if "said" in line]
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments"),
+    [({}, ("--color=no",)), ({"NO_COLOR": "1"}, ()), ({"TERM": "dumb"}, ()), ({}, ("-s",))],
+    ids=["color=no", "NO_COLOR", "dumb", "s"],
+)
+def test_a_terminal_that_shows_no_colours_or_is_shared_gets_plain_lines(
+    eager: Checkup, environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    with terminal_of(eager, *arguments, "-k", "test_a", environment=environment) as terminal:
+        assert terminal.ends() == 0
+        assert b"\x1b[2K" not in terminal.written
+        assert b"\x1b[1A" not in terminal.written
+        assert [line for line in terminal.all if line.startswith("kvlatency: 0/2")]
+
+
+@pytest.mark.smoke
+def test_progress_is_one_line_that_is_rewritten_and_taken_away(eager: Checkup) -> None:
+    with terminal_of(eager, rows=12) as terminal:
+        while_running = terminal.sees(r"^0/2")
+        # Below the line that pytest is writing, which stands as it was.
+        assert while_running[-2:][0].rstrip() == "test_mesh.py"
+        assert terminal.cursor[0] == len(while_running) - 1
+        assert terminal.ends() == 0
+        assert any(re.match(r"test_mesh\.py \.\.\. +\[100%\]", line) for line in terminal.all)
+        assert not [line for line in terminal.all if re.match(r"\d/2", line)]
+
+
+def terminal_of(
+    checkup: Checkup, *arguments: str, environment: dict[str, str] | None = None, **more: int
+) -> Terminal:
+    fixed = ("-p", "no:cacheprovider", "-p", "eager", f"--kv-kubeconfig={checkup.kubeconfig}")
+    return Terminal(
+        [sys.executable, "-m", "pytest", *fixed, "--kv-sample-duration=500ms", *arguments],
+        directory=checkup.pytester.path,
+        environment={"PYTHONPATH": ".", **(environment or {})},
+        **more,
+    )
+
+
+def test_a_name_as_long_as_the_terminal_stays_whole_under_the_progress(eager: Checkup) -> None:
+    # The name ends where the first line ends, or in the second line.
+    for columns in (59, 40):
+        with terminal_of(eager, "-v", "-k", "worker1", columns=columns) as terminal:
+            terminal.sees(r"^0/1")
+            assert terminal.ends() == 0
+            text = "".join(line.ljust(columns) for line in terminal.all)
+            assert re.search(
+                r"test_mesh\.py::test_a\[default/blue-network-worker1:worker2\] +PASSED", text
+            ), str(terminal)
+
+
+# --- the words of -v
+
+WORDS = """
+    import pytest
+
+    @pytest.mark.kvlatency(nad="default/blue-network")
+    def test_good(): pass
+
+    @pytest.mark.kvlatency(nad="default/slow-network", max_latency="10ms")
+    def test_slow(): pass
+
+    @pytest.mark.kvlatency(nad="default/lossy-network", sample_duration="3s")
+    def test_lossy(): pass
+
+    @pytest.mark.kvlatency(nad="default/cut-network")
+    def test_cut(): pass
+
+    @pytest.mark.xfail(reason="known")
+    @pytest.mark.kvlatency(nad="default/slow-network", max_latency="10ms")
+    def test_known(): pass
+
+    @pytest.mark.kvlatency(nad="default/blue-network")
+    def test_body(): assert not "the body"
+
+    @pytest.mark.kvlatency(nad="default/none-network")
+    def test_none(): pass
+
+    @pytest.mark.skip
+    @pytest.mark.kvlatency(nad="default/blue-network")
+    def test_skipped(): pass
+
+    def test_other(): pass
+
+    def test_other_fails(): assert 0
+"""
+TIMES = r"\d+\.?\d*/\d+\.?\d* ms"
+EXPECTED = {
+    "good": f"PASSED {TIMES}",
+    "slow": f"FAILED {TIMES}",
+    "lossy": r"FAILED \d+(\.\d)?% loss",
+    "cut": "FAILED 100% loss",
+    "known": f"XFAIL {TIMES}",
+    "body": f"FAILED {TIMES}",
+    "none": "ERROR",
+    "skipped": "SKIPPED",
+    "other": "PASSED",
+    "other_fails": "FAILED",
+}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["", "workers"])
+def test_v_says_the_numbers_beside_how_each_test_ended(checkup: Checkup, workers: tuple[str, ...]) -> None:
+    checkup.pytester.makepyfile(WORDS)
+    result = checkup.quick("-v", "-rA", "--tb=no", *workers)
+    lines = [line.rstrip() for line in result.outlines]
+    for name, word in EXPECTED.items():
+        found = [line for line in lines if re.search(rf"::test_{name}\b", line)]
+        line = next(one for one in found if re.search(r"PASSED|FAILED|XFAIL|ERROR|SKIPPED", one))
+        pattern = (
+            rf"\] {word} \S+$" if workers else rf"::test_{name}(\[\S+\])? {word}( \(.*\))?\s*(\[ *\d+%\])?$"
+        )
+        assert re.search(pattern, line), line
+        # Programs read the short summary: there the word and the node id stand as ever.
+        assert not [one for one in found if re.match(rf"(PASSED|FAILED|XFAIL) {TIMES}", one)]
+    result.assert_outcomes(passed=2, failed=5, errors=1, xfailed=1, skipped=1)
+    assert any(re.match(r"FAILED \S+::test_slow\[\S+\]", line) for line in lines)
+
+
+def test_another_plugins_words_and_categories_stand(checkup: Checkup) -> None:
+    checkup.pytester.makeconftest(
+        """
+        def pytest_report_teststatus(report):
+            if report.when == "call" and report.passed:
+                return "fine", "+", ("FINE", {"blue": True})
+        """
+    )
+    checkup.pytester.makepyfile(
+        "import pytest\n@pytest.mark.kvlatency(nad='default/blue-network')\ndef test_a(): pass\n"
+    )
+    result = checkup.quick("-v")
+    assert any(re.search(rf"FINE {TIMES}", line) for line in result.outlines)
+    assert any("1 fine" in line for line in result.outlines)
