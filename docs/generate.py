@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.config.options import NOT_YET, OPTIONS, Option
+from pytest_kvlatency.config.options import OPTIONS, Option
 from pytest_kvlatency.lab.spec.faults import FAULTS
 
 if TYPE_CHECKING:
@@ -138,8 +138,6 @@ def _meaning(option: Option) -> str:
     words = _cell(option.help)
     if option.removable:
         words += "; `none` removes an inherited value"
-    if option.name in NOT_YET:
-        words += ". **Not supported in this version**"
     return words
 
 

@@ -36,8 +36,7 @@ __all__ = ["kv_check", "kv_cluster", "kv_latency", "kv_pair", "kv_ping", "kv_set
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the options and their ini twins; refuse negative values before argparse takes them for options."""
     config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
-    given = () if config is None else config.invocation_params.args
-    options.register(parser, for_help=not {"-h", "--help"}.isdisjoint(map(str, given)))
+    options.register(parser)
     if config is not None and _is_asked(config):
         from pytest_kvlatency.checkup.inputs import refuse_early
 
@@ -82,7 +81,7 @@ def _has_values(config: pytest.Config) -> bool:
         return True
     return any(
         getattr(config.option, one.dest, None) is not None
-        or (one.ini is not None and options.ini_value(config, one) not in (None, []))
+        or (one.ini is not None and config.getini(one.ini) not in (None, []))
         for one in options.OPTIONS
     )
 

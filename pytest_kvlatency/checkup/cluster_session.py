@@ -104,6 +104,8 @@ class ClusterSession:
         # The run's own lab is nobody's context.
         results.context = client.context if self.state.inputs.given.lab is None else None
         facts = results.cluster_facts = describe(client, deadline)
+        if results.comparator is not None:
+            results.comparator.require_ground(facts.lab)
         return facts
 
     def write_start(self, deadline: Deadline) -> None:

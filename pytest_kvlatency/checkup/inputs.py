@@ -22,6 +22,7 @@ from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from pytest_kvlatency.checkup.results import Results
     from pytest_kvlatency.config.settings import Layer, Settings
@@ -44,7 +45,9 @@ class Inputs:
         self._stop = stop
         self._layers = layers(config, *inifile.read(config, INI_NAMES))
         self._refusal: pytest.UsageError | None = None
-        self._take(resolve(self._layers, complete=False, judges={"lab": _wrong_lab}))
+        self._take(
+            resolve(self._layers, complete=False, judges={"lab": _wrong_lab, "baseline": _wrong_baseline})
+        )
         self.is_unread = self.given.configmap is not None
         self.configmap: ConfigMapReport | None = None
 
@@ -166,6 +169,17 @@ def _wrong_lab(spec: str) -> list[str]:
         parse_spec(spec)
     except LabSpecError as error:
         return str(error).splitlines()
+    return []
+
+
+def _wrong_baseline(path: Path) -> list[str]:
+    """Say what is wrong with the document that ``--kv-baseline`` names."""
+    from pytest_kvlatency.report.comparison.file import read
+
+    try:
+        read(path)
+    except ConfigError as error:
+        return [f"{str(path)!r} {error.reason}"]
     return []
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.pair import Pair, Ping
     from pytest_kvlatency.checkup.planning import Planning
     from pytest_kvlatency.engine.attempts import Attempt
-    from pytest_kvlatency.model import Check, Measurement
+    from pytest_kvlatency.model import Check, Failure, Measurement
 
 NO_LIMITS: Final = Limits(max_loss_percent=None)
 PING_OPTIONS: Final = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
@@ -158,9 +158,16 @@ class Measurements:
         if tried.error is not None:
             attempt.end_with(tried.error)
         if measured.result is not None:
-            failures = (*measured.failures, *judgements(item, measured))
+            failures = (*measured.failures, *self._regressions(attempt), *judgements(item, measured))
             measured = attempt.measurement = replace(measured, failures=failures)
         return measured
+
+    def _regressions(self, attempt: ItemAttempt) -> tuple[Failure, ...]:
+        """What the baseline has against the attempt's measurement."""
+        results = self.measuring.state.results
+        if results.comparator is None:
+            return ()
+        return results.comparator.failures(results.raw_entry(attempt.result()))
 
     def _describe(self, item: pytest.Item, attempt: ItemAttempt) -> None:
         """Give the numbers to JUnit, instead of those of an earlier attempt."""

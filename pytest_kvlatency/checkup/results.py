@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.escape import Redactor
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.model import Finding
+    from pytest_kvlatency.report.comparison.comparator import Comparator
     from pytest_kvlatency.report.run import ItemResult
 
 
@@ -68,6 +69,10 @@ class Results:
         self.notes: tuple[str, ...] = ()
         #: Which nodes shapes leave out, and why, said before the run.
         self.left_out: tuple[str, ...] = ()
+        #: Compares with the baseline, where one was named.
+        self.comparator: Comparator | None = None
+        #: What the last document says of the comparison.
+        self.comparison_notes: tuple[str, ...] = ()
         self._document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
         #: What the last document says went wrong outside of items.
@@ -117,15 +122,21 @@ class Results:
             swept=self.swept,
             is_sweep_only=self.is_sweep_only,
             notes=(*self.left_out, *self.notes),
+            comparator=self.comparator,
         )
         self.of_the_run = run.own_failures
         self.shortfalls = run.shortfalls
         self._document = self._redactor().mapping(document_report.build(run))
+        self.comparison_notes = tuple(self._document["notes"][len(run.notes) :])
         return self._document
 
     def entry(self, result: ItemResult) -> dict[str, Any]:
         """The document's entry of one item, before the document is made."""
-        return self._redactor().mapping(measurement_entry(result, images=self._images()))
+        return self._redactor().mapping(self.raw_entry(result))
+
+    def raw_entry(self, result: ItemResult) -> dict[str, Any]:
+        """As ``entry``, for no report: credentials are not taken out of it."""
+        return measurement_entry(result, images=self._images(), comparator=self.comparator)
 
     def write_files(self, settings: Settings) -> bool:
         """Write every file that is made of the document; whether that went well. What goes wrong fails the run."""

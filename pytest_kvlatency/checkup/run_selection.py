@@ -13,12 +13,13 @@ from pytest_kvlatency.checkup.inputs import usage_text
 from pytest_kvlatency.checkup.marks import is_planned, left_out_of
 from pytest_kvlatency.checkup.role import RunPlan
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, SETTINGS_KEY, may_be_measured_ahead
-from pytest_kvlatency.config.settings import SettingsError, check_timeout, timeout_for
+from pytest_kvlatency.config.settings import check_timeout, timeout_for
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.plan.checks import rounds
 from pytest_kvlatency.report.notes import Unused, unmeasured, unused
+from pytest_kvlatency.report.run import ItemResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,8 @@ class Selection:
             state.planned_items = tuple(planned)
             state.planned_checks = tuple(item.stash[CHECK_KEY] for item in planned)
             self._time(planned)
-        except SettingsError as error:
+            self._compare(planned)
+        except ConfigError as error:
             raise pytest.UsageError(usage_text(error)) from None
         wrong = self.collection.report_problems(session)
         self._plan = plan = RunPlan(
@@ -170,6 +172,18 @@ class Selection:
         # What a file holds that could not be collected is not known.
         had_tests = self.collection.had_items or collection_errors > 0
         return unused(inputs.given, used, inputs.asked, had_tests=had_tests)
+
+    def _compare(self, items: Sequence[pytest.Item]) -> None:
+        """Raise ``ConfigError`` where the baseline was measured otherwise than these items are going to be."""
+        results = self.state.results
+        if results.comparator is None:
+            return
+        planned = [
+            ItemResult(nodeid=item.nodeid, outcome="notrun", check=item.stash[CHECK_KEY]) for item in items
+        ]
+        refusal = results.comparator.refusal(map(results.raw_entry, planned))
+        if refusal is not None:
+            raise ConfigError(refusal, hint="Measure as the baseline did, or name another one.")
 
     def _time(self, items: Sequence[pytest.Item]) -> None:
         """Set the deadline that these items need. Raises ``SettingsError`` when they do not fit an explicit one."""

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_kvlatency.checkup.sharding import Share
+    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.model import Check
+    from pytest_kvlatency.report.comparison.comparator import Comparator
 
 #: So long may the first contact with the cluster take.
 CONTACT_SECONDS: Final = 60.0
@@ -39,6 +41,7 @@ class RunState:
         self.access = ClusterAccess(stop=self.stop)
         self.results = Results(self.access.redactor, lambda: guest_images(config))
         self.inputs = Inputs(config, results=self.results, stop=self.stop)
+        self.results.comparator = _comparator(self.inputs.given)
         self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         #: The session, once all its items are collected.
         self.session: pytest.Session | None = None
@@ -72,3 +75,12 @@ class RunState:
         return self.inputs.configmap is not None or any(
             getattr(given, name) is not None for name in FILE_REPORTS
         )
+
+
+def _comparator(given: Settings) -> Comparator | None:
+    from pytest_kvlatency.report.comparison.comparator import Comparator
+    from pytest_kvlatency.report.comparison.file import read
+
+    if given.baseline is None:
+        return None
+    return Comparator(baseline=read(given.baseline), max_regression_percent=given.max_regression_percent)

@@ -92,7 +92,7 @@ class TerminalSummary:
             checklist.write(screen.writer, findings)
         # A checklist has said its own failures.
         self._write_failures(screen, of_the_run=() if findings is not None else results.of_the_run)
-        for note in results.notes:
+        for note in (*results.notes, *results.comparison_notes):
             screen.write_line(f"kvlatency: note: {printable(redact(note))}", yellow=True)
         if results.told:
             screen.write_line(f"kvlatency: {results.told}")

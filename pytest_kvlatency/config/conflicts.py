@@ -56,6 +56,14 @@ def find(settings: Settings) -> Iterator[Conflict]:
             text="--kv-prometheus and --kv-preflight cannot be combined: a preflight measures nothing",
             options=("prometheus", "preflight"),
         )
+    # In an ini file it is a default for the runs that have a baseline.
+    is_asked = settings.sources["max_regression"].kind == "command line"
+    if settings.max_regression_percent is not None and settings.baseline is None and is_asked:
+        yield Conflict(
+            text=f"--kv-max-regression {settings.max_regression_percent:g}% needs --kv-baseline FILE, "
+            "the JSON document of an earlier run",
+            options=("max_regression", "baseline"),
+        )
     if settings.lab is not None:
         for name, value in (("kubeconfig", settings.kubeconfig), ("context", settings.context)):
             if value is not None:

@@ -9,7 +9,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.config.options import INDEX_VARIABLE, OPTIONS, SHARDS_VARIABLE, Option, ini_value
+from pytest_kvlatency.config.options import INDEX_VARIABLE, OPTIONS, SHARDS_VARIABLE, Option
 from pytest_kvlatency.config.sources import Layer, Problem
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _ini_layers(config: Any, other_file: str, others: Mapping[str, object]) -> I
     for option in OPTIONS:
         if option.ini is None:
             continue
-        value = ini_value(config, option)
+        value = config.getini(option.ini)
         place = "-o on the command line" if option.ini in overridden else file
         if value is None or value == []:
             value, place = _as_pytest_reads(others.get(option.ini), option), other_file

@@ -6,7 +6,6 @@ its texts mean is known elsewhere (``values``).
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -211,12 +210,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(
         name="baseline", metavar="FILE", parser="path", has_ini=False,
-        help="compare with the JSON document of an earlier run",
+        help="compare with the JSON document (--kv-json) of an earlier run",
     ),
     Option(
         name="max_regression", metavar="PERCENT", field="max_regression_percent", parser="regression",
         removable=True, number=True,
-        help="how much worse than the baseline is accepted, in percent",
+        help="how much slower than the baseline a pair may be, in percent (default: changes are only reported)",
     ),
     Option(
         name="sweep", parser="switch", default="false", is_switch=True, configmap="sweep",
@@ -244,34 +243,15 @@ MARKER_HELP: Final = (
 )
 
 
-#: Options that do nothing yet. They are not in the help, and any value of theirs is refused: nothing is ever accepted
-#: and ignored.
-NOT_YET: Final = frozenset({"baseline", "max_regression"})
-
-
 #: The settings' names in ini files.
 INI_NAMES: Final = frozenset(option.ini for option in OPTIONS if option.ini is not None)
 
 
-def ini_value(config: Any, option: Option) -> Any:
-    """What an ini file, or ``-o``, says of an option that has an ini twin."""
-    if option.name in NOT_YET:
-        try:
-            return config.getini(option.ini)
-        except ValueError:
-            # It is not registered in a run that shows the help.
-            return None
-    return config.getini(option.ini)
-
-
-def register(parser: Any, *, for_help: bool = False) -> None:
-    """Add every option and its ini twin to pytest's ``parser``; without defaults, which are the weakest source.
-
-    ``for_help``: the run only shows the help. That lists all ini values, so those that do nothing yet are left out.
-    """
+def register(parser: Any) -> None:
+    """Add every option and its ini twin to pytest's ``parser``; without defaults, which are the weakest source."""
     group = parser.getgroup("kvlatency", GROUP)
     for option in OPTIONS:
-        text = argparse.SUPPRESS if option.name in NOT_YET else option.help.replace("%", "%%")
+        text = option.help.replace("%", "%%")
         if option.is_switch:
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=text)
         else:
@@ -286,6 +266,6 @@ def register(parser: Any, *, for_help: bool = False) -> None:
                 help=text,
                 **extra,
             )
-        if option.ini is not None and not (for_help and option.name in NOT_YET):
+        if option.ini is not None:
             kind = "linelist" if option.repeatable else "string"
             parser.addini(option.ini, f"default of {option.flag}", type=kind, default=None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.config import conflicts as crosschecks
 from pytest_kvlatency.config.configmap import configmap_layer
 from pytest_kvlatency.config.nearest import did_you_mean, either
-from pytest_kvlatency.config.options import BY_NAME, NOT_YET, OPTIONS, SIGNATURE, Option
+from pytest_kvlatency.config.options import BY_NAME, OPTIONS, SIGNATURE, Option
 from pytest_kvlatency.config.parsers import phrase
 from pytest_kvlatency.config.sources import PRECEDENCE, Layer, Problem, Source, SourceKind
 from pytest_kvlatency.config.values import Refused, default_of, show, value_of
@@ -23,7 +23,7 @@ from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import GuestSpec, Limits, PingParameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_kvlatency.config.parsers import Keep, Network, NodeSet, NodesSpec, Shard, Toleration
@@ -225,7 +225,6 @@ def resolve(
             ]
             wrong.update([name] if found else [])
             problems += found
-    problems += _not_yet(values, sources)
     settings = Settings(
         **{option.attribute: values[option.name] for option in OPTIONS}, sources=MappingProxyType(sources)
     )
@@ -367,12 +366,3 @@ def _unknown(layer: Layer, name: str) -> Problem:
     guess = did_you_mean(name, BY_NAME)
     instead = f". {guess}" if guess else f": expected {either(BY_NAME)}"
     return Problem(text=f"{name!r} is not an option{instead} (from {source.origin})", sources=(source,))
-
-
-def _not_yet(values: Mapping[str, Any], sources: Mapping[str, Source]) -> Iterator[Problem]:
-    """What this version does not do, in values that would be used."""
-    for name in NOT_YET:
-        if sources[name].kind != "default" and values[name] is not None:
-            option = BY_NAME[name]
-            text = f"is not supported in this version. Leave {option.flag} out"
-            yield _problem(sources[name], show(option, values[name]), text)

@@ -10,6 +10,7 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.causes import find_causes
+from pytest_kvlatency.report.comparison.summary import notes as comparison_notes
 from pytest_kvlatency.report.faults import fault_of, shortfall_of
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.reasons import failure_reason
@@ -62,7 +63,10 @@ def timestamp(moment: datetime) -> str:
 
 def build(run: RunResult) -> dict[str, Any]:
     """The document of a run."""
-    measurements = [measurement_entry(item, images=run.images) for item in run.items]
+    comparator = run.comparator
+    measurements = [measurement_entry(item, images=run.images, comparator=comparator) for item in run.items]
+    baseline = None if comparator is None else comparator.facts(measurements)
+    is_shard = run.plan is not None and run.plan["shard"] is not None
     return {
         "schema": SCHEMA,
         "tool": {"name": "pytest-kvlatency", "version": run.version},
@@ -70,7 +74,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "completionTimestamp": timestamp(run.completion),
         "succeeded": run.succeeded,
         "failureReason": failure_reason(run),
-        "notes": list(run.notes),
+        "notes": [*run.notes, *comparison_notes(baseline, measurements, is_shard=is_shard)],
         "namespace": run.namespace,
         "settings": {name: dict(one) for name, one in run.settings.items()},
         "cluster": None if run.cluster is None else dict(run.cluster),
@@ -79,7 +83,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "swept": None if run.swept is None else list(run.swept),
         "causes": find_causes(measurements, _own_faults(run)),
         "measurements": measurements,
-        "baseline": None,
+        "baseline": baseline,
     }
 
 

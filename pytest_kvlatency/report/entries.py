@@ -74,6 +74,22 @@ def test_name(entry: Mapping[str, Any]) -> str:
     return f"{name}[{inside}]" if inside else name
 
 
+def test_of(entry: Mapping[str, Any]) -> str:
+    """The test's whole id without its network and pair: ``test_x.py::test_y[1400]``."""
+    nodeid: str = entry["nodeid"]
+    name, bracket, parameters = nodeid.partition("[")
+    nad = entry["nad"] or ""
+    for shown in (nad, nad.rpartition("/")[2]):
+        check = f"{shown}-{entry['nodes']}"
+        if bracket and parameters == f"{check}]":
+            return name
+        if bracket and parameters.startswith(f"{check}-"):
+            return f"{name}[{parameters[len(check) + 1 :]}"
+        if bracket and parameters.endswith(f"-{check}]"):
+            return f"{name}[{parameters[: -len(check) - 2]}]"
+    return nodeid
+
+
 def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
     """The limits that the measurement exceeds, in the order in which a reader looks for them."""
     limits = entry["limits"] or {}
@@ -84,6 +100,12 @@ def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
     loss, accepted = entry["lossPercent"], limits.get("maxLossPercent")
     if loss is not None and accepted is not None and loss > accepted and entry["received"]:
         yield Broken(name="loss", measured=f"{loss:.3g}%", limit=f"{accepted:g}%")
+    comparison = entry.get("comparison") or {}
+    for name in ("p50", "p90", "p99"):
+        change = comparison.get(name) or {}
+        if change.get("regressed"):
+            limit = f"+{comparison['maxRegressionPercent']:g}%"
+            yield Broken(name=f"Δ{name}", measured=f"{change['deltaPercent']:+.3g}%", limit=limit)
 
 
 def verdict(entry: Mapping[str, Any]) -> str:

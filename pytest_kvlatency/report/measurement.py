@@ -29,13 +29,19 @@ if TYPE_CHECKING:
         PingParameters,
         Timings,
     )
+    from pytest_kvlatency.report.comparison.comparator import Comparator
     from pytest_kvlatency.report.run import ItemResult
 
 
-def measurement_entry(item: ItemResult, *, images: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """One item's part of the document. ``images`` are those of guest profiles, for checks that name none."""
+def measurement_entry(
+    item: ItemResult, *, images: Mapping[str, str] | None = None, comparator: Comparator | None = None
+) -> dict[str, Any]:
+    """One item's part of the document. ``images`` are those of guest profiles, for checks that name none.
+
+    ``comparator`` compares it with an earlier run.
+    """
     measured, images = item.measurement, images or {}
-    return {
+    entry = {
         "nodeid": item.nodeid,
         "outcome": item.outcome,
         "attempt": item.attempt,
@@ -47,6 +53,7 @@ def measurement_entry(item: ItemResult, *, images: Mapping[str, str] | None = No
         "extra": [{**_measured(one.check, one, one.failures, images), "limits": None} for one in item.extra],
         "transcriptFile": item.transcript_file,
     }
+    return entry if comparator is None else {**entry, "comparison": comparator.comparison(entry)}
 
 
 def _measured(

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report import files
+from pytest_kvlatency.report.entries import test_of
 from pytest_kvlatency.report.exposition import Family, one_line, text_of
 from pytest_kvlatency.report.success import last_attempts, standing_of
 
@@ -77,7 +78,7 @@ def _is_exported(entry: Entry) -> bool:
 
 def _labelled(entries: Sequence[Entry], lab: str | None) -> list[tuple[Labels, Entry]]:
     """The entries with their labels, of which no two are equal."""
-    tests = [_test(one) for one in entries]
+    tests = [test_of(one) for one in entries]
     counts = Counter(_key(_labels(one, test=test, lab=lab)) for one, test in zip(entries, tests, strict=True))
     found: dict[Key, tuple[Labels, Entry]] = {}
     for test, entry in zip(tests, entries, strict=True):
@@ -108,22 +109,6 @@ def _labels(entry: Entry, *, test: str, lab: str | None) -> Labels:
         "test": test,
         "lab": lab,
     }
-
-
-def _test(entry: Entry) -> str:
-    """The test's id without its network and pair, which have labels of their own: ``test_x.py::test_y[1400]``."""
-    nodeid: str = entry["nodeid"]
-    name, bracket, parameters = nodeid.partition("[")
-    nad = entry["nad"] or ""
-    for shown in (nad, nad.rpartition("/")[2]):
-        check = f"{shown}-{entry['nodes']}"
-        if bracket and parameters == f"{check}]":
-            return name
-        if bracket and parameters.startswith(f"{check}-"):
-            return f"{name}[{parameters[len(check) + 1 :]}"
-        if bracket and parameters.endswith(f"-{check}]"):
-            return f"{name}[{parameters[: -len(check) - 2]}]"
-    return nodeid
 
 
 def _of_pairs(pairs: Sequence[tuple[Labels, Entry]]) -> Iterator[Family]:

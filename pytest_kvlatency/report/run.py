@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pytest_kvlatency.model import Check, Finding, Measurement, Outcome
+    from pytest_kvlatency.report.comparison.comparator import Comparator
 
 _NOTHING_SELECTED: Final = Failure(kind="config", stage="config", reason="no check was selected")
 
@@ -62,7 +63,7 @@ class RunResult:
     ``preflight`` is the checklist that took the place of the checks; None in a run that measures.
     ``swept`` are the VMIs of killed runs that were removed, None when that was not asked for; ``is_sweep_only``: no
     network was named beside it.
-    ``notes`` are about what was asked for and not used.
+    ``notes`` are about what was asked for and not used. ``comparator`` compares it with an earlier run.
     """
 
     version: str
@@ -80,6 +81,7 @@ class RunResult:
     swept: tuple[str, ...] | None = None
     is_sweep_only: bool = False
     notes: tuple[str, ...] = ()
+    comparator: Comparator | None = None
 
     @property
     def own_failures(self) -> tuple[Failure, ...]:

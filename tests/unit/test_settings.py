@@ -418,14 +418,13 @@ def test_an_unknown_name_from_a_hook_is_refused() -> None:
     assert text.endswith(" or lab (from the hook pytest_kvlatency_settings)")
 
 
-@pytest.mark.parametrize(
-    ("option", "raw", "said"), [("baseline", "old.json", "'old.json'"), ("max_regression", "20%", "'20'")]
-)
-def test_what_this_version_cannot_do_is_refused(option: str, raw: object, said: str) -> None:
-    flag = "--kv-" + option.replace("_", "-")
-    assert messages(layer("command line", **{option: raw})) == [
-        f"{flag}: {said} is not supported in this version. Leave {flag} out (from the command line)"
+def test_a_regression_needs_a_baseline_that_it_is_one_of() -> None:
+    assert messages(layer("command line", max_regression="20%")) == [
+        "--kv-max-regression 20% needs --kv-baseline FILE, the JSON document of an earlier run (from the command line)"
     ]
+    assert cli(max_regression="20", baseline="old.json").max_regression_percent == 20
+    # An ini file has defaults, also for runs without a baseline.
+    assert resolve([layer("ini", max_regression="20")]).max_regression_percent == 20
 
 
 def test_a_preflight_removes_nothing() -> None:
@@ -433,7 +432,7 @@ def test_a_preflight_removes_nothing() -> None:
     assert text.startswith("--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing")
 
 
-def test_what_this_version_can_do_of_those_is_accepted() -> None:
+def test_values_that_stand_for_the_default_are_accepted() -> None:
     assert cli(parallel="auto", max_regression="none").parallel is None
     assert cli(sweep=True).sweep
 

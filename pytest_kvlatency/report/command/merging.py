@@ -12,6 +12,7 @@ from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.command.fit import misfits
 from pytest_kvlatency.report.command.part import parts_of
 from pytest_kvlatency.report.command.shape import completed, flaw
+from pytest_kvlatency.report.comparison import summary as comparison
 from pytest_kvlatency.report.document import SCHEMA
 from pytest_kvlatency.report.faults import shortfall_of
 from pytest_kvlatency.report.success import is_lack_of_any, last_attempts, shortfalls, standing_of
@@ -67,6 +68,7 @@ def merge(
     plan = parts[0].plan
     reasons, is_good = _verdict(parts)
     entries = sorted((entry for part in parts for entry in part.entries), key=_order)
+    baseline = comparison.merged_facts([part.document.get("baseline") for part in parts])
     causes = find_causes(entries, _own_causes(parts))
     if not causes and not is_good:
         causes = find_causes(entries, [shortfall_of(reason) for reason in reasons])
@@ -77,7 +79,7 @@ def merge(
         "completionTimestamp": max(part.document["completionTimestamp"] for part in parts),
         "succeeded": is_good,
         "failureReason": "; ".join(dict.fromkeys(reasons)) or None,
-        "notes": list(dict.fromkeys(note for part in parts for note in part.notes)),
+        "notes": [*_notes(parts), *comparison.notes(baseline, entries)],
         "namespace": _common([part.document.get("namespace") for part in parts]),
         "settings": _common_settings([part.document.get("settings") or {} for part in parts]),
         "cluster": _agreed(
@@ -88,8 +90,17 @@ def merge(
         "swept": _swept(parts),
         "causes": causes,
         "measurements": entries,
-        "baseline": None,
+        "baseline": baseline,
     }
+
+
+def _notes(parts: Sequence[Part]) -> list[str]:
+    """What the shards note, but for their comparisons with a baseline: the plan's says more."""
+    found = dict.fromkeys(note for part in parts for note in part.notes)
+    for part in parts:
+        for note in comparison.notes(part.document.get("baseline"), part.entries, is_shard=True):
+            found.pop(note, None)
+    return list(found)
 
 
 def _swept(parts: Sequence[Part]) -> list[str] | None:

@@ -14,6 +14,7 @@ NUMBERS: Final = (*SAMPLE_NUMBERS, "warmupSeconds")
 #: What says which measurement it is, and how it ended.
 FACTS: Final = ("nad", "sourceNode", "targetNode", "attempt", "failureKind")
 _LIMITS: Final = "limits"
+_COMPARISON: Final = "comparison"
 
 
 def item_properties(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -29,12 +30,19 @@ def case_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
         *facts,
         *item_properties(entry),
         *((f"{_LIMITS}.{name}", _decimal(value)) for name, value in limits.items() if value is not None),
+        *(
+            (f"{_COMPARISON}.{name}.{key}", _decimal(change[key]))
+            for name, change in (entry.get(_COMPARISON) or {}).items()
+            if isinstance(change, dict)
+            for key in ("baselineNanoSec", "deltaPercent")
+            if change[key] is not None
+        ),
     ]
 
 
 def is_own(name: str) -> bool:
     """Whether a case's property has one of the names that this module gives."""
-    return name in FACTS or name in NUMBERS or name.startswith(f"{_LIMITS}.")
+    return name in FACTS or name in NUMBERS or name.startswith((f"{_LIMITS}.", f"{_COMPARISON}."))
 
 
 def cluster_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Compares a run with the document of an earlier one. Pure."""

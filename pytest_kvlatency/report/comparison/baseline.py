@@ -1,0 +1,56 @@
+"""The document of an earlier run, as what a run is compared with. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.report.entries import test_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Key:
+    """What makes two measurements comparable: network, nodes where the guests ran, and the test."""
+
+    nad: str
+    source: str
+    target: str
+    test: str
+
+    @property
+    def text(self) -> str:
+        """As reports name it."""
+        return f"{self.nad} {self.source}:{self.target}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What the earlier run measured. ``lab`` says with which guests, if that was a lab."""
+
+    file: str
+    start: str
+    lab: Mapping[str, Any] | None
+    entries: Mapping[Key, Entry]
+
+    def named(self, nad: str, source: str, target: str, test: str) -> list[Entry]:
+        """The entries that this check may be compared with; a node or network that is not known yet matches any."""
+        return [
+            entry
+            for key, entry in self.entries.items()
+            if key.test == test
+            and (key.nad == nad or ("/" not in nad and key.nad.endswith(f"/{nad}")))
+            and (not source or (key.source, key.target) == (source, target))
+        ]
+
+
+def key_of(entry: Entry) -> Key | None:
+    """The key of an entry of a document; None of one that was not measured, as far as its nodes are unknown."""
+    nad, source, target = entry["nad"], entry["sourceNode"], entry["targetNode"]
+    if nad is None or source is None or target is None:
+        return None
+    return Key(nad=nad, source=source, target=target, test=test_of(entry))

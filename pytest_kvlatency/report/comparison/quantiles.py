@@ -1,0 +1,74 @@
+"""Confidence bounds for the percentiles of a sample, from its order statistics alone. Pure.
+
+How many of n independent samples lie below the true percentile follows the binomial distribution, whatever the
+samples' own distribution is. So the k-th smallest of them is a bound whose error is known exactly (Conover, Practical
+Nonparametric Statistics, chapter 3.2). Ties make a bound only safer.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Beyond so many standard deviations the binomial distribution is nothing.
+_DEVIATIONS: Final = 12
+
+
+def lower_bound(ordered: Sequence[int], percent: int, error: float) -> int | None:
+    """A value that the true percentile is below with at most this probability; None where the sample is too small."""
+    rank = lower_rank(len(ordered), percent, error)
+    return None if rank is None else ordered[rank - 1]
+
+
+def upper_bound(ordered: Sequence[int], percent: int, error: float) -> int | None:
+    """A value that the true percentile is above with at most this probability; None where the sample is too small."""
+    rank = upper_rank(len(ordered), percent, error)
+    return None if rank is None else ordered[rank - 1]
+
+
+@lru_cache(maxsize=1024)
+def lower_rank(count: int, percent: int, error: float) -> int | None:
+    """The highest rank, from 1, with P(fewer than ``rank`` samples are at most the percentile) <= ``error``."""
+    total, rank = 0.0, None
+    for below in _around(count, percent):
+        total += _probability(below, count, percent)
+        if total > error:
+            break
+        rank = below + 1
+    return rank if rank is not None and rank <= count else None
+
+
+@lru_cache(maxsize=1024)
+def upper_rank(count: int, percent: int, error: float) -> int | None:
+    """The lowest rank, from 1, with P(at least ``rank`` samples are below the percentile) <= ``error``."""
+    total, rank = 0.0, None
+    for below in reversed(_around(count, percent)):
+        total += _probability(below, count, percent)
+        if total > error:
+            break
+        rank = below
+    return rank if rank is not None and rank >= 1 else None
+
+
+def _around(count: int, percent: int) -> range:
+    """The numbers of samples below the percentile that are worth a thought."""
+    mean, deviation = count * percent / 100, math.sqrt(count * percent * (100 - percent)) / 100
+    reach = _DEVIATIONS * deviation + 1
+    return range(max(0, math.floor(mean - reach)), min(count, math.ceil(mean + reach)) + 1)
+
+
+def _probability(below: int, count: int, percent: int) -> float:
+    """P(B = ``below``) for B binomial with ``count`` and ``percent``; by logarithms, for counts of any size."""
+    share = percent / 100
+    logarithm = (
+        math.lgamma(count + 1)
+        - math.lgamma(below + 1)
+        - math.lgamma(count - below + 1)
+        + below * math.log(share)
+        + (count - below) * math.log1p(-share)
+    )
+    return math.exp(logarithm)
