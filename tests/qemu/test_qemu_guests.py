@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kvlatency.guest import duplicates
 from pytest_kvlatency.guest.watchdog import boot_command
 from pytest_kvlatency.kube.manifest import user_data
 from pytest_kvlatency.lab.fabric.links import LinkTable
@@ -353,6 +354,25 @@ def test_E20_a_stranger_answers_for_the_first_address(tmp_path):
             assert status == 1
             _, status = await one.run("arping -D -c 2 -w 2 -I eth0 198.18.0.78")
             assert status == 0
+
+    asyncio.run(scenario())
+
+
+def test_E20_a_guest_looks_for_its_address_while_it_boots(tmp_path):
+    def looking(number, *faults):
+        mac = f"02:00:00:00:01:{number:02x}"
+        check = duplicates.boot_command(mac, f"198.18.0.{number}")
+        return request(number, faults=faults, user_data=user_data(boot_commands=[check]))
+
+    async def scenario():
+        async with hypervisor(tmp_path) as made:
+            taken = FaultSpec(fault="address-taken", times=1)
+            for number, guest in enumerate(await booted(made, looking(1), looking(2, taken)), start=1):
+                known = "/tmp/.kv-address"
+                await guest.run(f"until grep -qE 'silent|unknown' {known}; do sleep 1; done 2>/dev/null")
+                said, _ = await guest.run(f"cat {known}")
+                assert f"198.18.0.{number} " in said
+                assert ("silent" if number == 1 else "unknown") in said
 
     asyncio.run(scenario())
 

@@ -30,9 +30,12 @@ def test_boot_commands_run_before_the_login_prompt_and_at_each_boot(lab):
         async with lab() as it:
             console = await it.guest(node="worker1", user_data=user_data({"bootcmd": commands}))
             await console.login()
+            # What runs beside the boot may take longer.
+            await console.run("until grep -q words boots; do :; done 2>/dev/null")
             assert await console.run("cat boots") == ("booted\ntwo words\n", 0)
             console.type("reboot\r")
             await console.login()
+            await console.run("until [ $(grep -c words boots) = 2 ]; do :; done")
             assert await console.run("grep -c booted boots") == ("2\n", 0)
 
     go(scenario())
