@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.entries import pair
-from pytest_kvlatency.report.terminal.writer import plain
+from pytest_kvlatency.report.terminal.writer import plain, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 MOST_CAUSES: Final = 6
 MOST_ADVICE: Final = 2
 _INDENT: Final = "   "
+_COMMAND: Final = re.compile(r"\b(?:kubectl|virtctl|oc|python) |--\w")
 
 
-def causes(document: Mapping[str, Any]) -> list[Line]:
+def causes(document: Mapping[str, Any], width: int) -> list[Line]:
     """A line for each cause of failed pairs, and its advice below. The run's own are said elsewhere."""
     found = _of_pairs(document)
     entries = {entry["nodeid"]: entry for entry in document["measurements"]}
@@ -28,9 +30,12 @@ def causes(document: Mapping[str, Any]) -> list[Line]:
     lines: list[Line] = []
     for number, cause in enumerate(found[:MOST_CAUSES], start=1):
         mark = f"{number}. " if is_many else ""
-        lines.append(plain(f"{mark}{headline(cause, entries)}", "bold"))
+        lines += wrapped(f"{mark}{headline(cause, entries)}", width, "bold", indent=_INDENT)
         advice = [printable(one) for one in (cause["advice"] or "").splitlines() if one.strip()]
-        lines += [plain(_INDENT + one) for one in advice[:MOST_ADVICE]]
+        for one in advice[:MOST_ADVICE]:
+            # What is cut out of a terminal to be typed again must be whole.
+            is_command = _COMMAND.search(one) is not None
+            lines += [plain(_INDENT + one)] if is_command else wrapped(_INDENT + one, width, indent=_INDENT)
     return lines
 
 

@@ -6,13 +6,12 @@ that was measured in one direction only fills the cell of the other direction as
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.matrix.cell import MEANINGS
 from pytest_kvlatency.report.terminal.grid import MIRROR, OK, Block, folded, marked, numbered
-from pytest_kvlatency.report.terminal.writer import NOTHING, Span, plain, rows_of, width_of
+from pytest_kvlatency.report.terminal.writer import NOTHING, Span, plain, rows_of, width_of, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,7 +111,7 @@ def _legend(blocks: Sequence[Block], width: int) -> list[Line]:
         parts.append(_BOTH_CELLS)
     if any(block.is_folded for block in blocks):
         parts.append(_SAME_ROW)
-    return [plain(line) for line in _wrapped("; ".join(parts), width)]
+    return wrapped("; ".join(parts), width)
 
 
 def _slow(matrix: Matrix, *, is_named: bool) -> Iterable[str]:
@@ -151,7 +150,3 @@ def _shortened(matrix: Matrix, others: int, width: int, room: int) -> list[Line]
         words.insert(0, f"and {len(rows) - len(kept)} more rows")
     end = [plain(", ".join(words))] if words else []
     return [name, *heads, *(rows[number] for number in kept), *end, *tail]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)

@@ -11,7 +11,7 @@ from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal import causes, failures
 from pytest_kvlatency.report.terminal.grids import grids
 from pytest_kvlatency.report.terminal.verdict import verdict
-from pytest_kvlatency.report.terminal.writer import NOTHING, plain, rows_of, write
+from pytest_kvlatency.report.terminal.writer import NOTHING, plain, rows_of, wrapped, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,8 @@ def write_summary(writer: Writer, document: Mapping[str, Any], *, reserved: int 
 def summary(document: Mapping[str, Any], width: int, *, room: int) -> list[Line]:
     """The lines below the title, in at most ``room`` rows of the terminal unless there are many long texts."""
     found = matrices(document["measurements"])
-    head = [verdict(document), *causes.causes(document)]
+    (said,) = verdict(document)
+    head = [*wrapped(said.text, width, said.colour), *causes.causes(document, width)]
     more = causes.left_out(document)
     if more:
         head.append(plain(f"and {more} more causes: {_ELSEWHERE}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -41,12 +42,27 @@ class Span:
 
 
 Line = tuple[Span, ...]
+#: Text is broken as if a terminal had at least so many columns.
+NARROWEST: Final = 20
 NOTHING: Final[Line] = ()
 
 
 def plain(text: str, colour: Colour = "") -> Line:
     """A line in one colour."""
     return (Span(text, colour),)
+
+
+def wrapped(text: str, width: int, colour: Colour = "", *, indent: str = "") -> list[Line]:
+    """A text in as many lines as it takes, broken between words; ``indent`` stands before all but the first."""
+    lines = textwrap.wrap(
+        text,
+        max(width, NARROWEST),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return [plain(line, colour) for line in lines]
 
 
 def width_of(line: Iterable[Span]) -> int:
