@@ -145,10 +145,13 @@ class Deadline:
     def check(self, waiting_for: str) -> None:
         """Raise ``InterruptedRunError`` when stopped, ``CheckupTimeoutError`` when nothing is left."""
         if self.stop.is_set():
-            raise InterruptedRunError(f"{self.stop.reason} while waiting for {waiting_for}")
+            raise InterruptedRunError(
+                f"{self.stop.reason} while waiting for {waiting_for}", summary=self.stop.reason
+            )
         if self.expired():
             raise CheckupTimeoutError(
-                f"timed out after {format_duration(round(self.whole_seconds * 1e9))} waiting for {waiting_for}"
+                f"timed out after {format_duration(round(self.whole_seconds * 1e9))} waiting for {waiting_for}",
+                summary="the time was over",
             )
 
     @property

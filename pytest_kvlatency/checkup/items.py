@@ -73,7 +73,9 @@ class Items:
                 stage: Stage = "run" if attempt.is_set_up else "setup"
                 what = "the test ran" if attempt.is_set_up else "the test's fixtures were set up"
                 reason = f"{interrupted_by} while {what}"
-                attempt.failures.append(Failure(kind="interrupted", stage=stage, reason=reason))
+                attempt.failures.append(
+                    Failure(kind="interrupted", stage=stage, reason=reason, summary=interrupted_by)
+                )
 
     def close(self) -> None:
         """Account for items that were not run."""

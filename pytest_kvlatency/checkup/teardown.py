@@ -31,6 +31,7 @@ CLEANUP_SECONDS: Final = 60.0
 # The one who stops a run may kill it 5 s later: so long for the deletions to be asked for, besides the status.
 ASKING_SECONDS: Final = 1.5
 LAST_ASKING_SECONDS: Final = 3.0
+NOT_IN_TIME: Final = "clean-up did not finish in time"
 WAITING: Final = "kvlatency: waiting until the VMIs are gone"
 DELETIONS: Final = "the deletion of the VMIs"
 NO_REASON: Final = "pytest ended without running them"
@@ -84,7 +85,9 @@ class Teardown:
         except InterruptedRunError:
             return
         except CheckupTimeoutError as error:
-            raise TeardownError(f"clean-up did not finish in time: {engine.left_over}") from error
+            raise TeardownError(
+                f"clean-up did not finish in time: {engine.left_over}", summary=NOT_IN_TIME
+            ) from error
         finally:
             # Where it was interrupted the run ends with this item, and the next signal belongs to the end.
             state.is_ending = state.stop.is_set()
@@ -225,9 +228,13 @@ class Teardown:
                 what=lambda: DELETIONS,
             )
         except InterruptedRunError as error:
-            raise TeardownError(f"clean-up was interrupted: {removable.left_over}") from error
+            raise TeardownError(
+                f"clean-up was interrupted: {removable.left_over}", summary="clean-up was interrupted"
+            ) from error
         except CheckupTimeoutError as error:
-            raise TeardownError(f"clean-up did not finish in time: {removable.left_over}") from error
+            raise TeardownError(
+                f"clean-up did not finish in time: {removable.left_over}", summary=NOT_IN_TIME
+            ) from error
 
     def _complete(self) -> None:
         """Enter what is known only when everything is removed."""

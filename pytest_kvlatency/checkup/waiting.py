@@ -60,7 +60,8 @@ class Waiter:
                     if future.done():
                         return result_of(future)
                     if self._stop.is_set():
-                        raise InterruptedRunError(f"{self._stop.reason} while waiting for {what()}")
+                        reason = self._stop.reason
+                        raise InterruptedRunError(f"{reason} while waiting for {what()}", summary=reason)
                     if deadline.expired():
                         self._last_word_seconds -= time.monotonic() - began_at
                         if self._last_word_seconds <= 0.0:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from pytest_kvlatency.errors import ProvisionError
+
+#: The cause of a VMI that is no longer there, in words that name none.
+DELETED: Final = "another client deleted a VMI"
 
 
 class ConsoleVmi(Protocol):
@@ -30,11 +33,11 @@ class ConsoleVmi(Protocol):
 def check_alive(state: ConsoleVmi | None, name: str, *, uid: str = "") -> None:
     """Raise ``ProvisionError`` when this VMI can have no console any more. ``uid``: the one it had before."""
     if state is None:
-        raise ProvisionError(f"VMI {name} is gone: another client deleted it")
+        raise ProvisionError(f"VMI {name} is gone: another client deleted it", summary=DELETED)
     if uid and state.uid and state.uid != uid:
-        raise ProvisionError(f"VMI {name} is gone: another VMI has its name now")
+        raise ProvisionError(f"VMI {name} is gone: another VMI has its name now", summary=DELETED)
     if state.deleting:
-        raise ProvisionError(f"VMI {name} is being deleted by another client")
+        raise ProvisionError(f"VMI {name} is being deleted by another client", summary=DELETED)
     if state.phase in {"Failed", "Succeeded"}:
         how = "failed" if state.phase == "Failed" else "was powered off"
-        raise ProvisionError(f"VMI {name} {how} (phase {state.phase})")
+        raise ProvisionError(f"VMI {name} {how} (phase {state.phase})", summary=f"a VMI {how}")

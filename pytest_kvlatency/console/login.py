@@ -193,6 +193,7 @@ class Login:
             raise GuestError(
                 f"the guest of VMI {self._name} requires a new password for {self._profile.user!r} at the first "
                 f'login: it says "{demand}"',
+                summary=f"a guest requires a new password for {self._profile.user!r} at the first login",
                 hint="a password that cloud-init sets expires at once, unless the user_data of the guest profile "
                 "contains chpasswd: {expire: false}",
                 transcript=transcript_end(self._spawn),
@@ -217,6 +218,7 @@ class Login:
         return GuestError(
             f"the guest of VMI {self._name} refuses the login of {self._profile.user!r}: {self._refused_because} "
             f"({self._refusals} times within {self._waited()})",
+            summary=f"a guest refuses the login of {self._profile.user!r}",
             hint="use a guest profile that matches the image: --kv-guest, --kv-image",
             transcript=transcript_end(self._spawn),
         )
@@ -309,6 +311,7 @@ class Login:
         if not text.strip():
             return GuestError(
                 f"the guest of VMI {self._name} printed nothing on its console within {waited}",
+                summary="a guest printed nothing on its console",
                 hint="the image may not boot, or has no console on ttyS0",
             )
         state = "is still booting, or offers no login"
@@ -317,12 +320,14 @@ class Login:
         if limit.is_cut_short:
             return CheckupTimeoutError(
                 f"{error.reason}: its guest {state}",
+                summary=f"the time was over: a guest {state}",
                 hint="the end of its console output shows how far it got; a slow guest needs more time: "
                 "--kv-timeout, or spec.timeout of the ConfigMap",
                 transcript=text,
             )
         return GuestError(
             f"no login on the console of VMI {self._name} within {waited}",
+            summary="a guest offers no login on its console",
             hint="the end of its console output shows how far it got",
             transcript=text,
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 from urllib.parse import unquote, urlsplit
 
-from pytest_kvlatency.console.liveness import check_alive
+from pytest_kvlatency.console.liveness import DELETED, check_alive
 from pytest_kvlatency.console.outcomes import ConsoleRefused, ConsoleUnreachable
 from pytest_kvlatency.console.transport import ConsoleTransport
 from pytest_kvlatency.deadline import Backoff, Deadline
@@ -120,6 +120,7 @@ def _raise_cause(refusal: ConsoleRefused, name: str) -> None:
     if refusal.status == 400 and "no serial consoles" in refusal.message.lower():
         raise GuestError(
             f"VMI {name} has no serial console ({said})",
+            summary="a VMI has no serial console",
             hint="the VMI must not have autoattachSerialConsole: false",
         ) from refusal
     if refusal.status == 400 or refusal.status in _TRANSIENT:
@@ -132,8 +133,10 @@ def _raise_cause(refusal: ConsoleRefused, name: str) -> None:
             "v1.subresources.kubevirt.io",
         ) from refusal
     if refusal.status == 404:
-        raise ProvisionError(f"VMI {name} is gone: its console answers {said}") from refusal
-    raise ProvisionError(f"VMI {name}: cannot open the console: {said}") from refusal
+        raise ProvisionError(f"VMI {name} is gone: its console answers {said}", summary=DELETED) from refusal
+    raise ProvisionError(
+        f"VMI {name}: cannot open the console: {said}", summary=f"cannot open the console of a VMI: {said}"
+    ) from refusal
 
 
 def _raise_denied(refusal: ConsoleRefused, name: str) -> NoReturn:
@@ -142,6 +145,7 @@ def _raise_denied(refusal: ConsoleRefused, name: str) -> NoReturn:
         raise PermissionDeniedError(
             f"the API server does not accept the credentials for the console of VMI {name} "
             f"(401 {refusal.message or 'Unauthorized'})",
+            summary="the API server does not accept the credentials for consoles",
             hint="log in to the cluster again, or renew the token",
         ) from refusal
     raise PermissionDeniedError(

@@ -254,6 +254,8 @@ class Shell:
         raise GuestError(
             f"the console of VMI {self.name} was lost {times} while its guest runs: another client opened the console "
             f"(virtctl console, a web console), or something on the way drops the connection ({error}){consequence}",
+            summary="the console of a guest was lost while it runs: another client opened it, or something on the way "
+            "drops the connection",
             hint="close other consoles of this VMI while it is measured",
             transcript=self.transcript_end,
         ) from error
@@ -304,6 +306,7 @@ class Shell:
         if result.exit_status == _NO_SUCH_COMMAND:
             raise GuestError(
                 f"the login shell of VMI {self.name} does not run commands as sh does: {result.output[:200]}",
+                summary="the login shell of a guest does not run commands as sh does",
                 hint="use a guest image whose user has BusyBox sh, dash or bash as the login shell",
                 transcript=self.transcript_end,
             )
@@ -392,6 +395,7 @@ class Shell:
         deadline.check(f"{purpose} on VMI {self.name}")
         raise GuestError(
             f"{purpose} did not end within {format_duration(round(seconds * 1e9))} on VMI {self.name}",
+            summary="a command in a guest did not end in time",
             hint="give it more time, or check what it waits for",
             transcript=self.transcript_end,
             stage="run",

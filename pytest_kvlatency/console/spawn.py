@@ -111,7 +111,9 @@ class ConsoleSpawn(_Base):
         while True:
             if self.stop is not None and self.stop.is_set():
                 raise InterruptedRunError(
-                    f"{self.stop.reason} while waiting for the console of VMI {self.name}", stage="run"
+                    f"{self.stop.reason} while waiting for the console of VMI {self.name}",
+                    stage="run",
+                    summary=self.stop.reason,
                 )
             left = SLICE_SECONDS if until is None else until - time.monotonic()
             try:

@@ -216,7 +216,11 @@ class Leftovers:
             what = "VMI" if len(handles) == 1 else "VMIs"
             reasons.append(f"could not delete {what} {', '.join(map(str, handles))}: {reason}")
         if reasons:
-            raise TeardownError("; ".join(reasons), hint="\n".join(dict.fromkeys(filter(None, hints))))
+            raise TeardownError(
+                "; ".join(reasons),
+                hint="\n".join(dict.fromkeys(filter(None, hints))),
+                summary="VMIs could not be deleted",
+            )
 
     def evidence(self, handle: VmiHandle, deadline: Deadline) -> Evidence:
         """What can be collected of a VMI; never raises for what cannot."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: A proxy may hold a watch's events back, so that what it tells of is looked at too, but rarely.
 WATCHED_STEP_SECONDS: Final = 10.0
 SLICE_SECONDS: Final = 0.2
+MORE_TIME: Final = "see what keeps its pod from starting, or allow more time: --kv-timeout"
 #: However many wait: so many looks in vain at once, and so many more a second.
 BURST_LOOKS: Final = 20
 LOOKS_PER_SECOND: Final = 10.0
@@ -303,4 +304,10 @@ class LookOut:
         if late:
             texts = explain_late(self._client, [one.progress for one, _ in late], late[0][0].deadline.stop)
             for (one, reason), text in zip(late, texts, strict=True):
-                one.end(CheckupTimeoutError(f"{reason}: {text}"))
+                one.end(
+                    CheckupTimeoutError(
+                        f"{reason}: {text}",
+                        summary=f"the time was over: {one.progress.summary}",
+                        hint=MORE_TIME,
+                    )
+                )

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 CONFIRM_SECONDS = 15.0
 SLOW_PING = "the guest's ping has no -i (BusyBox before 1.30): pinged once a second"
 _CHANGED = "changed since it was set up"
+_SILENT = "does not answer on its console either"
 _LOOK_AT_THE_GUEST = "check the guest with virtctl console, and the events of its VMI"
 #: Says nothing of the guest.
 UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
@@ -143,8 +144,9 @@ class Measurer:
             if deadline.expired() or not target.shell.is_open or target.shell.is_in_use:
                 # Too late, or a console that cannot be had: neither says anything of the guest.
                 return untold(target, error.reason)
-            silent = f"does not answer on its console either: {error.reason}"
-            raise _blamed(target, f"packets to VMI {target.handle}", silent, error.transcript) from error
+            silent = f"{_SILENT}: {error.reason}"
+            packets = f"packets to VMI {target.handle}"
+            raise _blamed(target, packets, silent, error.transcript, summary=_SILENT) from error
         if boot_id and target.boot_id and boot_id != target.boot_id:
             lost = "has rebooted since it was set up"
         elif lost:
@@ -203,10 +205,14 @@ class Measurer:
         return notes
 
 
-def _blamed(guest: ReadyGuest, packets: str, what: str, transcript: str = "") -> GuestError:
-    """The error for packets whose loss is the guest's: ``what`` completes "its guest …"."""
+def _blamed(
+    guest: ReadyGuest, packets: str, what: str, transcript: str = "", *, summary: str = ""
+) -> GuestError:
+    """The error for packets whose loss is the guest's: ``what`` completes "its guest …", as ``summary`` does."""
     return GuestError(
         f"{packets} were lost, and its guest {what}",
+        summary=f"packets were lost, and a guest {summary or what}",
+        node=guest.node,
         hint=_LOOK_AT_THE_GUEST,
         transcript=transcript or guest.shell.transcript_end,
         stage="run",

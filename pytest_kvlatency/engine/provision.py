@@ -91,10 +91,17 @@ class Provisioner:
                 return self._bring_up(parts, check, deadline, say)
             except KvLatencyError as error:
                 if isinstance(error, ProvisionError):
-                    error.hint = "\n".join(filter(None, (*self.site.troubles(node), error.hint)))
+                    self._explain(error, node)
                 error.guest_node = error.guest_node or key.node or ""
                 error.guest_end = key.slot if key.is_auto else ""
                 raise
+
+    def _explain(self, error: ProvisionError, node: NodeFacts | None) -> None:
+        """Say what was wrong with the node when it was read: that is better than the scheduler's words."""
+        troubles = self.site.troubles(node)
+        error.hint = "\n".join(filter(None, (*troubles.values(), error.hint)))
+        if node is not None and troubles and error.node == node.name:
+            error.summary = f"{node.name} {' and '.join(troubles)}"
 
     @contextmanager
     def _parts(
@@ -207,7 +214,10 @@ class Provisioner:
                     ), request.mac
             except MacRefused as error:
                 refused = error.reason
-        raise ProvisionError(f"{refused} ({MAC_ATTEMPTS} random MACs were refused)")
+        raise ProvisionError(
+            f"{refused} ({MAC_ATTEMPTS} random MACs were refused)",
+            summary=f"cannot create a VMI: {MAC_ATTEMPTS} random MACs were refused",
+        )
 
     def _settle(
         self,
@@ -234,6 +244,7 @@ class Provisioner:
                 return replace(address, notes=(*notes, *address.notes))
         raise GuestError(
             f"{ADDRESS_ATTEMPTS} addresses in {lease.network} are already in use on this network",
+            summary="the addresses of the guests are already in use on this network",
             hint="choose a range that is not in use there: --kv-subnet CIDR",
         )
 
@@ -256,7 +267,11 @@ class Provisioner:
 def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
     """What counts is where the VMI really is."""
     if key.node is not None and state.node != key.node:
-        raise ProvisionError(f"VMI {handle} runs on {state.node}: expected {key.node}")
+        raise ProvisionError(
+            f"VMI {handle} runs on {state.node}: expected {key.node}",
+            summary=f"a VMI for {key.node} runs on another node",
+            node=key.node,
+        )
 
 
 def _say_nothing(how_far: str, *, during: str = "", phase: str = "") -> None:

@@ -223,7 +223,7 @@ class Engine:
         """
         step = self._activity.step_of((check.id, *map(str, vmi_keys(check))))
         source, target = self._fleet.of(check)
-        error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage)
+        error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage, summary=reason)
         return failed(check, error, source, target)
 
     def delete_seconds(self, measurement: Measurement) -> float | None:

@@ -54,6 +54,8 @@ class Site:
                 )
                 check_binding(facts, self._blueprint.binding_plugins)
             except BaseException as error:
+                if isinstance(error, KvLatencyError):
+                    error.network = str(ref)
                 with self._lock:
                     # A rerun asks again.
                     del self._nads[ref, guest]
@@ -99,12 +101,12 @@ class Site:
             return node
         return None
 
-    def troubles(self, node: NodeFacts | None) -> list[str]:
-        """What was wrong with a node when it was read, and may have passed."""
+    def troubles(self, node: NodeFacts | None) -> dict[str, str]:
+        """What was wrong with a node when it was read, and may have passed; each with a line that says the way out."""
         if node is None:
-            return []
+            return {}
         found = obstacles(node, tolerations=self._blueprint.tolerations)
-        return [f"{node.name} {one.what}: {one.hint}" for one in found]
+        return {one.what: f"{node.name} {one.what}: {one.hint}" for one in found}
 
     def _refused(self, names: Sequence[str]) -> KvLatencyError | None:
         blueprint = self._blueprint
@@ -128,5 +130,6 @@ def architecture_of(key: VmiKey, profile: GuestProfile, node: NodeFacts | None) 
             f"{', '.join(profile.architectures)}",
             hint=f"choose an image for {found} with --kv-image, or other nodes with --kv-nodes",
             stage="setup",
+            node=key.node or "",
         )
     return found

@@ -93,6 +93,7 @@ def settle(
         if not view.has(wanted):
             raise GuestError(
                 f"the guest of VMI {shell.name} does not accept the address {wanted} on {name}: {said.output}",
+                summary="a guest does not accept its address",
                 transcript=shell.transcript_end,
             )
         if grace_seconds:
@@ -152,6 +153,7 @@ def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
         seen = ", ".join(f"{link.name} ({link.mac})" for link in cards) or "none at all"
         raise GuestError(
             f"the guest of VMI {shell.name} has no interface with the MAC {mac}; it has {seen}",
+            summary="a guest has no interface for the network",
             hint="the image may lack the driver for the interface, or something changed its MAC",
             transcript=shell.transcript_end,
         )
@@ -229,12 +231,14 @@ def _unleased(shell: Shell, interface: str, deadline: Deadline) -> GuestError:
         return GuestError(
             f"the guest of VMI {shell.name} got {leased['address']} by DHCP on {interface}, but did not "
             f"configure it within {LEASE_SECONDS:.0f} s",
+            summary="a guest got an address by DHCP, but did not configure it",
             hint="its DHCP client may lack the script that configures the interface (udhcpc's default.script): "
             "choose another image with --kv-image or --kv-guest",
             transcript=shell.transcript_end,
         )
     return GuestError(
         f"the guest of VMI {shell.name} got no lease on {interface} within {LEASE_SECONDS:.0f} s",
+        summary="a guest got no lease by DHCP",
         hint="the NAD has IPAM, so KubeVirt should answer DHCP on this interface: check that the CNI gave "
         "the pod an address",
         transcript=shell.transcript_end,

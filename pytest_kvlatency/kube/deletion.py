@@ -115,7 +115,9 @@ class Deletion:
         except CheckupTimeoutError as error:
             stuck = ", ".join(held(handle, state) for handle, state in left.items())
             raise TeardownError(
-                f"not gone after {deadline.spent():.0f} s: {stuck}", hint=release_hint(left)
+                f"not gone after {deadline.spent():.0f} s: {stuck}",
+                hint=release_hint(left),
+                summary=f"{_vmis(len(left))} not gone",
             ) from error
         except (ApiUnavailableError, PermissionDeniedError) as error:
             names = ", ".join(map(str, left))
@@ -125,6 +127,7 @@ class Deletion:
             raise TeardownError(
                 f"these VMIs may still exist: {names}; {why}",
                 hint="\n".join(filter(None, [release_hint(left), error.hint])),
+                summary=f"could not tell whether VMIs are gone: {why}",
             ) from error
 
     def _get_leaving(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
@@ -152,3 +155,7 @@ class Deletion:
             # A namesake, or a write at this moment: the next look tells.
             is_there = "precondition" not in error.message.lower()
         return VmiState(uid=handle.uid, deleting=True) if is_there else None
+
+
+def _vmis(count: int) -> str:
+    return "1 VMI is" if count == 1 else f"{count} VMIs are"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.kube.pulling import pull_after
+from pytest_kvlatency.kube.unschedulable import KVM_HINT, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,17 +22,15 @@ FAILED_CREATE_LASTS: Final = 5.0
 # virt-handler tries again and again, and what it waits for may come.
 UNSYNCHRONIZED_LASTS: Final = 30.0
 PULL_HINT: Final = (
-    "Name an image that the nodes can pull with --kv-image, and its credentials with --kv-image-pull-secret."
+    "Name an image that the nodes can pull with --kv-image, and its credentials with --kv-image-pull-secret. "
+    "If other nodes can pull it, check this node's way to the registry, its mirrors and its disk."
 )
 
-_OTHER_NODES: Final = "Choose other nodes with --kv-nodes, or tolerate their taints with --kv-toleration."
-_KVM_HINT: Final = "enable nested virtualization, or useEmulation in the KubeVirt object"
-_SOME_WITHOUT_KVM: Final = "Insufficient devices.kubevirt.io/kvm"
-# One node may lack several things, and is counted with each.
-_NO_KVM_AT_ALL: Final = re.compile(
-    r"0/(\d+) nodes are available: (?:.*, )?\1 Insufficient devices\.kubevirt\.io/kvm\b"
+# What differs from one refusal to the next of one quota, and the names of pods and webhooks' requests.
+_VARYING: Final = re.compile(
+    r', requested: .*?(?=, limited: )|(?<=, )used: .*?(?=, limited: )|(?:pods|virtualmachineinstances[.a-z]*) "[^"]*" ',
+    re.DOTALL,
 )
-
 _FAILED_CREATE: Final = ("FailedCreate", "FailedCreateValidation")
 #: What the words of a refusal mean for its user; the first that matches.
 _WAYS_OUT: Final = tuple(
@@ -75,10 +74,15 @@ _SEE_EVENTS: Final = "See `kubectl get events -n {namespace}`."
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """What may be the cause: it is, once it has lasted ``lasts`` seconds (None: only a time-out makes it one)."""
+    """What may be the cause: it is, once it has lasted ``lasts`` seconds (None: only a time-out makes it one).
+
+    ``summary`` and ``node`` are those of ``KvLatencyError``.
+    """
 
     key: str
     reason: str
+    summary: str = ""
+    node: str = ""
     hint: str = ""
     lasts: float | None = 0.0
 
@@ -92,11 +96,16 @@ def trouble(handle: VmiHandle, state: VmiState | None, pull: Pull | None = None)
         return Trouble(
             key="gone",
             reason=f"VMI {handle} is gone: another client deleted it",
+            summary="another client deleted a VMI",
             hint=f"Find out what deletes VMIs in namespace {handle.namespace}. If POD_UID is set, it may be "
             "Kubernetes: it deletes VMIs at once if their pod (POD_UID, with POD_NAME or HOSTNAME) does not exist.",
         )
     if state.deleting:
-        return Trouble(key="deleting", reason=f"VMI {handle} is being deleted by another client")
+        return Trouble(
+            key="deleting",
+            reason=f"VMI {handle} is being deleted by another client",
+            summary="another client deleted a VMI",
+        )
     if state.phase in ("Failed", "Succeeded"):
         return _ended(handle, state)
     if state.running:
@@ -120,6 +129,7 @@ def _ended(handle: VmiHandle, state: VmiState) -> Trouble:
     return Trouble(
         key=state.phase,
         reason=f"VMI {handle} {what}{where}{told}",
+        summary=f"a VMI {what}{told}",
         hint=f"See `kubectl describe vmi -n {handle.namespace} {handle.name}` with --kv-keep failed.",
     )
 
@@ -128,15 +138,18 @@ def _unscheduled(handle: VmiHandle, state: VmiState) -> Trouble | None:
     condition = state.condition("PodScheduled")
     if condition is None or condition.status != "False" or condition.reason != "Unschedulable":
         return None
-    why, hint = condition.message or "the scheduler gives no reason", _OTHER_NODES
-    if _NO_KVM_AT_ALL.search(condition.message):
-        why, hint = f"no node offers /dev/kvm: {_KVM_HINT} ({condition.message})", ""
-    elif _SOME_WITHOUT_KVM in condition.message:
-        hint = f"{_OTHER_NODES} For nodes without /dev/kvm: {_KVM_HINT}"
+    message = condition.message or "the scheduler gives no reason"
+    cause = why(message, state.wanted_node)
+    told = f"{cause.summary} ({message})" if cause.is_read else message
+    if cause.hint == KVM_HINT:
+        # It concerns every VMI: worth saying in the one line that every report has.
+        told = f"{cause.summary}: {cause.hint} ({message})"
     return Trouble(
         key="Unschedulable",
-        reason=f"VMI {handle} cannot be scheduled: {why}",
-        hint=hint,
+        reason=f"VMI {handle} cannot be scheduled: {told}",
+        summary=cause.summary,
+        node=cause.node,
+        hint=cause.hint,
         lasts=UNSCHEDULABLE_LASTS,
     )
 
@@ -147,6 +160,7 @@ def _unpulled(handle: VmiHandle, state: VmiState, pull: Pull) -> Trouble:
     return Trouble(
         key="pull",
         reason=f"{node} cannot pull the guest image{image}: {pull}",
+        summary=f"cannot pull the guest image{image}: {pull.words or pull.reason}",
         hint=PULL_HINT,
         lasts=pull.lasts,
     )
@@ -161,6 +175,7 @@ def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
         return Trouble(
             key="FailedCreate",
             reason=f"the pod of VMI {handle} was rejected: {message or 'no reason given'}",
+            summary=f"a VMI's pod was rejected: {same_for_all(message) or 'no reason given'}",
             hint=refusal_hint(message, handle.namespace),
             lasts=FAILED_CREATE_LASTS,
         )
@@ -170,9 +185,15 @@ def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
     return Trouble(
         key=reason,
         reason=f"VMI {handle} does not start{where}: {what or 'no reason given'}",
+        summary=f"a VMI does not start: {what or 'no reason given'}",
         hint=f"See `kubectl describe vmi -n {handle.namespace} {handle.name}` with --kv-keep failed.",
         lasts=UNSYNCHRONIZED_LASTS,
     )
+
+
+def same_for_all(message: str) -> str:
+    """A refusal without what differs from one VMI to the next: its name, and what a quota has left."""
+    return _VARYING.sub("", message)
 
 
 def refusal_hint(message: str, namespace: str) -> str:

@@ -110,11 +110,13 @@ def _uncreated(handle: VmiHandle, container: str, reason: str, message: str) -> 
         return Trouble(
             key=reason,
             reason=f"cannot use the guest image of VMI {handle}: {message or reason} ({reason})",
+            summary=f"cannot use the guest image: {message or reason}",
             hint=PULL_HINT,
         )
     return Trouble(
         key=reason,
         reason=f"the pod of VMI {handle} cannot start its container {container}: {message or reason} ({reason})",
+        summary=f"a VMI's pod cannot start its container {container}: {reason}",
         hint=f"See `kubectl describe pod -n {handle.namespace} -l kubevirt.io/created-by={handle.uid}` "
         "with --kv-keep failed.",
         lasts=LASTS,
@@ -131,6 +133,7 @@ def _not_set_up(handle: VmiHandle, pod: Mapping[str, Any] | None, event: Mapping
     return Trouble(
         key=reason,
         reason=f"the pod of VMI {handle} cannot be set up{where}: {message or reason} ({reason})",
+        summary=f"a VMI's pod cannot be set up ({reason})",
         hint=hint,
         lasts=LASTS,
     )

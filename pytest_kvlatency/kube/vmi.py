@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError
 from pytest_kvlatency.kube import evidence, paths
 from pytest_kvlatency.kube.deletion import Deletion
-from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint
+from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint, same_for_all
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.ledger import Ledger
 from pytest_kvlatency.kube.lookup import find
@@ -152,14 +152,18 @@ class Vmis:
             return MacRefused(f"{what}: {error.message}")
         if error.status in _REFUSALS:
             return ProvisionError(
-                f"{what}: {error.message}", hint=refusal_hint(error.message, handle.namespace)
+                f"{what}: {error.message}",
+                hint=refusal_hint(error.message, handle.namespace),
+                summary=f"cannot create a VMI: {same_for_all(error.message)}",
             )
         if error.api_missing:
             return ProvisionError(
                 f"{what}: {self._client.server} does not serve VirtualMachineInstances. Is KubeVirt installed?",
                 hint=error.hint,
+                summary="the cluster does not serve VirtualMachineInstances. Is KubeVirt installed?",
             )
-        return ProvisionError(f"{what}: {error.message or error.reason}", hint=error.hint)
+        said = error.message or error.reason
+        return ProvisionError(f"{what}: {said}", hint=error.hint, summary=f"cannot create a VMI: {said}")
 
     def get(self, handle: VmiHandle, deadline: Deadline) -> dict[str, Any] | None:
         """Return the VMI's object, or None when it (by its uid) is gone."""

@@ -100,6 +100,14 @@ class VmiProgress:
             _raise_lasting(self._trouble, time.monotonic() - self._trouble_since)
 
     @property
+    def summary(self) -> str:
+        """Why it does not run yet, as far as that is known, in words that name no VMI."""
+        if self._trouble is not None:
+            return self._trouble.summary
+        phase = "" if self.state is None else self.state.phase
+        return f"a VMI stayed {phase}" if phase else "a VMI did not start"
+
+    @property
     def due(self) -> float | None:
         """Seconds until the present trouble becomes the cause; None when there is none."""
         found = self._trouble
@@ -111,7 +119,7 @@ class VmiProgress:
 def _raise_lasting(found: Trouble, lasted: float) -> None:
     if found.lasts is not None and lasted >= found.lasts:
         told = f" (for {lasted:.0f} s)" if found.lasts else ""
-        raise ProvisionError(f"{found.reason}{told}", hint=found.hint)
+        raise ProvisionError(f"{found.reason}{told}", hint=found.hint, summary=found.summary, node=found.node)
 
 
 def explain_late(client: KubeClient, late: Sequence[VmiProgress], stop: Stop) -> list[str]:

@@ -111,4 +111,5 @@ class Heir:
         return TeardownError(
             f"cannot delete what worker {worker} left: {error.reason}. These VMIs may still exist: {names}",
             hint=error.hint,
+            summary="VMIs of a worker that died could not be deleted",
         )

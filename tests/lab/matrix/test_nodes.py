@@ -167,7 +167,10 @@ def test_E50_a_node_that_may_come_back_is_the_schedulers_to_judge_and_named_in_t
     assert done.status == 1, done.output
     (pair,) = done.pairs.values()
     assert pair["failureKind"] == "provision"
-    assert "cannot be scheduled: 0/8 nodes are available" in pair["failureReason"]
+    assert "(0/8 nodes are available" in pair["failureReason"]
+    (cause,) = done.document["causes"]
+    assert cause["sentence"] == 'without has the label kubevirt.io/schedulable="false"'
+    assert cause["node"] == "without"
     assert 'without has the label kubevirt.io/schedulable="false": KubeVirt does not run there' in done.output
 
 

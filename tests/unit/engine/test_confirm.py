@@ -35,7 +35,7 @@ class Silent:
 def target(connect, monkeypatch, seconds=1.0):
     monkeypatch.setattr(measuring, "CONFIRM_SECONDS", seconds)
     shell = Shell(connect, LoginProfile(), name="ns/target")
-    return SimpleNamespace(shell=shell, handle="ns/target", boot_id="")
+    return SimpleNamespace(shell=shell, handle="ns/target", boot_id="", node="worker2")
 
 
 def refusing(error):

@@ -53,9 +53,9 @@ def test_E50_where_no_node_offers_kvm_the_reason_says_what_to_enable(others):
 def test_E50_where_some_nodes_offer_no_kvm_the_hint_says_so_beside_the_others():
     message = f"0/13 nodes are available: 10 node(s) were unschedulable, 3 {NO_KVM}. {LATER}"
     found = trouble(HANDLE, state(PodScheduled=("Unschedulable", message)))
-    assert found.reason == f"VMI checks/vmi-a cannot be scheduled: {message}"
-    assert found.hint.startswith("Choose other nodes with --kv-nodes")
-    assert "For nodes without /dev/kvm: enable nested virtualization" in found.hint
+    assert found.summary == "no node is left for the VM (is cordoned: 10, offers no /dev/kvm: 3)"
+    assert "kubectl uncordon NAME" in found.hint
+    assert "enable nested virtualization" in found.hint
 
 
 def test_E51_a_pull_that_fails_names_the_image_and_the_node_that_the_vmi_asks_for():
