@@ -1,11 +1,14 @@
 // The view of one pair: opened by its link (#pair-…), closed by Escape, the button or going back.
 const view = document.getElementById("view");
 let opener = null;
+let shownId = "";
 
 function startView() {
   window.addEventListener("hashchange", followHash);
   view.addEventListener("close", () => {
-    if (location.hash.startsWith("#pair-")) history.replaceState(null, "", location.pathname + location.search);
+    // Another link may have been followed meanwhile.
+    if (location.hash !== `#${shownId}`) return;
+    history.replaceState(null, "", location.pathname + location.search);
     opener?.focus();
     opener = null;
   });
@@ -27,6 +30,7 @@ function followHash() {
     return;
   }
   if (!view.open) opener = document.activeElement?.closest?.("a");
+  shownId = entry.id;
   view.replaceChildren(...pairContent(entry));
   if (!view.open) view.showModal();
   view.scrollTop = 0;
