@@ -223,7 +223,8 @@ def _one(name: str, text: str, labels: Labels | None = None, value: float | None
 
 
 def _divided(value: float | None, divisor: float) -> float | None:
-    return None if value is None else value / divisor
+    # To picoseconds: beyond, there is only what binary fractions make of decimal ones.
+    return None if value is None else round(value / divisor, 12)
 
 
 def _epoch(moment: str) -> float:

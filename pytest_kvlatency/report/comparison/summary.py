@@ -41,9 +41,10 @@ def notes(facts: Mapping[str, Any] | None, entries: Iterable[Entry], *, is_shard
     compared = [one for one in last_attempts(entries) if (one.get("comparison") or {}).get("p50")]
     slower = sum(_has_become(one, slower=True) for one in compared)
     faster = sum(_has_become(one, slower=False) for one in compared)
+    baseline = f"{facts['file']} ({facts['startTimestamp']})"
     what = f"{len(compared)} {'pair' if len(compared) == 1 else 'pairs'}"
-    first = f"compared with {facts['file']} ({facts['startTimestamp']}): of {what} {slower} slower, {faster} faster"
-    found = [f"{first}{_worst(compared)}"]
+    told = f"compared with {baseline}: of {what} {slower} slower, {faster} faster{_worst(compared)}"
+    found = [told if compared else f"nothing of this run could be compared with {baseline}"]
     others = [one["comparison"]["reason"] for one in last_attempts(entries) if _is_incomparable(one)]
     found += dict.fromkeys(others)
     for key, words in (

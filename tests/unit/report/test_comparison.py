@@ -219,6 +219,13 @@ def test_the_document_has_the_comparison_of_each_pair(make: Make, tmp_path: Path
     ]
 
 
+def test_a_run_of_which_nothing_could_be_compared_says_so(make: Make, tmp_path: Path) -> None:
+    comparator = compared(tmp_path, make.run(make.item()))
+    new = make.item(make.measurement(target="worker3"))
+    first, *_ = build(make.run(new, comparator=comparator))["notes"]
+    assert first == f"nothing of this run could be compared with {tmp_path}/old.json (2024-05-01T12:00:00Z)"
+
+
 def test_without_a_baseline_the_document_says_nothing_of_it(make: Make) -> None:
     document = build(make.run(make.item()))
     assert document["baseline"] is None
