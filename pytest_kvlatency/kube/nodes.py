@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, ProvisionError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.model import NodeChoice, some
+from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class SeenNodes:
 def list_nodes(
     client: KubeClient, deadline: Deadline, *, label_selector: str | None = None
 ) -> list[NodeFacts]:
-    """Return the nodes by name. Raises ``PermissionDeniedError`` with the ClusterRole's rule."""
+    """Return the nodes, worker2 before worker10. Raises ``PermissionDeniedError`` with the ClusterRole's rule."""
     query = {"limit": "500"}
     if label_selector:
         query["labelSelector"] = label_selector
@@ -80,7 +81,7 @@ def list_nodes(
         found += [node_facts(item) for item in page.get("items") or []]
         more = (page.get("metadata") or {}).get("continue")
         if not more:
-            return sorted(found, key=lambda node: node.name)
+            return sorted(found, key=lambda node: natural_key(node.name))
         query["continue"] = more
 
 
@@ -175,7 +176,7 @@ def no_such(missing: Sequence[str], listed: Sequence[str] | None) -> str:
     """Say that nodes do not exist, and which do."""
     words = ", ".join(map(repr, missing))
     there_is = f"there is no node {words}" if len(missing) == 1 else f"there are no nodes {words}"
-    return f"{there_is} (nodes: {some(sorted(listed))})" if listed else there_is
+    return f"{there_is} (nodes: {some(sorted(listed, key=natural_key))})" if listed else there_is
 
 
 def _joined(found: Sequence[Obstacle]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.nodes import no_such, node_facts, obstacles
 from pytest_kvlatency.model import Finding, some
+from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.preflight.permitted import NotPermitted, read
 from pytest_kvlatency.threads import Threads
 
@@ -78,8 +79,9 @@ def _choice(scope: Scope, listed: _Nodes | None) -> Finding:
     """Whether there are two nodes for an ``auto`` pair."""
     if listed is None:
         return Finding(check="nodes", subject="for auto", outcome="skipped", message="not permitted to list")
-    able = [name for name, item in sorted(listed.items()) if item is not None and not _obstacles(scope, item)]
-    left = [name for name in sorted(listed) if name not in able]
+    names = sorted(listed, key=natural_key)
+    able = [name for name in names if (item := listed[name]) is not None and not _obstacles(scope, item)]
+    left = [name for name in names if name not in able]
     message = f"VMs can start on {len(able)} of {len(listed)}: {some(able) or 'none'}"
     if left:
         message += f"; not on {some(left)}"
