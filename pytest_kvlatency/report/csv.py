@@ -25,9 +25,12 @@ _COLUMNS: Final = (
     "startTimestamp", "round", *SAMPLE_NUMBERS, "late", "errors", "warmupSeconds", "lostSequence",
     "limits.maxLatencyNanoSec", "limits.maxAvgLatencyNanoSec", "limits.maxP99LatencyNanoSec", "limits.maxLossPercent",
     "ping.sampleDurationSec", "ping.intervalSec", "ping.packetSizeBytes", "ping.dontFragment", "ping.warmup",
-    "comparison.p50.baselineNanoSec", "comparison.p50.deltaPercent", "comparison.p90.baselineNanoSec",
-    "comparison.p90.deltaPercent", "comparison.p99.baselineNanoSec", "comparison.p99.deltaPercent",
-    "comparison.significant", "comparison.regressed", "comparison.reason",
+    *(
+        f"comparison.{quantile}.{name}"
+        for quantile in ("p50", "p90", "p99")
+        for name in ("baselineNanoSec", "deltaPercent", "significant", "regressed")
+    ),
+    "comparison.significant", "comparison.regressed", "comparison.maxRegressionPercent", "comparison.reason",
     "timings.create", "timings.running", "timings.login", "timings.measure", "timings.delete",
     "guest.profile", "guest.image", "binding", "sourceVmi", "targetVmi", "sourceAddress", "targetAddress",
     "softwareEmulation", "notes", "transcriptFile",

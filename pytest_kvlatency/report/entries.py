@@ -103,8 +103,8 @@ def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
     comparison = entry.get("comparison") or {}
     for name in ("p50", "p90", "p99"):
         change = comparison.get(name) or {}
-        if change.get("regressed"):
-            limit = f"+{comparison['maxRegressionPercent']:g}%"
+        if change.get("regressed") and change["deltaPercent"] is not None:
+            limit = f"+{comparison.get('maxRegressionPercent') or 0:g}%"
             yield Broken(name=f"Δ{name}", measured=f"{change['deltaPercent']:+.3g}%", limit=limit)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.escape import shortened
+from pytest_kvlatency.escape import excerpt, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def fault_of(failure: Failure, measurement: Measurement | None = None) -> dict[s
         "sentence": shortened(sentence),
         "node": failure.node or None,
         "network": failure.network or None,
-        "advice": failure.hint or None,
+        "advice": excerpt(failure.hint) or None,
     }
 
 

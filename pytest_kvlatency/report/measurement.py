@@ -82,7 +82,7 @@ def _measured(
         "failureKind": failures[0].kind if failures else None,
         "failureReason": "; ".join(map(reason_of, failures)) or None,
         "failures": [fault_of(one, measurement) for one in failures],
-        "advice": failures[0].hint or None if failures else None,
+        "advice": excerpt(failures[0].hint) or None if failures else None,
         "startTimestamp": _moment(result.started_at) if result and result.started_at else None,
         "round": measurement.round if measurement else None,
         **numbers_of(measurement),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: GitHub takes 1 MiB for a step.
 MOST_BYTES: Final = 1_000_000
+#: The change since the baseline.
+_CHANGE: Final = "Δ p50"
 _TRANSCRIPT_LINES: Final = 20
 #: More pairs that could not be measured are folded, so that they do not bury those that failed.
 _MOST_BROKEN: Final = 5
@@ -131,21 +133,37 @@ def _heads(entries: Sequence[Entry]) -> list[str]:
     """The columns that any row fills."""
     has_tests = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry in entries)
     times = [name for name, key in _TIMES if any(entry[key] is not None for entry in entries)]
-    return ["network", "nodes", *(["test"] if has_tests else []), "verdict", "received", "loss", *times]
+    change = [_CHANGE] if any(_change(entry) is not None for entry in entries) else []
+    return [
+        "network",
+        "nodes",
+        *(["test"] if has_tests else []),
+        "verdict",
+        "received",
+        "loss",
+        *times,
+        *change,
+    ]
+
+
+def _change(entry: Entry) -> float | None:
+    """By how much the median differs from the baseline's, in percent."""
+    found: float | None = ((entry.get("comparison") or {}).get("p50") or {}).get("deltaPercent")
+    return found
 
 
 def _rows(entry: Entry, heads: Sequence[str]) -> Iterator[list[str]]:
     """The row of a measurement, and those of what its test measured beyond."""
     yield _row(entry, heads)
     for extra in entry["extra"]:
-        cells = _row({**entry, **extra, "outcome": "passed"}, heads)
+        cells = _row({**entry, "comparison": None, **extra, "outcome": "passed"}, heads)
         cells[heads.index("verdict")] = escaped(f"kv_ping {own_parameters(extra, entry)}".strip())
         yield cells
 
 
 def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = None) -> list[str]:
     again = f" (attempt {entry['attempt']})" if entry["attempt"] > 1 else ""
-    loss, sent = entry["lossPercent"], entry["transmitted"]
+    loss, sent, change = entry["lossPercent"], entry["transmitted"], _change(entry)
     cells = {
         "network": escaped(entry["nad"] or ""),
         "nodes": escaped(_nodes(entry)),
@@ -154,6 +172,7 @@ def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = 
         "received": "" if sent is None else f"{entry['received']}/{sent}",
         "loss": "" if loss is None else f"{loss:.3g}%",
         **{name: "" if entry[key] is None else f"{entry[key] / 1e6:.3f}" for name, key in _TIMES},
+        _CHANGE: "" if change is None else f"{change:+.1f}%",
     }
     row = [cells[name] for name in heads]
     return row if causes is None else [*row, causes.get(entry["nodeid"], "")]

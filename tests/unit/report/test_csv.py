@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+import documentschema
 import pytest
 
 from pytest_kvlatency.model import Failure
@@ -13,6 +14,8 @@ from pytest_kvlatency.report.csv import COLUMNS, render
 from pytest_kvlatency.report.document import build
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Make
 
 
@@ -45,12 +48,21 @@ def test_a_row_has_the_documents_values_under_its_names(make: Make) -> None:
                 assert row[name] == found
 
 
-def test_no_column_of_the_document_is_missing_but_those_that_no_cell_holds(make: Make) -> None:
-    (entry,) = build(make.run(make.item()))["measurements"]
-    columns = {name.partition(".")[0] for name in COLUMNS}
-    assert set(entry) - columns <= {"samplesNanoSec", "transcript", "failures"}
-    for name in ("limits", "ping", "timings"):
-        assert {f"{name}.{inner}" for inner in entry[name]} <= set(COLUMNS)
+def leaves(node: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The names of a schema's properties, down to those that are no objects."""
+    defined = documentschema.public()["$defs"]
+    for name, one in node["properties"].items():
+        found = defined[one["$ref"].rpartition("/")[2]] if "$ref" in one else one
+        if "properties" in found:
+            yield from leaves(found, f"{path}{name}.")
+        else:
+            yield f"{path}{name}"
+
+
+def test_no_column_of_the_document_is_missing_but_those_that_no_cell_holds() -> None:
+    names = set(leaves(documentschema.public()["$defs"]["measurement"]))
+    assert names - set(COLUMNS) == {"samplesNanoSec", "transcript", "failures"}
+    assert set(COLUMNS) <= names
 
 
 def test_what_a_test_measured_beyond_has_rows_of_its_own(make: Make) -> None:
