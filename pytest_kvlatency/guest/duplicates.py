@@ -27,14 +27,15 @@ _MOST_WAITS: Final = 8
 def boot_command(mac: str, address: str) -> str:
     """Return a command for cloud-init's ``bootcmd``, which runs when the network is configured.
 
-    In the background it notes whether ``address`` met silence on the interface with ``mac``.
+    In the background it notes whether ``address`` met silence on the interface with ``mac``; nothing is heard, and
+    nothing proved, on one that has no carrier yet.
     """
     silence = "|".join(map(str, _CUT_OFF))
     return (
         f"(trap '' HUP INT QUIT; {_READ_BOOT}; "
         f'note() {{ for f in {_FILES}; do echo "{address} $i $1" >$f; done; }}; '
-        f"set -- $(ip -o link | grep -i {mac}); n=${{2%:}}; note asking; "
-        f"timeout {_PROBE_SECONDS} {_probe('${n%@*}')} -c 2 -w 1 {address}; "
+        f"set -- $(ip -o link | grep -i 'LOWER_UP.* {mac}'); n=${{2%:}}; note asking; "
+        f"[ $n ] && timeout {_PROBE_SECONDS} {_probe('${n%@*}')} -c 2 -w 1 {address}; "
         f"case $? in {silence}) note silent;; *) note unknown;; esac) </dev/null >/dev/null 2>&1 &"
     )
 

@@ -12,7 +12,7 @@ from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.guest import duplicates
 
 MAC, ADDRESS = "02:00:00:00:00:0a", "198.18.0.7"
-LINKS = f"1: lo: <LOOPBACK,UP> link/loopback 00:00:00:00:00:00\n2: ens3@if7: <UP> link/ether {MAC} brd ff"
+LINKS = f"1: lo: <LOOPBACK,UP> link/loopback 00:00:00:00:00:00\n2: ens3@if7: <UP,LOWER_UP> mtu 1500 link/ether {MAC} brd ff"
 # BusyBox' shell would run its own ip and arping.
 SHELLS = [("dash",), ("bash", "--posix")]
 
@@ -117,6 +117,15 @@ def test_E20_a_guest_that_cannot_look_while_it_boots_is_asked_over_its_console(m
     before = len(machine.probes)
     assert machine.ask() == (False, "")
     assert len(machine.probes) > before
+
+
+def test_E20_silence_without_a_carrier_proves_nothing(machine):
+    machine.program("ip", f"cat <<'END'\n{LINKS.replace(',LOWER_UP', '')}\nEND")
+    machine.arping("exit 0")
+    machine.boot()
+    assert machine.probes == []
+    machine.arping("exit 1")
+    assert machine.ask() == (True, "")
 
 
 def boot_id():
