@@ -117,9 +117,9 @@ class ProgressLine:
     def _log(self, screen: Screen, line: str | Progress, more: Sequence[str]) -> None:
         """Write a line. Where a test writes too, it may have left a line of its own unfinished before this wait."""
         behind = "".join(more)
-        prefix = "" if isinstance(line, str) and line.startswith(PREFIX) else PREFIX
-        # A log is wider than any screen.
-        width = screen.columns - 1 - len(prefix + behind) if screen.is_terminal else None
+        # A log, which is wider than any screen, is read without what stands around the line.
+        prefix = "" if screen.is_terminal or (isinstance(line, str) and line.startswith(PREFIX)) else PREFIX
+        width = screen.columns - 1 - len(behind) if screen.is_terminal else None
         said = "".join(piece.text for piece in _pieces(line, width, is_plain=screen.is_ascii))
         screen.log(prefix + said + behind, is_fresh=self._has_logged or not self._is_shared)
         self._has_logged = True
@@ -133,4 +133,10 @@ def _pieces(line: str | Progress, width: int | None = None, *, is_plain: bool = 
 
 def _logs_live(config: pytest.Config) -> bool:
     """Whether pytest shows log messages as they come, of whatever thread."""
-    return bool(getattr(config.option, "log_cli_level", None) or config.getini("log_cli"))
+    if getattr(config.option, "log_cli_level", None):
+        return True
+    try:
+        return bool(config.getini("log_cli"))
+    except (KeyError, ValueError):
+        # Without pytest's logging (-p no:logging) there is no such value.
+        return False

@@ -100,6 +100,15 @@ def test_a_log_is_told_again_what_a_long_wait_is_for(pytester: pytest.Pytester) 
     assert log.lines[-1] == "kvlatency: pinging"
 
 
+def test_without_the_plugins_of_pytest_that_write_nothing_is_shown_and_nothing_breaks(
+    pytester: pytest.Pytester,
+) -> None:
+    config = pytester.parseconfig("-p", "no:logging", "-p", "no:terminal")
+    progress = ProgressLine(config)
+    progress.show(HALF)
+    progress.clear()
+
+
 @pytest.fixture
 def eager(checkup: Checkup) -> Checkup:
     """Runs whose progress is shown at once; two pairs in one round, of which the second fails."""
@@ -172,7 +181,7 @@ def test_a_terminal_that_shows_no_colours_or_is_shared_gets_plain_lines(
         assert terminal.ends() == 0
         assert b"\x1b[2K" not in terminal.written
         assert b"\x1b[1A" not in terminal.written
-        assert [line for line in terminal.all if line.startswith("kvlatency: 0/2")]
+        assert [line for line in terminal.all if line.startswith("0/2  ")]
 
 
 @pytest.mark.smoke
