@@ -172,7 +172,9 @@ def _block(entry: Mapping[str, Any], name: str) -> str:
         )
     if samples:
         limit = (entry["limits"] or {}).get("maxLatencyNanoSec")
-        parts.append(f"<div>{svg.over_time(samples, limit_ns=limit)}</div>")
+        parts.append(
+            f"<div>{svg.over_time(samples, limit_ns=limit, lost=entry.get('lostSequence') or ())}</div>"
+        )
         parts.append(f"<div>{svg.distribution(samples)}</div>")
     parts += [f"<p>Note: {for_html(note)}</p>" for note in entry["notes"]]
     if entry["transcript"]:

@@ -18,19 +18,26 @@ _PLOT_HEIGHT: Final = HEIGHT - _TOP - _BOTTOM
 _INK: Final = "#1a1a1a"
 _FILL: Final = "#3b6ea5"
 _GRID: Final = "#c8c8c8"
+_LOST: Final = "#7d2fb8"
 #: More points than this are indistinguishable: each column then shows its shortest and longest.
 _MOST_POINTS: Final = 600
 _BINS: Final = 32
 
 
-def over_time(samples_ns: Sequence[int], *, limit_ns: int | None = None) -> str:
-    """Round-trip times in the order in which they were sent; the limit as a dashed line where it fits in."""
+def over_time(samples_ns: Sequence[int], *, limit_ns: int | None = None, lost: Sequence[int] = ()) -> str:
+    """Round-trip times in the order in which they were sent; the limit as a dashed line where it fits in.
+
+    ``lost`` are the positions, from 0, of the pings without a reply: each is marked below the times.
+    """
     highest = max(samples_ns)
     shows_limit = limit_ns is not None and limit_ns <= 4 * highest
     ticks = _ticks(max(highest, limit_ns if limit_ns is not None and shows_limit else 0) / 1e6)
     scale = _PLOT_HEIGHT / ticks[-1]
-    points = _thinned(samples_ns)
-    last = max(1, len(samples_ns) - 1)
+    missing = frozenset(lost)
+    sent = len(samples_ns) + len(missing)
+    answered = [number for number in range(sent) if number not in missing]
+    points = [(answered[index], value) for index, value in _thinned(samples_ns)]
+    last = max(1, sent - 1, *missing)
     xy = [
         (_LEFT + _PLOT_WIDTH * index / last, _TOP + _PLOT_HEIGHT - value / 1e6 * scale)
         for index, value in points
@@ -49,13 +56,19 @@ def over_time(samples_ns: Sequence[int], *, limit_ns: int | None = None) -> str:
             'stroke-width="1.5" stroke-dasharray="6 4"/>'
         )
         parts.append(_text(WIDTH - _RIGHT, y - 4, "limit", anchor="end"))
+    parts += [
+        _cross(_LEFT + _PLOT_WIDTH * number / last, _TOP + _PLOT_HEIGHT - 6) for number in sorted(missing)
+    ]
     parts.append(_text(_LEFT, HEIGHT - 18, "1", anchor="middle"))
-    parts.append(_text(WIDTH - _RIGHT, HEIGHT - 18, str(len(samples_ns)), anchor="end"))
-    parts.append(_text(_LEFT + _PLOT_WIDTH / 2, HEIGHT - 4, "reply", anchor="middle"))
+    parts.append(_text(WIDTH - _RIGHT, HEIGHT - 18, str(sent), anchor="end"))
+    said = f"ping ({len(missing)} lost: ×)" if missing else "ping"  # noqa: RUF001 - as it is drawn
+    parts.append(_text(_LEFT + _PLOT_WIDTH / 2, HEIGHT - 4, said, anchor="middle"))
     title = (
         f"Round-trip times of {len(samples_ns)} replies in the order of sending, "
         f"from {min(samples_ns) / 1e6:.3f} ms to {highest / 1e6:.3f} ms"
     )
+    if missing:
+        title += f"; {len(missing)} pings were lost"
     return _svg(title, parts)
 
 
@@ -85,6 +98,11 @@ def distribution(samples_ns: Sequence[int]) -> str:
         f"between {lowest / 1e6:.3f} ms and {highest / 1e6:.3f} ms"
     )
     return _svg(title, parts)
+
+
+def _cross(x: float, y: float) -> str:
+    path = f"M{x - 3:.1f} {y - 3:.1f}l6 6m0 -6l-6 6"
+    return f'<path class="lost" d="{path}" stroke="{_LOST}" stroke-width="1.5" fill="none"/>'
 
 
 def _svg(title: str, parts: Sequence[str]) -> str:

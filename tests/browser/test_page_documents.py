@@ -93,7 +93,7 @@ def test_a_baseline_colours_the_changes(browser, document, tmp_path):
     compared = copy.deepcopy(document)
     measured = [one for one in compared["measurements"] if one["p50LatencyNanoSec"] is not None]
     for number, entry in enumerate(measured):
-        change = {"baselineNanoSec": 500_000, "deltaPercent": -30.0 + 20 * number}
+        change = {"baselineNanoSec": 500_000, "deltaPercent": -30.0 + 20 * number, "regressed": number > 4}
         common = {"p90": change, "p99": None, "significant": True, "reason": None}
         entry["comparison"] = {"p50": change, "regressed": number == len(measured) - 1, **common}
     browser.open(saved(compared, tmp_path / "page.html"))
@@ -102,6 +102,9 @@ def test_a_baseline_colours_the_changes(browser, document, tmp_path):
     assert "-30" in shown
     assert any(one.endswith("▲") for one in shown)
     assert "Δ p50 %" in browser.texts("#table th")
+    browser.open_pair(".heat td.d0 a")
+    assert "-30.0 %" in browser.texts("#view .before")[0]
+    assert browser.texts("#view .before")[1] == "was 0.50 ms"
 
 
 def test_a_measurement_of_a_test_is_shown_beside_the_pair(browser, document, tmp_path):

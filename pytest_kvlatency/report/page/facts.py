@@ -45,8 +45,7 @@ def facts(document: Mapping[str, Any]) -> str:
         for name, value in _facts(document)
         if value
     )
-    folded = f"{_settings(document)}{_baseline(document)}"
-    return f'<section id="run"><h2>Run</h2><dl class="facts">{rows}</dl>{folded}</section>'
+    return f'<section id="run"><h2>Run</h2><dl class="facts">{rows}</dl>{_settings(document)}</section>'
 
 
 def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -61,6 +60,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Sample", _sample(document)
     yield "Started", document["startTimestamp"].replace("T", " ").replace("Z", " UTC")
     yield "Took", _took(document)
+    yield "Baseline", _baseline(document)
     plan = document["plan"] or {}
     if plan.get("shard"):
         yield "Shard", f"{plan['shard']}: {plan['shardPairs']} of {plan['pairs']} pairs"
@@ -135,14 +135,11 @@ def _value(value: str | list[str]) -> str:
 
 
 def _baseline(document: Mapping[str, Any]) -> str:
+    """The document that the run was compared with; what came of that stands in the notes."""
     baseline = document.get("baseline")
     if not baseline:
         return ""
-    limit = baseline.get("maxRegressionPercent")
+    limit = baseline["maxRegressionPercent"]
     allowed = "" if limit is None else f", at most {limit:g} % slower"
-    earlier = f"{baseline['file'] or 'a document'} of {baseline['startTimestamp']}"
-    parts = [f"<p>Compared with {for_html(printable(earlier))}{allowed}.</p>"]
-    for key, words in (("newPairs", "New pairs"), ("vanishedPairs", "Pairs that are no longer measured")):
-        if baseline.get(key):
-            parts.append(f"<p>{words}: {for_html(printable(', '.join(map(str, baseline[key]))))}</p>")
-    return f'<div id="baseline"><h3>Baseline</h3>{"".join(parts)}</div>'
+    when = baseline["startTimestamp"].replace("T", " ").replace("Z", " UTC")
+    return f"{baseline['file'] or 'a document'} of {when}{allowed}"

@@ -102,7 +102,8 @@ def _changes(matrix: Matrix, entries: Mapping[Place, Mapping[str, Any]]) -> Shad
             cells[place] = _shown(cell, "", 0) if cell.is_failed else ("new", "missing")
             continue
         step = sum(delta > bound for bound in _CHANGES)
-        cells[place] = (f"{delta:+.0f}{'▲' if comparison.get('regressed') else ''}", f"d{step}")
+        text = f"{round(delta):+d}" if round(delta) else "0"
+        cells[place] = (f"{text}{'▲' if comparison.get('regressed') else ''}", f"d{step}")
     low, less, more, high = _CHANGES
     words = (
         f"< {low} %",
@@ -112,7 +113,10 @@ def _changes(matrix: Matrix, entries: Mapping[Place, Mapping[str, Any]]) -> Shad
         f"> +{high} %",
     )
     steps = [(f"d{step}", text) for step, text in enumerate(words)]
-    return Shading(cells=cells, legend=_legend(cells, steps))
+    if ("new", "missing") in cells.values():
+        steps.append(("missing", "new: not in the baseline"))
+    failed = [one for one in _legend(cells, []) if one[0] != "missing"]
+    return Shading(cells=cells, legend=(*steps, *failed))
 
 
 def _shown(cell: Cell, text: str, step: int) -> tuple[str, str]:
@@ -130,9 +134,8 @@ def _scale(low: int, high: int) -> list[int]:
     """Upper bounds of the steps, in equal ratios from the fastest to the slowest."""
     ratio = max(high / max(low, 1), _LEAST_SPAN) ** (1 / _STEPS)
     bounds = [math.ceil(low * ratio**step) for step in range(1, _STEPS + 1)]
-    return bounds[
-        : 1 + next(step for step, bound in enumerate(bounds) if bound >= high or step == _STEPS - 1)
-    ]
+    last = next(step for step, bound in enumerate(bounds) if bound >= high or step == _STEPS - 1)
+    return [*bounds[:last], high]
 
 
 def _step(value: float | None, bounds: list[int] | list[float]) -> int:

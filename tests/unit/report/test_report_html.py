@@ -171,6 +171,15 @@ def test_very_many_samples_lose_no_peak() -> None:
     assert max(heights) - min(heights) > svg.HEIGHT / 2
 
 
+def test_every_lost_ping_is_marked_where_it_was_sent() -> None:
+    root = ET.fromstring(svg.over_time([1_000_000] * 8, lost=(2, 9)))
+    crosses = [one.get("d") or "" for one in root.iter() if one.get("class") == "lost"]
+    dots = [float(one.get("cx") or 0) for one in root.iter() if one.tag.endswith("circle")]
+    places = [float(re.findall(r"M([\d.]+)", path)[0]) + 3 for path in crosses]
+    assert sorted([*dots, *places]) == pytest.approx([64 + 560 * number / 9 for number in range(10)], abs=0.2)
+    assert "2 pings were lost" in (root.get("aria-label") or "")
+
+
 def test_every_sample_is_in_the_distribution() -> None:
     root = ET.fromstring(svg.distribution([1, 1, 2, 10, 100]))
     bars = [one for one in root.iter(f"{SVG}rect") if one.get("stroke")]

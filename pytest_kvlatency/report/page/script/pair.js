@@ -98,9 +98,10 @@ const TILES = [["min", "min"], ["p50", "p50"], ["avg", "mean"], ["p90", "p90"], 
 
 function tilesOf(measured, limits) {
   const list = element("dl", { class: "tiles" });
-  const add = (name, value, unit, limit, isBroken) => {
+  const add = (name, value, unit, limit, isBroken, change) => {
     const tile = element("div", { class: isBroken ? "broken" : null }, element("dt", {}, name), element("dd", {}, value, element("small", {}, ` ${unit}`)));
     if (limit) tile.append(element("dd", { class: "bound" }, `limit ${limit}`));
+    if (isKnown(change?.deltaPercent)) tile.append(element("dd", { class: "before" }, `${signed(change.deltaPercent)} % ${change.regressed ? "▲" : ""}`), element("dd", { class: "before" }, `was ${milliseconds(change.baselineNanoSec)} ms`));
     list.append(tile);
   };
   const maxLoss = limits.maxLossPercent;
@@ -109,10 +110,8 @@ function tilesOf(measured, limits) {
   for (const [key, name] of TILES) {
     if (measured[key] === undefined) continue;
     const bound = bounds[key];
-    add(name, milliseconds(measured[key]), "ms", isKnown(bound) ? rounded(bound) : null, exceeds(measured[key], bound));
+    add(name, milliseconds(measured[key]), "ms", isKnown(bound) ? rounded(bound) : null, exceeds(measured[key], bound) || measured.comparison?.[key]?.regressed, measured.comparison?.[key]);
   }
-  const delta = measured.comparison?.p50?.deltaPercent;
-  if (isKnown(delta)) add("Δ p50", signed(delta), "%", null, measured.comparison.regressed);
   return list;
 }
 
