@@ -12,15 +12,6 @@ import socket
 import sys
 from pathlib import Path
 
-#: What a checkup loads by and by, as far as most of them do. What it needs besides, it loads itself.
-MODULES = (
-    "checkup.checkup",
-    "checkup.own_run",
-    "engine.assembly",
-    "kube.facts",
-    "kube.configmap",
-    "report.html",
-)
 MESSAGE_BYTES = 1 << 20
 
 
@@ -28,8 +19,9 @@ def load():
     """Load pytest with its plugins as a run does, so that their assertions are rewritten, and then the rest."""
     pytest = importlib.import_module("pytest")
     pytest.main(["--markers"])
-    for name in MODULES:
-        importlib.import_module(f"pytest_kvlatency.{name}")
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    importlib.import_module("lazy").load()
+    del sys.path[0]
     gc.collect()
     gc.freeze()
 

@@ -6,6 +6,7 @@ import importlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import lazy
 import pytest
 
 from pytest_kvlatency.deadline import Deadline, Stop
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Imported here once: pytester forgets after each run what the run has imported.
-HEAVY = ("checkup.checkup", "engine.assembly", "kube.facts", "kube.configmap", "checkup.pair", "report.html")
-for heavy in (*(f"pytest_kvlatency.{name}" for name in HEAVY), "hypothesis"):
-    importlib.import_module(heavy)
+lazy.load()
+importlib.import_module("hypothesis")
 
 QUICK = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
 LAB = """

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import kubernetes
+import lazy
 import pytest
 
-# Pytester takes back what a run imported: what is there before is imported once, not in each run.
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+lazy.load()
 
 #: Ten pings, in simulated time.
 SHORT = ("--kv-sample-duration", "1s")

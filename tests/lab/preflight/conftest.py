@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 
+import lazy
 import pytest
 from administrator import Administrator
 
@@ -41,9 +42,8 @@ faults:
 seed: 7
 bindings: [l2bridge]
 """
-# Imported here once: pytester forgets after each run what the run has imported.
-for heavy in ("checkup.checkup", "preflight.checklist", "engine.assembly", "kube.facts", "kube.configmap"):
-    importlib.import_module(f"pytest_kvlatency.{heavy}")
+lazy.load()
+importlib.import_module("pytest_kvlatency.preflight.checklist")
 
 
 class Lab(Administrator):

@@ -1,0 +1,23 @@
+"""What a checkup loads by and by. Tests load it once: pytester forgets after each run what the run has loaded."""
+
+from __future__ import annotations
+
+import importlib
+
+MODULES = (
+    "checkup.checkup",
+    "checkup.own_run",
+    "checkup.pair",
+    "console.opening",
+    "console.shell",
+    "console.transport",
+    "engine.assembly",
+    "kube.configmap",
+    "kube.facts",
+    "report.html",
+)
+
+
+def load():
+    for name in MODULES:
+        importlib.import_module(f"pytest_kvlatency.{name}")
