@@ -12,6 +12,7 @@ from pytest_kvlatency.report import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytest_plugins = ["pytester"]
 
@@ -23,10 +24,24 @@ settings.load_profile("unhurried")
 document.build = documentschema.checked(document.build)
 
 
+#: The directories that have been looked through.
+_CHECKED: set[Path] = set()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def documents_of_shared_runs_match_their_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hold every document of runs that several tests look at to the schema, once all tests are over."""
+    yield
+    for path in tmp_path_factory.getbasetemp().iterdir():
+        if path not in _CHECKED and path.is_dir() and not path.is_symlink():
+            documentschema.check_files(path)
+
+
 @pytest.fixture(autouse=True)
 def documents_match_their_schema(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hold every document that a test or its runs wrote to its directory to the schema."""
     path = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
     if path is not None:
+        _CHECKED.add(path)
         documentschema.check_files(path)
