@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: A proxy may hold a watch's events back, so that what it tells of is looked at too, but rarely.
 WATCHED_STEP_SECONDS: Final = 10.0
+#: No VMI runs sooner than its pod has been scheduled, set up and started.
+FIRST_LOOK_SECONDS: Final = 1.0
 SLICE_SECONDS: Final = 0.2
 MORE_TIME: Final = "see what keeps its pod from starting, or allow more time: --kv-timeout"
 #: However many wait: so many looks in vain at once, and so many more a second.
@@ -116,7 +118,7 @@ class LookOut:
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._news: dict[str, VmiState | None] = {}
-        self._pace = Pace()
+        self._pace = Pace(FIRST_LOOK_SECONDS)
         self._joined_at = 0.0
         self._round_at = math.inf
         self._allowance = Allowance(BURST_LOOKS, LOOKS_PER_SECOND)
@@ -134,7 +136,7 @@ class LookOut:
         with self._changed:
             self._waiting.append(one)
             self._joined_at = time.monotonic()
-            self._pace = Pace()
+            self._pace = Pace(FIRST_LOOK_SECONDS)
             self._round_at = min(self._round_at, self._joined_at + self._pace.step_seconds)
             if self._thread is None:
                 self._news.clear()

@@ -30,10 +30,13 @@ _MOST_AT_ONCE: Final = 20
 
 
 class Pace:
-    """The steps from one round of looks to the next: longer and longer, but brisk at first."""
+    """The steps from one round of looks to the next: longer and longer, but brisk at first.
 
-    def __init__(self) -> None:
-        self.step_seconds = FIRST_STEP_SECONDS
+    ``first`` is the one before the first look, in seconds.
+    """
+
+    def __init__(self, first: float = FIRST_STEP_SECONDS) -> None:
+        self.step_seconds = first
 
     def lengthen(self, waited_seconds: float) -> None:
         """Begin a round, that long after the wait began."""

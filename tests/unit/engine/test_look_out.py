@@ -198,7 +198,7 @@ def test_E51_a_pull_that_cannot_succeed_is_the_cause_at_once(world_of, reason, m
     error = wait_for_all(world).ends["a"]
     assert isinstance(error, ProvisionError)
     assert f"the node of VMI checks/a cannot pull the guest image: {message}" in error.reason
-    assert world.looks == [(pytest.approx(polling.FIRST_STEP_SECONDS), "a")]
+    assert world.looks == [(pytest.approx(watching.FIRST_LOOK_SECONDS), "a")]
 
 
 def kubelet_pulls(name, words, *, heals_at=float("inf")):
