@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from pytest_kvlatency.checkup import inifile
 from pytest_kvlatency.checkup.configmap import ConfigMapReport, configmap_ref
+from pytest_kvlatency.checkup.own_check import named_by, own_ids
 from pytest_kvlatency.config.layers import layers
 from pytest_kvlatency.config.options import INI_NAMES, OPTIONS
 from pytest_kvlatency.config.settings import SettingsError, refuse_negative_values, resolve
@@ -43,7 +45,7 @@ class Inputs:
         self._config = config
         self._results = results
         self._stop = stop
-        self._layers = layers(config, *inifile.read(config, INI_NAMES))
+        self._layers = _with_ids(config, layers(config, *inifile.read(config, INI_NAMES)))
         self._refusal: pytest.UsageError | None = None
         self._take(
             resolve(self._layers, complete=False, judges={"lab": _wrong_lab, "baseline": _wrong_baseline})
@@ -191,6 +193,17 @@ def usage_lines(error: KvLatencyError) -> str:
 def usage_text(error: KvLatencyError) -> str:
     """A wrong option or parameter as pytest's one error message."""
     return "\n".join([error.reason, *error.hint.splitlines()])
+
+
+def _with_ids(config: pytest.Config, found: list[Layer]) -> list[Layer]:
+    """Have ids of the own check say what they are about, where no network is named."""
+    if any(not {"nad", "configmap"}.isdisjoint(layer.values) for layer in found):
+        return found
+    named = named_by(own_ids(config.args)[0])
+    return [
+        replace(layer, values={**named, **layer.values}) if layer.kind == "command line" else layer
+        for layer in found
+    ]
 
 
 def _flags(arguments: Iterable[str]) -> set[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NODEID = "kvlatency"
 ITEM = "check"
+_ID: Final = re.compile(rf"{NODEID}::{ITEM}\[(?P<name>[^\[\]]+)\]")
 #: The fixture by whose parameter each kvlatency item knows its check.
 PARAMETER = "kv_check"
 
@@ -64,6 +66,41 @@ def own_ids(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             others.append(one)
     return own, others
+
+
+def named_by(ids: Sequence[str]) -> dict[str, list[str]]:
+    """The networks and the node pairs that ids of the own check name, as their options take them.
+
+    Empty unless each id names both. Names of networks and nodes may have dashes, and so has the id between them: of
+    two nodes that are named both names are taken to have as many, as the nodes of a cluster have most often.
+    """
+    named: dict[str, list[str]] = {}
+    for one in ids:
+        found = _named(one)
+        if found is None:
+            return {}
+        for option, value in found.items():
+            if value not in named.setdefault(option, []):
+                named[option].append(value)
+    return named
+
+
+def says_all(nodeid: str, *, nad: str, nodes: str) -> bool:
+    """Whether the id alone leads to this network and these nodes."""
+    return _named(nodeid) == {"nad": nad, "nodes": nodes}
+
+
+def _named(nodeid: str) -> dict[str, str] | None:
+    match = _ID.fullmatch(nodeid)
+    if match is None:
+        return None
+    left, _, target = match["name"].partition(":")
+    parts = left.split("-")
+    split = len(parts) - 1 - target.count("-")
+    nad, first = "-".join(parts[:split]), "-".join(parts[split:])
+    if split < 1 or not nad or not first:
+        return None
+    return {"nad": nad, "nodes": f"{first}:{target}" if target else first}
 
 
 class OwnCheck(pytest.Collector):

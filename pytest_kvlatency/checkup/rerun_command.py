@@ -10,7 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.checkup import own_run as only
-from pytest_kvlatency.checkup.own_check import NODEID
+from pytest_kvlatency.checkup.own_check import NODEID, says_all
 from pytest_kvlatency.checkup.testitem import SETTINGS_KEY, planned_check
 from pytest_kvlatency.config.options import BY_NAME, OPTIONS
 from pytest_kvlatency.config.values import default_of, show
@@ -74,6 +74,10 @@ def _pair(item: pytest.Item, settings: Settings) -> tuple[list[str], tuple[str, 
     planned, own = planned_check(item), item.stash.get(SETTINGS_KEY, None)
     if planned is None or planned.check is None:
         return [], ()
+    if settings.sources["nad"].kind == "command line" and settings.configmap is None:
+        nodes = str(planned.check.pair)
+        if says_all(item.nodeid, nad=planned.id.removesuffix(f"-{nodes}"), nodes=nodes):
+            return [], _SELECT_PAIRS
     marked = {name for name in _SELECT_PAIRS if own is not None and own.sources[name].kind == "marker"}
     options: list[str] = []
     if "nad" not in marked:

@@ -232,21 +232,14 @@ def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> N
     arguments = [f"--kv-kubeconfig={checkup.kubeconfig}", "--kv-nad", "default/no-such-network"]
     result = checkup.pytester.run(sys.executable, "-m", "pytest_kvlatency", *arguments)
     assert rerun_command(result) == [
-        *("python", "-m", "pytest_kvlatency", *arguments),
+        *("python", "-m", "pytest_kvlatency", arguments[0]),
         "kvlatency::check[default/no-such-network-auto]",
     ]
 
 
 def test_the_rerun_command_gives_no_option_the_id_for_its_value(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--kv-nad", "default/no-such-network", "--kv-lab")
-    assert rerun_command(result)[1:] == [
-        *(
-            "--kv-lab",
-            "--kv-nad",
-            "default/no-such-network",
-            "kvlatency::check[default/no-such-network-auto]",
-        ),
-    ]
+    assert rerun_command(result)[1:] == ["--kv-lab=auto", "kvlatency::check[default/no-such-network-auto]"]
     pytester.makepyfile(
         """
         import pytest
@@ -296,10 +289,10 @@ def test_the_rerun_command_overwrites_no_report_and_runs_one_pair(checkup: Check
     assert not any(
         one in word for word in words for one in (*WRITING, "--self-contained", "mesh", "node-set", "blue")
     )
-    assert [word for word in words if "worker" in word] == [
-        "worker1:worker2",
-        "kvlatency::check[default/slow-network-worker1:worker2]",
-    ]
+    assert words[-1] == "kvlatency::check[default/slow-network-worker1:worker2]"
+    # What the id says stands nowhere else.
+    assert "slow" not in " ".join(words[:-1])
+    assert "--kv-nodes" not in words
     assert program == "pytest"
     again = checkup.pytester.runpytest_inprocess(*words)
     again.assert_outcomes(failed=1)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_kvlatency.checkup import own_run as only
+from pytest_kvlatency.checkup.own_check import named_by, says_all
+
+if TYPE_CHECKING:
+    from conftest import Checkup
 
 NAD = ("--kv-nad", "default/blue-network")
 ITEM = "kvlatency::check[default/blue-network-auto]"
@@ -245,3 +250,36 @@ def test_the_module_s_usage_says_what_was_typed(pytester: pytest.Pytester) -> No
     result.stderr.fnmatch_lines(
         ["*python -m pytest_kvlatency: error: unrecognized arguments: --kv-nothing-like-this"]
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "nad", "nodes"),
+    [
+        ("default/blue-network-auto", "default/blue-network", "auto"),
+        ("blue-worker1:worker2", "blue", "worker1:worker2"),
+        ("ns/a-b-node-0.x:node-11.y", "ns/a-b", "node-0.x:node-11.y"),
+        ("ns/a-b-mesh", "ns/a-b", "mesh"),
+        ("ns/a-b-star:hub", "ns/a-b", "star:hub"),
+    ],
+)
+def test_an_id_says_its_network_and_its_nodes(name: str, nad: str, nodes: str) -> None:
+    nodeid = f"kvlatency::check[{name}]"
+    assert named_by([nodeid, nodeid]) == {"nad": [nad], "nodes": [nodes]}
+    assert says_all(nodeid, nad=nad, nodes=nodes)
+
+
+def test_ids_that_do_not_say_both_say_nothing() -> None:
+    assert named_by(["kvlatency::check[x-auto]", "kvlatency::check"]) == {}
+    assert named_by(["kvlatency::check[auto]", "kvlatency"]) == {}
+    # Which of the dashes ends the network is a guess here, so the command of a rerun gives the options.
+    assert not says_all("kvlatency::check[x/y-node-1:hub]", nad="x/y", nodes="node-1:hub")
+
+
+def test_ids_alone_select_their_pairs(checkup: Checkup) -> None:
+    ids = [f"kvlatency::check[default/{one}]" for one in ("blue-network-worker1:worker2", "red-network-auto")]
+    assert checkup.quick(*ids).parseoutcomes() == {"passed": 2}
+    assert [one["nodeid"] for one in checkup.document["measurements"]] == ids
+    # Options, an ini file and a ConfigMap that name networks still say which there are.
+    result = checkup.run(*ids, "--kv-nad", "default/blue-network")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *: no such check. The options select:"])
