@@ -116,3 +116,8 @@ def test_a_healthy_pair_ends_with_its_numbers_in_one_row(shown, columns):
     terminal = shown(*PAIR, columns=columns, status=0)
     is_as_before(f"healthy-{columns}", summary_of(terminal.view))
     is_as_before(f"healthy-{columns}-in-colour", summary_of(terminal.marked))
+
+
+def test_the_readme_shows_such_an_end():
+    readme = (HERE.parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"```text\n{(HERE / 'failing-80.txt').read_text(encoding='utf-8')}```\n" in readme
