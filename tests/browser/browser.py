@@ -71,6 +71,11 @@ class Browser:
         self.driver.get("about:blank")
         self.driver.get_log("browser")
         self.driver.get(path.absolute().as_uri() + place)
+        if scripts:
+            # Loaded is not yet laid out: on a busy machine a picture or a print of it may be empty.
+            self.driver.execute_async_script(
+                "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
+            )
         return self
 
     @property

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import browser_setup
 import pytest
+from own_checkup import checkup
 
-ROOT = Path(__file__).parents[2]
 REQUIRE = "KVLATENCY_REQUIRE_BROWSER"
 LAB = """
 guests: sim
@@ -63,23 +60,6 @@ def browser():
 @pytest.fixture(scope="session")
 def axe():
     return browser_setup.axe().read_text(encoding="utf-8")
-
-
-def checkup(directory, lab, *arguments):
-    """Run the own check in a directory against a lab of this specification."""
-    (directory / "lab.yaml").write_text(lab, encoding="utf-8")
-    given = ["-p", "no:cacheprovider", "--kv-lab=lab.yaml", "--kv-nad", "default/blue-network", *arguments]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest_kvlatency", *given],
-        cwd=directory,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,8 @@ def test_a_measurement_of_a_test_is_shown_beside_the_pair(browser, document, tmp
         "[...document.querySelectorAll('#table tr')].find((row) => row.textContent.includes('test_large')).querySelector('a').click()"
     )
     browser.until("document.getElementById('view').open")
-    assert browser.one("#view .extra").text.startswith("kv_ping 1")
+    assert browser.one("#view .extra").text == "kv_ping 1: 1400 bytes"
+    assert browser.one("#view .kicker").text == "default/blue-network · test_large"
     assert len(browser.all("#view .rtt")) == 2
 
 

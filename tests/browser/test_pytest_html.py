@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import checkup
+from own_checkup import checkup
 
 LAB = """
 guests: sim

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import harmless, printable
+from pytest_kvlatency.report.entries import own_parameters
 from pytest_kvlatency.report.page.entry import causes_of, own_test, pair_id, pair_of, pair_text, reason, what
 from pytest_kvlatency.report.page.links import link
 
@@ -120,9 +121,14 @@ def _entry(entry: Mapping[str, Any], tables: _Tables, folder: Path | None) -> di
         "limits": tables.limits.index(entry["limits"]),
         "file": link(entry["transcriptFile"], folder),
         **_measured(entry, tables),
-        "extra": [_measured(one, tables) for one in entry["extra"]] or None,
+        "extra": [_extra(one, entry, tables) for one in entry["extra"]] or None,
     }
     return {name: value for name, value in shown.items() if value is not None}
+
+
+def _extra(measured: Mapping[str, Any], entry: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
+    """What a test measured beyond, with what its ping was asked for otherwise."""
+    return {"differs": own_parameters(measured, entry), **_measured(measured, tables)}
 
 
 def _measured(entry: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:

@@ -52,7 +52,7 @@ function pairContent(entry) {
     return made;
   };
   const head = element("div", { class: "view-head" },
-    element("div", {}, element("p", { class: "kicker" }, networkOf(entry) || "no network"), element("h2", { id: "view-title", tabindex: -1, autofocus: true }, entry.pair)),
+    element("div", {}, element("p", { class: "kicker" }, [networkOf(entry) || "no network", entry.test].filter(Boolean).join(" · ")), element("h2", { id: "view-title", tabindex: -1, autofocus: true }, entry.pair)),
     element("div", { class: "view-buttons" }, button("‹", "Previous pair", () => step(-1)), button("›", "Next pair", () => step(1)), button("✕", "Close", () => view.close())));
   const body = element("div", { class: "view-body" });
   const said = element("div", { class: `said ${look}` }, element("p", {}, element("span", { class: `state ${look}` }, word), " ", entry.what ?? entry.reason ?? (look === "good" ? "within its limits" : "")));
@@ -60,7 +60,7 @@ function pairContent(entry) {
   for (const words of entry.advice ?? []) said.append(element("p", { class: "advice" }, words));
   body.append(said, attemptsOf(entry), ...measuredContent(entry, limitsOf(entry)));
   (entry.extra ?? []).forEach((extra, number) => {
-    body.append(element("h3", { class: "extra" }, `kv_ping ${number + 1}${extra.reason ? `: ${extra.reason}` : ""}`), ...measuredContent(extra, {}));
+    body.append(element("h3", { class: "extra" }, [`kv_ping ${number + 1}`, extra.differs, extra.reason].filter(Boolean).join(": ")), ...measuredContent(extra, {}));
   });
   body.append(factsOf(entry));
   return [head, body];

@@ -111,8 +111,9 @@ function showRows() {
   const rows = table.isWhole ? matching : matching.slice(0, MOST_ROWS);
   document.querySelector("#table tbody").replaceChildren(...rows.map(rowOf));
   const all = data.entries.length;
+  const noun = data.entries.some((entry) => entry.test) ? "test" : "pair";
   const status = document.getElementById("shown");
-  status.textContent = matching.length === all ? plural(all, "pair") : `${matching.length} of ${plural(all, "pair")}`;
+  status.textContent = matching.length === all ? plural(all, noun) : `${matching.length} of ${plural(all, noun)}`;
   if (table.only) status.append(" of one cause ", clearButton());
   const more = document.getElementById("more");
   more.hidden = rows.length === matching.length;
