@@ -28,7 +28,7 @@ class Pace:
         self._lock = threading.Lock()
         self._rounds: dict[Ticket, int] = {}
         self._count = 0
-        self._begun = 0
+        self._has_begun = False
         self._left: set[Ticket] = set()
         self._began_at: dict[Ticket, float] = {}
         self._enough = 0
@@ -51,7 +51,7 @@ class Pace:
         with self._lock:
             if ticket in self._left:
                 self._began_at[ticket] = self._clock()
-                self._begun = max(self._begun, self._rounds[ticket])
+                self._has_begun = True
 
     def ended(self, ticket: Ticket, *, has_numbers: bool = False) -> bool:
         """Know that a ticket is over; whether it is one of the rounds'. Without numbers its time says nothing."""
@@ -67,9 +67,11 @@ class Pace:
 
     @property
     def round(self) -> tuple[int, int] | None:
-        """The last round that has begun, and how many there are; None without rounds to speak of."""
+        """The first round that is not over, and how many there are; None without rounds to speak of."""
         with self._lock:
-            return (self._begun, self._count) if self._begun and self._count > 1 else None
+            if not self._has_begun or self._count < 2:
+                return None
+            return min((self._rounds[one] for one in self._left), default=self._count), self._count
 
     @property
     def seconds_left(self) -> float | None:

@@ -43,8 +43,8 @@ class Progress:
     """Where a run stands.
 
     ``measured`` counts what the engine has measured, of ``total`` items, and ``failed`` those of them that fail.
-    ``worst`` is the highest round-trip time so far, in nanoseconds, and the pair that had it. ``round`` is the last
-    that has begun, and how many there are. ``seconds_left`` None: it cannot be said yet.
+    ``worst`` is the highest round-trip time so far, in nanoseconds, and the pair that had it. ``round`` is the first
+    that is not over, and how many there are. ``seconds_left`` None: it cannot be said yet.
     """
 
     measured: int

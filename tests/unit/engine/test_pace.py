@@ -90,12 +90,15 @@ def test_nothing_is_left_when_all_are_measured_or_dropped():
     assert rounds.pace.seconds_left == 0.0
 
 
-def test_the_round_is_the_last_that_has_begun():
+def test_the_round_is_the_first_that_is_not_over():
     rounds = Rounds(*MESH)
     assert rounds.pace.round is None
-    rounds.pace.began(rounds.tickets["bd"])
-    rounds.pace.began(rounds.tickets["ab"])
-    assert rounds.pace.round == (2, 3)
+    rounds.measure("ab", "bd")
+    assert rounds.pace.round == (1, 3)
+    rounds.measure("cd", "ac")
+    assert rounds.pace.round == (3, 3)
+    rounds.measure("ad", "bc")
+    assert rounds.pace.round == (3, 3)
     one = Rounds(("ab",))
     one.measure("ab")
     assert one.pace.round is None
