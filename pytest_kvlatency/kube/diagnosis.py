@@ -160,7 +160,8 @@ def _unpulled(handle: VmiHandle, state: VmiState, pull: Pull) -> Trouble:
     return Trouble(
         key="pull",
         reason=f"{node} cannot pull the guest image{image}: {pull}",
-        summary=f"cannot pull the guest image{image}: {pull.words or pull.reason}",
+        # What comes before the last words repeats the reference, up to three times.
+        summary=f"cannot pull the guest image{image}: {pull.words.rpartition(': ')[2] or pull.reason}",
         hint=PULL_HINT,
         lasts=pull.lasts,
     )
