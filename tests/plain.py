@@ -18,11 +18,13 @@ _PLUGINS = {
     "timeout": ("timeout",),
     "xdist": ("xdist", "xdist.looponfail"),
 }
+_OPTIONS = {"-n": "xdist", "-n1": "xdist", "-n2": "xdist", "--forked": "forked", "--reruns": "rerunfailures"}
 
 
 def plain(*kept: str, arguments: Sequence[object] = ()) -> dict[str, str]:
-    """Give the environment variables for it. ``kept`` names plugins that stay; xdist stays where it is asked for."""
-    stay = {*kept, "xdist"} if "-n" in arguments else {*kept}
+    """Give the environment variables for it. ``kept`` names plugins that stay, as do those of an option among these."""
+    words = {str(one).partition("=")[0] for one in arguments}
+    stay = {*kept, *(plugin for option, plugin in _OPTIONS.items() if option in words)}
     assert stay <= _PLUGINS.keys(), stay
     left_out = [name for plugin, names in _PLUGINS.items() if plugin not in stay for name in names]
     return {"PYTEST_ADDOPTS": " ".join(f"-p no:{name}" for name in left_out)}

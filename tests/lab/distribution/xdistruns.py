@@ -60,7 +60,12 @@ class Run:
         command += ["--kv-kubeconfig", lab.kubeconfig, *reports, *arguments]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         self._file = directory / "output"
-        environment = {**os.environ, **plain("xdist"), "PYTHONPATH": path, "TMPDIR": str(directory)}
+        environment = {
+            **os.environ,
+            **plain("xdist", arguments=arguments),
+            "PYTHONPATH": path,
+            "TMPDIR": str(directory),
+        }
         with self._file.open("w") as output:
             self.process = forking.started(
                 command, cwd=directory, env=environment, stdout=output, start_new_session=True
