@@ -36,8 +36,17 @@ def grids(matrices: Sequence[Matrix], width: int, room: int) -> list[Line]:
     """All networks in at most ``room`` lines: in the most detailed way that fits, and else only the worst of them."""
     if not matrices:
         return []
-    for level in range(len(_MAKERS)):
-        lines = _laid_out([_block(matrix, width, level) for matrix in matrices], matrices, width)
+    ill = [matrix for matrix in matrices if _failed(matrix)]
+    healthy = plain(_others(len(matrices) - len(ill), are_good=True))
+    # Where not all networks can be shown in full, those with failures are rather than all of them folded.
+    ways = [(matrices, level) for level in range(_FOLDED)]
+    if 0 < len(ill) < len(matrices):
+        ways += [(ill, level) for level in range(_FOLDED)]
+    ways.append((matrices, _FOLDED))
+    for shown, level in ways:
+        lines = _laid_out([_block(matrix, width, level) for matrix in shown], shown, width)
+        if len(shown) < len(matrices):
+            lines.append(healthy)
         if rows_of(lines, width) <= room:
             return lines
     return _worst_only(matrices, width, room)
@@ -121,28 +130,39 @@ def _slow(matrix: Matrix, *, is_named: bool) -> Iterable[str]:
 
 def _worst_only(matrices: Sequence[Matrix], width: int, room: int) -> list[Line]:
     """The networks with most failures first, as many as there is room for; the others are counted."""
-    ranked = sorted(
-        range(len(matrices)),
-        key=lambda place: (-sum(one.is_failed for one in matrices[place].cells.values()), place),
-    )
+    ranked = sorted(range(len(matrices)), key=lambda place: (-_failed(matrices[place]), place))
     for count in range(len(matrices), 0, -1):
         chosen = [matrices[place] for place in sorted(ranked[:count])]
         blocks = [_block(matrix, width, _FOLDED) for matrix in chosen]
         lines = _laid_out(blocks, chosen, width)
         rest = len(matrices) - count
         if rest:
-            lines.append(plain(f"and {rest} more {'network' if rest == 1 else 'networks'}"))
+            are_good = not any(_failed(matrices[place]) for place in ranked[count:])
+            lines.append(plain(_others(rest, are_good=are_good)))
         if rows_of(lines, width) <= room:
             return lines
-    return _shortened(matrices[ranked[0]], len(matrices) - 1, width, room)
+    are_good = not any(_failed(matrices[place]) for place in ranked[1:])
+    return _shortened(matrices[ranked[0]], width, room, others=_others(len(matrices) - 1, are_good=are_good))
 
 
-def _shortened(matrix: Matrix, others: int, width: int, room: int) -> list[Line]:
+def _failed(matrix: Matrix) -> int:
+    """How many pairs failed."""
+    return sum(one.is_failed for one in matrix.cells.values())
+
+
+def _others(count: int, *, are_good: bool) -> str:
+    """What to say of networks that are not shown; empty where there are none."""
+    if not count:
+        return ""
+    return f"and {count} more {'network' if count == 1 else 'networks'}{', without failures' if are_good else ''}"
+
+
+def _shortened(matrix: Matrix, width: int, room: int, *, others: str) -> list[Line]:
     """The rows with most failures of the worst network."""
     block = _block(matrix, width, _FOLDED)
     heads, rows = block.lines[: block.heads], block.lines[block.heads :]
     tail = _legend([block], width)
-    words = [f"and {others} more {'network' if others == 1 else 'networks'}"] if others else []
+    words = [others] if others else []
     name = plain(f"{printable(matrix.nad)}: {matrix.counts}", "bold")
     space = max(3, room - rows_of([name, *heads, *tail], width) - 1)
     kept = sorted(sorted(range(len(rows)), key=lambda number: -block.badness[number])[:space])

@@ -28,7 +28,7 @@ _MOST_FAILED: Final = 8
 _MOST_NOTES: Final = 3
 #: So many lines are kept free for grids, as far as there are any.
 _FEWEST_FOR_GRIDS: Final = 12
-_ELSEWHERE: Final = "see --kv-json, --junitxml or --html"
+_ELSEWHERE: Final = "see --kv-html, --kv-json or --junitxml"
 
 
 def write_summary(writer: Writer, document: Mapping[str, Any], *, reserved: int = 0) -> None:

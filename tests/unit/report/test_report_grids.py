@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,18 @@ def test_a_mesh_in_which_all_is_wrong_fits_too() -> None:
     lines = summary(mesh(32, results, limit_ms=10))
     assert rows(lines, 80) <= 40
     assert any(line.startswith("and ") and "more failed" in line for line in lines)
+
+
+def test_of_many_networks_those_with_failures_are_shown() -> None:
+    entries = [
+        {**one, "nad": f"x/net-{number}", "nodeid": f"{number}{one['nodeid']}"}
+        for number in range(9)
+        for one in mesh(12, {"1:2": "loss"} if number in (3, 5) else {})
+    ]
+    lines = summary(entries)
+    assert rows(lines, 80) <= 40
+    assert "x/net-3                            x/net-5" in lines
+    assert any(re.fullmatch(r"and \d more networks, without failures", line) for line in lines)
 
 
 def test_a_healthy_mesh_is_short() -> None:
