@@ -56,7 +56,8 @@ function pairContent(entry) {
     element("div", { class: "view-buttons" }, button("‹", "Previous pair", () => step(-1)), button("›", "Next pair", () => step(1)), button("✕", "Close", () => view.close())));
   const body = element("div", { class: "view-body" });
   const said = element("div", { class: `said ${look}` }, element("p", {}, element("span", { class: `state ${look}` }, word), " ", entry.what ?? entry.reason ?? (look === "good" ? "within its limits" : "")));
-  if (entry.what) said.append(element("p", { class: "hint" }, entry.reason));
+  const isSaid = entry.advice && entry.reason?.startsWith(entry.what);
+  if (entry.what && entry.reason && !isSaid) said.append(element("p", { class: "hint" }, entry.reason));
   for (const words of entry.advice ?? []) said.append(element("p", { class: "advice" }, words));
   body.append(said, attemptsOf(entry), ...measuredContent(entry, limitsOf(entry)));
   (entry.extra ?? []).forEach((extra, number) => {

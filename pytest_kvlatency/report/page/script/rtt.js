@@ -20,7 +20,7 @@ function rttPicture(measured, limit) {
   const root = picture(box, `Round-trip times in the order of sending: ${said}`, "rtt");
   yAxis(root, box, scale, atY, "ms");
   drawLimit(root, box, limit, fits, atY);
-  drawLost(root, box, lost, atX);
+  drawLost(root, box, lost, atX, replies.length > 0);
   root.append(svg("path", { d: pathOf(replies, atX, atY), class: "trace" }));
   if (replies.length <= 250) {
     for (const reply of replies) {
@@ -41,12 +41,13 @@ function drawLimit(root, box, limit, fits, atY) {
   root.append(label(box.x1, y - 5, `limit ${rounded(limit)}${fits ? "" : " (above the scale)"}`, "end", "limit-text"));
 }
 
-function drawLost(root, box, lost, atX) {
+function drawLost(root, box, lost, atX, hasReplies) {
   if (!lost.length) return;
   const y = box.y0 - LOST_BAND / 2;
   root.append(svg("rect", { x: box.x0, y: box.y0 - LOST_BAND, width: box.x1 - box.x0, height: LOST_BAND, class: "lost-band" }));
   root.append(label(box.x0 - 8, y + 4, "lost", "end", "lost-text"));
-  root.append(svg("path", { d: lost.map((number) => `M${short(atX(number))} ${box.y1}V${box.y0 - LOST_BAND}`).join(""), class: "lost-line" }));
+  // A stripe up to the times where these have gaps; where nearly all is lost the marks are enough.
+  if (hasReplies) root.append(svg("path", { d: lost.map((number) => `M${short(atX(number))} ${box.y1}V${box.y0 - LOST_BAND}`).join(""), class: "lost-line" }));
   for (const number of lost) {
     const x = atX(number);
     const mark = svg("path", { d: `M${short(x - 3.5)} ${y - 3.5}l7 7m0 -7l-7 7`, class: "lost", "data-ping": number });
