@@ -83,7 +83,8 @@ def _install():
         raise SetupError(
             f"this knows only how to install Debian and Ubuntu packages; install {', '.join(lacks)}"
         )
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *lacks, *FONTS]
+    wait = ["-o", "DPkg::Lock::Timeout=300"]
+    command = ["apt-get", *wait, "install", "-y", "-q", "--no-install-recommends", *lacks, *FONTS]
     try:
         _checked(command)
     except SetupError:

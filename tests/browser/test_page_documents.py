@@ -11,7 +11,7 @@ from documents import HOSTILE, large, saved, with_hostile_texts
 ADDITIONS = ("startTimestamp", "round", "lostSequence", "guest", "failedNode", "advice", "comparison")
 
 
-def test_hostile_text_of_guests_is_text_wherever_it_stands(browser, document, tmp_path):
+def test_E67_hostile_text_of_guests_is_text_wherever_it_stands(browser, document, tmp_path):
     browser.open(saved(with_hostile_texts(document, "provision"), tmp_path / "page.html"))
     elements = browser.run("return document.querySelectorAll('img, svg[onload], [onerror]').length")
     opened = 0
@@ -53,6 +53,16 @@ def test_a_dense_heat_map_keeps_its_heads_in_sight(browser, document, entries, t
         "return [at(box.querySelector('thead th'), 'top'), at(box.querySelectorAll('tbody th')[20], 'left')]"
     )
     assert [abs(one) < 2 for one in place] == [True, True]
+
+
+def test_a_thousand_rows_are_shown_at_first_and_the_rest_on_demand(browser, document, entries, tmp_path):
+    browser.open(
+        saved(large(document, entries["worker1:worker10"], nodes=46, pings=5), tmp_path / "page.html")
+    )
+    assert browser.run("return document.querySelectorAll('#table tbody tr').length") == 1000
+    browser.one("#more").click()
+    assert browser.run("return document.querySelectorAll('#table tbody tr').length") == 46 * 45 // 2
+    assert not browser.one("#more").is_displayed()
 
 
 def test_documents_without_later_keys_open_too(browser, document, tmp_path):

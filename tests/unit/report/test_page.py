@@ -67,7 +67,7 @@ def test_the_page_runs_only_its_own_script_and_fetches_nothing(mesh: dict[str, A
     assert [one["href"] for tag, one in page.tags if tag == "link"] == ["data:,"]
 
 
-def test_hostile_texts_become_neither_elements_nor_the_end_of_the_data(mesh: dict[str, Any]) -> None:
+def test_E67_hostile_texts_become_neither_elements_nor_the_end_of_the_data(mesh: dict[str, Any]) -> None:
     plain = Read(render(mesh))
     for entry in mesh["measurements"]:
         entry |= {"transcript": HOSTILE, "failureReason": HOSTILE, "notes": [HOSTILE], "sourceVmi": HOSTILE}
@@ -128,6 +128,17 @@ def test_samples_are_stored_once_as_small_integers(make: Make) -> None:
     data = Read(render(build(make.run(make.item(make.measurement(samples)))))).block("data")
     assert data["unit"] == 1_000
     assert data["entries"][0]["samples"] == list(range(1_000, 1_050))
+
+
+def test_a_network_of_more_nodes_than_a_picture_holds_leaves_it_to_the_table(mesh: dict[str, Any]) -> None:
+    first = mesh["measurements"][0]
+    mesh["measurements"] = [
+        {**first, "nodeid": f"check[{n}]", "nodes": f"worker1:worker{n}", "targetNode": f"worker{n}"}
+        for n in range(2, 103)
+    ]
+    page = Read(render(mesh))
+    assert "102 nodes are too many for a picture: see the table of pairs." in page.text
+    assert "heat" not in [one.get("class") for tag, one in page.tags if tag == "table"]
 
 
 def test_a_page_of_a_run_that_measured_nothing_says_so(make: Make) -> None:
