@@ -22,6 +22,9 @@ def load():
     sys.path.insert(0, str(Path(__file__).parents[1]))
     importlib.import_module("lazy").load()
     del sys.path[0]
+    # What is left in a buffer would be printed by each process that is forked.
+    sys.stdout.flush()
+    sys.stderr.flush()
     gc.collect()
     gc.freeze()
 
