@@ -248,15 +248,15 @@ class Failure:
     guest_node: str = ""
     guest_end: str = ""
 
-    @classmethod
-    def of(cls, error: KvLatencyError) -> Failure:
-        """An error as data."""
-        return cls(**{one.name: getattr(error, one.name) for one in fields(cls)})
-
     @property
     def failure_reason(self) -> str:
         """With its stage in front, as in every report."""
         return f"{self.stage}: {self.reason}"
+
+
+def failure_of(error: KvLatencyError) -> Failure:
+    """An error as data."""
+    return Failure(**{one.name: getattr(error, one.name) for one in fields(Failure)})
 
 
 @dataclass(frozen=True, kw_only=True)

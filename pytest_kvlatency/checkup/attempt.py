@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_kvlatency.errors import HIDDEN, again
-from pytest_kvlatency.model import Failure
+from pytest_kvlatency.model import Failure, failure_of
 from pytest_kvlatency.report.run import ItemResult
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ItemAttempt:
 
     def fail(self, error: KvLatencyError) -> NoReturn:
         """Enter ``error`` among the failures, and raise it."""
-        self.failures.append(Failure.of(error))
+        self.failures.append(failure_of(error))
         self.end_with(error)
 
     def end_with(self, error: KvLatencyError) -> NoReturn:

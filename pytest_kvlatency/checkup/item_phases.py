@@ -16,7 +16,7 @@ from pytest_kvlatency.checkup.statuswords import NUMBERS
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item
 from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError
 from pytest_kvlatency.escape import printable, printable_lines
-from pytest_kvlatency.model import Failure
+from pytest_kvlatency.model import Failure, failure_of
 from pytest_kvlatency.ping.verdict import to_exception
 from pytest_kvlatency.report.failure import WORDED, FailureRepr, without_frames
 from pytest_kvlatency.report.statusword import status_numbers
@@ -233,7 +233,7 @@ def _failure(error: BaseException | None, report: pytest.TestReport) -> Failure:
     """Why an item is not good by its own words: its body's, or one of its fixtures'."""
     is_of_the_body = report.when == "call" and isinstance(error, NoValue | CommandError)
     if isinstance(error, KvLatencyError) and not is_of_the_body:
-        return Failure.of(error)
+        return failure_of(error)
     said = report.longreprtext if error is None else str(error)
     if isinstance(error, pytest.FixtureLookupError):
         # Its own text is that of a tuple, with the request's representation.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.kube.failures import ConfigMapTooLargeError
-from pytest_kvlatency.model import Failure
+from pytest_kvlatency.model import Failure, failure_of
 from pytest_kvlatency.report import configmap as configmap_report
 from pytest_kvlatency.report import document as document_report
 from pytest_kvlatency.report import json as json_report
@@ -89,7 +89,7 @@ class Results:
 
     def add_failure(self, error: KvLatencyError) -> None:
         """Enter something that went wrong outside of items; it fails the run."""
-        self.failures.append(Failure.of(error))
+        self.failures.append(failure_of(error))
 
     def start_changes(self, existing_keys: Iterable[str]) -> dict[str, str | None]:
         """Give the ConfigMap's status keys of a run that starts."""

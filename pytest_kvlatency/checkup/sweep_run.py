@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import HIDDEN, InterruptedRunError, KvLatencyError
-from pytest_kvlatency.model import Failure
+from pytest_kvlatency.model import failure_of
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -88,5 +88,5 @@ class SweepRun:
             self._not_swept(problem)
 
     def _not_swept(self, error: KvLatencyError) -> None:
-        failure = Failure.of(error)
+        failure = failure_of(error)
         self.state.results.failures.append(replace(failure, reason=f"--kv-sweep: {failure.reason}"))

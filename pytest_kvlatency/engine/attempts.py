@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.engine.guests import setup_timings
 from pytest_kvlatency.engine.measuring import judged
 from pytest_kvlatency.errors import KvLatencyError
-from pytest_kvlatency.model import Failure, Measurement
+from pytest_kvlatency.model import Measurement, failure_of
 from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def failed(
         binding=None if source is None else source.nad.binding,
         source=None if source is None else source.facts,
         target=None if target is None else target.facts,
-        failures=(Failure.of(error),),
+        failures=(failure_of(error),),
         timings=setup_timings(source, target),
     )
     return Attempt(measurement=measurement, error=error)
@@ -68,5 +68,5 @@ def _judged(attempt: Attempt, check: Check) -> Attempt:
     try:
         return replace(attempt, measurement=judged(attempt.measurement, check))
     except KvLatencyError as error:
-        measurement = replace(attempt.measurement, check=check, result=None, failures=(Failure.of(error),))
+        measurement = replace(attempt.measurement, check=check, result=None, failures=(failure_of(error),))
         return Attempt(measurement=measurement, error=error)

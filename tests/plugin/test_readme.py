@@ -92,7 +92,7 @@ def _readme(note: str) -> str:
 
 def test_every_block_has_a_language_and_every_command_a_check() -> None:
     # "job" is checked beside the lab that runs Jobs.
-    notes = {"main", "tests", "pytest", "lab", "kubectl", "job"}
+    notes = {"main", "tests", "pytest", "report", "lab", "kubectl", "job"}
     for block in BLOCKS:
         assert block.language in LANGUAGES, block.name
         if block.language == "sh":
@@ -169,6 +169,24 @@ def test_pytest_commands_pass(block: Block, checkup: Checkup, monkeypatch: pytes
             shutil.copytree(ROOT / "conftest_example", checkup.pytester.path / "conftest_example")
         result = checkup.pytester.runpytest_inprocess(*arguments)
         assert result.ret == 0, arguments
+
+
+def test_report_commands_make_what_they_name(checkup: Checkup) -> None:
+    result = checkup.quick("--kv-nad", "default/blue-network", "--kv-json", "reports/latency.json")
+    assert result.ret == 0
+    for block in [one for one in BLOCKS if one.note == "checked: report"]:
+        for python, *arguments in _commands(block.text):
+            assert python == "python"
+            done = subprocess.run(
+                [sys.executable, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=checkup.pytester.path,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            for file in arguments[arguments.index("report") + 1 :]:
+                assert file.startswith("--") or (checkup.pytester.path / file).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("output", _with("text", "checked: output"))
