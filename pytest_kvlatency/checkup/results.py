@@ -12,10 +12,9 @@ from pytest_kvlatency.kube.failures import ConfigMapTooLargeError
 from pytest_kvlatency.model import Failure, failure_of
 from pytest_kvlatency.report import configmap as configmap_report
 from pytest_kvlatency.report import document as document_report
+from pytest_kvlatency.report import files
 from pytest_kvlatency.report import json as json_report
-from pytest_kvlatency.report import prometheus as prometheus_report
 from pytest_kvlatency.report.measurement import measurement_entry
-from pytest_kvlatency.report.page import render as page
 from pytest_kvlatency.report.run import RunResult
 
 if TYPE_CHECKING:
@@ -32,11 +31,24 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.run import ItemResult
 
 
-#: The reports that are files and read nothing but the document, by the names of their options.
+def _write_page(document: Mapping[str, Any], path: Path) -> None:
+    from pytest_kvlatency.report.page import render
+
+    render.write(document, path)
+
+
+def _write_metrics(document: Mapping[str, Any], path: Path) -> None:
+    from pytest_kvlatency.report import prometheus
+
+    prometheus.write(document, path)
+
+
+#: Files that are made of nothing but the document, by the names of their options. Few runs write most of them, and
+#: only those load what does it.
 FILE_REPORTS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], None]]] = {
     "json": json_report.write,
-    "html": page.write,
-    "prometheus": prometheus_report.write,
+    "html": _write_page,
+    "prometheus": _write_metrics,
 }
 
 
@@ -152,8 +164,11 @@ class Results:
             FILE_REPORTS[name](self._document, path)
         except KvLatencyError as error:
             self.add_failure(error)
-            return False
-        return True
+        except Exception as error:  # noqa: BLE001 - a fault in one report must not cost the others
+            self.add_failure(files.unwritten(path, error, name=f"--kv-{name}", option=f"--kv-{name}"))
+        else:
+            return True
+        return False
 
     def write_configmap(self, configmap: ConfigMapReport | None, deadline: Deadline) -> TeardownError | None:
         """Write the document's part of the ConfigMap, unless it stands there; return why it could not be written."""

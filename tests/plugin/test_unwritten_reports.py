@@ -194,3 +194,15 @@ def test_E80_with_workers_a_report_that_cannot_be_written_costs_no_other(checkup
     check(checkup, result, said)
     check_document(checkup, said)
     assert has_html(checkup)
+
+
+def test_a_fault_in_one_report_costs_no_other(checkup: Checkup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise LookupError("no such colour")
+
+    monkeypatch.setattr("pytest_kvlatency.report.page.render.render", fail)
+    result = checkup.quick(*BLUE, "--kv-html=page.html", "--kv-prometheus=out.prom")
+    said = "cannot write the --kv-html report to page.html: no such colour"
+    check(checkup, result, said)
+    check_document(checkup, said)
+    assert "kvlatency_up" in (checkup.pytester.path / "out.prom").read_text("utf-8")
