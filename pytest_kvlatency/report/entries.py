@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ABSENT: Final = "-"
 _ENDED_OTHERWISE: Final = ("xfailed", "xpassed", "skipped", "notrun")
@@ -58,6 +58,12 @@ def pair(entry: Mapping[str, Any]) -> str:
 def place(entry: Mapping[str, Any]) -> str:
     """The network and the nodes."""
     return f"{entry['nad'] or entry['nodeid']} {pair(entry)}"
+
+
+def counted(entries: Sequence[Mapping[str, Any]]) -> str:
+    """How many there are: ``1 pair``, ``3 pairs``, or ``5 tests`` where several of them are of one pair."""
+    places = {(entry["nad"], pair(entry)) for entry in entries}
+    return f"{len(entries)} {'pair' if len(places) == len(entries) else 'test'}{'' if len(entries) == 1 else 's'}"
 
 
 def test_name(entry: Mapping[str, Any]) -> str:

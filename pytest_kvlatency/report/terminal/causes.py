@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.causes import find_causes
-from pytest_kvlatency.report.entries import pair
+from pytest_kvlatency.report.entries import counted, pair
 from pytest_kvlatency.report.terminal.writer import plain, wrapped
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def headline(cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]])
     if len(networks) == 1:
         where = "" if networks[0] in sentence else f" on {networks[0]}"
     if len(ids) > 1:
-        return f"{sentence}: {len(ids)} pairs{where}"
+        concerned = [entries[one] for one in ids if one in entries]
+        return f"{sentence}: {counted(concerned)}{where}"
     nodes = printable(pair(entries[ids[0]])) if ids and ids[0] in entries else ""
     if nodes and not all(node in sentence for node in nodes.split(" → ")):
         return f"{sentence}: {nodes}{where}"

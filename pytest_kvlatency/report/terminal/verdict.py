@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report.entries import is_failed, pair, place
+from pytest_kvlatency.report.entries import counted, is_failed, place
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.causes import own_causes
 from pytest_kvlatency.report.terminal.writer import plain
@@ -39,7 +39,11 @@ def verdict(document: Mapping[str, Any]) -> Line:
     entries = last_attempts(document["measurements"])
     failed = [entry for entry in entries if is_failed(entry)]
     text = _failed(entries, failed) if failed else _good(entries)
-    text += _rest(entries) + ("" if failed else _worst(entries))
+    rest = _rest(entries)
+    if rest:
+        # The ways in which pairs failed stand between commas too.
+        text += f"{'; ' if failed else ', '}{rest}"
+    text += "" if failed else _worst(entries)
     own = own_causes(document)
     if own:
         # They are said below, with what to do.
@@ -52,11 +56,11 @@ def _failed(entries: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, 
     ways = ", ".join(f"{count} {word}" for word, count in kinds.most_common())
     networks, all_networks = _networks(failed), _networks(entries)
     if len(entries) == 1:
-        return f"the only {_noun(entries)} {_OF_ONE.get(failed[0]['failureKind'], _UNMEASURED)}"
+        return f"the only pair {_OF_ONE.get(failed[0]['failureKind'], _UNMEASURED)}"
     where = f" on {networks} of {all_networks} networks" if all_networks > 1 else ""
     if len(failed) == len(entries):
-        return f"all {_counted(entries)} failed: {ways}"
-    return f"{len(failed)} of {_counted(entries)} failed{where}: {ways}"
+        return f"all {counted(entries)} failed: {ways}"
+    return f"{len(failed)} of {counted(entries)} failed{where}: {ways}"
 
 
 def _good(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -64,15 +68,15 @@ def _good(entries: Sequence[Mapping[str, Any]]) -> str:
     networks = _networks(entries)
     where = f" on {networks} networks" if networks > 1 else ""
     if len(passed) == len(entries):
-        return f"{_counted(entries)} passed{where}"
-    return f"{len(passed)} of {_counted(entries)} passed{where}"
+        return f"{counted(entries)} passed{where}"
+    return f"{len(passed)} of {counted(entries)} passed{where}"
 
 
 def _rest(entries: Sequence[Mapping[str, Any]]) -> str:
     """What became of pairs that neither passed nor failed."""
     counts = Counter(entry["outcome"] for entry in entries)
     parts = [f"{counts[outcome]} {words}" for outcome, words in _OUTCOMES.items() if counts[outcome]]
-    return "".join(f", {part}" for part in parts)
+    return ", ".join(parts)
 
 
 def _worst(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -86,13 +90,3 @@ def _worst(entries: Sequence[Mapping[str, Any]]) -> str:
 
 def _networks(entries: Sequence[Mapping[str, Any]]) -> int:
     return len({entry["nad"] for entry in entries if entry["nad"] is not None})
-
-
-def _counted(entries: Sequence[Mapping[str, Any]]) -> str:
-    return f"{len(entries)} {_noun(entries)}{'' if len(entries) == 1 else 's'}"
-
-
-def _noun(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Pairs, unless several tests share one."""
-    places = {(entry["nad"], pair(entry)) for entry in entries}
-    return "pair" if len(places) == len(entries) else "test"

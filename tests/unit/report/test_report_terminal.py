@@ -140,3 +140,21 @@ def test_E67_guest_text_commands_no_terminal(make: Make) -> None:
 
 def test_nothing_to_measure_prints_nothing(make: Make) -> None:
     assert summary(make) == []
+
+
+def test_a_cause_counts_tests_where_several_of_them_are_of_one_pair(make: Make) -> None:
+    broken = [make.broken(nodeid=f"test_a.py::test_net[{number}]") for number in range(3)]
+    assert summary(make, *broken)[1:3] == [
+        "all 3 tests failed: 3 could not be measured",
+        "NAD default/blue-network does not exist: 3 tests",
+    ]
+    other = [make.broken(target=f"worker{number}") for number in range(3, 6)]
+    assert summary(make, *other)[2] == "NAD default/blue-network does not exist: 3 pairs"
+
+
+def test_what_was_skipped_is_not_among_the_ways_in_which_pairs_failed(make: Make) -> None:
+    slow = make.item(make.measurement((12_300_000,), max_latency_ns=10 * MS))
+    skipped = make.item(make.measurement(target="worker3"), outcome="skipped")
+    assert summary(make, slow, skipped)[1] == "1 of 2 pairs failed: 1 over the limit; 1 skipped"
+    good = make.item(make.measurement(target="worker4"))
+    assert summary(make, good, skipped)[1].startswith("1 of 2 pairs passed, 1 skipped; worst ")
