@@ -161,6 +161,12 @@ def test_documents_of_older_versions_have_every_report(tmp_path: Path, option: s
     ("content", "says"),
     [
         ("{", "not valid JSON"),
+        ('{"schema": "kvlatency/v1", "x": NaN}', "not valid JSON: NaN is out of range"),
+        ('{"schema": "kvlatency/v1", "x": 1e999}', "not valid JSON: 1e999 is out of range"),
+        (
+            f'{{"schema": "kvlatency/v1", "x": 1{"0" * 40}}}',
+            "not valid JSON: 10000000000000000000… is out of",
+        ),
         ("[]", "is not a document of pytest-kvlatency: expected what --kv-json wrote"),
         ('{"status.succeeded": "true"}', "is not a document of pytest-kvlatency"),
         ('{"schema": "kvlatency/v2"}', "has the schema 'kvlatency/v2': expected 'kvlatency/v1'"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from _pytest._io import TerminalWriter
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report import checklist
+from pytest_kvlatency.report import checklist, json
 from pytest_kvlatency.report.command.merging import MergeError, whole
 from pytest_kvlatency.report.command.outputs import OUTPUTS, STANDARD_OUTPUT, wanted
 from pytest_kvlatency.report.files import ReportError

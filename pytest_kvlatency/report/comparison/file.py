@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.report import json
 from pytest_kvlatency.report.command.shape import flaw
 from pytest_kvlatency.report.comparison.baseline import Baseline, Key, key_of
 from pytest_kvlatency.report.success import last_attempts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read(path: Path) -> Baseline:
     """Read the document. Raises ``ConfigError``, whose reason says why the file is no baseline."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
