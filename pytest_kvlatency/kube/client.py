@@ -265,6 +265,7 @@ class KubeClient:
             status=tried.answer.status if tried.answer is not None else 0,
             message=tried.problem,
             hint=unavailable_hint(tries.wanted, tried.problem),
+            summary=f"the API server does not serve requests: {tried.problem}",
         )
 
     def optional(

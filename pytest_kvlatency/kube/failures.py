@@ -17,9 +17,16 @@ class KubeApiError(ProvisionError):
     was_repeated = False
 
     def __init__(
-        self, reason: str, *, status: int, api_reason: str = "", message: str = "", hint: str = ""
+        self,
+        reason: str,
+        *,
+        status: int,
+        api_reason: str = "",
+        message: str = "",
+        hint: str = "",
+        summary: str = "",
     ) -> None:
-        super().__init__(reason, hint=hint)
+        super().__init__(reason, hint=hint, summary=summary)
         self.status = status
         self.api_reason = api_reason
         self.message = message

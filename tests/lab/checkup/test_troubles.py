@@ -412,8 +412,12 @@ def test_E62_a_server_that_is_gone_for_good_is_given_up_and_what_is_left_said_on
     assert checkup.end() == 1
     # A sixth of what clean-up and the status have together.
     assert time.monotonic() - began < 60
+    errors, _, summary = checkup.output.partition("= kvlatency =")
     for vmi in created:
-        assert checkup.output.count(f"kubectl delete vmi -n checks {vmi}") == 1
+        for part in (errors, summary):
+            assert part.count(f"kubectl delete vmi -n checks {vmi}") == 1
+    (cause,) = [one for one in checkup.document["causes"] if one["kind"] == "provision"]
+    assert cause["sentence"] == "the API server does not serve requests: Connection refused"
     reason = checkup.document["failureReason"]
     assert reason.count("these VMIs may still exist") == 1
     assert checkup.document["succeeded"] is False

@@ -77,5 +77,5 @@ def test_a_client_learns_that_it_is_a_lab_and_what_its_guests_are(lab):
         facts = describe(client, Deadline(SECONDS))
     finally:
         client.close()
-    assert facts.lab == {"guests": "simulated guests"}
+    assert facts.lab == {"guests": "simulated guests", "timeScale": None}
     assert facts.kubevirt_version == "v1.6.2"
