@@ -36,11 +36,13 @@ class KvLatencyError(Exception):
     console output, escaped by the code that shows it. ``stage`` prefixes the reason in reports (``setup: …``).
 
     ``summary`` is the cause as one sentence that is the same wherever it strikes: without VMI names, addresses and
-    durations. ``node`` or ``network`` is what is to blame. All three may be empty.
+    durations. ``node`` or ``network`` is what is to blame. All three may be empty. ``is_local``: it comes from the node
+    where the guest is, if it strikes there alone. What the API server refuses may strike any guest, wherever it is.
     """
 
     kind: FailureKind = "config"
     stage: Stage = "setup"
+    is_local: bool = False
     #: The guest that could not be brought up because of it: where it was to run, as far as that is known, and, of a
     #: pair whose nodes the scheduler chooses, which end it is.
     guest_node: str = ""
@@ -56,6 +58,7 @@ class KvLatencyError(Exception):
         summary: str = "",
         node: str = "",
         network: str = "",
+        is_local: bool | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -66,6 +69,8 @@ class KvLatencyError(Exception):
         self.network = network
         if stage is not None:
             self.stage = stage
+        if is_local is not None:
+            self.is_local = is_local
 
     def __copy__(self: E) -> E:  # noqa: PYI019 - Python 3.10 has no Self
         """An equal error that was never raised: without traceback, cause and context."""
@@ -104,12 +109,14 @@ class GuestError(KvLatencyError):
     """The VMI runs, but its guest cannot be used: no login, no address, no ping."""
 
     kind: FailureKind = "guest"
+    is_local: bool = True
 
 
 class CheckupTimeoutError(KvLatencyError):
     """The checkup's time was over; the reason says what it was waiting for."""
 
     kind: FailureKind = "timeout"
+    is_local: bool = True
 
 
 class InterruptedRunError(KvLatencyError):

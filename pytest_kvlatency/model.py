@@ -234,7 +234,7 @@ class Timings:
 class Failure:
     """Why a check is not good: kind, one line of reason (without its stage), way out and transcript's end.
 
-    ``summary``, ``node``, ``network``, ``guest_node`` and ``guest_end`` are those of ``KvLatencyError``.
+    ``summary``, ``node``, ``network``, ``is_local``, ``guest_node`` and ``guest_end`` are those of ``KvLatencyError``.
     """
 
     kind: FailureKind
@@ -245,6 +245,7 @@ class Failure:
     summary: str = ""
     node: str = ""
     network: str = ""
+    is_local: bool = False
     guest_node: str = ""
     guest_end: str = ""
 

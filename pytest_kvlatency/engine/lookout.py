@@ -311,5 +311,6 @@ class LookOut:
                         f"{reason}: {text}",
                         summary=f"the time was over: {one.progress.summary}",
                         hint=MORE_TIME,
+                        is_local=one.progress.is_local,
                     )
                 )

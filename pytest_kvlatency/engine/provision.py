@@ -246,6 +246,7 @@ class Provisioner:
             f"{ADDRESS_ATTEMPTS} addresses in {lease.network} are already in use on this network",
             summary="the addresses of the guests are already in use on this network",
             hint="choose a range that is not in use there: --kv-subnet CIDR",
+            is_local=False,
         )
 
     def _give_up(self, handle: VmiHandle, profile: GuestProfile, shell: Shell, error: BaseException) -> None:

@@ -76,7 +76,7 @@ _SEE_EVENTS: Final = "See `kubectl get events -n {namespace}`."
 class Trouble:
     """What may be the cause: it is, once it has lasted ``lasts`` seconds (None: only a time-out makes it one).
 
-    ``summary`` and ``node`` are those of ``KvLatencyError``.
+    ``summary``, ``node`` and ``is_local`` are those of ``KvLatencyError``.
     """
 
     key: str
@@ -84,6 +84,7 @@ class Trouble:
     summary: str = ""
     node: str = ""
     hint: str = ""
+    is_local: bool = True
     lasts: float | None = 0.0
 
 
@@ -97,6 +98,7 @@ def trouble(handle: VmiHandle, state: VmiState | None, pull: Pull | None = None)
             key="gone",
             reason=f"VMI {handle} is gone: another client deleted it",
             summary="another client deleted a VMI",
+            is_local=False,
             hint=f"Find out what deletes VMIs in namespace {handle.namespace}. If POD_UID is set, it may be "
             "Kubernetes: it deletes VMIs at once if their pod (POD_UID, with POD_NAME or HOSTNAME) does not exist.",
         )
@@ -105,6 +107,7 @@ def trouble(handle: VmiHandle, state: VmiState | None, pull: Pull | None = None)
             key="deleting",
             reason=f"VMI {handle} is being deleted by another client",
             summary="another client deleted a VMI",
+            is_local=False,
         )
     if state.phase in ("Failed", "Succeeded"):
         return _ended(handle, state)
@@ -150,6 +153,7 @@ def _unscheduled(handle: VmiHandle, state: VmiState) -> Trouble | None:
         summary=cause.summary,
         node=cause.node,
         hint=cause.hint,
+        is_local=False,
         lasts=UNSCHEDULABLE_LASTS,
     )
 
@@ -178,6 +182,7 @@ def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
             reason=f"the pod of VMI {handle} was rejected: {message or 'no reason given'}",
             summary=f"a VMI's pod was rejected: {same_for_all(message) or 'no reason given'}",
             hint=refusal_hint(message, handle.namespace),
+            is_local=False,
             lasts=FAILED_CREATE_LASTS,
         )
     # virt-handler's reason is a sentence: "Synchronizing with the Domain failed."

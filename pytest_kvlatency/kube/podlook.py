@@ -112,6 +112,7 @@ def _uncreated(handle: VmiHandle, container: str, reason: str, message: str) -> 
             reason=f"cannot use the guest image of VMI {handle}: {message or reason} ({reason})",
             summary=f"cannot use the guest image: {message or reason}",
             hint=PULL_HINT,
+            is_local=False,
         )
     return Trouble(
         key=reason,

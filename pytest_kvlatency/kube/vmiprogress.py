@@ -108,6 +108,11 @@ class VmiProgress:
         return f"a VMI stayed {phase}" if phase else "a VMI did not start"
 
     @property
+    def is_local(self) -> bool:
+        """Whether it may come from the VMI's node that it does not run yet."""
+        return self._trouble is None or self._trouble.is_local
+
+    @property
     def due(self) -> float | None:
         """Seconds until the present trouble becomes the cause; None when there is none."""
         found = self._trouble
@@ -119,7 +124,13 @@ class VmiProgress:
 def _raise_lasting(found: Trouble, lasted: float) -> None:
     if found.lasts is not None and lasted >= found.lasts:
         told = f" (for {lasted:.0f} s)" if found.lasts else ""
-        raise ProvisionError(f"{found.reason}{told}", hint=found.hint, summary=found.summary, node=found.node)
+        raise ProvisionError(
+            f"{found.reason}{told}",
+            hint=found.hint,
+            summary=found.summary,
+            node=found.node,
+            is_local=found.is_local,
+        )
 
 
 def explain_late(client: KubeClient, late: Sequence[VmiProgress], stop: Stop) -> list[str]:

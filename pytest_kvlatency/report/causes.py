@@ -84,7 +84,9 @@ def _causes_of(group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry
         for blame, concerned in blamed(entries, last):
             yield _Cause(fault={**fault, "advice": advice[id(concerned[0])]}, blame=blame, entries=concerned)
     else:
-        yield _Cause(fault=fault, blame=known if known != Blame() else _where(entries), entries=entries)
+        if known == Blame() and fault.get("local"):
+            known = _where(entries)
+        yield _Cause(fault=fault, blame=known, entries=entries)
 
 
 def _where(entries: Sequence[Entry]) -> Blame:

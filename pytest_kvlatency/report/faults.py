@@ -39,6 +39,7 @@ def fault_of(failure: Failure, measurement: Measurement | None = None) -> dict[s
         "sentence": shortened(sentence),
         "node": failure.node or None,
         "network": failure.network or None,
+        "local": failure.is_local,
         "advice": excerpt(failure.hint) or None,
     }
 
@@ -73,6 +74,7 @@ def _fault(kind: str, stage: str, sentence: str) -> dict[str, Any]:
         "sentence": sentence,
         "node": None,
         "network": None,
+        "local": False,
         "advice": None,
     }
 

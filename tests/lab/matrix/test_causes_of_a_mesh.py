@@ -33,3 +33,16 @@ def test_a_slow_a_lossy_and_a_cut_pair_and_a_cordoned_node_are_four_causes(grid)
     assert "kubectl uncordon worker6" in causes[0]["advice"]
     known = {one["nodeid"] for one in run.document["measurements"]}
     assert all(set(one["measurements"]) <= known for one in causes)
+
+
+def test_a_quota_that_stops_one_guest_is_not_the_fault_of_the_node_it_was_for(grid):
+    run = grid(
+        "[worker1, worker2, worker3]", "faults: [{fault: quota, node: worker2}]\n"
+    ).run(
+        "--kv-nad=default/blue-network", "--kv-nodes=mesh", "--kv-sample-duration=200ms", "--kv-interval=20ms"
+    )  # fmt: skip
+    (cause,) = run.document["causes"]
+    assert (cause["kind"], cause["node"], len(cause["measurements"])) == ("provision", None, 2)
+    assert cause["sentence"].startswith("cannot create a VMI: ")
+    assert "exceeded quota" in cause["sentence"]
+    assert {one["failedNode"] for one in run.document["measurements"]} == {None, "worker2"}

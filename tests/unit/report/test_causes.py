@@ -8,6 +8,14 @@ from typing import Any
 
 import pytest
 
+from pytest_kvlatency.errors import (
+    CheckupTimeoutError,
+    GuestError,
+    InterruptedRunError,
+    KvLatencyError,
+    PermissionDeniedError,
+    ProvisionError,
+)
 from pytest_kvlatency.model import (
     Check,
     Failure,
@@ -17,6 +25,7 @@ from pytest_kvlatency.model import (
     NadRef,
     NodePair,
     PingResult,
+    failure_of,
 )
 from pytest_kvlatency.ping.verdict import judge
 from pytest_kvlatency.report.causes import find_causes
@@ -198,7 +207,7 @@ def test_the_cause_of_most_measurements_comes_first_then_the_earlier_one() -> No
 
 def test_a_set_up_error_is_its_nodes_only_where_no_other_has_it() -> None:
     def refused(node: str) -> Failure:
-        return replace(CORDONED, summary="the login is refused", node="", guest_node=node)
+        return replace(CORDONED, summary="the login is refused", node="", guest_node=node, is_local=True)
 
     (cause,) = find_causes(
         [broken("worker1", "worker2", refused("worker2")), broken("worker3", "worker2", refused("worker2"))]
@@ -208,6 +217,28 @@ def test_a_set_up_error_is_its_nodes_only_where_no_other_has_it() -> None:
         [broken("worker1", "worker2", refused("worker2")), broken("worker3", "worker4", refused("worker4"))]
     )
     assert (cause["sentence"], cause["node"]) == ("the login is refused", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "blamed"),
+    [
+        (GuestError("refuses the login"), "worker2"),
+        (CheckupTimeoutError("the time was over"), "worker2"),
+        (PermissionDeniedError("may not create VMIs"), None),
+        (InterruptedRunError("interrupted by SIGINT"), None),
+        (ProvisionError("exceeded quota"), None),
+        (ProvisionError("cannot pull the image", is_local=True), "worker2"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_may_strike_anywhere_is_not_the_fault_of_the_only_node_it_struck(
+    error: KvLatencyError, blamed: str | None
+) -> None:
+    error.guest_node = "worker2"
+    failure = failure_of(error)
+    (cause,) = find_causes([broken("worker1", "worker2", failure), broken("worker3", "worker2", failure)])
+    assert cause["node"] == blamed
+    assert cause["sentence"] == (f"{blamed}: {error.reason}" if blamed else error.reason)
 
 
 def test_only_the_last_attempt_counts() -> None:
