@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_kvlatency.engine.ticket import Ticket
     from pytest_kvlatency.model import Check
+
+#: From one pair to the next it takes less.
+IDLE_SECONDS: Final = 1.0
 
 
 class Pace:
@@ -20,6 +23,7 @@ class Pace:
     A node measures one pair at a time, so the rest takes as long as the node with most left to do, and never less than
     all that is left takes ``parallel`` at a time. A pair takes its sample, and beside it what pairs have taken on
     average so far. That is known once as many have been measured as the first round has; before, nothing is said.
+    Nor is it while nothing goes on: then a guest is waited for, and how long that takes is in no average.
     """
 
     def __init__(self, parallel: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,6 +38,8 @@ class Pace:
         self._enough = 0
         self._measured = 0
         self._beside_seconds = 0.0
+        #: Since when nothing is under way.
+        self._idle_since = 0.0
 
     def plan(self, rounds: Sequence[Sequence[Ticket]]) -> None:
         """Take the tickets of the rounds, in their order."""
@@ -63,6 +69,8 @@ class Pace:
             if has_numbers and began_at is not None:
                 self._measured += 1
                 self._beside_seconds += max(0.0, self._clock() - began_at - _sample_seconds(ticket.check))
+            if not self._began_at:
+                self._idle_since = self._clock()
             return True
 
     @property
@@ -81,8 +89,10 @@ class Pace:
                 return 0.0
             if not self._enough or self._measured < self._enough:
                 return None
-            beside = self._beside_seconds / self._measured
             now = self._clock()
+            if not self._began_at and now - self._idle_since > IDLE_SECONDS:
+                return None
+            beside = self._beside_seconds / self._measured
             by_node: defaultdict[str, float] = defaultdict(float)
             whole = 0.0
             for ticket in self._left:

@@ -67,6 +67,19 @@ def test_what_is_under_way_has_less_left_as_time_goes_by_and_never_less_than_not
     assert rounds.pace.seconds_left == pytest.approx(6.0)
 
 
+def test_nothing_is_said_while_nothing_is_measured_since_a_guest_is_not_up():
+    rounds = Rounds(*MESH)
+    rounds.measure("ab", "cd")
+    rounds.now += 30
+    assert rounds.pace.seconds_left is None
+    rounds.pace.began(rounds.tickets["ac"])
+    assert rounds.pace.seconds_left == pytest.approx(12.0)
+    assert rounds.pace.ended(rounds.tickets["ac"])
+    assert rounds.pace.seconds_left == pytest.approx(12.0)
+    rounds.now += 2
+    assert rounds.pace.seconds_left is None
+
+
 def test_fewer_at_once_take_longer():
     rounds = Rounds(("ab",), ("cd",), ("ac",), ("bd",), parallel=1)
     rounds.measure("ab")
