@@ -79,6 +79,7 @@ class TerminalSummary:
         """Write the table, and what went wrong outside of items, at the end of the terminal's report."""
         access, results = self.state.access, self.state.results
         document, redact = results.document, access.redactor()
+        screen.begin_section()
         for line in self.sweep.lines:
             screen.write_line(f"kvlatency: {printable(redact(line))}")
         if document is not None and document["measurements"]:

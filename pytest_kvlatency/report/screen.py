@@ -34,6 +34,10 @@ class Screen:
             return writer
         return _PlainWriter()
 
+    def begin_section(self) -> None:
+        """Have what follows begin on a line of its own: a reporter ends its line only for what it writes itself."""
+        self._call("ensure_newline")
+
     def write_line(self, text: str, **markup: bool) -> None:
         """Write a line of its own."""
         if hasattr(self._reporter, "write_line"):

@@ -144,3 +144,11 @@ def test_a_file_that_could_not_be_written_is_not_named_as_written(checkup: Check
         "--kv-sample-duration=500ms", "--kv-nad", "default/blue-network", "--kv-json", "folder"
     )
     assert not any(one.startswith("kvlatency: wrote ") for one in result.outlines)
+
+
+def test_the_summary_of_a_good_run_stands_apart_from_the_dots_and_together(checkup: Checkup) -> None:
+    lines = checkup.quick("kvlatency::check", "--kv-nad", "default/blue-network").outlines
+    start = next(number for number, line in enumerate(lines) if line.strip("= ") == "kvlatency")
+    assert not lines[start - 1]
+    assert all(lines[start:])
+    assert lines[-2].startswith("kvlatency: wrote ")

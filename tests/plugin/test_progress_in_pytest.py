@@ -147,7 +147,7 @@ def test_lines_in_a_pipe_are_lines_of_their_own_and_the_dots_go_on(eager: Checku
     assert progress_in(lines)
     assert all(line.startswith("kvlatency: ") for line in progress_in(lines))
     # Between the name of the file and the summary nothing but dots and lines of progress.
-    pytests = [line for line in lines if not line.startswith("kvlatency: ")]
+    pytests = [line for line in lines if line and not line.startswith("kvlatency: ")]
     assert pytests[0] == "test_mesh.py"
     assert re.fullmatch(r"\.+ +\[100%\]", pytests[-1])
     assert "".join(pytests).replace(" ", "") == "test_mesh.py...[100%]"
