@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED
@@ -56,6 +58,13 @@ def find(settings: Settings) -> Iterator[Conflict]:
             text="--kv-prometheus and --kv-preflight cannot be combined: a preflight measures nothing",
             options=("prometheus", "preflight"),
         )
+    reports = (("json", settings.json), ("html", settings.html), ("prometheus", settings.prometheus))
+    for (one, path), (other, same) in combinations(reports, 2):
+        if path is not None and same is not None and is_one_file(path, same):
+            yield Conflict(
+                text=f"--kv-{one} and --kv-{other} name the same file, {str(path)!r}. Use a file for each",
+                options=(one, other),
+            )
     # In an ini file it is a default for the runs that have a baseline.
     is_asked = settings.sources["max_regression"].kind == "command line"
     if settings.max_regression_percent is not None and settings.baseline is None and is_asked:
@@ -71,6 +80,12 @@ def find(settings: Settings) -> Iterator[Conflict]:
                     text=f"--kv-lab and --kv-{name} cannot be combined: the lab is the cluster",
                     options=("lab", name),
                 )
+
+
+def is_one_file(one: str | Path, other: str | Path) -> bool:
+    """Whether the later of two reports would replace the earlier one: a device or a pipe takes both."""
+    path = Path(one)
+    return path.resolve() == Path(other).resolve() and (path.is_file() or not path.exists())
 
 
 def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int) -> str:

@@ -114,6 +114,31 @@ def test_only_one_report_goes_to_standard_output(capsys: pytest.CaptureFixture[s
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--csv", "out", "--html", "./out"], "--html and --csv name the same file, './out'. Use a file for each"),
+        (["--csv", "run.json"], "--csv run.json would replace a document that is to be read"),
+    ],
+)  # fmt: skip
+def test_no_report_replaces_another_or_a_document(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    says: str,
+) -> None:
+    saved(tmp_path, [("run.json", whole())])
+    text = (tmp_path / "run.json").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        report("run.json", *options)
+    assert caught.value.code == 4
+    assert says in capsys.readouterr().err
+    assert (tmp_path / "run.json").read_bytes() == text
+    assert [one.name for one in tmp_path.iterdir()] == ["run.json"]
+
+
 def test_the_document_of_a_preflight_or_of_a_run_without_a_plan_has_reports(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

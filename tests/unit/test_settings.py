@@ -432,6 +432,16 @@ def test_a_preflight_removes_nothing() -> None:
     assert text.startswith("--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing")
 
 
+def test_two_reports_do_not_share_a_file() -> None:
+    assert messages(layer("command line", json="out", prometheus="./x/../out", html="page")) == [
+        (
+            "--kv-json and --kv-prometheus name the same file, 'out'. Use a file for each "
+            "(from the command line)"
+        )
+    ]
+    assert str(cli(json="/dev/null", html="/dev/null").html) == "/dev/null"
+
+
 def test_values_that_stand_for_the_default_are_accepted() -> None:
     assert cli(parallel="auto", max_regression="none").parallel is None
     assert cli(sweep=True).sweep

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.metadata import version
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import pytest
 from _pytest._io import TerminalWriter
 
+from pytest_kvlatency.config.conflicts import is_one_file
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report import checklist, json
 from pytest_kvlatency.report.command.merging import MergeError, whole
@@ -44,6 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     printed = [one.flags[0] for one in wanted(given) if one.path(given) == STANDARD_OUTPUT]
     if len(printed) > 1:
         parser.error(f"only one report can go to standard output, not both {' and '.join(printed[:2])}")
+    overwritten = _overwritten(given)
+    if overwritten:
+        parser.error(overwritten)
     documents, unread = _read(given.files)
     try:
         document = whole(documents, version=version("pytest-kvlatency"), unread=unread)
@@ -80,6 +85,19 @@ def _parser() -> _Parser:
     # The page always is; the option was that of an older command.
     parser.add_argument("--self-contained-html", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _overwritten(given: argparse.Namespace) -> str:
+    """What would replace a report that is asked for too, or a document; empty for nothing."""
+    files = [(one.flags[0], path) for one in wanted(given) if (path := one.path(given)) not in (None, "-")]
+    for (one, path), (other, same) in combinations(files, 2):
+        if is_one_file(path, same):
+            return f"{one} and {other} name the same file, {path!r}. Use a file for each"
+    for (one, path), read in product(files, given.files):
+        # What is read of a document can take its place.
+        if one != "--json" and is_one_file(path, read):
+            return f"{one} {path} would replace a document that is to be read"
+    return ""
 
 
 def _complain(parser: _Parser, problem: str) -> None:
