@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ABSENT: Final = "-"
+#: Between the nodes of a pair.
+ARROW: Final = " → "
 _ENDED_OTHERWISE: Final = ("xfailed", "xpassed", "skipped", "notrun")
 #: What a limit is about, the number that it is for, and its own key.
 _LIMITS: Final = (
@@ -52,7 +54,7 @@ def pair(entry: Mapping[str, Any]) -> str:
     source, target = entry["sourceNode"], entry["targetNode"]
     if source is None or target is None:
         return str(entry["nodes"] or ABSENT)
-    return f"{source} → {target}"
+    return f"{source}{ARROW}{target}"
 
 
 def place(entry: Mapping[str, Any]) -> str:

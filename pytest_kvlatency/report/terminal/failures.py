@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report.entries import ABSENT, is_failed, own_parameters, pair, test_name, verdict
+from pytest_kvlatency.report.entries import ABSENT, ARROW, is_failed, own_parameters, pair, test_name, verdict
 from pytest_kvlatency.report.terminal.causes import causes_of
 from pytest_kvlatency.report.terminal.writer import cut, plain
 
@@ -143,9 +143,20 @@ def _total(widths: Mapping[str, int]) -> int:
     return sum(widths.values()) + 2 * (len(widths) - 1)
 
 
+def _cut_ends(text: str, width: int) -> str:
+    """As ``cut``; of a pair each node by itself, so that rows of one node's pairs still differ."""
+    source, arrow, target = text.partition(ARROW)
+    if not arrow or len(text) <= width:
+        return cut(text, width)
+    room = max(width - len(arrow), 0)
+    # The shorter name leaves what it does not need to the longer one.
+    first = min(len(source), max(room - room // 2, room - len(target)))
+    return f"{cut(source, first)}{arrow}{cut(target, room - first)}"
+
+
 def _row(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
     parts = []
     for name, width in widths.items():
-        text = cells[name] if name == "verdict" else cut(cells[name], width)
+        text = cells[name] if name == "verdict" else _cut_ends(cells[name], width)
         parts.append(text.ljust(width) if name in _LEFT else text.rjust(width))
     return "  ".join(parts).rstrip()

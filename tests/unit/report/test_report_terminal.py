@@ -10,6 +10,8 @@ from _pytest._io import TerminalWriter
 
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.terminal.failures import table
 from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:
@@ -90,9 +92,17 @@ def test_a_narrow_terminal_loses_columns_and_then_the_middle_of_names(make: Make
     lines = summary(make, make.item(), width=50)
     assert lines[2:4] == [
         "network       nodes          loss  max ms  verdict",
-        "defaul…twork  worker…orker2    0%   3.000  ok",
+        "defaul…twork  wo…r1 → wo…r2    0%   3.000  ok",
     ]
     assert all(len(line) <= 50 for line in lines[2:4])
+
+
+def test_both_nodes_of_a_pair_can_be_read_where_their_names_are_cut(make: Make) -> None:
+    entry = measurement_entry(make.item())
+    pairs = [("worker1", "worker3"), ("a", "control-plane-1"), ("control-plane-1", "a")]
+    lines = table([{**entry, "sourceNode": one, "targetNode": other} for one, other in pairs], 40)
+    shown = [line[0].text.partition("  ")[2].partition("  ")[0] for line in lines[1:]]
+    assert shown == ["wo…r1 → wo…3", "a → cont…e-1", "cont…e-1 → a"]
 
 
 def test_E66_a_second_attempt_and_other_outcomes_are_told_apart(make: Make) -> None:
