@@ -64,7 +64,7 @@ def _block(matrix: Matrix, width: int, level: int) -> Block:
 def _laid_out(blocks: Sequence[Block], matrices: Sequence[Matrix], width: int) -> list[Line]:
     """The blocks below their networks' names, as many beside each other as fit, and the legend of them all."""
     titled = [
-        (plain(f"{printable(matrix.nad)}: {matrix.counts}", "bold"), *block.lines)
+        (*wrapped(f"{printable(matrix.nad)}: {matrix.counts}", width, "bold"), *block.lines)
         for matrix, block in zip(matrices, blocks, strict=True)
     ]
     is_narrow = len(titled) > 1

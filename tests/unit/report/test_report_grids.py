@@ -207,6 +207,13 @@ def test_of_many_networks_those_with_failures_are_shown() -> None:
     assert any(re.fullmatch(r"and \d more networks, without failures", line) for line in lines)
 
 
+def test_no_line_of_a_large_mesh_is_wider_than_the_terminal() -> None:
+    slow = {"3:17": 24.0, "8:9": "connectivity", "30:31": "loss"}
+    for width in (60, 80):
+        lines = summary(mesh(32, slow), width)
+        assert max(map(len, lines)) <= width, lines
+
+
 def test_a_healthy_mesh_is_short() -> None:
     lines = summary(mesh(32))
     assert lines[1] == "496 pairs passed; worst 200µs, default/blue-network worker1 → worker2"
