@@ -30,6 +30,7 @@ WATCHED_STEP_SECONDS: Final = 10.0
 FIRST_LOOK_SECONDS: Final = 1.0
 SLICE_SECONDS: Final = 0.2
 MORE_TIME: Final = "see what keeps its pod from starting, or allow more time: --kv-timeout"
+_OR_MORE_TIME: Final = "If it only needs longer, allow more time: --kv-timeout"
 #: However many wait: so many looks in vain at once, and so many more a second.
 BURST_LOOKS: Final = 20
 LOOKS_PER_SECOND: Final = 10.0
@@ -310,7 +311,7 @@ class LookOut:
                     CheckupTimeoutError(
                         f"{reason}: {text}",
                         summary=f"the time was over: {one.progress.summary}",
-                        hint=MORE_TIME,
+                        hint=f"{one.progress.hint}\n{_OR_MORE_TIME}" if one.progress.hint else MORE_TIME,
                         is_local=one.progress.is_local,
                     )
                 )

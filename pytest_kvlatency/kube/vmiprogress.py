@@ -108,6 +108,11 @@ class VmiProgress:
         return f"a VMI stayed {phase}" if phase else "a VMI did not start"
 
     @property
+    def hint(self) -> str:
+        """What to do about that; empty where it is not known."""
+        return "" if self._trouble is None else self._trouble.hint
+
+    @property
     def is_local(self) -> bool:
         """Whether it may come from the VMI's node that it does not run yet."""
         return self._trouble is None or self._trouble.is_local

@@ -22,7 +22,7 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.kube import polls as polling
 from pytest_kvlatency.kube import vmiprogress as waiting
-from pytest_kvlatency.kube.diagnosis import Trouble
+from pytest_kvlatency.kube.diagnosis import PULL_HINT, Trouble
 from pytest_kvlatency.kube.podlook import PodNews
 from pytest_kvlatency.kube.state import Condition, VmiHandle, VmiState
 
@@ -252,6 +252,13 @@ def test_E85_a_timeout_tells_the_registrys_words_though_kubelet_backs_off(world_
     end = wait_for_all(world, seconds=30).ends["a"]
     assert isinstance(end, CheckupTimeoutError)
     assert "cannot pull the guest image: dial tcp: i/o timeout" in end.reason
+
+
+def test_E85_a_timeout_says_what_to_do_about_what_it_waited_for(world_of):
+    world = world_of(a=kubelet_pulls("a", "dial tcp: i/o timeout"), b=never("b"))
+    ends = wait_for_all(world, seconds=30).ends
+    assert ends["a"].hint == f"{PULL_HINT}\nIf it only needs longer, allow more time: --kv-timeout"
+    assert ends["b"].hint == "see what keeps its pod from starting, or allow more time: --kv-timeout"
 
 
 class Pods:
