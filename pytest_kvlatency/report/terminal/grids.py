@@ -163,10 +163,10 @@ def _shortened(matrix: Matrix, width: int, room: int, *, others: str) -> list[Li
     heads, rows = block.lines[: block.heads], block.lines[block.heads :]
     tail = _legend([block], width)
     words = [others] if others else []
-    name = plain(f"{printable(matrix.nad)}: {matrix.counts}", "bold")
-    space = max(3, room - rows_of([name, *heads, *tail], width) - 1)
+    name = wrapped(f"{printable(matrix.nad)}: {matrix.counts}", width, "bold")
+    space = max(3, room - rows_of([*name, *heads, *tail], width) - 1)
     kept = sorted(sorted(range(len(rows)), key=lambda number: -block.badness[number])[:space])
     if len(kept) < len(rows):
         words.insert(0, f"and {len(rows) - len(kept)} more rows")
     end = [plain(", ".join(words))] if words else []
-    return [name, *heads, *(rows[number] for number in kept), *end, *tail]
+    return [*name, *heads, *(rows[number] for number in kept), *end, *tail]

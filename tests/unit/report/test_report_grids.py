@@ -80,7 +80,8 @@ def test_each_state_has_its_mark_and_a_lossy_cell_says_the_loss() -> None:
         entry("worker2", "worker2"),
     ]
     assert drawn(only(entries)) == [
-        "default/blue-network: 4 nodes, 7 pairs: 3 ok, 1 without connectivity, 1 with too much loss, 1 over the limit, 1 in error",
+        "default/blue-network: 4 nodes, 7 pairs: 3 ok, 1 without connectivity, 1 with too",
+        "much loss, 1 over the limit, 1 in error",
         "        worker1 worker2 worker3 worker4",
         "worker1           24.3!    20%L       x",
         "worker2  =24.3!   0.20        E   0.20",
@@ -93,8 +94,8 @@ def test_each_state_has_its_mark_and_a_lossy_cell_says_the_loss() -> None:
 
 
 def test_one_character_a_cell_where_numbers_do_not_fit() -> None:
-    lines = drawn(only(mesh(32, {"9:20": 33.0, "4:5": "loss", "7": "connectivity"}, limit_ms=10)))
-    assert all(len(line) <= 80 for line in lines[1:])
+    head, *lines = drawn(only(mesh(32, {"9:20": 33.0, "4:5": "loss", "7": "connectivity"}, limit_ms=10)))
+    assert all(len(line) <= 80 for line in (head, *lines))
     assert lines[1:6] == [
         "                           1 1 1 1 1 1 1 1 1 1 2 2 2 2 2 2 2 2 2 2 3 3 3",
         "         1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2",
@@ -113,7 +114,7 @@ def test_one_character_a_cell_where_numbers_do_not_fit() -> None:
 def test_equal_rows_are_one_where_lines_are_few() -> None:
     results: dict[str, Result] = {"9:20": 33.0, "4:5": "loss", "7": "connectivity"}
     lines = drawn(only(mesh(32, results, limit_ms=10)), room=15)
-    assert [line.partition("  ")[0] for line in lines[3:9]] == [
+    assert [line.partition("  ")[0] for line in lines[4:10]] == [
         *("worker1 +26", "worker4", "worker5", "worker7", "worker9", "worker20"),
     ]
     assert (
@@ -164,8 +165,8 @@ def test_long_names_become_numbers_and_then_lose_their_middle() -> None:
         "2 ip-10-0-2-1.ec2.internal-of-zone-2   =0.20       0.20",
         "3 ip-10-0-30-1.ec2.internal-of-zone-30 =0.20 =0.20",
     ]
-    narrow = drawn(only(entries), width=30)[1:5]
-    assert narrow[3].startswith("3 ip-1")
+    narrow = drawn(only(entries), width=30)
+    assert sum(line.startswith(("1 ip-1", "2 ip-1", "3 ip-1")) for line in narrow) == 3
     assert all(len(line) <= 30 for line in narrow)
 
 
