@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_CAUSES: Final = 6
 MOST_ADVICE: Final = 2
 _INDENT: Final = "   "
-_COMMAND: Final = re.compile(r"\b(?:kubectl|virtctl|oc|python) |--\w")
+_COMMAND: Final = re.compile(r"\b(?:kubectl|virtctl|oc|python|pytest) ")
 
 
 def causes(document: Mapping[str, Any], width: int) -> list[Line]:

@@ -168,3 +168,15 @@ def test_what_was_skipped_is_not_among_the_ways_in_which_pairs_failed(make: Make
     assert summary(make, slow, skipped)[1] == "1 of 2 pairs failed: 1 over the limit; 1 skipped"
     good = make.item(make.measurement(target="worker4"))
     assert summary(make, good, skipped)[1].startswith("1 of 2 pairs passed, 1 skipped; worst ")
+
+
+def test_advice_is_wrapped_between_words_unless_it_is_a_command(make: Make) -> None:
+    prose = "Name an image that the nodes can pull with --kv-image, and its credentials with --kv-image-pull-secret."
+    command = "kubectl label namespace checks pod-security.kubernetes.io/enforce=privileged --overwrite=true"
+    failure = Failure(kind="config", stage="setup", reason="it is so", hint=f"{prose}\n{command}")
+    lines = summary(make, make.broken(failures=(failure,)), width=80)
+    assert f"   {command}" in lines
+    assert lines[3:5] == [
+        "   Name an image that the nodes can pull with --kv-image, and its credentials",
+        "   with --kv-image-pull-secret.",
+    ]
