@@ -22,14 +22,16 @@ _WORDS: Final = {
     "connectivity": "without connectivity",
     "loss": "with too much loss",
     "latency": "over the limit",
-    "assertion": "by their own tests",
+    "assertion": "in the test's own code",
+    "interrupted": "interrupted",
 }
 _UNMEASURED: Final = "could not be measured"
 _OF_ONE: Final = {
     "connectivity": "is without connectivity",
     "loss": "has too much loss",
     "latency": "is over the limit",
-    "assertion": "failed by its own test",
+    "assertion": "failed in the test's own code",
+    "interrupted": "was interrupted",
 }
 _OUTCOMES: Final = {"skipped": "skipped", "xfailed": "expected to fail", "notrun": "not run"}
 

@@ -180,3 +180,16 @@ def test_advice_is_wrapped_between_words_unless_it_is_a_command(make: Make) -> N
         "   Name an image that the nodes can pull with --kv-image, and its credentials",
         "   with --kv-image-pull-secret.",
     ]
+
+
+def test_a_run_that_was_interrupted_says_so_first(make: Make) -> None:
+    cut_off = make.broken(kind="interrupted")
+    assert summary(make, cut_off)[1] == "the only pair was interrupted"
+    notrun = make.broken(target="worker3", outcome="notrun", failures=())
+    said = summary(make, make.item(make.measurement(target="worker4")), cut_off, notrun)[1]
+    assert said == "1 of 3 pairs failed: 1 interrupted; 1 not run"
+
+
+def test_tests_that_fail_themselves_are_said_to_do_so(make: Make) -> None:
+    tests = [make.broken(kind="assertion", nodeid=f"test_a.py::test_net[{number}]") for number in range(2)]
+    assert summary(make, *tests, make.item())[1] == "2 of 3 tests failed: 2 in the test's own code"
