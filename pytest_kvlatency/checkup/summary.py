@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.checkup.written import written
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report import checklist
-from pytest_kvlatency.report.terminal.summary import write_summary
+from pytest_kvlatency.report.terminal.summary import lab_line, write_summary
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_kvlatency.checkup.cluster_session import ClusterSession
     from pytest_kvlatency.checkup.collection import Collection
     from pytest_kvlatency.checkup.items import Items
@@ -83,7 +85,7 @@ class TerminalSummary:
         for line in self.sweep.lines:
             screen.write_line(f"kvlatency: {printable(redact(line))}")
         if document is not None and document["measurements"]:
-            end = [printable(line) for line in self._end_lines()]
+            end = [printable(line) for line in self._end_lines(document)]
             width = max(screen.writer.fullwidth, 1)
             write_summary(screen.writer, document, reserved=sum(1 + len(line) // width for line in end))
             for line in end:
@@ -99,11 +101,12 @@ class TerminalSummary:
             screen.write_line(f"kvlatency: {results.told}")
         self._write_kept(screen)
 
-    def _end_lines(self) -> list[str]:
+    def _end_lines(self, document: Mapping[str, Any]) -> list[str]:
         """With which guests the lab ran, and every file that was written."""
         state = self.state
         files = written(state.config, state.inputs.given, state.results.started_at)
-        lab = state.access.lab_line
+        # The run's own lab also knows why it has no real guests.
+        lab = state.access.lab_line or lab_line(document)
         return [*([lab] if lab else []), *([f"kvlatency: wrote {', '.join(files)}"] if files else [])]
 
     def _write_failures(self, screen: Screen, *, of_the_run: tuple[Failure, ...]) -> None:

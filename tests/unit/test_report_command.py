@@ -87,6 +87,13 @@ def test_every_report_is_made_of_one_whole_document(
     assert "3 pairs" in capsys.readouterr().out
 
 
+def test_the_summary_of_a_lab_says_that_it_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(*saved(tmp_path, [("lab.json", rich())]))
+    assert "lab: sim" in capsys.readouterr().out.splitlines()
+    report(*saved(tmp_path, [("old.json", {**rich(), "cluster": None})]))
+    assert "lab:" not in capsys.readouterr().out
+
+
 def test_without_a_report_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     failed = document(0, 1, failed=True)
     failed["plan"]["shard"] = None

@@ -19,7 +19,7 @@ from pytest_kvlatency.report.command.merging import MergeError, whole
 from pytest_kvlatency.report.command.outputs import OUTPUTS, STANDARD_OUTPUT, wanted
 from pytest_kvlatency.report.files import ReportError
 from pytest_kvlatency.report.terminal.causes import own_causes
-from pytest_kvlatency.report.terminal.summary import write_summary
+from pytest_kvlatency.report.terminal.summary import lab_line, write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -122,7 +122,10 @@ def _show(document: Mapping[str, Any], *, shards: int) -> None:
     writer = TerminalWriter(sys.stdout)
     if document["preflight"] is not None:
         checklist.write(writer, document["preflight"])
-    write_summary(writer, document)
+    lab = lab_line(document)
+    write_summary(writer, document, reserved=1 if lab else 0)
+    if lab:
+        writer.line(lab)
     for reason in own_causes(document):
         writer.line(reason, red=True)
     for note in document["notes"]:

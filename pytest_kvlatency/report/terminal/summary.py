@@ -41,6 +41,12 @@ def write_summary(writer: Writer, document: Mapping[str, Any], *, reserved: int 
         write(writer, summary(document, writer.fullwidth, room=MOST_LINES - 1 - reserved))
 
 
+def lab_line(document: Mapping[str, Any]) -> str:
+    """With which guests the lab ran that was measured; empty for a cluster."""
+    lab = (document["cluster"] or {}).get("lab")
+    return "" if lab is None else f"lab: {printable(lab.get('guests') or 'embedded')}"
+
+
 def summary(document: Mapping[str, Any], width: int, *, room: int) -> list[Line]:
     """The lines below the title, in at most ``room`` rows of the terminal unless there are many long texts."""
     found = matrices(document["measurements"])
