@@ -7,7 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, percentile
-from pytest_kvlatency.report.comparison.quantiles import lower_bound, lower_rank, upper_bound, upper_rank
+from pytest_kvlatency.report.comparison.quantiles import (
+    lower_bound,
+    lower_rank,
+    upper_bound,
+    upper_rank,
+    worth_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,15 +77,22 @@ def fewest(percent: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sample:
-    """A sample and its first and second half, each in ascending order."""
+    """A sample in the order of sending, and it, its first and its second half in ascending order."""
 
+    sent: Sequence[int]
     ordered: Sequence[int]
     halves: tuple[Sequence[int], Sequence[int]]
 
     @classmethod
     def of(cls, samples: Sequence[int]) -> _Sample:
         middle = len(samples) // 2
-        return cls(ordered=sorted(samples), halves=(sorted(samples[:middle]), sorted(samples[middle:])))
+        halves = (sorted(samples[:middle]), sorted(samples[middle:]))
+        return cls(sent=samples, ordered=sorted(samples), halves=halves)
+
+    def worth(self, percent: int) -> int:
+        """How many independent samples it tells as much as of the percentile."""
+        level = percentile(self.ordered, percent)
+        return len(self.sent) if level is None else worth_of(self.sent, level)
 
 
 def _change(percent: int, before: _Sample, now: _Sample) -> Change | None:
@@ -102,8 +115,8 @@ def _is_higher(high: _Sample, low: _Sample, percent: int) -> bool:
     Samples that follow each other resemble each other: a burst of slow ones would pass for many independent ones. It
     fills one half only.
     """
-    bottom = lower_bound(high.ordered, percent, _LOWER_ERROR)
-    top = upper_bound(low.ordered, percent, _UPPER_ERROR)
+    bottom = lower_bound(high.ordered, percent, _LOWER_ERROR, worth=high.worth(percent))
+    top = upper_bound(low.ordered, percent, _UPPER_ERROR, worth=low.worth(percent))
     if bottom is None or top is None or bottom <= top:
         return False
     halves = [percentile(half, percent) for half in high.halves]

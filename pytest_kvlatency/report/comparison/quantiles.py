@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -16,18 +17,46 @@ if TYPE_CHECKING:
 
 #: Beyond so many standard deviations the binomial distribution is nothing.
 _DEVIATIONS: Final = 12
+#: So many standard deviations of what independent samples show are chance.
+_CHANCE: Final = 2
 
 
-def lower_bound(ordered: Sequence[int], percent: int, error: float) -> int | None:
-    """A value that the true percentile is below with at most this probability; None where the sample is too small."""
-    rank = lower_rank(len(ordered), percent, error)
-    return None if rank is None else ordered[rank - 1]
+def lower_bound(ordered: Sequence[int], percent: int, error: float, *, worth: int) -> int | None:
+    """A value that the true percentile is below with at most this probability; None where the sample is too small.
+
+    ``worth`` is how many independent samples these tell as much as.
+    """
+    rank = lower_rank(worth, percent, error)
+    return None if rank is None else ordered[max(rank * len(ordered) // worth, 1) - 1]
 
 
-def upper_bound(ordered: Sequence[int], percent: int, error: float) -> int | None:
-    """A value that the true percentile is above with at most this probability; None where the sample is too small."""
-    rank = upper_rank(len(ordered), percent, error)
-    return None if rank is None else ordered[rank - 1]
+def upper_bound(ordered: Sequence[int], percent: int, error: float, *, worth: int) -> int | None:
+    """A value that the true percentile is above with at most this probability; None where the sample is too small.
+
+    ``worth`` is how many independent samples these tell as much as.
+    """
+    rank = upper_rank(worth, percent, error)
+    return None if rank is None else ordered[math.ceil(rank * len(ordered) / worth) - 1]
+
+
+def worth_of(samples: Sequence[int], level: int) -> int:
+    """How many independent samples these, in the order of sending, tell as much as of a percentile near ``level``.
+
+    Samples that follow each other resemble each other on a busy network. Counted is how often neighbours are on the
+    same side of the level; the formula is that of a first-order process (Bayley and Hammersley, 1946). A resemblance
+    that independent samples show too, by chance, is none.
+    """
+    count = len(samples)
+    above = [one > level for one in samples]
+    share = sum(above) / count
+    variance = share * (1 - share)
+    if not variance:
+        return count
+    together = sum((one - share) * (other - share) for one, other in pairwise(above))
+    resemblance = together / (count * variance)
+    if resemblance <= _CHANCE / math.sqrt(count):
+        return count
+    return max(1, math.floor(count * (1 - resemblance) / (1 + resemblance)))
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,7 @@ from pytest_kvlatency.report.command.merging import merge
 from pytest_kvlatency.report.comparison.change import FLOOR_NS, changes, fewest
 from pytest_kvlatency.report.comparison.comparator import NEW, Comparator
 from pytest_kvlatency.report.comparison.file import read
-from pytest_kvlatency.report.comparison.quantiles import lower_rank, upper_rank
+from pytest_kvlatency.report.comparison.quantiles import lower_rank, upper_rank, worth_of
 from pytest_kvlatency.report.document import build, plan_facts
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.run import ItemResult, RunResult
 
 US = 1_000
+
+
+MS = 1_000_000
 
 
 def sample(seed: int, count: int = 100, *, median_us: float = 400, spread: float = 0.15) -> tuple[int, ...]:
@@ -88,6 +91,35 @@ def test_two_samples_of_one_network_almost_never_differ() -> None:
         if one.exceeds(0)
     ]
     assert len(found) <= 1
+
+
+def queued(seed: int, count: int) -> list[int]:
+    """Pings of one network with long queues: each resembles the one before."""
+    chance, level, found = random.Random(seed), 0.0, []
+    for _ in range(count):
+        level = 0.8 * level + chance.gauss(0, 0.6)
+        found.append(round(MS * math.exp(level)))
+    return found
+
+
+@pytest.mark.parametrize("count", [50, 150])
+def test_two_samples_of_a_network_with_long_queues_almost_never_differ(count: int) -> None:
+    differing = [
+        seed
+        for seed in range(300)
+        if any(one.exceeds(5) for one in changes(queued(seed, count), queued(10_000 + seed, count)))
+    ]
+    # 99% confidence, of two percentiles.
+    assert len(differing) <= 6, differing
+
+
+def test_samples_that_resemble_each_other_count_as_fewer() -> None:
+    chance = random.Random(1)
+    independent = [chance.randrange(1000) for _ in range(400)]
+    assert worth_of(independent, 500) == 400
+    assert worth_of([1] * 400, 1) == 400
+    assert worth_of(sorted(independent), 500) < 10
+    assert 60 < worth_of([int(math.log(one / MS) * 1000) for one in queued(1, 400)], 0) < 160
 
 
 def test_a_burst_in_one_half_of_the_sample_is_no_change() -> None:
