@@ -53,7 +53,7 @@ def pair(entry: Mapping[str, Any]) -> str:
     """The nodes where the guests ran, or were to run, else as they were asked for."""
     source, target = entry["sourceNode"], entry["targetNode"]
     if source is None or target is None:
-        return str(entry["nodes"] or ABSENT)
+        return str(entry["nodes"] or ABSENT).replace(":", ARROW)
     return f"{source}{ARROW}{target}"
 
 

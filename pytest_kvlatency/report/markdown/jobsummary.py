@@ -166,7 +166,7 @@ def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = 
     loss, sent, change = entry["lossPercent"], entry["transmitted"], _change(entry)
     cells = {
         "network": escaped(entry["nad"] or ""),
-        "nodes": escaped(_nodes(entry)),
+        "nodes": escaped(pair(entry)),
         "test": escaped(test_name(entry)),
         "verdict": escaped(verdict(entry) + again),
         "received": "" if sent is None else f"{entry['received']}/{sent}",
@@ -176,10 +176,6 @@ def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = 
     }
     row = [cells[name] for name in heads]
     return row if causes is None else [*row, causes.get(entry["nodeid"], "")]
-
-
-def _nodes(entry: Entry) -> str:
-    return pair(entry).replace(":", " → ")
 
 
 def _add_preflight(page: Bounded, findings: Sequence[Entry]) -> None:
@@ -200,7 +196,7 @@ def _notes(document: Mapping[str, Any], entries: Sequence[Entry]) -> list[str]:
     said: dict[str, list[str]] = {note: [] for note in document["notes"]}
     for entry in entries:
         for note in entry["notes"]:
-            said.setdefault(note, []).append(f"{entry['nad']} {_nodes(entry)}")
+            said.setdefault(note, []).append(f"{entry['nad']} {pair(entry)}")
     return [
         f"{note} ({places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''})" if places else note
         for note, places in said.items()
@@ -212,7 +208,7 @@ def _transcript(entry: Entry) -> list[str]:
     if not text:
         return []
     tail = "\n".join(text.splitlines()[-_TRANSCRIPT_LINES:])
-    title = escaped(f"{entry['nad'] or entry['nodeid']} {_nodes(entry)}: the end of the guest's console")
+    title = escaped(f"{entry['nad'] or entry['nodeid']} {pair(entry)}: the end of the guest's console")
     return [f"<details><summary>{title}</summary>", "", preformatted(tail), "", "</details>", ""]
 
 

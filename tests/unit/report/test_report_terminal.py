@@ -10,6 +10,7 @@ from _pytest._io import TerminalWriter
 
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.entries import counted, pair
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.terminal.failures import table
 from pytest_kvlatency.report.terminal.summary import write_summary
@@ -95,6 +96,14 @@ def test_a_narrow_terminal_loses_columns_and_then_the_middle_of_names(make: Make
         "defaul…twork  wo…r1 → wo…r2    0%   3.000  ok",
     ]
     assert all(len(line) <= 50 for line in lines[2:4])
+
+
+def test_a_pair_reads_the_same_whether_it_was_run_or_not(make: Make) -> None:
+    entry = measurement_entry(make.item())
+    left = {**entry, "outcome": "notrun", "sourceNode": None, "targetNode": None}
+    assert pair(left) == pair(entry) == "worker1 → worker2"
+    assert counted([entry, left]) == "2 tests"
+    assert pair({**left, "nodes": "auto"}) == "auto"
 
 
 def test_both_nodes_of_a_pair_can_be_read_where_their_names_are_cut(make: Make) -> None:
