@@ -27,6 +27,17 @@ class NadRef:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfigMapRef:
+    """A ConfigMap by its full name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodePair:
     """Two nodes by name, or, with both ``None``, two different ones of the scheduler's choice (``auto``)."""
 

@@ -34,7 +34,7 @@ def check(document: object, *, is_new: bool = False, name: str = "the document")
     """
     errors = sorted(_validator(is_new=is_new).iter_errors(document), key=lambda one: list(map(str, one.path)))
     told = "\n".join(f"{one.json_path}: {one.message[:300]}" for one in errors[:5])
-    assert not errors, f"{name} does not match report/schema.json:\n{told}"
+    assert not errors, f"{name} does not match report/schema/schema.json:\n{told}"
 
 
 def check_files(directory: Path) -> None:

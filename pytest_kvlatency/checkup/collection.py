@@ -21,7 +21,7 @@ from pytest_kvlatency.checkup.testitem import (
 )
 from pytest_kvlatency.config import marker
 from pytest_kvlatency.config.options import CHECK_FIXTURES, MARKER, MARKER_OPTIONS
-from pytest_kvlatency.config.settings import SettingsError
+from pytest_kvlatency.config.problems import SettingsError
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.plan.checks import origin_of
 from pytest_kvlatency.plan.placeholders import is_wanted, widen

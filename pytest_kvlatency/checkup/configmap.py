@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.parsers import Shard
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMapRef
+    from pytest_kvlatency.kube.configmap import ConfigMapData
+    from pytest_kvlatency.model import ConfigMapRef
 
 START_KEY = "status.startTimestamp"
 COMPLETION_KEY = "status.completionTimestamp"
@@ -27,7 +28,7 @@ ONCE_KEYS = (START_KEY, COMPLETION_KEY, "status.succeeded", "status.failureReaso
 
 def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigMapRef:
     """The ConfigMap that ``--kv-configmap`` names; ``env``: the one of the environment. Raises ``ConfigError``."""
-    from pytest_kvlatency.kube.configmap import ConfigMapRef
+    from pytest_kvlatency.model import ConfigMapRef
 
     if text != "env":
         namespace, _, name = text.partition("/")

@@ -14,8 +14,10 @@ from pytest_kvlatency.checkup import inifile
 from pytest_kvlatency.checkup.configmap import ConfigMapReport, configmap_ref
 from pytest_kvlatency.checkup.own_check import named_by, own_ids
 from pytest_kvlatency.config.layers import layers
+from pytest_kvlatency.config.negatives import refuse_negative_values
 from pytest_kvlatency.config.options import INI_NAMES, OPTIONS
-from pytest_kvlatency.config.settings import SettingsError, refuse_negative_values, resolve
+from pytest_kvlatency.config.problems import SettingsError
+from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import Failure
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_kvlatency.checkup.results import Results
-    from pytest_kvlatency.config.settings import Layer, Settings
+    from pytest_kvlatency.config.settings import Settings
+    from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
 

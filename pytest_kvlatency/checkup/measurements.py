@@ -13,7 +13,7 @@ from pytest_kvlatency.checkup.collection import NO_NAD
 from pytest_kvlatency.checkup.hooks import judgements
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, is_kv_item
 from pytest_kvlatency.config.nearest import unknown_argument
-from pytest_kvlatency.config.settings import SettingsError
+from pytest_kvlatency.config.problems import SettingsError
 from pytest_kvlatency.errors import HIDDEN, ConfigError, KvLatencyError
 from pytest_kvlatency.model import Limits
 from pytest_kvlatency.ping.latency import Latency

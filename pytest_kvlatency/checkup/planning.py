@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.checkup import hooks
-from pytest_kvlatency.config.settings import check_guest, with_sources
+from pytest_kvlatency.config.problems import with_sources
+from pytest_kvlatency.config.resolve import check_guest
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import NodeChoice
 from pytest_kvlatency.plan import checks as plan
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.cluster_session import ClusterSession
     from pytest_kvlatency.checkup.role import Role
     from pytest_kvlatency.checkup.run_state import RunState
-    from pytest_kvlatency.config.settings import Layer, Settings
+    from pytest_kvlatency.config.settings import Settings
+    from pytest_kvlatency.config.sources import Layer
 
 
 @dataclass(kw_only=True)

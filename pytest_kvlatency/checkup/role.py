@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.sharding import Share
     from pytest_kvlatency.checkup.tally import Tally
-    from pytest_kvlatency.config.settings import Layer, Settings
+    from pytest_kvlatency.config.settings import Settings
+    from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.client import KubeClient

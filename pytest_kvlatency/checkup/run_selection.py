@@ -13,7 +13,7 @@ from pytest_kvlatency.checkup.inputs import usage_text
 from pytest_kvlatency.checkup.marks import is_planned, left_out_of
 from pytest_kvlatency.checkup.role import RunPlan
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, SETTINGS_KEY, may_be_measured_ahead
-from pytest_kvlatency.config.settings import check_timeout, timeout_for
+from pytest_kvlatency.config.timeouts import check_timeout, timeout_for
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import Failure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_kvlatency.config.nearest import did_you_mean
 from pytest_kvlatency.config.options import SIGNATURE
-from pytest_kvlatency.config.settings import MarkerError
+from pytest_kvlatency.config.problems import MarkerError
 from pytest_kvlatency.config.sources import Layer, Problem
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pytest_kvlatency.engine.demand import Demand
 from pytest_kvlatency.engine.departures import LAST_SECONDS, Departures
 from pytest_kvlatency.engine.fleet import Fleet
 from pytest_kvlatency.engine.guests import is_lost, those_up
-from pytest_kvlatency.engine.lifetime import Keeper
+from pytest_kvlatency.engine.keeper import Keeper
 from pytest_kvlatency.engine.occupancy import Occupancy
 from pytest_kvlatency.engine.pace import Pace
 from pytest_kvlatency.engine.steps import guest_place, guest_words

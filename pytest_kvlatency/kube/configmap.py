@@ -20,23 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.model import ConfigMapRef
 
     #: Judges what is there after a conflict: True where the write was obeyed already, though its answer was lost.
     Judge = Callable[["ConfigMapData"], bool]
 
 _STATUS: Final = "status."
 PAUSES: Final = Backoff(first=0.05, longest=1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfigMapRef:
-    """A ConfigMap by its full name."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)

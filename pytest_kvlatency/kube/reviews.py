@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import yaml
 
@@ -15,11 +15,10 @@ from pytest_kvlatency.kube.paths import Target
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_kvlatency.deadline import Deadline
-    from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.configmap import ConfigMapRef
+    from pytest_kvlatency.model import ConfigMapRef
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 # Since Kubernetes 1.28.
@@ -32,6 +31,15 @@ _CONSOLE: Final = ("subresources.kubevirt.io", "virtualmachineinstances/console"
 _NADS: Final = ("k8s.cni.cncf.io", "network-attachment-definitions")
 _APPLY: Final = "An administrator can grant this with kubectl apply -f - and this manifest:"
 _ASKING_SECONDS: Final = 5.0
+
+
+class Requests(Protocol):
+    """What sends requests to the API server, such as ``KubeClient``."""
+
+    def request(
+        self, method: str, path: str, *, deadline: Deadline, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Send one until it is answered; return the answer."""
 
 
 def needed(
@@ -61,7 +69,7 @@ def useful(namespace: str) -> tuple[Target, ...]:
     )
 
 
-def refused(client: KubeClient, wanted: Sequence[Target], deadline: Deadline) -> tuple[Target, ...]:
+def refused(client: Requests, wanted: Sequence[Target], deadline: Deadline) -> tuple[Target, ...]:
     """Return those of the rules that the account does not have. One request for each, several at once.
 
     Raises ``PermissionDeniedError`` where the account may not even ask, and as ``KubeClient.request``.
@@ -71,7 +79,7 @@ def refused(client: KubeClient, wanted: Sequence[Target], deadline: Deadline) ->
     return tuple(one for one, answer in asked if not answer.result())
 
 
-def account(client: KubeClient, deadline: Deadline) -> str | None:
+def account(client: Requests, deadline: Deadline) -> str | None:
     """Return the account's name as the API server knows it; None where the server is too old to say."""
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
@@ -93,7 +101,7 @@ class Rules:
     Thread-safe. An account that lacks one rule often lacks more, and is told all of them at once.
     """
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: Requests) -> None:
         self._client = client
         self._lock = threading.Lock()
         self._needed: dict[Target, bool | None] = {}
@@ -171,7 +179,7 @@ def _target(verb: str, group: str, resource: str, namespace: str | None) -> Targ
     return Target(verb=verb, group=group, resource=resource, namespace=namespace)
 
 
-def _is_allowed(client: KubeClient, wanted: Target, deadline: Deadline) -> bool:
+def _is_allowed(client: Requests, wanted: Target, deadline: Deadline) -> bool:
     resource, _, subresource = wanted.resource.partition("/")
     attributes = {
         "verb": wanted.verb,

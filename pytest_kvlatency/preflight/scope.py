@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.configmap import ConfigMapRef
     from pytest_kvlatency.kube.facts import ClusterFacts
-    from pytest_kvlatency.model import Check
+    from pytest_kvlatency.model import Check, ConfigMapRef
     from pytest_kvlatency.plan.addresses import AddressShare
     from pytest_kvlatency.plan.checks import VmiKey
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.comparison.summary import notes as comparison_notes
@@ -15,16 +15,13 @@ from pytest_kvlatency.report.faults import fault_of, shortfall_of
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.reasons import failure_reason
 from pytest_kvlatency.report.run import last_attempts
+from pytest_kvlatency.report.schema import SCHEMA, TIMESTAMP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pytest_kvlatency.report.run import RunResult
-
-SCHEMA: Final = "kvlatency/v1"
-#: How it gives moments, which are in UTC.
-TIMESTAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def cluster_facts(

@@ -9,7 +9,8 @@ import pytest
 
 import pytest_kvlatency
 from pytest_kvlatency import errors
-from pytest_kvlatency.config.settings import Problem, SettingsError
+from pytest_kvlatency.config.problems import SettingsError
+from pytest_kvlatency.config.sources import Problem
 from pytest_kvlatency.errors import again
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.threads import result_of

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kvlatency.config.settings import ROUND_NS
+from pytest_kvlatency.config.timeouts import ROUND_NS
 from pytest_kvlatency.engine.consoles import MAX_OPEN
 from pytest_kvlatency.model import Check, NadRef, NodePair
 from pytest_kvlatency.plan.checks import guest_count, rounds

@@ -8,7 +8,8 @@ import pytest
 
 from pytest_kvlatency.config.marker import SIGNATURE, MarkerError, kvlatency, marker_layer, merge
 from pytest_kvlatency.config.options import MARKER_HELP, MARKER_OPTIONS
-from pytest_kvlatency.config.settings import SettingsError, resolve
+from pytest_kvlatency.config.problems import SettingsError
+from pytest_kvlatency.config.resolve import resolve
 
 
 def mark(*args: object, **kwargs: object) -> Any:

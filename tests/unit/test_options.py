@@ -11,7 +11,9 @@ import pytest
 
 from pytest_kvlatency.config.layers import hook_layer, layers
 from pytest_kvlatency.config.options import OPTIONS, register
-from pytest_kvlatency.config.settings import Settings, SettingsError, resolve
+from pytest_kvlatency.config.problems import SettingsError
+from pytest_kvlatency.config.resolve import resolve
+from pytest_kvlatency.config.settings import Settings
 from pytest_kvlatency.config.values import default_of, show
 
 

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from pytest_kvlatency.config.settings import Layer, Settings, resolve
+from pytest_kvlatency.config.resolve import resolve
+from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import AUTO, Check, GuestSpec, NadRef, NodeChoice, NodePair, PingParameters
 from pytest_kvlatency.plan.checks import checks, needs_nodes, rounds, vmi_keys
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.config.settings import Settings
 
 
 def settings(**values: object) -> Settings:

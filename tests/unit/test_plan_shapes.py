@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kvlatency.config.parsers import Mesh, Ring, Star
-from pytest_kvlatency.config.settings import Layer, resolve
+from pytest_kvlatency.config.resolve import resolve
+from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import NodeChoice
 from pytest_kvlatency.plan.checks import checks, needs_nodes, pairs

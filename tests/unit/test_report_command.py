@@ -15,7 +15,7 @@ import pytest
 from test_merging import document, documents, saved
 
 from pytest_kvlatency.__main__ import main
-from pytest_kvlatency.report.command.shape import flaw
+from pytest_kvlatency.report.schema.shape import flaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

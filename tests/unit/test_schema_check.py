@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kvlatency.report.command.schemacheck import Schema
+from pytest_kvlatency.report.schema.check import Schema
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

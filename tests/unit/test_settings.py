@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_kvlatency.config.negatives import refuse_negative_values
 from pytest_kvlatency.config.parsers import NodeSet, Toleration
-from pytest_kvlatency.config.settings import (
-    Layer,
-    MarkerError,
-    Settings,
-    SettingsError,
-    check_timeout,
-    refuse_negative_values,
-    resolve,
-    timeout_for,
-)
+from pytest_kvlatency.config.problems import MarkerError, SettingsError
+from pytest_kvlatency.config.resolve import resolve
+from pytest_kvlatency.config.sources import Layer
+from pytest_kvlatency.config.timeouts import check_timeout, timeout_for
 from pytest_kvlatency.model import AUTO, Check, NadRef, NodePair, PingParameters
 
 if TYPE_CHECKING:
+    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.config.sources import SourceKind
 
 DETAIL: dict[str, str] = {

@@ -4,11 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.config.settings import Layer, Settings, SettingsError, configmap_layer, resolve
+from pytest_kvlatency.config.configmap import configmap_layer
+from pytest_kvlatency.config.problems import SettingsError
+from pytest_kvlatency.config.resolve import resolve
+from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.model import AUTO, NodePair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pytest_kvlatency.config.settings import Settings
 
 REQUIRED = {
     "spec.timeout": "10m",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.role import RunPlan
     from pytest_kvlatency.checkup.xdist.services import Services
     from pytest_kvlatency.config.parsers import NodeSet, Toleration
-    from pytest_kvlatency.config.settings import Layer
+    from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.kube.nodes import SeenNodes

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.checkup.xdist.workers import Workers
     from pytest_kvlatency.config.parsers import NodeSet, Toleration
-    from pytest_kvlatency.config.settings import Layer
+    from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.model import Check, Failure, NodeChoice

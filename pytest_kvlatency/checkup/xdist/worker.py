@@ -28,7 +28,7 @@ from pytest_kvlatency.checkup.xdist.messages import (
     Waiting,
 )
 from pytest_kvlatency.checkup.xdist.wire import WorkerLink
-from pytest_kvlatency.config.settings import ROUND_NS
+from pytest_kvlatency.config.timeouts import ROUND_NS
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.plan.addresses import AddressShare
 from pytest_kvlatency.plan.checks import guest_count

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.config.parsers import Shard
 from pytest_kvlatency.config.parsers import shard as parse_shard
-from pytest_kvlatency.report.command.shape import completed, flaw
+from pytest_kvlatency.report.schema.shape import completed, flaw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.report import json
-from pytest_kvlatency.report.command.shape import flaw
 from pytest_kvlatency.report.comparison.baseline import Baseline, Key, key_of
+from pytest_kvlatency.report.schema.shape import flaw
 from pytest_kvlatency.report.success import last_attempts
 
 if TYPE_CHECKING:

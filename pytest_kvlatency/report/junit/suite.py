@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from pytest_kvlatency.report.document import TIMESTAMP
 from pytest_kvlatency.report.junit.cases import attempts_of, case, without_properties
 from pytest_kvlatency.report.junit.properties import suite_properties
+from pytest_kvlatency.report.schema import TIMESTAMP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

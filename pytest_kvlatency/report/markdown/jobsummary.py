@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report.document import TIMESTAMP
 from pytest_kvlatency.report.entries import is_failed, own_parameters, pair, test_name, verdict
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
+from pytest_kvlatency.report.schema import TIMESTAMP
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.causes import causes_of, headline
 from pytest_kvlatency.report.terminal.verdict import verdict as run_verdict

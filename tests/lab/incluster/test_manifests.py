@@ -14,7 +14,7 @@ from pytest_kvlatency.checkup.closing_reports import STATUS_SECONDS
 from pytest_kvlatency.checkup.teardown import ASKING_SECONDS, CLEANUP_SECONDS
 from pytest_kvlatency.config.configmap import configmap_layer
 from pytest_kvlatency.config.options import INDEX_VARIABLE, SHARDS_VARIABLE
-from pytest_kvlatency.config.settings import resolve
+from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.units import parse_duration
 
 ACCOUNT = "vm-latency-checkup-sa"

@@ -16,7 +16,7 @@ from test_manifests import ACCOUNT, IMAGE, LABEL
 from pytest_kvlatency.checkup.closing_reports import STATUS_SECONDS
 from pytest_kvlatency.checkup.teardown import ASKING_SECONDS, CLEANUP_SECONDS
 from pytest_kvlatency.config.configmap import configmap_layer
-from pytest_kvlatency.config.settings import resolve
+from pytest_kvlatency.config.resolve import resolve
 
 MONITORING = ROOT / "examples" / "monitoring"
 NAME = "latency-hourly"

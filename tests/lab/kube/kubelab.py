@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_kvlatency.kube.configmap import ConfigMapRef
 from pytest_kvlatency.kube.manifest import VmiRequest, fresh_mac, fresh_name, network_data, user_data
-from pytest_kvlatency.model import NadRef
+from pytest_kvlatency.model import ConfigMapRef, NadRef
 
 BLUE = NadRef(namespace="checks", name="blue")
 CHECKUP = ConfigMapRef(namespace="checks", name="checkup")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_kvlatency.checkup.role import Local
+from pytest_kvlatency.checkup.tally import Tally
 from pytest_kvlatency.checkup.xdist.messages import Attempted, Hello, OpenCluster, ReadParameters, VmiMade
 from pytest_kvlatency.checkup.xdist.services import Services
 from pytest_kvlatency.checkup.xdist.workers import Workers
@@ -41,7 +42,13 @@ class Process:
             return None
 
         return Local(
-            client=none, parameters=self.parameters, discover=none, open=none, adopt=none, header=list
+            client=none,
+            parameters=self.parameters,
+            discover=none,
+            open=none,
+            adopt=none,
+            header=list,
+            tally=Tally(),
         )
 
 

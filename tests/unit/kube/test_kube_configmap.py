@@ -4,12 +4,13 @@ import pytest
 from kubescript import status_object
 
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMapRef, ConfigMaps
+from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMaps
 from pytest_kvlatency.kube.failures import (
     ConfigMapImmutableError,
     ConfigMapMissingError,
     ConfigMapTooLargeError,
 )
+from pytest_kvlatency.model import ConfigMapRef
 
 REF = ConfigMapRef(namespace="checks", name="checkup")
 PATH = "/api/v1/namespaces/checks/configmaps/checkup"

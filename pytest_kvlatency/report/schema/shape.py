@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report import schema
 from pytest_kvlatency.report.causes import find_causes
-from pytest_kvlatency.report.command.schemacheck import Schema
-from pytest_kvlatency.report.document import SCHEMA, TIMESTAMP
 from pytest_kvlatency.report.faults import shortfall_of
+from pytest_kvlatency.report.schema import SCHEMA, TIMESTAMP
+from pytest_kvlatency.report.schema.check import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
