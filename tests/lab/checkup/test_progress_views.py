@@ -28,7 +28,7 @@ time_scale: 20
 TIMES = ((r"~\d+ s left", "~0 s left"), (r"booting \d+ s", "booting 0 s"))
 #: Two of the three pairs are reported, all three are measured, and the next one waits for worker4.
 HALF_WAY = r"3/6 .* left  waiting: worker4 booting \d+ s$"
-WHOLE = "worst 00.0 ms worker1→worker2  round 3/3  ~0 s left  waiting: worker4 booting 0 s"
+WHOLE = "worst 00.0 ms worker1→worker2  round 1/3  ~0 s left  waiting: worker4 booting 0 s"
 NARROW = "worst 00.0 ms  ~0 s left  waiting: worker4 booting 0 s"
 
 
