@@ -13,7 +13,7 @@ from pytest_kvlatency.checkup import own_run as only
 from pytest_kvlatency.checkup.own_check import NODEID, says_all
 from pytest_kvlatency.checkup.testitem import SETTINGS_KEY, planned_check
 from pytest_kvlatency.config.options import BY_NAME, OPTIONS
-from pytest_kvlatency.config.values import default_of, show
+from pytest_kvlatency.config.values import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +86,8 @@ def _pair(item: pytest.Item, settings: Settings) -> tuple[list[str], tuple[str, 
         # A shape of the marker's is over the node set, wherever that comes from.
         return options, ("nad", "nodes")
     pair = str(planned.check.pair)
-    if pair != "auto" or settings.nodes != default_of(BY_NAME["nodes"]):
+    # An option of this run may have stood over an ini file that says otherwise: it is left out of the command.
+    if pair != "auto" or settings.sources["nodes"].kind != "default":
         options += [BY_NAME["nodes"].flag, pair]
     return options, _SELECT_PAIRS
 

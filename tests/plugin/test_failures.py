@@ -228,6 +228,13 @@ def test_the_rerun_command_can_be_pasted(checkup: Checkup) -> None:
         checkup.pytester.runpytest_inprocess(*arguments).assert_outcomes(failed=1)
 
 
+def test_the_rerun_command_of_an_auto_pair_stands_over_the_ini_file(checkup: Checkup) -> None:
+    checkup.pytester.makeini("[pytest]\nkv_nad = default/blue-network\nkv_nodes = mesh\n")
+    arguments = ("kvlatency::check", "--kv-nodes=auto", "--kv-max-latency=1us")
+    words = rerun_command(checkup.quick(*arguments))
+    assert words[words.index("--kv-nodes") + 1] == "auto"
+
+
 def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> None:
     arguments = [f"--kv-kubeconfig={checkup.kubeconfig}", "--kv-nad", "default/no-such-network"]
     result = checkup.pytester.run(sys.executable, "-m", "pytest_kvlatency", *arguments)
