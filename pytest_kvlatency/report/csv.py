@@ -65,7 +65,7 @@ def _cells(measured: Mapping[str, Any]) -> list[str]:
 def _value(measured: Mapping[str, Any], name: str) -> object:
     value: Any = measured
     for part in name.split("."):
-        value = None if value is None else value.get(part)
+        value = value.get(part) if isinstance(value, dict) else None
     return value
 
 

@@ -73,6 +73,13 @@ def test_what_a_test_measured_beyond_has_rows_of_its_own(make: Make) -> None:
     assert len({row["nodeid"] for row in found}) == 1
 
 
+def test_a_key_that_a_later_version_fills_otherwise_is_left_empty(make: Make) -> None:
+    beyond = make.measurement((5_000_000,))
+    document = build(make.run(make.item(extra=(beyond,))))
+    document["measurements"][0]["extra"][0]["comparison"] = "slower"
+    assert [row["comparison.p50.deltaPercent"] for row in rows(render(document))] == ["", ""]
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "\t", "\r", "\n=", "\uff1d"])
 def test_E67_text_is_never_a_formula(make: Make, start: str) -> None:
     evil = f'{start}HYPERLINK("http://evil.example";"x"),1\r\nnext'
