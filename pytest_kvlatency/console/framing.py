@@ -70,11 +70,13 @@ def typed_lines(command: str, token: str, *, is_tagged: bool = False) -> list[st
     run = f' command eval " $(printf {source})" </dev/null'
     end = f" printf '\\n%s%s E %s\\n%s%s E %s\\n' {MARK} {token} $? {MARK} {token} $?"
     ended = f'printf "\\n%s%s X %s\\n" {MARK} {token}'
+    # What asks for the next login discards what the terminal has not sent yet: setting its modes waits for that.
+    sent = 'stty "$(stty -g </dev/tty)" </dev/tty'
     if not is_tagged:
-        lines.append(f" trap '{ended} $?' 0;{begin}{run};{end}; trap - 0")
+        lines.append(f" trap '{ended} $?; {sent} 2>/dev/null' 0;{begin}{run};{end}; trap - 0")
         return lines
     # Some shells end within the command's redirections. A tagger that takes no more has printed everything.
-    drain = 'trap "" PIPE; while [ -p /proc/self/fd/9 ] && echo; do :; done'
+    drain = f'trap "" PIPE TTOU; while [ -p /proc/self/fd/9 ] && echo; do :; done; {sent}'
     last = f"__kv=$?; [ -p /proc/self/fd/9 ] || exec 9>&1; {{ {ended} $__kv; {drain}; }} >&9 2>/dev/null"
     return [
         *lines,
