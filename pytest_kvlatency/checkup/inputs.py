@@ -179,7 +179,7 @@ def _wrong_lab(spec: str) -> list[str]:
 
 def _wrong_baseline(path: Path) -> list[str]:
     """Say what is wrong with the document that ``--kv-baseline`` names."""
-    from pytest_kvlatency.report.comparison.file import read
+    from pytest_kvlatency.report.comparison.baselinefile import read
 
     try:
         read(path)

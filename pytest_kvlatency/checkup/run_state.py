@@ -78,8 +78,8 @@ class RunState:
 
 
 def _comparator(given: Settings) -> Comparator | None:
+    from pytest_kvlatency.report.comparison.baselinefile import read
     from pytest_kvlatency.report.comparison.comparator import Comparator
-    from pytest_kvlatency.report.comparison.file import read
 
     if given.baseline is None:
         return None

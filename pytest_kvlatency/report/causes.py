@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.report.blame import Blame, blamed
-from pytest_kvlatency.report.faults import BETWEEN, faults_of
+from pytest_kvlatency.report.failurefacts import BETWEEN, faults_of
 from pytest_kvlatency.report.success import last_attempts, standing_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cause:
+class _GroupedCause:
     """A fault, what is to blame for it, and the measurements that it concerns."""
 
     fault: Fault
@@ -74,7 +74,7 @@ def _key(fault: Fault) -> tuple[object, ...]:
     return (fault["kind"], fault["sentence"], fault["node"], fault["network"])
 
 
-def _causes_of(group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry]) -> Iterator[_Cause]:
+def _causes_of(group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry]) -> Iterator[_GroupedCause]:
     """Equal faults as one cause, or, where they are faults between nodes, as one for each that is to blame."""
     fault = group[0][1]
     entries = [entry for entry, _ in group if entry is not None]
@@ -82,11 +82,13 @@ def _causes_of(group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry
     if fault["kind"] in BETWEEN and known == Blame():
         advice = {id(entry): one["advice"] for entry, one in group}
         for blame, concerned in blamed(entries, last):
-            yield _Cause(fault={**fault, "advice": advice[id(concerned[0])]}, blame=blame, entries=concerned)
+            yield _GroupedCause(
+                fault={**fault, "advice": advice[id(concerned[0])]}, blame=blame, entries=concerned
+            )
     else:
         if known == Blame() and fault.get("local"):
             known = _where(entries)
-        yield _Cause(fault=fault, blame=known, entries=entries)
+        yield _GroupedCause(fault=fault, blame=known, entries=entries)
 
 
 def _where(entries: Sequence[Entry]) -> Blame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.comparison.summary import notes as comparison_notes
-from pytest_kvlatency.report.faults import fault_of, shortfall_of
+from pytest_kvlatency.report.failurefacts import fault_of, shortfall_of
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.reasons import failure_reason
 from pytest_kvlatency.report.run import last_attempts

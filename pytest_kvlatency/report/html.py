@@ -13,7 +13,7 @@ from pytest_kvlatency.report import svg
 from pytest_kvlatency.report.matrix import heatmap
 from pytest_kvlatency.report.matrix.cell import anchor
 from pytest_kvlatency.report.page.entry import pair_id
-from pytest_kvlatency.report.page.links import link
+from pytest_kvlatency.report.page.hyperlinks import link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

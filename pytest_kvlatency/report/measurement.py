@@ -10,7 +10,7 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.escape import excerpt, shortened
-from pytest_kvlatency.report.faults import fault_of
+from pytest_kvlatency.report.failurefacts import fault_of
 from pytest_kvlatency.report.numbers import numbers_of, rounded
 from pytest_kvlatency.report.reasons import reason_of
 from pytest_kvlatency.units import to_seconds

@@ -12,7 +12,7 @@ from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.command.fit import misfits
 from pytest_kvlatency.report.command.part import parts_of
 from pytest_kvlatency.report.comparison import summary as comparison
-from pytest_kvlatency.report.faults import shortfall_of
+from pytest_kvlatency.report.failurefacts import shortfall_of
 from pytest_kvlatency.report.schema import SCHEMA
 from pytest_kvlatency.report.schema.shape import completed, flaw
 from pytest_kvlatency.report.success import is_lack_of_any, last_attempts, shortfalls, standing_of

@@ -32,7 +32,7 @@ _FLOOR_SHARE: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class QuantileChange:
     """A percentile before and now, in nanoseconds. ``is_significant`` is None where there are too few samples to tell.
 
     ``is_slower``: significantly so.
@@ -58,7 +58,7 @@ class Change:
         return self.is_slower and limit_percent is not None and (self.percent or 0) > limit_percent
 
 
-def changes(before: Sequence[int], now: Sequence[int]) -> list[Change]:
+def changes(before: Sequence[int], now: Sequence[int]) -> list[QuantileChange]:
     """The change of each percentile that both samples, in the order of sending, are large enough for."""
     old, new = _Sample.of(before), _Sample.of(now)
     return [one for percent in PERCENTS if (one := _change(percent, old, new)) is not None]
@@ -95,7 +95,7 @@ class _Sample:
         return len(self.sent) if level is None else worth_of(self.sent, level)
 
 
-def _change(percent: int, before: _Sample, now: _Sample) -> Change | None:
+def _change(percent: int, before: _Sample, now: _Sample) -> QuantileChange | None:
     old, new = percentile(before.ordered, percent), percentile(now.ordered, percent)
     if old is None or new is None:
         return None
@@ -106,7 +106,7 @@ def _change(percent: int, before: _Sample, now: _Sample) -> Change | None:
         is_significant = False
     else:
         is_significant = _is_higher(now, before, percent) if new > old else _is_higher(before, now, percent)
-    return Change(name=f"p{percent}", before_ns=old, now_ns=new, is_significant=is_significant)
+    return QuantileChange(name=f"p{percent}", before_ns=old, now_ns=new, is_significant=is_significant)
 
 
 def _is_higher(high: _Sample, low: _Sample, percent: int) -> bool:

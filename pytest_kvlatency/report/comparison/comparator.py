@@ -10,7 +10,7 @@ from pytest_kvlatency.model import Failure
 from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.comparison import differences
 from pytest_kvlatency.report.comparison.baseline import Baseline, key_of
-from pytest_kvlatency.report.comparison.change import CONFIDENCE, PERCENTS, Change, changes, fewest
+from pytest_kvlatency.report.comparison.change import CONFIDENCE, PERCENTS, QuantileChange, changes, fewest
 from pytest_kvlatency.report.entries import test_of
 from pytest_kvlatency.report.numbers import rounded
 from pytest_kvlatency.report.success import last_attempts
@@ -101,11 +101,11 @@ class Comparator:
         )
 
 
-def _changes(before: Entry, now: Entry) -> list[Change]:
+def _changes(before: Entry, now: Entry) -> list[QuantileChange]:
     return changes(before["samplesNanoSec"], now["samplesNanoSec"])
 
 
-def _regression(change: Change, limit: float) -> Failure:
+def _regression(change: QuantileChange, limit: float) -> Failure:
     return Failure(
         kind="latency",
         stage="run",
@@ -116,7 +116,9 @@ def _regression(change: Change, limit: float) -> Failure:
     )
 
 
-def _comparison(found: Sequence[Change], limit: float | None, *, reason: str | None = None) -> dict[str, Any]:
+def _comparison(
+    found: Sequence[QuantileChange], limit: float | None, *, reason: str | None = None
+) -> dict[str, Any]:
     known = {one.name: one for one in found}
     told = [one.is_significant for one in found if one.is_significant is not None]
     exceeding = [one for one in found if one.exceeds(limit)]

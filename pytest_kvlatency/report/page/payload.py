@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import harmless, printable
 from pytest_kvlatency.report.entries import own_parameters
 from pytest_kvlatency.report.page.entry import causes_of, own_test, pair_id, pair_of, pair_text, reason, what
-from pytest_kvlatency.report.page.links import link
+from pytest_kvlatency.report.page.hyperlinks import link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def payload(document: Mapping[str, Any], heats: Sequence[Heat], *, folder: Path 
 
 def transcripts(document: Mapping[str, Any]) -> list[str]:
     """Each transcript once: where the entries say by number which is theirs."""
-    found = _Table()
+    found = _TextTable()
     for entry in document["measurements"]:
         for one in (entry, *entry["extra"]):
             if one["transcript"]:
@@ -68,7 +68,7 @@ def as_json(data: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-class _Table:
+class _TextTable:
     """Values that occur often, each once."""
 
     def __init__(self) -> None:
@@ -89,7 +89,9 @@ class _Tables:
     """What the entries share."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self.networks, self.pings, self.limits, self.guests, self.transcripts = (_Table() for _ in range(5))
+        self.networks, self.pings, self.limits, self.guests, self.transcripts = (
+            _TextTable() for _ in range(5)
+        )
         entries = document["measurements"]
         causes = causes_of(document)
         #: What is wrong with an item in the words of its cause, which are shorter than its reason.

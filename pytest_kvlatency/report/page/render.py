@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import files
-from pytest_kvlatency.report.page import assets, facts, heat, payload, summary
+from pytest_kvlatency.report.page import facts, heat, inlined, payload, summary
 
 if TYPE_CHECKING:
     import os
@@ -31,10 +31,10 @@ def render(document: Mapping[str, Any], *, folder: Path | None = None) -> str:
     """Give the page of a document; ``folder`` is where it will lie, from which artifacts are linked."""
     heats = heat.heats(document)
     data = payload.payload(document, heats, folder=folder)
-    style, script = assets.style(), assets.script()
+    style, script = inlined.style(), inlined.script()
     slots = {
         "title": for_html(summary.title(document)),
-        "policy": assets.policy(style, script),
+        "policy": inlined.policy(style, script),
         "style": style,
         "script": script,
         "verdict": summary.verdict(document),
@@ -46,4 +46,4 @@ def render(document: Mapping[str, Any], *, folder: Path | None = None) -> str:
         "transcripts": payload.as_json(payload.transcripts(document)),
     }
     # In one go: what stands in a slot is never looked at again.
-    return _SLOT.sub(lambda slot: slots[slot[1]], assets.template())
+    return _SLOT.sub(lambda slot: slots[slot[1]], inlined.template())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report import schema
 from pytest_kvlatency.report.causes import find_causes
-from pytest_kvlatency.report.faults import shortfall_of
+from pytest_kvlatency.report.failurefacts import shortfall_of
 from pytest_kvlatency.report.schema import SCHEMA, TIMESTAMP
 from pytest_kvlatency.report.schema.check import Schema
 

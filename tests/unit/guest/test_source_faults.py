@@ -43,7 +43,7 @@ def guest(name, address, shell=None):
     )
 
 
-def said(how_far, *, during=""):
+def said(how_far, *, during="", phase=""):
     pass
 
 

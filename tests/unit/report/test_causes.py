@@ -29,7 +29,7 @@ from pytest_kvlatency.model import (
 )
 from pytest_kvlatency.ping.verdict import judge
 from pytest_kvlatency.report.causes import find_causes
-from pytest_kvlatency.report.faults import fault_of
+from pytest_kvlatency.report.failurefacts import fault_of
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.run import ItemResult
 
