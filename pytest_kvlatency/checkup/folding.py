@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.causes import numbers_by_test
 from pytest_kvlatency.report.failure import WORDED, CrashLine
-from pytest_kvlatency.report.terminal.causes import causes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class Folding:
         if not isinstance(stats, dict) or document is None or self._config.get_verbosity() > 0:
             return (yield)
         before: dict[str, list[Any]] = {kind: stats[kind] for kind in _KINDS if kind in stats}
-        of_test = _causes_of_tests(document)
+        of_test = {nodeid: numbers[-1] for nodeid, numbers in numbers_by_test(document).items()}
         stats |= {kind: folded(reports, of_test) for kind, reports in before.items()}
         try:
             return (yield)
@@ -105,9 +105,3 @@ def _with_others(report: pytest.TestReport, others: Sequence[pytest.TestReport])
     shown = copy.copy(report)
     shown.longrepr = FoldedRepr(report, others)  # type: ignore[assignment]
     return shown
-
-
-def _causes_of_tests(document: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        nodeid: number for number, cause in enumerate(causes_of(document)) for nodeid in cause["measurements"]
-    }

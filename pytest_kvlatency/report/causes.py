@@ -70,6 +70,21 @@ def find_causes(entries: Iterable[Entry], own: Sequence[Fault] = ()) -> list[dic
     return [one.as_entry() for one in causes]
 
 
+def causes_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The document's own causes; those of its measurements where it is older than causes are."""
+    known: Sequence[Mapping[str, Any]] | None = document.get("causes")
+    return find_causes(document["measurements"]) if known is None else known
+
+
+def numbers_by_test(document: Mapping[str, Any]) -> dict[str, list[int]]:
+    """By node id which of the document's causes a test has, counted from 0, in their order."""
+    found: dict[str, list[int]] = {}
+    for number, cause in enumerate(causes_of(document)):
+        for nodeid in cause["measurements"]:
+            found.setdefault(nodeid, []).append(number)
+    return found
+
+
 def _key(fault: Fault) -> tuple[object, ...]:
     return (fault["kind"], fault["sentence"], fault["node"], fault["network"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 
-from pytest_kvlatency.report.page.entry import causes_of
+from pytest_kvlatency.report.causes import causes_of
 from pytest_kvlatency.report.page.render import write
 
 #: Markup, a script's end, bidirectional controls and line separators, as a guest, a node or a test may name things.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.report.causes import causes_of, numbers_by_test
 from pytest_kvlatency.report.entries import is_failed, own_parameters, pair, test_name, verdict
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
 from pytest_kvlatency.report.schema import TIMESTAMP
 from pytest_kvlatency.report.success import last_attempts
-from pytest_kvlatency.report.terminal.causes import causes_of, headline
+from pytest_kvlatency.report.terminal.causes import headline
 from pytest_kvlatency.report.terminal.verdict import verdict as run_verdict
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[str]:
         if cluster.get(key)
     ]
     where = [
-        *(f"context {cluster[key]}" for key in ("context",) if cluster.get(key)),
+        *([f"context {cluster['context']}"] if cluster.get("context") else []),
         *([str(cluster["server"])] if cluster.get("server") else []),
         *([f"namespace {document['namespace']}"] if document["namespace"] else []),
         *versions,
@@ -122,11 +123,10 @@ def _cause(number: int, cause: Entry, of: Mapping[str, Entry]) -> Iterator[str]:
 
 def _numbers_of_causes(document: Mapping[str, Any]) -> dict[str, str]:
     """By item the numbers of its causes."""
-    found: dict[str, list[str]] = {}
-    for number, cause in enumerate(causes_of(document), 1):
-        for nodeid in cause["measurements"]:
-            found.setdefault(nodeid, []).append(str(number))
-    return {nodeid: ", ".join(numbers) for nodeid, numbers in found.items()}
+    return {
+        nodeid: ", ".join(str(one + 1) for one in numbers)
+        for nodeid, numbers in numbers_by_test(document).items()
+    }
 
 
 def _heads(entries: Sequence[Entry]) -> list[str]:

@@ -6,23 +6,16 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.entries import test_name, what_failed
 from pytest_kvlatency.report.matrix.cell import anchor
 from pytest_kvlatency.report.matrix.matrix import nodes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 #: The ids of the own check say no more than network and pair.
 _OWN_CHECK: Final = re.compile(r"kvlatency::check\[")
 _STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
-
-
-def causes_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The document's causes; of one that does not name them, those of its measurements."""
-    known: Sequence[Mapping[str, Any]] | None = document.get("causes")
-    return find_causes(document["measurements"]) if known is None else known
 
 
 def pair_id(entry: Mapping[str, Any]) -> str:

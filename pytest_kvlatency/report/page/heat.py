@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
+from pytest_kvlatency.report.causes import causes_of
 from pytest_kvlatency.report.matrix.matrix import matrices
-from pytest_kvlatency.report.page.entry import causes_of
 from pytest_kvlatency.report.page.shades import METRICS, Shading, shadings
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import harmless, printable
+from pytest_kvlatency.report.causes import causes_of
 from pytest_kvlatency.report.entries import own_parameters
-from pytest_kvlatency.report.page.entry import causes_of, own_test, pair_id, pair_of, pair_text, reason, what
+from pytest_kvlatency.report.page.entry import own_test, pair_id, pair_of, pair_text, reason, what
 from pytest_kvlatency.report.page.hyperlinks import link
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report import checklist
-from pytest_kvlatency.report.page.entry import causes_of, plural, what
+from pytest_kvlatency.report.causes import causes_of
+from pytest_kvlatency.report.page.entry import plural, what
 from pytest_kvlatency.report.page.facts import badges
 from pytest_kvlatency.report.terminal.verdict import verdict as terminal_verdict
 

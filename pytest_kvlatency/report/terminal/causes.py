@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report.causes import find_causes
+from pytest_kvlatency.report.causes import causes_of
 from pytest_kvlatency.report.entries import counted, pair
 from pytest_kvlatency.report.terminal.writer import plain, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pytest_kvlatency.report.terminal.writer import Line
 
@@ -47,14 +47,6 @@ def left_out(document: Mapping[str, Any]) -> int:
 def own_causes(document: Mapping[str, Any]) -> list[str]:
     """What is wrong with the run, and with none of its pairs."""
     return [printable(one["sentence"]) for one in causes_of(document) if not one["measurements"]]
-
-
-def causes_of(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The document's own causes; those of its measurements where it is older than causes are."""
-    if "causes" in document:
-        found: Sequence[Mapping[str, Any]] = document["causes"]
-        return found
-    return find_causes(document["measurements"])
 
 
 def _of_pairs(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:

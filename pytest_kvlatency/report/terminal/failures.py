@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
+from pytest_kvlatency.report.causes import numbers_by_test
 from pytest_kvlatency.report.entries import ABSENT, ARROW, is_failed, own_parameters, pair, test_name, verdict
-from pytest_kvlatency.report.terminal.causes import causes_of
 from pytest_kvlatency.report.terminal.writer import cut, plain
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def by_cause(
     document: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
 ) -> list[tuple[int, Mapping[str, Any]]]:
     """The failures: the worst of each cause first, then the next of each; with how many of its cause come before it."""
-    of_cause = {
-        nodeid: number for number, cause in enumerate(causes_of(document)) for nodeid in cause["measurements"]
-    }
+    of_cause = {nodeid: numbers[-1] for nodeid, numbers in numbers_by_test(document).items()}
     ranked: list[tuple[int, int, Mapping[str, Any]]] = []
     seen: dict[int, int] = {}
     failed = [entry for entry in entries if is_failed(entry)]
