@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.report.comparison.baseline import Baseline
 
 READ_SECONDS = 60.0
 
@@ -50,8 +51,12 @@ class Inputs:
         self._stop = stop
         self._layers = _with_ids(config, layers(config, *inifile.read(config, INI_NAMES)))
         self._refusal: pytest.UsageError | None = None
+        #: What ``--kv-baseline`` names.
+        self.baseline: Baseline | None = None
         self._take(
-            resolve(self._layers, complete=False, judges={"lab": _wrong_lab, "baseline": _wrong_baseline})
+            resolve(
+                self._layers, complete=False, judges={"lab": _wrong_lab, "baseline": self._wrong_baseline}
+            )
         )
         self.is_unread = self.given.configmap is not None
         self.configmap: ConfigMapReport | None = None
@@ -94,6 +99,16 @@ class Inputs:
         self.is_unread = False
         self._layers = [*self._layers, *layers]
         self._take(resolve(self._layers))
+
+    def _wrong_baseline(self, path: Path) -> list[str]:
+        """Read the document that ``--kv-baseline`` names; say what is wrong with it."""
+        from pytest_kvlatency.report.comparison.baselinefile import read
+
+        try:
+            self.baseline = read(path)
+        except ConfigError as error:
+            return [f"{str(path)!r} {error.reason}"]
+        return []
 
     def _take(self, settings: Settings) -> None:
         self.given = settings
@@ -174,17 +189,6 @@ def _wrong_lab(spec: str) -> list[str]:
         parse_spec(spec)
     except LabSpecError as error:
         return str(error).splitlines()
-    return []
-
-
-def _wrong_baseline(path: Path) -> list[str]:
-    """Say what is wrong with the document that ``--kv-baseline`` names."""
-    from pytest_kvlatency.report.comparison.baselinefile import read
-
-    try:
-        read(path)
-    except ConfigError as error:
-        return [f"{str(path)!r} {error.reason}"]
     return []
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_kvlatency.checkup.sharding import Share
-    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.report.comparison.comparator import Comparator
@@ -41,7 +40,7 @@ class RunState:
         self.access = ClusterAccess(stop=self.stop)
         self.results = Results(self.access.redactor, lambda: guest_images(config))
         self.inputs = Inputs(config, results=self.results, stop=self.stop)
-        self.results.comparator = _comparator(self.inputs.given)
+        self.results.comparator = _comparator(self.inputs)
         self.artifacts = Artifacts(self.inputs.given.artifacts, self.access.redactor)
         #: The session, once all its items are collected.
         self.session: pytest.Session | None = None
@@ -77,10 +76,10 @@ class RunState:
         )
 
 
-def _comparator(given: Settings) -> Comparator | None:
-    from pytest_kvlatency.report.comparison.baselinefile import read
+def _comparator(inputs: Inputs) -> Comparator | None:
+    if inputs.baseline is None:
+        return None
     from pytest_kvlatency.report.comparison.comparator import Comparator
 
-    if given.baseline is None:
-        return None
-    return Comparator(baseline=read(given.baseline), max_regression_percent=given.max_regression_percent)
+    limit = inputs.given.max_regression_percent
+    return Comparator(baseline=inputs.baseline, max_regression_percent=limit)
