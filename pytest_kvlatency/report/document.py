@@ -10,7 +10,6 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.report.causes import find_causes
-from pytest_kvlatency.report.comparison.summary import notes as comparison_notes
 from pytest_kvlatency.report.failurefacts import fault_of, shortfall_of
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.reasons import failure_reason
@@ -63,7 +62,6 @@ def build(run: RunResult) -> dict[str, Any]:
     comparator = run.comparator
     measurements = [measurement_entry(item, images=run.images, comparator=comparator) for item in run.items]
     baseline = None if comparator is None else comparator.facts(measurements)
-    is_shard = run.plan is not None and run.plan["shard"] is not None
     return {
         "schema": SCHEMA,
         "tool": {"name": "pytest-kvlatency", "version": run.version},
@@ -71,7 +69,7 @@ def build(run: RunResult) -> dict[str, Any]:
         "completionTimestamp": timestamp(run.completion),
         "succeeded": run.succeeded,
         "failureReason": failure_reason(run),
-        "notes": [*run.notes, *comparison_notes(baseline, measurements, is_shard=is_shard)],
+        "notes": [*run.notes, *_comparison_notes(run, baseline, measurements)],
         "namespace": run.namespace,
         "settings": {name: dict(one) for name, one in run.settings.items()},
         "cluster": None if run.cluster is None else dict(run.cluster),
@@ -82,6 +80,16 @@ def build(run: RunResult) -> dict[str, Any]:
         "measurements": measurements,
         "baseline": baseline,
     }
+
+
+def _comparison_notes(
+    run: RunResult, baseline: Mapping[str, Any] | None, measurements: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    if baseline is None:
+        return []
+    from pytest_kvlatency.report.comparison.summary import notes  # noqa: PLC0415 - few runs compare
+
+    return notes(baseline, measurements, is_shard=run.plan is not None and run.plan["shard"] is not None)
 
 
 def _own_faults(run: RunResult) -> list[dict[str, Any]]:

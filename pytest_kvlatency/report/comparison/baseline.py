@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.report.entries import test_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     Entry = Mapping[str, Any]
 
@@ -39,13 +40,30 @@ class Baseline:
 
     def named(self, nad: str, source: str, target: str, test: str) -> list[Entry]:
         """The entries that this check may be compared with; a node or network that is not known yet matches any."""
+        near = self._by_test if not source else self._by_nodes
+        where = (test,) if not source else (test, source, target)
         return [
-            entry
-            for key, entry in self.entries.items()
-            if key.test == test
-            and (key.nad == nad or ("/" not in nad and key.nad.endswith(f"/{nad}")))
-            and (not source or (key.source, key.target) == (source, target))
+            self.entries[key]
+            for key in near.get(where, ())
+            if key.nad == nad or ("/" not in nad and key.nad.endswith(f"/{nad}"))
         ]
+
+    @cached_property
+    def _by_test(self) -> dict[tuple[str, ...], list[Key]]:
+        return _grouped(self.entries, lambda key: (key.test,))
+
+    @cached_property
+    def _by_nodes(self) -> dict[tuple[str, ...], list[Key]]:
+        return _grouped(self.entries, lambda key: (key.test, key.source, key.target))
+
+
+def _grouped(
+    keys: Iterable[Key], place: Callable[[Key], tuple[str, ...]]
+) -> dict[tuple[str, ...], list[Key]]:
+    found: dict[tuple[str, ...], list[Key]] = {}
+    for key in keys:
+        found.setdefault(place(key), []).append(key)
+    return found
 
 
 def key_of(entry: Entry) -> Key | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -146,8 +147,5 @@ def _comparison(
 
 def _named(keys: Iterable[Any]) -> list[str]:
     ordered = sorted(keys, key=lambda key: natural_key(f"{key.text} {key.test}"))
-    texts = [key.text for key in ordered]
-    return [
-        text if texts.count(text) == 1 else f"{text} ({key.test})"
-        for text, key in zip(texts, ordered, strict=True)
-    ]
+    times = Counter(key.text for key in ordered)
+    return [key.text if times[key.text] == 1 else f"{key.text} ({key.test})" for key in ordered]
