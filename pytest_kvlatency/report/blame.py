@@ -14,7 +14,7 @@ from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.matrix.matrix import nodes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Entry = Mapping[str, Any]
     #: A network, and two nodes in whichever direction.
@@ -47,7 +47,9 @@ def blamed(failed: Sequence[Entry], entries: Sequence[Entry]) -> Iterator[tuple[
         links = {link for link in measured if link[0] == network}
         if len(links) >= _FEWEST and links <= left.keys():
             yield Blame(network=network, place=f"on {network}"), _take(left, links)
-    while (node := _worst_node(left, measured, failed)) is not None:
+    faulty = {link for one in failed if (link := _link(one))}
+    of_node = _by_node(measured)
+    while (node := _worst_node(left, of_node, faulty)) is not None:
         name, links = node
         yield Blame(node=name, place=f"to and from {name}"), _take(left, links)
     for pair in dict.fromkeys(nodes for _, nodes in left):
@@ -58,20 +60,34 @@ def blamed(failed: Sequence[Entry], entries: Sequence[Entry]) -> Iterator[tuple[
 
 
 def _worst_node(
-    left: Mapping[Link, Sequence[Entry]], measured: set[Link], failed: Sequence[Entry]
+    left: Mapping[Link, Sequence[Entry]],
+    of_node: Mapping[tuple[str, str], set[Link]],
+    faulty: set[Link],
 ) -> tuple[str, set[Link]] | None:
     """The node with the most faults of those that have it with every other node on a network, and these faults."""
-    faulty = {link for one in failed if (link := _link(one))}
     best: tuple[str, set[Link]] | None = None
-    for name in sorted({name for _, nodes in left for name in nodes}, key=natural_key):
+    networks: defaultdict[str, set[str]] = defaultdict(set)
+    for nad, nodes in left:
+        for name in nodes:
+            networks[name].add(nad)
+    for name in sorted(networks, key=natural_key):
         mine: set[Link] = set()
-        for network in {nad for nad, nodes in left if name in nodes}:
-            links = {link for link in measured if link[0] == network and name in link[1]}
+        for network in networks[name]:
+            links = of_node.get((network, name), set())
             if len(links) >= _FEWEST and links <= faulty:
                 mine |= links & left.keys()
         if len(mine) >= _FEWEST and (best is None or len(mine) > len(best[1])):
             best = name, mine
     return best
+
+
+def _by_node(links: Iterable[Link]) -> dict[tuple[str, str], set[Link]]:
+    """The links of each node on each network."""
+    found: defaultdict[tuple[str, str], set[Link]] = defaultdict(set)
+    for link in links:
+        for name in link[1]:
+            found[link[0], name].add(link)
+    return found
 
 
 def _take(left: dict[Link, list[Entry]], links: set[Link]) -> list[Entry]:
