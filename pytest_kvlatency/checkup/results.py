@@ -165,7 +165,7 @@ class Results:
         except KvLatencyError as error:
             self.add_failure(error)
         except Exception as error:  # noqa: BLE001 - a fault in one report must not cost the others
-            self.add_failure(files.unwritten(path, error, name=f"--kv-{name}", option=f"--kv-{name}"))
+            self.add_failure(files.unmade(path, error, option=f"--kv-{name}"))
         else:
             return True
         return False

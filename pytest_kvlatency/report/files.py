@@ -47,6 +47,14 @@ def unwritten(path: Path, error: Exception, *, name: str, option: str) -> Report
     )
 
 
+def unmade(path: Path, error: Exception, *, option: str) -> ReportError:
+    """The error of a report that could not even be made, which is a fault of the one who makes it."""
+    return ReportError(
+        f"cannot make the report {path} ({option}): {type(error).__name__}: {error}",
+        hint="this is a fault of pytest-kvlatency. What --kv-json writes has all that was found out",
+    )
+
+
 def _replace(target: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp")
     try:

@@ -202,7 +202,7 @@ def test_a_fault_in_one_report_costs_no_other(checkup: Checkup, monkeypatch: pyt
 
     monkeypatch.setattr("pytest_kvlatency.report.page.render.render", fail)
     result = checkup.quick(*BLUE, "--kv-html=page.html", "--kv-prometheus=out.prom")
-    said = "cannot write the --kv-html report to page.html: no such colour"
+    said = "cannot make the report page.html (--kv-html): LookupError: no such colour"
     check(checkup, result, said)
     check_document(checkup, said)
     assert "kvlatency_up" in (checkup.pytester.path / "out.prom").read_text("utf-8")
