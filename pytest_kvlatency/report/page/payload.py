@@ -43,7 +43,7 @@ def payload(document: Mapping[str, Any], heats: Sequence[Heat], *, folder: Path 
     tables = _Tables(document)
     return {
         "unit": tables.unit,
-        "causes": [_cause(one, entries) for one in causes_of(document)],
+        "causes": _causes(document),
         "entries": [_entry(one, tables, folder) for one in entries],
         "networks": tables.networks.values,
         "pings": tables.pings.values,
@@ -55,7 +55,7 @@ def payload(document: Mapping[str, Any], heats: Sequence[Heat], *, folder: Path 
 
 def transcripts(document: Mapping[str, Any]) -> list[str]:
     """Each transcript once: where the entries say by number which is theirs."""
-    found = _TextTable()
+    found = _Distinct()
     for entry in document["measurements"]:
         for one in (entry, *entry["extra"]):
             if one["transcript"]:
@@ -69,7 +69,7 @@ def as_json(data: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-class _TextTable:
+class _Distinct:
     """Values that occur often, each once."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class _Tables:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.networks, self.pings, self.limits, self.guests, self.transcripts = (
-            _TextTable() for _ in range(5)
+            _Distinct() for _ in range(5)
         )
         entries = document["measurements"]
         causes = causes_of(document)
@@ -169,10 +169,12 @@ def _timings(timings: Mapping[str, float | None] | None) -> dict[str, float] | N
     return {name: round(value, 2) for name, value in (timings or {}).items() if value is not None} or None
 
 
-def _cause(cause: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The places of the entries that a cause concerns: of each item the last attempt."""
-    last = {entry["nodeid"]: place for place, entry in enumerate(entries)}
-    return [last[nodeid] for nodeid in cause["measurements"] if nodeid in last]
+def _causes(document: Mapping[str, Any]) -> list[list[int]]:
+    """The places of the entries that each cause concerns: of each item the last attempt."""
+    last = {entry["nodeid"]: place for place, entry in enumerate(document["measurements"])}
+    return [
+        [last[nodeid] for nodeid in cause["measurements"] if nodeid in last] for cause in causes_of(document)
+    ]
 
 
 def _heat(heat: Heat) -> dict[str, Any]:
