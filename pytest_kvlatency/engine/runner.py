@@ -208,7 +208,7 @@ class Engine:
 
     @property
     def round(self) -> tuple[int, int] | None:
-        """The last round that has begun, and how many there are; None where nothing is measured in rounds."""
+        """The first round that is not over, and how many there are; None where nothing is measured in rounds."""
         return self._pace.round
 
     @property

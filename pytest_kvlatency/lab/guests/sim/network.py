@@ -21,7 +21,7 @@ _PROBE_SECONDS = 1.0
 _NEIGHBOUR_LIFETIME_SECONDS = 60.0
 #: How long duplicate address detection keeps an IPv6 address tentative.
 DAD_SECONDS = 1.0
-STRANGER_MAC = "02:00:5e:00:53:01"
+OTHER_MAC = "02:00:5e:00:53:01"
 
 
 @dataclass(kw_only=True)
@@ -180,13 +180,13 @@ class Stack:
         return None if best is None else Route(best[1], best[2])
 
     def probe(self, interface: SimInterface, address: IPAddress) -> tuple[str, float] | None:
-        """MAC and RTT (seconds) of whoever else has ``address``: another guest, or the fault's stranger.
+        """MAC and RTT (seconds) of what else has ``address``: another guest, or the machine of the fault.
 
         The fault address-taken answers for each address that the guest has or probes, up to ``times`` of them.
         """
         answer = self.resolve(interface, address)
         if answer is None and self._is_taken(address):
-            return STRANGER_MAC, 0.0002 + self._stream("stranger").random() * 0.0002
+            return OTHER_MAC, 0.0002 + self._stream("stranger").random() * 0.0002
         return answer
 
     def resolve(self, interface: SimInterface, address: IPAddress) -> tuple[str, float] | None:
@@ -223,7 +223,7 @@ class Stack:
         return Echo(replies=tuple(wait + rtt for rtt in rtts))
 
     def has_lost(self, address: IPAddress) -> bool:
-        """Whether a stranger took ``address``: packets for it go there, and are not answered."""
+        """Whether another machine took ``address``: packets for it go there, and are not answered."""
         return address in self._taken_addresses
 
     def neighbour_table(self, now: float) -> list[tuple[SimInterface, IPAddress, str | None]]:
