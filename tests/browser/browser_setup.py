@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from machine import SetupError, checked, install  # noqa: E402
 
 from pytest_kvlatency.lab.guests.qemu.assets import cache_directory  # noqa: E402
 
@@ -28,10 +29,6 @@ FONTS = ("fonts-roboto-unhinted", "fonts-liberation")
 #: The newest package of PyPI with axe-core (MPL-2.0), of which only that file is used.
 AXE_PACKAGE = "axe-playwright-python==0.1.8"
 AXE_FILE = "axe_playwright_python/axe.min.js"
-
-
-class SetupError(Exception):
-    """No browser can be had here; the text says why."""
 
 
 def axe():
@@ -71,55 +68,25 @@ def main():
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
-    print(f"setup: pages can be opened: {_checked(['chromium', '--version']).strip()}")
+    print(f"setup: pages can be opened: {checked(['chromium', '--version']).strip()}")
     return 0
 
 
 def _install():
     lacks = [package for name, package in PROGRAMS.items() if shutil.which(name) is None]
-    if not lacks:
-        return
-    if shutil.which("apt-get") is None:
-        raise SetupError(
-            f"this knows only how to install Debian and Ubuntu packages; install {', '.join(lacks)}"
-        )
-    wait = ["-o", "DPkg::Lock::Timeout=300"]
-    command = ["apt-get", *wait, "install", "-y", "-q", "--no-install-recommends", *lacks, *FONTS]
-    try:
-        _checked(command)
-    except SetupError:
-        # There are no lists, or they name files that are gone.
-        _checked(["apt-get", "update"])
-        _checked(command)
+    install([*lacks, *FONTS] if lacks else [])
 
 
 def _fetch_axe():
     target = axe()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as name:
-        _checked([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", name, AXE_PACKAGE])
+        checked([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", name, AXE_PACKAGE])
         (wheel,) = Path(name).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             whole = Path(name) / "axe.js"
             whole.write_bytes(archive.read(AXE_FILE))
         whole.replace(target)
-
-
-def _checked(command):
-    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    ran = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env=environment,
-    )
-    if ran.returncode:
-        tail = "\n".join((ran.stderr.strip() or ran.stdout.strip()).splitlines()[-15:])
-        raise SetupError(f"{' '.join(command)} failed with status {ran.returncode}:\n{tail}")
-    return ran.stdout
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from machine import SetupError, checked, install  # noqa: E402
 
 from pytest_kvlatency.lab.guests.qemu.assets import cache_directory  # noqa: E402
 
@@ -33,10 +34,6 @@ LOCKS = ("requirements.lock", "requirements-build.lock")
 SPARED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
 
 
-class SetupError(Exception):
-    """The image cannot be built or run here; the text says why and what to do."""
-
-
 def cache():
     return cache_directory() / "image"
 
@@ -46,27 +43,6 @@ def buildah(*arguments, prefix=(), **more):
     where = cache()
     storage = ["--storage-driver", "vfs", "--root", str(where / "storage"), "--runroot", str(where / "run")]
     return checked([*prefix, "buildah", *storage, *map(str, arguments)], **more).strip()
-
-
-def checked(command, **more):
-    """Run a command; return what it prints."""
-    try:
-        ran = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", **more.pop("env", {})},
-            **more,
-        )
-    except FileNotFoundError as error:
-        raise SetupError(f"{command[0]} is not installed") from error
-    if ran.returncode:
-        tail = "\n".join((ran.stderr.strip() or ran.stdout.strip()).splitlines()[-15:])
-        raise SetupError(f"{' '.join(command)} failed with status {ran.returncode}:\n{tail}")
-    return ran.stdout
 
 
 def base():
@@ -123,28 +99,11 @@ def main():
 
 def _set_up():
     cache().mkdir(parents=True, exist_ok=True)
-    _install()
+    install([name for name in PROGRAMS if shutil.which(name) is None])
     if base() is None:
         _make_base()
     if not wheels().is_dir():
         _fetch_wheels()
-
-
-def _install():
-    lacks = [name for name in PROGRAMS if shutil.which(name) is None]
-    if not lacks:
-        return
-    if shutil.which("apt-get") is None:
-        raise SetupError(
-            f"this knows only how to install Debian and Ubuntu packages; install {', '.join(lacks)}"
-        )
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *lacks]
-    try:
-        checked(command)
-    except SetupError:
-        # There are no lists, or they name files that are gone.
-        checked(["apt-get", "update"])
-        checked(command)
 
 
 def _make_base():
