@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,6 +173,10 @@ class ConsoleEndpoint:
     proxy_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+#: So many requests of a sample are told apart: a guest's words alone must not fill the memory.
+MOST_LISTED: Final = 1_000_000
+
+
 @dataclass(frozen=True, kw_only=True)
 class PingResult:
     """What one run of ping said. ``samples_ns`` are the RTTs in order of their sequence numbers.
@@ -206,7 +210,9 @@ class PingResult:
         """The lost requests, as many as the counters say; known in any case when all or none were lost."""
         if self.received >= self.transmitted:
             return ()
-        return tuple(range(self.transmitted)) if self.received <= 0 else self.lost
+        if self.received <= 0 and self.transmitted <= MOST_LISTED:
+            return tuple(range(self.transmitted))
+        return self.lost
 
     @property
     def loss_percent(self) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.model import MOST_LISTED
 from pytest_kvlatency.ping.complaints import PingDoubtful
 from pytest_kvlatency.ping.contradictions import contradiction
 from pytest_kvlatency.ping.lines import Summary
@@ -50,6 +51,8 @@ class Counted:
         A duplicate whose first reply could not be read is an answer too. A reply that came after ping had closed its
         count is none, as it is not among those received.
         """
+        if self.summary.transmitted > MOST_LISTED:
+            return None
         first = self.tally.first.keys()
         for answered in (first, first | {index for index, _ in self.tally.again}):
             lost = tuple(index for index in range(self.summary.transmitted) if index not in answered)

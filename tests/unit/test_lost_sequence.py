@@ -118,3 +118,14 @@ def test_what_is_lost_is_known_without_its_numbers_where_all_or_none_was() -> No
     assert PingResult(transmitted=3, received=0).lost_sequence == (0, 1, 2)
     assert PingResult(transmitted=3, received=3).lost_sequence == ()
     assert PingResult(transmitted=3, received=2).lost_sequence is None
+
+
+@pytest.mark.parametrize("received", [0, 1])
+def test_counters_that_are_only_a_guests_words_fill_no_memory(received: int) -> None:
+    reply = "64 bytes from 10.0.0.2: seq=0 ttl=64 time=0.5 ms\n" * received
+    end = f"999999999 packets transmitted, {received} packets received, {100 - received * 1e-7:.0f}% packet loss\n"
+    result = parse(
+        f"PING 10.0.0.2 (10.0.0.2): 56 data bytes\n{reply}\n--- 10.0.0.2 ping statistics ---\n{end}"
+    )
+    assert (result.transmitted, result.received) == (999_999_999, received)
+    assert result.lost_sequence is None
