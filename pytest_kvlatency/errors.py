@@ -2,7 +2,7 @@
 
 ERROR (set-up): ``ConfigError``, ``PermissionDeniedError``, ``ProvisionError``, ``GuestError``,
 ``CheckupTimeoutError``, ``InterruptedRunError``, ``TeardownError``. FAILED (call): ``ConnectivityError``,
-``LimitExceeded`` and ``RejectedMeasurementError``, which share the base ``CheckFailedError``.
+``LimitExceeded`` (of a gap ``GapExceeded``) and ``RejectedMeasurementError``, which share ``CheckFailedError``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ FailureKind = Literal[
     "connectivity",
     "loss",
     "latency",
+    "gap",
     "assertion",
     "timeout",
     "interrupted",
@@ -144,11 +145,20 @@ class ConnectivityError(CheckFailedError):
 
 
 class LimitExceeded(CheckFailedError):  # noqa: N818 - the contract's name
-    """A limit was exceeded. ``kind`` is ``latency`` or ``loss``."""
+    """A limit was exceeded. ``kind`` is ``latency``, ``loss`` or ``gap``."""
 
-    def __init__(self, reason: str, *, kind: Literal["latency", "loss"] = "latency", hint: str = "") -> None:
+    def __init__(
+        self, reason: str, *, kind: Literal["latency", "loss", "gap"] = "latency", hint: str = ""
+    ) -> None:
         super().__init__(reason, hint=hint)
         self.kind = kind
+
+
+class GapExceeded(LimitExceeded):
+    """For longer than is accepted no reply came."""
+
+    def __init__(self, reason: str, *, hint: str = "") -> None:
+        super().__init__(reason, kind="gap", hint=hint)
 
 
 class RejectedMeasurementError(CheckFailedError):

@@ -37,12 +37,20 @@ class ConfigMapRef:
         return f"{self.namespace}/{self.name}"
 
 
+#: The destination of a guest that may migrate to whichever node the cluster chooses.
+ANYWHERE: Final = "?"
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodePair:
-    """Two nodes by name, or, with both ``None``, two different ones of the scheduler's choice (``auto``)."""
+    """Two nodes by name, or, with both ``None``, two different ones of the scheduler's choice (``auto``).
+
+    With a ``destination`` the target guest migrates there during the sample: a node's name, or ``ANYWHERE``.
+    """
 
     source: str | None = None
     target: str | None = None
+    destination: str | None = None
 
     @property
     def is_auto(self) -> bool:
@@ -50,12 +58,19 @@ class NodePair:
         return self.source is None
 
     @property
+    def is_move(self) -> bool:
+        """Whether the target guest migrates during the sample."""
+        return self.destination is not None
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         """The nodes that are named, each once."""
-        return tuple(dict.fromkeys(one for one in (self.source, self.target) if one is not None))
+        named = (self.source, self.target, self.destination)
+        return tuple(dict.fromkeys(one for one in named if one is not None and one != ANYWHERE))
 
     def __str__(self) -> str:
-        return "auto" if self.source is None else f"{self.source}:{self.target}"
+        moves = f">{self.destination}" if self.is_move else ""
+        return "auto" if self.source is None else f"{self.source}:{self.target}{moves}"
 
 
 AUTO = NodePair()
@@ -88,6 +103,7 @@ class Limits:
     max_avg_ns: int | None = None
     max_p99_ns: int | None = None
     max_loss_percent: float | None = 0.0
+    max_gap_ns: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +198,8 @@ class PingResult:
     """What one run of ping said. ``samples_ns`` are the RTTs in order of their sequence numbers.
 
     Duplicates and late replies (after ping had closed its count) are counted, and are no samples. ``lost`` are the
-    requests without a reply, counted from 0; None where it could not be read which they are.
+    requests without a reply, counted from 0; None where it could not be read which they are. ``replied_at_ns`` says
+    when each reply of ``samples_ns`` came, counted from when ping began; None where nothing took note of it.
     ``started_at`` (aware) and ``duration_seconds`` are by the tool's own clock. ``answered_elsewhere`` are other
     addresses that answered in place of the target: what they answered is not received.
     """
@@ -194,6 +211,7 @@ class PingResult:
     errors: int = 0
     samples_ns: tuple[int, ...] = ()
     lost: tuple[int, ...] | None = None
+    replied_at_ns: tuple[int, ...] | None = None
     started_at: datetime | None = None
     duration_seconds: float = 0.0
     answered_elsewhere: tuple[str, ...] = ()
@@ -220,6 +238,85 @@ class PingResult:
         if self.transmitted <= 0:
             return 100.0
         return 100.0 * (self.transmitted - min(self.received, self.transmitted)) / self.transmitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """A time without a reply: from one reply to the next, counted from when ping began.
+
+    ``lost`` are the requests of it that were never answered; late answers are none of them.
+    """
+
+    begins_ns: int
+    length_ns: int
+    lost: int = 0
+
+    @property
+    def ends_ns(self) -> int:
+        """When the next reply came."""
+        return self.begins_ns + self.length_ns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """The longest gap of a sample. Its length is right to one ``interval_ns``: the interval that ping really kept."""
+
+    longest: Gap | None
+    interval_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrationPhase:
+    """A phase of a migration, in nanoseconds since its creation by our monotonic clock.
+
+    It began between ``not_before_ns``, the last look that showed another one, and ``seen_ns``. ``timestamp`` is the
+    cluster's own, in whole seconds; None where it has none.
+    """
+
+    name: str
+    not_before_ns: int
+    seen_ns: int
+    timestamp: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RttSummary:
+    """The round-trip times of a part of a sample."""
+
+    count: int
+    min_ns: int
+    avg_ns: int
+    max_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """A live migration of the target guest during a sample, and what the guest that stayed saw of it.
+
+    ``requested_node`` is a node or ``ANYWHERE``; ``target_node`` where the guest is in the end. ``created_ns`` and
+    ``ended_ns`` count from when ping began, right to ``clock_error_ns``; what has not happened is None. ``mode`` is
+    KubeVirt's (``PreCopy``). ``preparation_gap`` begins before the phase Running, ``switchover_gap`` after it.
+    ``lost_in_gaps`` are the requests that were lost because of the migration: no loss of the network's.
+    """
+
+    name: str
+    uid: str
+    source_node: str
+    requested_node: str
+    target_node: str | None
+    succeeded: bool
+    failure_reason: str = ""
+    mode: str | None = None
+    created_at: datetime | None = None
+    created_ns: int | None = None
+    ended_ns: int | None = None
+    clock_error_ns: int | None = None
+    phases: tuple[MigrationPhase, ...] = ()
+    preparation_gap: Gap | None = None
+    switchover_gap: Gap | None = None
+    rtt_before: RttSummary | None = None
+    rtt_after: RttSummary | None = None
+    lost_in_gaps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +393,8 @@ class Measurement:
     round: int | None = None
     warmup_seconds: float | None = None
     silence: str = ""
+    gaps: Gaps | None = None
+    migration: Migration | None = None
     failures: tuple[Failure, ...] = ()
     timings: Timings = Timings()
     notes: tuple[str, ...] = ()

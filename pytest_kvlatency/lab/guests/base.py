@@ -51,6 +51,19 @@ class GuestExit:
     detail: str = ""
 
 
+class Move(Protocol):
+    """One live migration of a guest, whose target is set up and waits."""
+
+    async def run(self) -> None:
+        """Transfer the guest: returns when it runs on the other node, and no longer on this one.
+
+        Raises ``HypervisorError`` when that fails; the guest then runs on where it was, unhurt.
+        """
+
+    async def cancel(self) -> None:
+        """Give up, and take the target away; the guest runs on where it was. Harmless when the move is over."""
+
+
 class Guest(Protocol):
     """A running (or still to be started) guest. All methods are called from the lab's event loop."""
 
@@ -75,6 +88,9 @@ class Guest(Protocol):
 
     async def addresses(self) -> Mapping[str, Sequence[str]]:
         """What a guest agent would say now: addresses (without prefix length) by MAC; empty before boot."""
+
+    async def prepare_move(self, node: str) -> Move:
+        """Set up the target of a live migration to ``node``. Raises ``HypervisorError``."""
 
     async def shutdown(self) -> None:
         """Press the power button (ACPI); a guest without acpid does not react."""

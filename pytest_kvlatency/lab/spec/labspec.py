@@ -98,13 +98,25 @@ class FaultSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MigrationSpec:
+    """What a live migration does to the network of the guest that migrates, beyond what it takes by itself.
+
+    For ``preparation_gap_seconds`` after the target was set up, frames to the guest go to the target, where nobody
+    hears them. For ``downtime_seconds`` the guest is paused at the switch-over.
+    """
+
+    preparation_gap_seconds: float = 0.0
+    downtime_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabSpec:
     """A whole lab. ``time_scale`` > 1 compresses the simulated guests' time (boot and pings run that much faster).
 
     ``boot_seconds`` is how long a simulated guest boots (guest time); ``dialect`` is the ping a simulated guest
     has, and ``accelerator`` what it says that it runs under; ``agent`` says whether guests report their addresses as
     a guest agent would. ``bindings`` are the binding plugins that KubeVirt knows; ``deletion_seconds`` is how long a
-    launcher pod takes to go once its VMI is deleted.
+    launcher pod takes to go once its VMI is deleted. ``migration`` is what a live migration adds.
     """
 
     guests: GuestKind = "auto"
@@ -120,3 +132,4 @@ class LabSpec:
     agent: bool = True
     bindings: tuple[str, ...] = ()
     deletion_seconds: float = 0.0
+    migration: MigrationSpec = MigrationSpec()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_kvlatency.lab.fabric.switch import Port, Switch
-    from pytest_kvlatency.lab.guests.base import GuestRequest
+    from pytest_kvlatency.lab.guests.base import GuestRequest, Move
 
 _SERIAL_LOG_LIMIT = 256 * 1024
 
@@ -149,6 +149,10 @@ class QemuGuest:
     async def addresses(self) -> Mapping[str, Sequence[str]]:
         """What the agent in the guest said last: addresses (without prefix length) by MAC; empty before boot."""
         return self._report.addresses
+
+    async def prepare_move(self, node: str) -> Move:
+        """Raise ``HypervisorError``: not built yet."""
+        raise HypervisorError(f"this lab does not migrate guests: {node}")
 
     async def shutdown(self) -> None:
         """Press the power button: nothing happens, for this guest has no acpid, like the Alpine image it stands for."""

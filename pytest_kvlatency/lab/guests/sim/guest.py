@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_kvlatency.lab.guests.base import GuestRequest
+    from pytest_kvlatency.lab.guests.base import GuestRequest, Move
     from pytest_kvlatency.lab.guests.sim.calls import PipeCall
     from pytest_kvlatency.lab.guests.sim.host import Host
     from pytest_kvlatency.lab.guests.sim.machine import PingProgram
@@ -127,6 +127,10 @@ class SimGuest:
             ]
             for interface in self._stack.interfaces
         }
+
+    async def prepare_move(self, node: str) -> Move:
+        """Raise ``HypervisorError``: not built yet."""
+        raise HypervisorError(f"this lab does not migrate guests: {node}")
 
     async def shutdown(self) -> None:
         """See ``base.Guest``. Today's Alpine image has no acpid; Fedora goes down."""
