@@ -157,6 +157,8 @@ class LimitExceeded(CheckFailedError):  # noqa: N818 - the contract's name
 class GapExceeded(LimitExceeded):
     """For longer than is accepted no reply came."""
 
+    kind: FailureKind = "gap"
+
     def __init__(self, reason: str, *, hint: str = "") -> None:
         super().__init__(reason, kind="gap", hint=hint)
 

@@ -137,7 +137,7 @@ def test_the_page_lists_every_exception_with_its_base_and_kind() -> None:
         error = getattr(pytest_kvlatency, name.strip("`"))
         assert error.__base__.__name__ == base.strip("`")
         # The one error whose kind is that of each.
-        kinds = ["latency", "loss"] if name == "`LimitExceeded`" else [error.kind]
+        kinds = ["latency", "loss", "gap"] if name == "`LimitExceeded`" else [error.kind]
         assert kind == "any" or _code(kind) == kinds
 
 
