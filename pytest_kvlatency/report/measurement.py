@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.escape import excerpt, shortened
 from pytest_kvlatency.report.failurefacts import fault_of
+from pytest_kvlatency.report.migration import gap_facts
 from pytest_kvlatency.report.numbers import numbers_of, rounded
 from pytest_kvlatency.report.reasons import reason_of
 from pytest_kvlatency.units import to_seconds
@@ -90,6 +91,7 @@ def _measured(
         "ping": _parameters(check.ping) if check else None,
         "samplesNanoSec": list(result.samples_ns) if result else None,
         "lostSequence": None if result is None or result.lost_sequence is None else [*result.lost_sequence],
+        **gap_facts(measurement, _moment),
         "timings": _timings(measurement.timings) if measurement else None,
         "softwareEmulation": _emulated(source, target),
         "notes": _notes(measurement),
@@ -122,6 +124,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "maxAvgLatencyNanoSec": limits.max_avg_ns,
         "maxP99LatencyNanoSec": limits.max_p99_ns,
         "maxLossPercent": limits.max_loss_percent,
+        "maxGapNanoSec": limits.max_gap_ns,
     }
 
 

@@ -84,6 +84,7 @@ def test_the_document_of_a_good_run(make: Make) -> None:
                     "maxAvgLatencyNanoSec": None,
                     "maxP99LatencyNanoSec": None,
                     "maxLossPercent": 0.0,
+                    "maxGapNanoSec": None,
                 },
                 "ping": {
                     "sampleDurationSec": 5.0,
@@ -94,6 +95,10 @@ def test_the_document_of_a_good_run(make: Make) -> None:
                 },
                 "samplesNanoSec": [1 * MS, 3 * MS],
                 "lostSequence": [],
+                "longestGap": None,
+                "gapResolutionNanoSec": None,
+                "repliesNanoSec": None,
+                "migration": None,
                 "timings": {"create": 0.1, "running": 2.5, "login": 3.0, "measure": 5.5, "delete": None},
                 "softwareEmulation": None,
                 "notes": [],
@@ -231,6 +236,48 @@ def test_further_measurements_stand_under_extra_without_limits(make: Make) -> No
     assert entry["extra"][0]["maxLatencyNanoSec"] == 5 * MS
     assert entry["extra"][0]["limits"] is None
     assert "nodeid" not in entry["extra"][0]
+
+
+def test_a_migration_is_in_the_document_with_its_gaps_and_phases(make: Make) -> None:
+    entry = measurement_entry(make.item(make.migrated()))
+    assert entry["nodes"] == "worker1:worker2>worker3"
+    assert entry["longestGap"] == {"nanoSec": 1_300 * MS, "beginsNanoSec": 1_400 * MS, "lost": 12}
+    assert entry["gapResolutionNanoSec"] == 100 * MS
+    assert len(entry["repliesNanoSec"]) == len(entry["samplesNanoSec"])
+    assert entry["limits"]["maxGapNanoSec"] is None
+    migration = entry["migration"]
+    assert {name: value for name, value in migration.items() if name != "phases"} == {
+        "name": "kvlatency-move-x",
+        "sourceNode": "worker2",
+        "requestedNode": "worker3",
+        "targetNode": "worker3",
+        "succeeded": True,
+        "failureReason": None,
+        "mode": "PreCopy",
+        "createdTimestamp": "2024-05-01T12:00:01.999Z",
+        "createdNanoSec": 1_000 * MS,
+        "endedNanoSec": 7_200 * MS,
+        "clockErrorNanoSec": 4 * MS,
+        "preparationGap": {"nanoSec": 1_300 * MS, "beginsNanoSec": 1_400 * MS, "lost": 12},
+        "switchoverGap": {"nanoSec": 400 * MS, "beginsNanoSec": 6_700 * MS, "lost": 3},
+        "rttBefore": {"count": 11, "minNanoSec": MS, "avgNanoSec": MS, "maxNanoSec": MS},
+        "rttAfter": {"count": 40, "minNanoSec": 2 * MS, "avgNanoSec": 2 * MS, "maxNanoSec": 2 * MS},
+        "lostInGaps": 15,
+    }
+    assert migration["phases"][1] == {
+        "phase": "Scheduling",
+        "notBeforeNanoSec": 200 * MS,
+        "seenNanoSec": 300 * MS,
+        "timestamp": "2024-05-01T12:00:02Z",
+    }
+
+
+def test_a_failed_migration_to_any_node_has_no_node_and_gives_its_reason(make: Make) -> None:
+    entry = measurement_entry(make.item(make.migrated(destination="?", failure="no node is left")))
+    migration = entry["migration"]
+    assert (migration["requestedNode"], migration["targetNode"]) == (None, None)
+    assert (migration["succeeded"], migration["failureReason"]) == (False, "no node is left")
+    assert migration["switchoverGap"] is None
 
 
 def test_a_long_transcript_keeps_both_ends(make: Make) -> None:
