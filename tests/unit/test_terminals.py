@@ -1,0 +1,75 @@
+"""The terminal that tests run commands on: how it is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import terminal
+from terminal import Terminal
+
+ORDERLY = """
+import pathlib, signal, sys
+
+def end(*_):
+    # More than a terminal holds while its reader is away.
+    print("ending " * 20_000)
+    pathlib.Path("ended").touch()
+    sys.exit()
+
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+STUBBORN = """
+import os, signal
+
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+child = os.fork()
+if child:
+    print("ready", os.getpid(), child, flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def is_alive(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def test_a_command_that_is_under_way_ends_in_its_own_way(tmp_path):
+    with Terminal([sys.executable, "-c", ORDERLY], directory=tmp_path) as shown:
+        shown.sees("^ready$")
+    assert (tmp_path / "ended").exists()
+
+
+def test_nothing_is_left_of_a_command_that_ignores_signals(monkeypatch):
+    monkeypatch.setattr(terminal, "ENDING_SECONDS", 0.2)
+    with Terminal([sys.executable, "-c", STUBBORN]) as shown:
+        (line,) = shown.sees(r"^ready \d+ \d+$")
+    pids = re.findall(r"\d+", line)
+    until = time.monotonic() + 60
+    while left := [one for one in pids if is_alive(one)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.01)
+
+
+def test_what_a_test_has_found_is_not_hidden_by_a_command_that_cannot_be_ended():
+    class Unending(Terminal):
+        def close(self):
+            super().close()
+            raise subprocess.TimeoutExpired("a command", 0)
+
+    with pytest.raises(AssertionError, match="never came"), Unending(["echo", "something"]) as shown:
+        shown.sees("anything else")
+    with pytest.raises(subprocess.TimeoutExpired), Unending(["true"]):
+        pass
