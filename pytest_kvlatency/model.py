@@ -137,13 +137,17 @@ class GuestSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One NAD and one node pair, with limits and ping parameters: what one test item asks."""
+    """One NAD and one node pair, with limits and ping parameters: what one test item asks.
+
+    ``among`` are the nodes among which a target that may migrate anywhere finds its destination; none: all.
+    """
 
     nad: NadRef
     pair: NodePair
     limits: Limits = Limits()
     ping: PingParameters = PingParameters()
     guest: GuestSpec = GuestSpec()
+    among: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -153,10 +157,10 @@ class Check:
     @property
     def measurement_key(self) -> MeasurementKey:
         """Checks with equal keys can share one measurement: they differ in limits only."""
-        return (self.nad, self.pair, self.ping, self.guest)
+        return (self.nad, self.pair, self.ping, self.guest, self.among)
 
 
-MeasurementKey = tuple[NadRef, NodePair, PingParameters, GuestSpec]
+MeasurementKey = tuple[NadRef, NodePair, PingParameters, GuestSpec, tuple[str, ...]]
 
 
 class SecretText(str):

@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.config.parsers import NAME_HELP, is_label, is_subdomain
+from pytest_kvlatency.config.kubenames import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ def kvlatency(
     max_avg: str | None = None,
     max_p99: str | None = None,
     max_loss: str | float | None = None,
+    max_gap: str | None = None,
     sample_duration: str | None = None,
     interval: str | None = None,
     packet_size: int | str | None = None,

@@ -27,6 +27,13 @@ def did_you_mean(word: str, choices: Iterable[str], *, most: int = 1) -> str:
     return f"Did you mean {either(found)}?" if found else ""
 
 
+def guessed(wrong: str, guesses: Iterable[str], *, expected: str, also: str = "") -> str:
+    """What is wrong; then the first guess, or else what is expected. All guesses are right, the likeliest first."""
+    guess = next(iter(guesses), "")
+    shown = repr(guess) if guess.endswith("?") else guess
+    return f"{wrong}. Did you mean {shown}?{also}" if guess else f"{wrong}: expected {expected}"
+
+
 def unknown_argument(call: str, name: str, known: Iterable[str]) -> str:
     """Word an argument that a call does not have: ``kv_ping has no argument 'size'. Did you mean packet_size?``."""
     names = sorted(known)

@@ -82,11 +82,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         name="nodes", metavar="SPEC", parser="nodes", default=("auto",), repeatable=True, marker=True,
         configmap="nodes",
         help="node pairs to measure; repeat for several. auto (default): two different nodes of the scheduler's "
-        "choice; SRC:DST: that pair; mesh, ring, star:HUB: over the node set",
+        "choice; SRC:DST: that pair; SRC:DST>NEW: the VM on DST live-migrates to NEW meanwhile, or with ? to any "
+        "node; mesh, ring, star:HUB, migrations, drain:NODE: over the node set",
     ),
     Option(
         name="node_set", metavar="NAMES", parser="node_set", marker=True, configmap="nodeSet",
-        help="nodes for mesh, ring and star: names with commas, or a label selector (default: all schedulable)",
+        help="nodes for mesh, ring, star, migrations and drain: names with commas, or a label selector (default: all "
+        "schedulable)",
     ),
     Option(
         name="max_latency", metavar="DUR", field="max_latency_ns", parser="duration", marker=True,
@@ -107,6 +109,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
         name="max_loss", metavar="PERCENT", field="max_loss_percent", parser="percent", default="0",
         marker=True, removable=True, number=True, configmap="maxLossPercent",
         help="packet loss accepted, in percent (default: 0)",
+    ),
+    Option(
+        name="max_gap", metavar="DUR", field="max_gap_ns", parser="duration", marker=True, removable=True,
+        configmap="maxGapMilliseconds", unit="ms",
+        help="longest time accepted from one reply to the next, such as the pause of a live migration (default: no "
+        "limit)",
     ),
     Option(
         name="sample_duration", metavar="DUR", field="sample_duration_ns", parser="sample_duration",

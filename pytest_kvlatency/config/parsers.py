@@ -10,15 +10,13 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+from typing import Final, Literal, cast, get_args
 
-from pytest_kvlatency.config import imagereference
-from pytest_kvlatency.config.nearest import either, nearest
-from pytest_kvlatency.model import AUTO, NadRef, NodePair
+from pytest_kvlatency.config import imagereference, nodespecs
+from pytest_kvlatency.config.kubenames import NAME_HELP, is_label, is_subdomain
+from pytest_kvlatency.config.nearest import either, guessed, nearest
+from pytest_kvlatency.model import NadRef
 from pytest_kvlatency.units import format_duration, parse_duration, parse_percent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Keep = Literal["never", "failed", "always"]
@@ -30,8 +28,6 @@ MIN_PACKET_SIZE: Final = 16
 MAX_PACKET_SIZE: Final = 65507
 MIN_INTERVAL_NS: Final = 1_000_000
 
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -41,42 +37,10 @@ _REQUIREMENT: Final = re.compile(
     r"|!?\s*(?P<alone>[^\s!=()<>]+)"
 )
 _OUTER_COMMA: Final = re.compile(r",(?![^()]*\))")
-NAME_HELP: Final = "lower-case letters, digits, '-' and '.'"
 NAD_HELP: Final = "NAME or NAMESPACE/NAME"
-NODES_HELP: Final = "auto, SRC:DST, mesh, ring or star:HUB"
-_OTHER_NODES: Final = "(or auto, mesh, ring, star:HUB)"
 TOLERATION_HELP: Final = "KEY[=VALUE][:EFFECT], such as dedicated=tests:NoSchedule"
 SELECTOR_HELP: Final = "requirements such as zone=b, zone!=b or 'zone in (a,b)', with commas between several"
 SUBNET_HELP: Final = "a network such as 192.0.2.0/24 or fd00::/64"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mesh:
-    """Every pair of nodes of the node set."""
-
-    def __str__(self) -> str:
-        return "mesh"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ring:
-    """Each node of the node set with the next one."""
-
-    def __str__(self) -> str:
-        return "ring"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Star:
-    """``hub`` with every other node of the node set."""
-
-    hub: str
-
-    def __str__(self) -> str:
-        return f"star:{self.hub}"
-
-
-NodesSpec = NodePair | Mesh | Ring | Star
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +98,7 @@ def phrase(value: object, text: str) -> str:
 
 duration = parse_duration
 image = imagereference.parse
+nodes = nodespecs.nodes
 percent = parse_percent
 
 
@@ -223,7 +188,7 @@ def nad(text: str) -> NadRef:
     if not _is_nad(value):
         guesses = filter(_is_nad, (_dashed(value), _dashed(value).replace(":", "/")))
         wrong = "is not the name of a NetworkAttachmentDefinition"
-        raise ValueError(_wrong(wrong, guesses, expected=f"{NAD_HELP}, of {NAME_HELP}"))
+        raise ValueError(guessed(wrong, guesses, expected=f"{NAD_HELP}, of {NAME_HELP}"))
     namespace, _, name = value.rpartition("/")
     return NadRef(namespace=namespace, name=name)
 
@@ -233,51 +198,9 @@ def _is_nad(value: str) -> bool:
     return is_subdomain(name) and (not slash or is_label(namespace))
 
 
-def _wrong(wrong: str, guesses: Iterable[str], *, expected: str, also: str = "") -> str:
-    """What is wrong; then the first guess, or else what is expected. All guesses are right, the likeliest first."""
-    guess = next(iter(guesses), "")
-    return f"{wrong}. Did you mean {guess}?{also}" if guess else f"{wrong}: expected {expected}"
-
-
 def _dashed(value: str) -> str:
     """A name as Kubernetes would have it, which has neither capitals nor underscores nor spaces."""
     return re.sub(r"[_\s]+", "-", value.strip().lower())
-
-
-def nodes(text: str) -> NodesSpec:
-    """``auto``, ``SRC:DST``, ``mesh``, ``ring`` or ``star:HUB``."""
-    value = text.strip()
-    simple: dict[str, NodesSpec] = {"auto": AUTO, "mesh": Mesh(), "ring": Ring()}
-    if value in simple:
-        return simple[value]
-    if not _is_pair(value):
-        raise ValueError(_wrong_nodes(value))
-    source, _, target = value.partition(":")
-    return Star(hub=target) if source == "star" else NodePair(source=source, target=target)
-
-
-def _is_pair(value: str) -> bool:
-    """Whether ``value`` is two names with a colon between them."""
-    source, _, target = value.partition(":")
-    return is_subdomain(source) and is_subdomain(target)
-
-
-def _wrong_nodes(value: str) -> str:
-    if not value:
-        return f"is empty: expected {NODES_HELP}"
-    lower = value.lower()
-    if lower in {"star", "star:"}:
-        return "names no hub: expected star:HUB, such as star:worker1"
-    shapes = nearest(lower, ("auto", "mesh", "ring"))
-    separated = re.sub(r"\s*(?:[,;/=+|]|<?-+>|\s)\s*", ":", lower)
-    guesses = [*filter(_is_pair, (lower, separated)), *shapes]
-    if not guesses and is_subdomain(lower.strip(":")):
-        return f"names only one node: expected SRC:DST {_OTHER_NODES}"
-    if not guesses and value.count(":") == 1:
-        wrong = next(one for one in value.split(":") if not is_subdomain(one))
-        return f"is not a node pair: {wrong!r} is not the name of a node (expected {NAME_HELP})"
-    also = f" {_OTHER_NODES}" if ":" in next(iter(guesses), "") else ""
-    return _wrong("is not a node pair", guesses, expected=f"SRC:DST {_OTHER_NODES}", also=also)
 
 
 def node_set(text: str) -> NodeSet:
@@ -295,7 +218,7 @@ def node_set(text: str) -> NodeSet:
         listed = ",".join(filter(None, re.split(r"[,;:\s]+", value.lower())))
         expected = "names such as worker1,worker2, or a label selector such as zone=b"
         guesses = [listed] if listed and all(map(is_subdomain, listed.split(","))) else []
-        raise ValueError(_wrong("is not a set of nodes", guesses, expected=expected))
+        raise ValueError(guessed("is not a set of nodes", guesses, expected=expected))
     return NodeSet(names=names)
 
 
@@ -304,7 +227,7 @@ def namespace(text: str) -> str:
     if not is_label(text.strip()):
         expected = "up to 63 lower-case letters, digits and '-'"
         guesses = filter(is_label, [_dashed(text)])
-        raise ValueError(_wrong("is not the name of a namespace", guesses, expected=expected))
+        raise ValueError(guessed("is not the name of a namespace", guesses, expected=expected))
     return text.strip()
 
 
@@ -313,7 +236,9 @@ def configmap(text: str) -> str:
     value = text.strip()
     if not _is_configmap(value):
         guesses = filter(_is_configmap, (_dashed(value), _dashed(value).replace(":", "/")))
-        raise ValueError(_wrong("is not the name of a ConfigMap", guesses, expected="NAMESPACE/NAME, or env"))
+        raise ValueError(
+            guessed("is not the name of a ConfigMap", guesses, expected="NAMESPACE/NAME, or env")
+        )
     return value
 
 
@@ -326,7 +251,7 @@ def secret(text: str) -> str:
     """A Secret's name."""
     if not is_subdomain(text.strip()):
         guesses = filter(is_subdomain, [_dashed(text)])
-        raise ValueError(_wrong("is not the name of a Secret", guesses, expected=NAME_HELP))
+        raise ValueError(guessed("is not the name of a Secret", guesses, expected=NAME_HELP))
     return text.strip()
 
 
@@ -401,7 +326,7 @@ def toleration(text: str) -> Toleration:
     if colon and effect not in get_args(Effect):
         guesses = [f"{rest}:{one}" for one in nearest(effect, get_args(Effect))]
         expected = either(get_args(Effect))
-        raise ValueError(_wrong(f"has an unknown effect {effect!r}", guesses, expected=expected))
+        raise ValueError(guessed(f"has an unknown effect {effect!r}", guesses, expected=expected))
     return Toleration(
         key=key,
         value=value if equals else None,
@@ -413,7 +338,7 @@ def keep(text: str) -> Keep:
     """When the VMIs are kept."""
     if text.strip() not in get_args(Keep):
         expected = either(get_args(Keep))
-        raise ValueError(_wrong("invalid value", nearest(text, get_args(Keep)), expected=expected))
+        raise ValueError(guessed("invalid value", nearest(text, get_args(Keep)), expected=expected))
     return cast("Keep", text.strip())
 
 
@@ -426,7 +351,7 @@ def shard(text: str) -> Shard:
         # Someone who counts from 1 has a last one, N/N.
         guesses = [f"{min(index, count - 1)}/{count}"] if 0 < count >= index else []
         expected = "I/N with I from 0 to N-1, such as 0/4"
-        raise ValueError(_wrong("is not a shard", guesses, expected=expected))
+        raise ValueError(guessed("is not a shard", guesses, expected=expected))
     return Shard(index=int(match[1]), count=int(match[2]))
 
 
@@ -441,16 +366,6 @@ def _some_text(text: str, what: str) -> str:
     if not text.strip():
         raise ValueError(f"is empty: expected {what}")
     return text.strip()
-
-
-def is_label(text: str) -> bool:
-    """Whether ``text`` is an RFC 1123 label, as namespaces' names are."""
-    return _LABEL.fullmatch(text) is not None
-
-
-def is_subdomain(text: str) -> bool:
-    """Whether ``text`` is an RFC 1123 subdomain, as most objects' names are."""
-    return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None
 
 
 def _is_qualified(key: str) -> bool:

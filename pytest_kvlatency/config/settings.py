@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pytest_kvlatency.config.parsers import Keep, Network, NodeSet, NodesSpec, Shard, Toleration
+    from pytest_kvlatency.config.nodespecs import NodesSpec
+    from pytest_kvlatency.config.parsers import Keep, Network, NodeSet, Shard, Toleration
     from pytest_kvlatency.config.sources import Source
     from pytest_kvlatency.model import NadRef
 
@@ -29,6 +30,7 @@ class Settings:
     max_avg_ns: int | None
     max_p99_ns: int | None
     max_loss_percent: float | None
+    max_gap_ns: int | None
     sample_duration_ns: int
     interval_ns: int
     packet_size: int
@@ -67,6 +69,7 @@ class Settings:
             max_avg_ns=self.max_avg_ns,
             max_p99_ns=self.max_p99_ns,
             max_loss_percent=self.max_loss_percent,
+            max_gap_ns=self.max_gap_ns,
         )
 
     @property

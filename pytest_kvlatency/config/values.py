@@ -6,8 +6,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.config import parsers
+from pytest_kvlatency.config.nodespecs import NODES_HELP
 from pytest_kvlatency.config.options import OPTIONS
-from pytest_kvlatency.config.parsers import NAD_HELP, NODES_HELP
+from pytest_kvlatency.config.parsers import NAD_HELP
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
-from pytest_kvlatency.config.parsers import Mesh, Ring, Star
+from pytest_kvlatency.config.nodespecs import Drain, Migrations, Ring, Star
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.model import Check, NadRef, NodeChoice, NodePair, some
+from pytest_kvlatency.model import ANYWHERE, Check, NadRef, NodeChoice, NodePair, some
+from pytest_kvlatency.plan import moves
 from pytest_kvlatency.plan.colouring import colour
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from pytest_kvlatency.config.nodespecs import Shape
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.model import GuestSpec
 
@@ -27,12 +29,17 @@ class VmiKey:
 
     On a named node ``slot`` is empty, or ``twin`` for the second guest of a pair on one node. With ``node`` None the
     guest is the ``source`` or the ``target`` of the NAD's ``auto`` pair.
+
+    One that migrates is no other pair's: ``journey`` is its own as text, ``node`` where it starts, and
+    ``destinations`` are the nodes that it may get to; none: any other node.
     """
 
     nad: NadRef
     node: str | None
     guest: GuestSpec
     slot: Slot = ""
+    journey: str = ""
+    destinations: tuple[str, ...] = ()
 
     @property
     def is_auto(self) -> bool:
@@ -42,7 +49,8 @@ class VmiKey:
     def __str__(self) -> str:
         place = self.slot if self.node is None else f"on {self.node}"
         twin = " (second)" if self.slot == "twin" else ""
-        return f"guest {place}{twin}, {self.nad}"
+        journey = f" (of {self.journey})" if self.journey else ""
+        return f"guest {place}{journey or twin}, {self.nad}"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -70,8 +78,9 @@ def origin_of(settings: Settings) -> object:
 
 def needs_nodes(settings: Settings) -> bool:
     """Whether the plan is over a node set whose nodes the cluster must be asked for."""
-    names = () if settings.node_set is None else settings.node_set.names
-    return not names and any(not isinstance(one, NodePair) for one in settings.nodes)
+    if settings.node_set is not None and settings.node_set.names:
+        return False
+    return any(not isinstance(one, NodePair) or _is_among(one, settings) for one in settings.nodes)
 
 
 def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> tuple[PlannedCheck, ...]:
@@ -81,6 +90,7 @@ def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> t
     shape over it is one placeholder. Raises ``ConfigError`` when the node set is too small for a shape.
     """
     found: dict[tuple[NadRef, NodePair | str], PlannedCheck] = {}
+    choice = nodes or NodeChoice()
     origin = origin_of(settings)
     for named in settings.nad:
         nad = named if named.namespace else replace(named, namespace=namespace)
@@ -92,9 +102,14 @@ def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> t
                     PlannedCheck(id=placeholder, placeholders=(placeholder,), check=None, origin=origin),
                 )
                 continue
-            for pair in (one,) if isinstance(one, NodePair) else pairs(one, nodes or NodeChoice()):
+            for pair in (one,) if isinstance(one, NodePair) else pairs(one, choice):
                 check = Check(
-                    nad=nad, pair=pair, limits=settings.limits, ping=settings.ping, guest=settings.guest_spec
+                    nad=nad,
+                    pair=pair,
+                    limits=settings.limits,
+                    ping=settings.ping,
+                    guest=settings.guest_spec,
+                    among=_among(pair, choice) if nodes is not None and _is_among(pair, settings) else (),
                 )
                 found.setdefault(
                     (nad, pair),
@@ -103,15 +118,17 @@ def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> t
     return tuple(found.values())
 
 
-def pairs(shape: Mesh | Ring | Star, nodes: NodeChoice) -> tuple[NodePair, ...]:
+def pairs(shape: Shape, nodes: NodeChoice) -> tuple[NodePair, ...]:
     """The pairs of a shape over ``nodes``, each once, in one direction. Raises ``ConfigError`` for too few nodes."""
-    others = [name for name in nodes.names if not isinstance(shape, Star) or name != shape.hub]
-    needed = 1 if isinstance(shape, Star) else 2
+    around = shape.hub if isinstance(shape, Star) else shape.node if isinstance(shape, Drain) else ""
+    others = [name for name in nodes.names if name != around]
+    needed = 1 if around else moves.NODES_OF_PATHS if isinstance(shape, Migrations) else 2
     if len(others) < needed:
-        raise ConfigError(
-            _too_few(shape, nodes),
-            hint="Name nodes with --kv-node-set, or tolerate their taints with --kv-toleration",
-        )
+        raise ConfigError(_too_few(shape, nodes), hint=_more_nodes(shape, others))
+    if isinstance(shape, Drain):
+        return moves.drained(shape.node, others)
+    if isinstance(shape, Migrations):
+        return moves.paths(others)
     if isinstance(shape, Star):
         edges = [(shape.hub, other) for other in others]
     elif isinstance(shape, Ring):
@@ -123,15 +140,44 @@ def pairs(shape: Mesh | Ring | Star, nodes: NodeChoice) -> tuple[NodePair, ...]:
     return tuple(NodePair(source=source, target=target) for source, target in edges)
 
 
-def _too_few(shape: Mesh | Ring | Star, nodes: NodeChoice) -> str:
+def _too_few(shape: Shape, nodes: NodeChoice) -> str:
     have = ", ".join(nodes.names)
     why = some(nodes.left_out)
     if not have and why:
         return f"no schedulable node: {why}"
-    needs = f"--kv-nodes {shape} needs at least two nodes"
+    is_paths = isinstance(shape, Migrations)
+    needs = f"--kv-nodes {shape} needs at least {'three' if is_paths else 'two'} nodes"
     if why:
-        return f"{needs}, but only {have} is schedulable: {why}"
+        are = "is" if len(nodes.names) == 1 else "are"
+        return f"{needs}, but only {have} {are} schedulable: {why}"
     return f"{needs}, but the node set has {len(nodes.names)}: {have or 'none'}"
+
+
+def _more_nodes(shape: Shape, nodes: Sequence[str]) -> str:
+    more = "Name nodes with --kv-node-set, or tolerate their taints with --kv-toleration"
+    if not isinstance(shape, Migrations) or len(nodes) < 2:
+        return more
+    peer, other, *_ = nodes
+    return (
+        f"Two nodes have no path between two that are neither the peer's. The others are "
+        f"--kv-nodes '{peer}:{peer}>{other}' and --kv-nodes '{peer}:{other}>{peer}'\n{more}"
+    )
+
+
+def _is_among(pair: NodePair, settings: Settings) -> bool:
+    """Whether a guest may migrate to any node of a node set that is given; else it may to any at all."""
+    return pair.destination == ANYWHERE and settings.node_set is not None
+
+
+def _among(pair: NodePair, nodes: NodeChoice) -> tuple[str, ...]:
+    """The nodes that a pair may migrate among. Raises ``ConfigError`` where none is left to go to."""
+    if not set(nodes.names).difference({pair.target}):
+        have = ", ".join(nodes.names) or "no node"
+        raise ConfigError(
+            f"--kv-nodes {pair} has no node to migrate to: the node set has {have}",
+            hint="Name more nodes with --kv-node-set",
+        )
+    return nodes.names
 
 
 def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:
@@ -145,8 +191,21 @@ def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:
     twin: Slot = "twin" if pair.source == pair.target else ""
     return (
         VmiKey(nad=check.nad, node=pair.source, guest=check.guest),
-        VmiKey(nad=check.nad, node=pair.target, guest=check.guest, slot=twin),
+        VmiKey(
+            nad=check.nad,
+            node=pair.target,
+            guest=check.guest,
+            slot=twin,
+            journey=str(pair) if pair.is_move else "",
+            destinations=_destinations(check),
+        ),
     )
+
+
+def _destinations(check: Check) -> tuple[str, ...]:
+    """The nodes by name that the target may get to."""
+    named = check.among if check.pair.destination == ANYWHERE else (check.pair.destination,)
+    return tuple(one for one in named if one is not None and one != check.pair.target)
 
 
 def guest_count(checks: Sequence[Check]) -> int:
@@ -162,12 +221,26 @@ def guests_by_subnet(checks: Sequence[Check]) -> Counter[str | None]:
 def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Check, ...], ...]:
     """Arrange checks in rounds in which no node appears twice, over all NADs; each check is in exactly one round.
 
-    A round holds at most ``parallel`` checks; None is no bound, 1 keeps the order given. An ``auto`` pair, whose nodes
-    are not known before, has a round of its own.
+    A round holds at most ``parallel`` checks; None is no bound, 1 keeps the order given. A pair whose nodes are not
+    known before (``auto``, or a migration to any node at all) has a round of its own. One that migrates is on all its
+    nodes at once; no more of them are in a round than a cluster migrates at once.
     """
     if parallel == 1:
         return tuple((check,) for check in checks)
-    joined = [check for check in checks if not check.pair.is_auto and check.pair.source != check.pair.target]
+    still: list[Check] = []
+    moving: list[Check] = []
+    alone: list[tuple[Check, ...]] = []
+    for check in checks:
+        if check.pair.is_auto or moves.is_open(check):
+            alone.append((check,))
+        else:
+            (moving if check.pair.is_move else still).append(check)
+    return (*_parts(_still_rounds(still), parallel), *_parts(_move_rounds(moving), parallel), *alone)
+
+
+def _still_rounds(checks: Sequence[Check]) -> list[list[Check]]:
+    """Rounds of pairs that stay where they are, and whose nodes are known."""
+    joined = [check for check in checks if check.pair.source != check.pair.target]
     found: dict[int, list[Check]] = {}
     busy: dict[int, set[str]] = {}
     colours = colour([(str(check.pair.source), str(check.pair.target)) for check in joined])
@@ -180,8 +253,36 @@ def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Chec
         number = next((one for one in sorted(found) if check.pair.source not in busy[one]), len(found))
         found.setdefault(number, []).append(check)
         busy.setdefault(number, set()).add(check.pair.source)
-    alone = [(check,) for check in checks if check.pair.is_auto]
-    whole = [tuple(found[number]) for number in sorted(found)]
-    most = parallel or max(map(len, whole), default=1)
-    parts = [one[start : start + most] for one in whole for start in range(0, len(one), most)]
-    return (*parts, *alone)
+    return [found[number] for number in sorted(found)]
+
+
+def _move_rounds(checks: Iterable[Check]) -> list[list[Check]]:
+    """Rounds of pairs that migrate, each in the first one where all its nodes are free.
+
+    They have rounds of their own: the memory of a guest that migrates is sent while others measure, and they take
+    longer.
+    """
+    found: list[list[Check]] = []
+    busy: list[set[str]] = []
+    for check in checks:
+        nodes = moves.occupied(check)
+        number = next(
+            (
+                number
+                for number, taken in enumerate(busy)
+                if len(found[number]) < moves.MOST_AT_ONCE and not nodes & taken
+            ),
+            len(found),
+        )
+        if number == len(found):
+            found.append([])
+            busy.append(set())
+        found[number].append(check)
+        busy[number] |= nodes
+    return found
+
+
+def _parts(rounds: Sequence[Sequence[Check]], most: int | None) -> list[tuple[Check, ...]]:
+    """Cut rounds so that none holds more than ``most`` checks; None is no bound."""
+    bound = most or max(map(len, rounds), default=1)
+    return [tuple(one[start : start + bound]) for one in rounds for start in range(0, len(one), bound)]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from pytest_kvlatency.plan.checks import PlannedCheck
 
 _ARGUMENT: Final = re.compile(r"(?P<path>[^\[\]]+?)::(?P<names>[^\[\]]+)\[(?P<id>.*)\]")
-_PLACEHOLDER: Final = re.compile(r"(?:.*-)?(?:mesh|ring|star:[^-]\S*|configmap-\S+)(?:-.*)?")
+_PLACEHOLDER: Final = re.compile(
+    r"(?:.*-)?(?:mesh|ring|migrations|(?:star|drain):[^-]\S*|configmap-\S+)(?:-.*)?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

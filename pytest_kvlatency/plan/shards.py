@@ -66,7 +66,8 @@ def plan_digest(checks: Sequence[Check]) -> str:
         text = how.get(key)
         if text is None:
             text = how[key] = json.dumps([asdict(one) for one in key], sort_keys=True)
-        lines.append(f"{check.nad}\t{check.pair}\t{text}")
+        among = f"\t{','.join(check.among)}" if check.among else ""
+        lines.append(f"{check.nad}\t{check.pair}\t{text}{among}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
@@ -80,9 +81,10 @@ class _Plane:
         vertices: dict[VmiKey, int] = {}
         ends = []
         # Guests of equal network, node and make are one; few of the objects that say so are different ones.
-        known: dict[tuple[int, int, str | None, str | None], tuple[int, int]] = {}
+        known: dict[tuple[object, ...], tuple[int, int]] = {}
         for check in checks:
-            key = (id(check.nad), id(check.guest), check.pair.source, check.pair.target)
+            pair = check.pair
+            key = (id(check.nad), id(check.guest), pair.source, pair.target, pair.destination, check.among)
             found = known.get(key)
             if found is None:
                 source, target = vmi_keys(check)
@@ -162,4 +164,4 @@ def _near_each_other(vertices: Sequence[VmiKey], ends: Sequence[tuple[int, int]]
 def _name(key: VmiKey) -> tuple[str, ...]:
     guest = key.guest
     make = (guest.profile, guest.image or "", guest.binding, guest.subnet or "")
-    return (str(key.nad), *make, key.node or "", key.slot)
+    return (str(key.nad), *make, key.node or "", key.slot, key.journey)

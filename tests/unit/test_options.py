@@ -44,7 +44,7 @@ def parser() -> Parser:
 
 
 DOCUMENTED = {
-    "--kv-nad", "--kv-nodes", "--kv-node-set", "--kv-max-latency", "--kv-max-avg", "--kv-max-p99", "--kv-max-loss",
+    "--kv-nad", "--kv-nodes", "--kv-node-set", "--kv-max-latency", "--kv-max-avg", "--kv-max-p99", "--kv-max-loss", "--kv-max-gap",
     "--kv-sample-duration", "--kv-interval", "--kv-packet-size", "--kv-dont-fragment", "--kv-warmup", "--kv-timeout",
     "--kv-parallel", "--kv-namespace", "--kv-configmap", "--kv-kubeconfig", "--kv-context", "--kv-subnet",
     "--kv-binding", "--kv-guest", "--kv-image", "--kv-image-pull-secret", "--kv-toleration", "--kv-keep",

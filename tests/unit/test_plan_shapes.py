@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.config.parsers import Mesh, Ring, Star
+from pytest_kvlatency.config.nodespecs import Mesh, Ring, Star
 from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.errors import ConfigError

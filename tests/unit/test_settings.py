@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_kvlatency.config.negatives import refuse_negative_values
+from pytest_kvlatency.config.nodespecs import NODES_HELP
 from pytest_kvlatency.config.parsers import NodeSet, Toleration
 from pytest_kvlatency.config.problems import MarkerError, SettingsError
 from pytest_kvlatency.config.resolve import resolve
@@ -268,7 +269,7 @@ def test_bad_values_are_refused_and_say_what_is_expected_or_meant(option: str, v
         ("w1", "names only one node: expected SRC:DST (or auto, mesh, ring, star:HUB)"),
         ("star", "names no hub: expected star:HUB, such as star:worker1"),
         ("star:", "names no hub: expected star:HUB, such as star:worker1"),
-        ("", "is empty: expected auto, SRC:DST, mesh, ring or star:HUB"),
+        ("", "is empty: expected auto, SRC:DST, SRC:DST>NEW, mesh, ring, star:HUB, migrations or drain:NODE"),
         ("w1:w2:w3", "is not a node pair: expected SRC:DST (or auto, mesh, ring, star:HUB)"),
         (
             "w_1:w2",
@@ -358,7 +359,7 @@ def test_a_packet_size_that_is_none_says_what_is_expected() -> None:
         ({"nad": ["a/b", 3]}, "nad: 3 is not a string: expected NAME or NAMESPACE/NAME, "),
         (
             {"nodes": {"a:b"}},
-            "nodes: {'a:b'} is not a string: expected auto, SRC:DST, mesh, ring or star:HUB, or a list of these ",
+            f"nodes: {{'a:b'}} is not a string: expected {NODES_HELP}, or a list of these ",
         ),
         ({"warmup": True}, "warmup: True is not a number or string: expected N "),
         ({"max_latency": 10}, "max_latency: 10 has no unit. Did you mean 10ms? "),

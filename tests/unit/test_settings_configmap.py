@@ -215,7 +215,9 @@ def test_nodes_stand_in_one_place_only() -> None:
     assert text == "spec.param.nodes cannot be combined with sourceNode and targetNode"
 
 
-@pytest.mark.parametrize("key", ["maxDesiredLatencyMilliseconds", "maxAvgMilliseconds", "maxP99Milliseconds"])
+@pytest.mark.parametrize(
+    "key", ["maxDesiredLatencyMilliseconds", "maxAvgMilliseconds", "maxP99Milliseconds", "maxGapMilliseconds"]
+)
 @pytest.mark.parametrize(
     ("value", "why"),
     [

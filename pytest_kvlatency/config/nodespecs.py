@@ -1,0 +1,168 @@
+"""Which node pairs, as one writes them: a pair, a pair with a migration, or a shape over the node set.
+
+The parser raises ``ValueError`` whose text goes on after the value, as those of ``parsers`` do.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.config.kubenames import NAME_HELP, is_subdomain
+from pytest_kvlatency.config.nearest import guessed, nearest
+from pytest_kvlatency.model import ANYWHERE, AUTO, NodePair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NODES_HELP: Final = "auto, SRC:DST, SRC:DST>NEW, mesh, ring, star:HUB, migrations or drain:NODE"
+_OTHER_NODES: Final = "(or auto, mesh, ring, star:HUB)"
+_MOVE_HELP: Final = "SRC:DST>NEW, or SRC:DST>? for any node"
+#: What stands for any node elsewhere.
+_ANY: Final = frozenset({"*", "??", "any"})
+_ARROW: Final = re.compile(r"\s*<?[-=]*>\s*")
+_SEPARATOR: Final = re.compile(r"\s*(?:[,;/=+|]|\s)\s*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """Every pair of nodes of the node set."""
+
+    def __str__(self) -> str:
+        return "mesh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """Each node of the node set with the next one."""
+
+    def __str__(self) -> str:
+        return "ring"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Star:
+    """``hub`` with every other node of the node set."""
+
+    hub: str
+
+    def __str__(self) -> str:
+        return f"star:{self.hub}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migrations:
+    """A migration on each path that matters: away from the peer's node, to it, and between two others."""
+
+    def __str__(self) -> str:
+        return "migrations"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drain:
+    """For every other node of the node set a pair with a guest on it, whose target leaves ``node``."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return f"drain:{self.node}"
+
+
+Shape = Mesh | Ring | Star | Migrations | Drain
+NodesSpec = NodePair | Shape
+_WORDS: Final[dict[str, NodesSpec]] = {
+    "auto": AUTO,
+    "mesh": Mesh(),
+    "ring": Ring(),
+    "migrations": Migrations(),
+}
+#: Shapes around a node, and what that is called.
+_AROUND: Final = {"star": "HUB", "drain": "NODE"}
+
+
+def nodes(text: str) -> NodesSpec:
+    """``auto``, ``SRC:DST``, ``SRC:DST>NEW``, ``SRC:DST>?``, or a shape."""
+    value = text.strip()
+    found = _WORDS.get(value)
+    if found is not None:
+        return found
+    if not _is_pair(value):
+        raise ValueError(_wrong(value))
+    pair, _, destination = value.partition(">")
+    source, _, target = pair.partition(":")
+    if source in _AROUND:
+        return Star(hub=target) if source == "star" else Drain(node=target)
+    return NodePair(source=source, target=target, destination=destination or None)
+
+
+def _is_pair(value: str) -> bool:
+    """Whether ``value`` is two names with a colon between them, and perhaps another node for the second."""
+    pair, arrow, destination = value.partition(">")
+    source, _, target = pair.partition(":")
+    if not (is_subdomain(source) and is_subdomain(target)):
+        return False
+    if not arrow:
+        return True
+    is_place = destination == ANYWHERE or is_subdomain(destination)
+    return is_place and destination != target and source not in _AROUND
+
+
+def _wrong(value: str) -> str:
+    if not value:
+        return f"is empty: expected {NODES_HELP}"
+    lower = value.lower()
+    shape = lower.removesuffix(":")
+    if shape in _AROUND:
+        node = _AROUND[shape]
+        return f"names no {node.lower()}: expected {shape}:{node}, such as {shape}:worker1"
+    straight = _ARROW.sub(">", lower)
+    if ":" in straight.partition(">")[0] and (about := _wrong_move(straight)):
+        return about
+    shapes = () if ">" in straight else nearest(lower, _WORDS)
+    guesses = [*filter(_is_pair, _spelled(straight)), *shapes]
+    guess = next(iter(guesses), "")
+    if not guess and is_subdomain(lower.strip(":")):
+        return f"names only one node: expected SRC:DST {_OTHER_NODES}"
+    if not guess and re.fullmatch("[^:>]*:[^:>]*(>[^:>]*)?", value):
+        pair, _, destination = value.partition(">")
+        named = [*pair.split(":"), *filter(None, {destination} - {ANYWHERE})]
+        wrong = next(one for one in named if not is_subdomain(one))
+        return f"is not a node pair: {wrong!r} is not the name of a node (expected {NAME_HELP})"
+    if ">" in value and ":" in guess and ">" not in guess and "->" not in value:
+        also = f" (or SRC:{straight}, where the guest on SRC stays, the other migrates)"
+    else:
+        also = f" {_OTHER_NODES}" if ":" in guess and ">" not in guess else ""
+    expected = _MOVE_HELP if ">" in straight else f"SRC:DST {_OTHER_NODES}"
+    return guessed("is not a node pair", guesses, expected=expected, also=also)
+
+
+def _wrong_move(value: str) -> str:
+    """What is wrong with the parts of ``SRC:DST>NEW``; empty where they are all there."""
+    pair, *destinations = value.split(">")
+    if not destinations:
+        return ""
+    source, _, target = pair.partition(":")
+    if source in _AROUND:
+        return f"has a destination: expected {source}:{_AROUND[source]} or SRC:DST>NEW"
+    if len(destinations) > 1:
+        return f"names more than one destination: expected {_MOVE_HELP}"
+    parts = {"source": source, "target": target, "destination": destinations[0]}
+    missing = next((what for what, name in parts.items() if not name), "")
+    if missing:
+        return f"names no {missing}: expected {_MOVE_HELP}"
+    if destinations[0] == target:
+        return f"migrates to the node where it starts: expected another node than {target}, or ? for any node"
+    return ""
+
+
+def _spelled(lower: str) -> Iterator[str]:
+    """What may be meant, the likeliest first: other capitals, other separators, another word for any node."""
+    yield lower
+    pair, arrow, destination = lower.partition(">")
+    pair = _SEPARATOR.sub(":", pair)
+    if arrow:
+        yield f"{pair}>{ANYWHERE if destination in _ANY else destination}"
+        yield f"{pair}:{destination}"
+    else:
+        yield pair
