@@ -47,6 +47,8 @@ class Leftovers:
         self._asking = 0
         self._given_up: set[VmiHandle] = set()
         self._named: set[str] = set()
+        #: Those whose live migration was asked for.
+        self._migrating: set[VmiHandle] = set()
 
     @contextmanager
     def creating(self, deadline: Deadline) -> Iterator[None]:
@@ -62,6 +64,14 @@ class Leftovers:
             with self._idle:
                 self._creating -= 1
                 self._idle.notify_all()
+
+    @contextmanager
+    def migrating(self, handle: VmiHandle, deadline: Deadline) -> Iterator[None]:
+        """Create the live migration of a VMI inside. Raises ``TeardownError`` once closed."""
+        with self.creating(deadline):
+            with self._idle:
+                self._migrating.add(handle)
+            yield
 
     def keep(self, handles: Iterable[VmiHandle], *, login: str) -> None:
         """Leave these VMIs in the cluster, unless they are already being deleted.
@@ -166,9 +176,13 @@ class Leftovers:
         with self._idle:
             while self._creating and not deadline.expired():
                 self._idle.wait(min(0.1, deadline.remaining()))
-            # What had no uid was looked for while it was being created, and may have come since.
-            self._asked = {one for one in self._asked if one.uid}
+            # What had no uid was looked for while it was being created, and may have come since; so may a migration.
+            self._asked = {one for one in self._asked if one.uid and one not in self._migrating}
+            staying = [one for one in self._migrating if one.name in self._kept]
         self.delete(self.outstanding, deadline)
+        for handle in staying:
+            with suppress(KvLatencyError):
+                self._vmis.remove_migration(handle, deadline)
 
     def wait_gone(self, deadline: Deadline) -> None:
         """Wait until all that is to go is gone. Raises ``TeardownError`` that names what is not.

@@ -16,6 +16,7 @@ from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.lookup import find, is_ours, namesake
 from pytest_kvlatency.kube.manifest import INTERFACE
+from pytest_kvlatency.kube.migration import remove_with_vmi
 from pytest_kvlatency.kube.polls import polls
 from pytest_kvlatency.kube.remains import held, release_hint
 from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
@@ -49,6 +50,9 @@ class Deletion:
                 return
             handle = replace(handle, uid=str(found["metadata"]["uid"]))
             self._ledger.record(handle)
+        if self._ledger.migrates(handle):
+            # First, for it outlives its VMI otherwise, and keeps the VMI's pods meanwhile.
+            remove_with_vmi(self._client, handle, deadline)
         pauses = iter(PAUSES)
         while True:
             try:
@@ -98,7 +102,7 @@ class Deletion:
     ) -> None:
         """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them.
 
-        One whose creation got no answer is waited for as well, and deleted when it comes.
+        One whose creation got no answer is waited for as well, and deleted when it comes. So is a live migration.
         """
         left: dict[VmiHandle, VmiState | None] = dict.fromkeys(handles)
         try:
@@ -143,6 +147,8 @@ class Deletion:
             if state.uid != handle.uid and not state.deleting:
                 self.delete(replace(handle, uid=state.uid), deadline)
             return state
+        if self._ledger.migrates(handle) and remove_with_vmi(self._client, handle, deadline):
+            return VmiState(uid="", deleting=True)
         return VmiState(uid="", deleting=True) if self._ledger.may_come(handle) else None
 
     def _ask_whether_gone(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:

@@ -56,6 +56,12 @@ class Ledger:
         if self._journal is not None:
             self._journal.gone(handle)
 
+    def migrates(self, handle: VmiHandle) -> bool:
+        """Whether there may be a live migration of a VMI."""
+        with self._lock:
+            known = self._made.get((handle.namespace, handle.name))
+        return handle.migrates or (known is not None and known.migrates)
+
     def note_doubt(self, handle: VmiHandle) -> None:
         """Remember an attempt to create a VMI that got no answer."""
         self._doubts.setdefault(handle.token, []).append(self._clock())

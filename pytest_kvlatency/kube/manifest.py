@@ -29,10 +29,13 @@ EXPIRES_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 #: Names the VMI itself, ``NAMESPACE/NAME``, so that no copy has it; never on what a run with ``--kv-keep`` creates.
 ANNOTATION_SWEEP: Final = "pytest-kvlatency/sweep"
 ANNOTATION_REQUEST: Final = "pytest-kvlatency/request"
+#: On a VMI that is to migrate: the name of its migration.
+ANNOTATION_MIGRATION: Final = "pytest-kvlatency/migration"
 INTERFACE: Final = "kvlatency"
 # KubeVirt refuses longer inline user and network data.
 MAX_INLINE_BYTES: Final = 2048
-_HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
+HOSTNAME: Final = "kubernetes.io/hostname"
+_MOST_WEIGHT: Final = 100
 # As Kubernetes' generateName: no vowels, nothing that looks like something else.
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _CORE_BINDINGS: Final = ("bridge", "sriov")
@@ -43,9 +46,10 @@ class VmiRequest:
     """All that one guest's VMI is made of.
 
     ``node`` pins it; ``anti_affinity_label`` keeps it from nodes of VMIs with the same label (it gets the label
-    itself). ``tolerations`` are Kubernetes' own mappings. ``expires_at`` is RFC 3339 (``EXPIRES_FORMAT``), the time
-    after which a sweep may remove it unless its guest runs; None for what may be kept, which no sweep removes.
-    ``token`` tells our own object from another one of the same name.
+    itself). One that is to migrate has ``destinations``: it only prefers ``node``, and may be on these as well; none
+    are named where it may be on any. ``tolerations`` are Kubernetes' own mappings. ``expires_at`` is RFC 3339
+    (``EXPIRES_FORMAT``), the time after which a sweep may remove it unless its guest runs; None for what may be kept,
+    which no sweep removes. ``token`` tells our own object from another one of the same name.
     """
 
     name: str
@@ -58,6 +62,7 @@ class VmiRequest:
     user_data: str
     run_id: str
     node: str | None = None
+    destinations: tuple[str, ...] | None = None
     anti_affinity_label: tuple[str, str] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -166,6 +171,8 @@ def _labels(request: VmiRequest) -> dict[str, str]:
 
 def _annotations(request: VmiRequest) -> dict[str, str]:
     annotations = {**request.annotations, ANNOTATION_REQUEST: request.token}
+    if request.destinations is not None:
+        annotations[ANNOTATION_MIGRATION] = request.name
     if request.expires_at is not None:
         annotations[ANNOTATION_EXPIRES] = request.expires_at
         annotations[ANNOTATION_SWEEP] = f"{request.namespace}/{request.name}"
@@ -204,21 +211,41 @@ def _volumes(request: VmiRequest) -> list[dict[str, Any]]:
 
 def _affinity(request: VmiRequest) -> dict[str, Any]:
     affinity: dict[str, Any] = {}
-    if request.node is not None:
-        chosen = {"operator": "In", "values": [request.node]}
-        # Either suffices: a node's label is its host name, which need not be its name.
-        terms = [
-            {"matchExpressions": [{"key": _HOSTNAME_LABEL, **chosen}]},
-            {"matchFields": [{"key": "metadata.name", **chosen}]},
-        ]
-        affinity["nodeAffinity"] = {
-            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
-        }
+    node_affinity = _node_affinity(request)
+    if node_affinity:
+        affinity["nodeAffinity"] = node_affinity
     if request.anti_affinity_label is not None:
         key, value = request.anti_affinity_label
         term = {
             "labelSelector": {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]},
-            "topologyKey": _HOSTNAME_LABEL,
+            "topologyKey": HOSTNAME,
         }
         affinity["podAntiAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
     return affinity
+
+
+def _node_affinity(request: VmiRequest) -> dict[str, Any]:
+    if request.node is None:
+        return {}
+    if request.destinations is None:
+        return _required(request.node)
+    # It cannot be edited later: it must admit the destination from the start, and so cannot pin the VMI.
+    preferred = [{"weight": _MOST_WEIGHT, "preference": term} for term in _node_terms(request.node)]
+    required = _required(request.node, *request.destinations) if request.destinations else {}
+    return {**required, "preferredDuringSchedulingIgnoredDuringExecution": preferred}
+
+
+def _required(*nodes: str) -> dict[str, Any]:
+    return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": _node_terms(*nodes)}}
+
+
+def _node_terms(*nodes: str) -> list[dict[str, Any]]:
+    """Terms of which any suffices: a node's label is its host name, which need not be its name.
+
+    Kubernetes takes one value for a field.
+    """
+    names = [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in nodes
+    ]
+    label = {"key": HOSTNAME, "operator": "In", "values": list(nodes)}
+    return [{"matchExpressions": [label]}, *names]

@@ -24,6 +24,11 @@ def vmi(namespace: str, *rest: str) -> str:
     return namespaced(KUBEVIRT, namespace, "virtualmachineinstances", *rest)
 
 
+def migration(namespace: str, *rest: str) -> str:
+    """Path of the live migrations of a namespace, or of one of them."""
+    return namespaced(KUBEVIRT, namespace, "virtualmachineinstancemigrations", *rest)
+
+
 def console(namespace: str, name: str) -> str:
     """Path of a VMI's console."""
     return namespaced(SUBRESOURCES, namespace, "virtualmachineinstances", name, "console")

@@ -27,6 +27,7 @@ _RBAC: Final = "rbac.authorization.k8s.io"
 _NAME: Final = "pytest-kvlatency"
 _AT_ONCE: Final = 8
 _VMIS: Final = ("kubevirt.io", "virtualmachineinstances")
+_MIGRATIONS: Final = ("kubevirt.io", "virtualmachineinstancemigrations")
 _CONSOLE: Final = ("subresources.kubevirt.io", "virtualmachineinstances/console")
 _NADS: Final = ("k8s.cni.cncf.io", "network-attachment-definitions")
 _APPLY: Final = "An administrator can grant this with kubectl apply -f - and this manifest:"
@@ -54,6 +55,11 @@ def needed(
         for verb in ("get", "update")
     ]
     return (*vmis, _target("get", *_CONSOLE, namespace), *nads, *maps)
+
+
+def migrating(namespace: str) -> tuple[Target, ...]:
+    """Return the rules that a run needs in addition whose guests migrate."""
+    return tuple(_target(verb, *_MIGRATIONS, namespace) for verb in ("get", "create", "delete"))
 
 
 def useful(namespace: str) -> tuple[Target, ...]:
@@ -111,6 +117,24 @@ class Rules:
         with self._lock:
             for one in rules:
                 self._needed.setdefault(one, None)
+
+    def lacking(self, rules: Sequence[Target], deadline: Deadline) -> PermissionDeniedError | None:
+        """Return one error that names those of these rules, which the run needs, that are not granted.
+
+        None where all are, or where that is not known.
+        """
+        self.need(rules)
+        try:
+            missing = refused(self._client, rules, deadline.limit(_ASKING_SECONDS))
+            if not missing:
+                return None
+            who = account(self._client, deadline.limit(_ASKING_SECONDS)) or ""
+        except KvLatencyError:
+            return None
+        return PermissionDeniedError(
+            f"{who or 'the account'} may not {_listed(missing)}",
+            hint=way_out(self._needed, missing, who or None),
+        )
 
     def denial(self, wanted: Target, deadline: Deadline, *, user: str = "") -> PermissionDeniedError | None:
         """Return one error that names all that is missing, when the denied request is a part of it.

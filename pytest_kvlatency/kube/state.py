@@ -16,6 +16,7 @@ class VmiHandle:
     """A VMI of ours. ``uid`` is what counts: a namesake with another is not ours.
 
     ``uid`` is empty while it is unknown whether the VMI came into being; ``token`` then tells it from a namesake.
+    ``migrates``: there may be a live migration of it, which has its name.
     """
 
     namespace: str
@@ -23,6 +24,7 @@ class VmiHandle:
     uid: str = ""
     token: str = field(default="", repr=False)
     nad: NadRef | None = None
+    migrates: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

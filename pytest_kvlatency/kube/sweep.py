@@ -1,4 +1,4 @@
-"""Removes the VMIs of runs that were killed, and nothing else (E60, E61).
+"""Removes the VMIs of runs that were killed, with their migrations, and nothing else (E60, E61).
 
 No run can say that it still lives: it need not be allowed to write to its VMIs. So the rule takes only what no living
 run can need. A VMI goes when all of this holds:
@@ -22,6 +22,7 @@ from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.kube.manifest import (
     ANNOTATION_EXPIRES,
+    ANNOTATION_MIGRATION,
     ANNOTATION_REQUEST,
     ANNOTATION_SWEEP,
     EXPIRES_FORMAT,
@@ -141,7 +142,10 @@ def _found(vmi: Mapping[str, Any], now: datetime) -> _Found:
     metadata = vmi["metadata"]
     return _Found(
         handle=VmiHandle(
-            namespace=str(metadata["namespace"]), name=str(metadata["name"]), uid=str(metadata["uid"])
+            namespace=str(metadata["namespace"]),
+            name=str(metadata["name"]),
+            uid=str(metadata["uid"]),
+            migrates=ANNOTATION_MIGRATION in (metadata.get("annotations") or {}),
         ),
         version=str(metadata.get("resourceVersion") or ""),
         run_id=str((metadata.get("labels") or {}).get(LABEL_RUN) or ""),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError
-from pytest_kvlatency.kube import evidence, paths
+from pytest_kvlatency.kube import evidence, migration, paths
 from pytest_kvlatency.kube.deletion import Deletion
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint, same_for_all
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError, MacRefused
@@ -173,6 +173,41 @@ class Vmis:
         """Return what the VMI's object says now, or None when it is gone."""
         found = self.get(handle, deadline)
         return vmi_state(found, interface=INTERFACE) if found else None
+
+    def migrate(
+        self,
+        handle: VmiHandle,
+        deadline: Deadline,
+        *,
+        run_id: str,
+        node_labels: Mapping[str, str] | None = None,
+    ) -> migration.MigrationState:
+        """Create the live migration of a VMI, to a node with these labels; it is deleted with the VMI at the latest.
+
+        Raises ``ProvisionError`` with the cluster's words, and as ``KubeClient.request``.
+        """
+        self._ledger.record(replace(handle, migrates=True))
+        manifest = migration.migration_manifest(handle, run_id=run_id, node_labels=node_labels)
+        return migration.create(
+            self._client, handle, manifest, deadline, on_doubt=lambda: self._ledger.note_doubt(handle)
+        )
+
+    def get_migration(
+        self, handle: VmiHandle, uid: str, deadline: Deadline
+    ) -> migration.MigrationState | None:
+        """Return what a VMI's live migration says now, or None when it (by its uid) is gone."""
+        return migration.look(self._client, handle, uid, deadline)
+
+    def get_moved(
+        self, handle: VmiHandle, deadline: Deadline
+    ) -> tuple[VmiState, migration.Moved | None] | None:
+        """Return what the VMI's object says now, and of its latest live migration; None when it is gone."""
+        found = self.get(handle, deadline)
+        return (vmi_state(found, interface=INTERFACE), migration.latest_migration(found)) if found else None
+
+    def remove_migration(self, handle: VmiHandle, deadline: Deadline) -> None:
+        """Ask for the deletion of a VMI's live migration: one that is under way ends, and the guest stays."""
+        migration.remove(self._client, handle, deadline)
 
     def delete(self, handle: VmiHandle, deadline: Deadline) -> None:
         """Ask for the deletion, at once and only of this very VMI; fine when it is gone."""

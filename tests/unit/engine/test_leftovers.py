@@ -21,6 +21,7 @@ class Vmis:
     def __init__(self, *handles):
         self.there = list(handles)
         self.asked = []
+        self.unmigrated = []
         self.stuck = set()
         self.refused = set()
         self.gone_by_itself = set()
@@ -35,6 +36,9 @@ class Vmis:
     def delete_all(self, handles, deadline):
         self.asked += handles
         return {one: self.why for one in handles if one in self.refused}
+
+    def remove_migration(self, handle, deadline):
+        self.unmigrated.append(handle)
 
     def wait_gone(self, handles, deadline, *, on_gone):
         left = [one for one in handles if one in self.stuck | self.refused - self.gone_by_itself]
@@ -196,3 +200,34 @@ def test_a_server_that_is_gone_is_told_once_with_all_that_may_be_left(vmis, left
     leftovers.wait_gone(Deadline(60))
     assert vmis.asked.count(ONE) > 1
     assert leftovers.outstanding == (ONE, THREE)
+
+
+def test_a_migration_that_was_just_being_created_goes_with_its_vmi(vmis, leftovers):
+    vmis.there = [ONE]
+    began, go_on = threading.Event(), threading.Event()
+
+    def migrate():
+        with leftovers.migrating(ONE, Deadline(60)):
+            began.set()
+            go_on.wait(60)
+
+    migrating = threading.Thread(target=migrate)
+    migrating.start()
+    assert began.wait(60)
+    leftovers.delete([ONE], Deadline(60))
+    go_on.set()
+    leftovers.close(Deadline(60))
+    migrating.join(60)
+    # The first request may have found no migration yet.
+    assert vmis.asked == [ONE, ONE]
+    with pytest.raises(TeardownError), leftovers.migrating(ONE, Deadline(60)):
+        pass
+
+
+def test_the_migration_of_a_guest_that_stays_goes_all_the_same(vmis, leftovers):
+    with leftovers.migrating(TWO, Deadline(60)):
+        pass
+    leftovers.keep([TWO], login="user root, no password")
+    leftovers.close(Deadline(60))
+    assert vmis.unmigrated == [TWO]
+    assert TWO not in vmis.asked

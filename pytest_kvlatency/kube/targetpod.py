@@ -1,0 +1,50 @@
+"""What keeps the target pod of a live migration from starting: neither the migration nor the VMI tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.kube import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.state import VmiHandle
+
+_MIGRATION: Final = "kubevirt.io/migrationJobUID"
+_LOOK_SECONDS: Final = 3.0
+#: Why a container waits that is about to start by itself.
+_ON_ITS_WAY: Final = ("", "ContainerCreating", "PodInitializing")
+
+
+def target_pod_trouble(client: KubeClient, handle: VmiHandle, uid: str, deadline: Deadline) -> str:
+    """What is wrong with the target pod of the migration with this uid, in the cluster's words.
+
+    Empty where nothing is, or where pods may not be read. Raises as ``KubeClient.optional``.
+    """
+    pods = client.optional(
+        paths.namespaced(paths.CORE, handle.namespace, "pods"),
+        query={"labelSelector": f"{_MIGRATION}={uid}"},
+        deadline=deadline.limit(_LOOK_SECONDS),
+    )
+    return next(filter(None, map(_trouble, (pods or {}).get("items") or [])), "")
+
+
+def _trouble(pod: Mapping[str, Any]) -> str:
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"its target pod is {condition.get('reason')}: {condition.get('message') or 'no reason given'}"
+    for container in (
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason = str(waiting.get("reason") or "")
+        if reason not in _ON_ITS_WAY:
+            node = (pod.get("spec") or {}).get("nodeName")
+            where = f" on {node}" if node else ""
+            return f"its target pod{where} waits: {waiting.get('message') or reason} ({reason})"
+    return ""
