@@ -204,6 +204,7 @@ class PingResult:
     Duplicates and late replies (after ping had closed its count) are counted, and are no samples. ``lost`` are the
     requests without a reply, counted from 0; None where it could not be read which they are. ``replied_at_ns`` says
     when each reply of ``samples_ns`` came, counted from when ping began; None where nothing took note of it.
+    ``sent_every_ns`` is the interval that ping says it kept; None where it does not say.
     ``started_at`` (aware) and ``duration_seconds`` are by the tool's own clock. ``answered_elsewhere`` are other
     addresses that answered in place of the target: what they answered is not received.
     """
@@ -216,6 +217,7 @@ class PingResult:
     samples_ns: tuple[int, ...] = ()
     lost: tuple[int, ...] | None = None
     replied_at_ns: tuple[int, ...] | None = None
+    sent_every_ns: int | None = None
     started_at: datetime | None = None
     duration_seconds: float = 0.0
     answered_elsewhere: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 ``output`` makes a result of the answer, step by step: ``lines`` reads what stands there, ``selection`` picks the lines
 that are this ping's, ``reconcile`` checks them against each other and against what was asked for (``contradictions``),
 ``surplus`` takes out what is no part of the sample, and ``notes`` says what is odd. ``complaints`` says whose fault it
-is when ping stopped.
+is when ping stopped. ``stamps`` reads lines that say when they came; ``gaps`` finds the longest time without a reply.
 """
 
 from pytest_kvlatency.ping.command import (
@@ -19,7 +19,7 @@ from pytest_kvlatency.ping.command import (
     required_mtu,
     surplus_of,
 )
-from pytest_kvlatency.ping.complaints import PingDoubtful, PingUnreadable
+from pytest_kvlatency.ping.complaints import PingDoubtful, PingUnreadable, find_error
 from pytest_kvlatency.ping.output import parse, reads_whole
 from pytest_kvlatency.ping.selection import Asked
 
@@ -36,6 +36,7 @@ __all__ = [
     "compose",
     "detect",
     "effective",
+    "find_error",
     "parse",
     "reads_whole",
     "required_mtu",

@@ -72,11 +72,13 @@ def compose(
     dialect: Dialect,
     count: int | None = None,
     become_root: str = "",
+    stamped: bool = False,
 ) -> str:
     """The command that pings ``address`` (an IP address, with or without a zone) ``count`` times.
 
     Without ``count``: as often as the sample holds. ``become_root`` stands before it (``"sudo "``): a user who is not
-    root may not ping often. Raises ``ValueError`` when ``address`` is none.
+    root may not ping often. ``stamped`` has iputils print the wall clock before each line; BusyBox cannot. Raises
+    ``ValueError`` when ``address`` is none.
 
     Both pings end when each request is answered, or else some time after the last one: ``LATE_SECONDS`` without
     any reply; with replies BusyBox waits twice the longest round trip, at least 1 s, and iputils twice the
@@ -91,6 +93,7 @@ def compose(
     if dialect is Dialect.IPUTILS:
         # What becomes root takes a program, and may drop the shell's variables.
         words = [*(["env"] if become_root else []), "LC_ALL=C", "ping", "-n"]
+        words += ["-D"] if stamped else []
     if version == 6:
         words.append("-6")
     words += ["-c", str(number)]

@@ -24,7 +24,8 @@ _REPLY: Final = re.compile(
 _SUMMARY: Final = re.compile(
     r"(?P<transmitted>[0-9]{1,9}) packets transmitted, (?P<received>[0-9]{1,9})(?: packets)? received,"
     r"(?: \+?(?P<duplicates>[0-9]{1,9}) duplicates,)?(?: \+(?P<corrupted>[0-9]{1,9}) corrupted,)?"
-    r"(?: \+(?P<errors>[0-9]{1,9}) errors,)? (?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)% packet loss(?:, time [0-9]+ ?ms)?"
+    r"(?: \+(?P<errors>[0-9]{1,9}) errors,)? (?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)% packet loss"
+    r"(?:, time (?P<elapsed>[0-9]{1,12}) ?ms)?"
 )
 _NUMBER: Final = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
 _EXTREMES: Final = re.compile(
@@ -36,7 +37,8 @@ _HEADLINE: Final = re.compile(r"--- (?P<host>.*) ping statistics ---")
 _ERROR_OF: Final = re.compile(r"From \S*[^\s:] icmp_seq=(?P<seq>[0-9]{1,5}) ")
 _OTHER_DATA: Final = re.compile(r"wrong data byte #[0-9]+ should be ")
 _CLOCK_BACK: Final = re.compile(r"^ping6?: Warning: time of day goes back", re.MULTILINE)
-_KERNEL: Final = re.compile(r"(?:<[0-9]{1,3}>)?\[ *[0-9]+\.[0-9]+\][^\n]*\n")
+# Seconds since boot; iputils' -D writes those since 1970, which have more digits.
+_KERNEL: Final = re.compile(r"(?:<[0-9]{1,3}>)?\[ *[0-9]{1,8}\.[0-9]+\][^\n]*\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +90,15 @@ class Extremes:
 class Summary:
     """The counters of a summary line; ``host`` is whom its headline names, None without one directly before it.
 
-    ``extremes`` are all the different ones that stand below.
+    ``extremes`` are all the different ones that stand below. ``elapsed_ms`` is the time from the first request to the
+    last one or its reply, as iputils says it.
     """
 
     transmitted: int
     received: int
     duplicates: int = 0
     errors: int = 0
+    elapsed_ms: int | None = None
     host: str | None = None
     extremes: tuple[Extremes, ...] = ()
 
@@ -119,7 +123,7 @@ class Printed:
 def read(output: str) -> Printed:
     """Read every line of ``output``."""
     raw = _lines(output)
-    lines = _lines(_KERNEL.sub("", output.replace("\r", "")))
+    lines = _lines(without_kernel_messages(output))
     targets = (match["address"] for match in map(_TARGET.match, lines) if match is not None)
     headlines = tuple((index, host) for index, host in enumerate(map(_headline, lines)) if host is not None)
     errors = tuple(int(match["seq"]) for match in map(_ERROR_OF.match, lines) if match is not None)
@@ -132,6 +136,11 @@ def read(output: str) -> Printed:
         altered=sum(_OTHER_DATA.match(line) is not None for line in lines),
         clock_went_back=_CLOCK_BACK.search(output) is not None,
     )
+
+
+def without_kernel_messages(output: str) -> str:
+    """``output`` without what the kernel printed into it, and without carriage returns."""
+    return _KERNEL.sub("", output.replace("\r", ""))
 
 
 def _lines(text: str) -> list[str]:
@@ -191,6 +200,7 @@ def _summary(line: str) -> Summary | None:
         received=received,
         duplicates=int(match["duplicates"] or 0),
         errors=int(match["errors"] or 0),
+        elapsed_ms=int(match["elapsed"]) if match["elapsed"] else None,
     )
 
 

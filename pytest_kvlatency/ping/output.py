@@ -21,9 +21,10 @@ from pytest_kvlatency.ping.selection import Asked, select
 from pytest_kvlatency.ping.surplus import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from pytest_kvlatency.ping.lines import Reply, Time
     from pytest_kvlatency.ping.reconcile import Counted
     from pytest_kvlatency.ping.selection import Selected
 
@@ -35,13 +36,15 @@ def parse(
     surplus: int = 0,
     asked: Asked | None = None,
     fits: bool = False,
+    came_at_ns: Sequence[int | None] = (),
     started_at: datetime | None = None,
     duration_seconds: float = 0.0,
 ) -> PingResult:
     """Read what ping printed. ``expected_count`` is the ``-c`` it was given, less a ``surplus`` (``surplus_of``).
 
     Requests of the surplus and their replies are no part of the result; only iputils is given one. ``fits``: the own
-    interface is known to carry the packet, so what is too long is so for the network.
+    interface is known to carry the packet, so what is too long is so for the network. ``came_at_ns`` says of each line
+    when it came, as far as that is known.
 
     Raises ``PingDoubtful`` when counters and replies are missing or contradict each other, ``PingUnreadable`` when
     they say nothing of round-trip times, ``ConfigError`` for a packet that the own interface cannot carry or an
@@ -60,7 +63,7 @@ def parse(
             sample = cut(counted, expected_count, printed.errors_of)
         if error is not None:
             _blame_the_guest(error, counted, sample, unsent=count_unsent(output))
-        samples = _samples(sample, without_zeros=printed.clock_went_back)
+        replies = _timed(sample, without_zeros=printed.clock_went_back)
     odd = [
         *oddities.on_counting(counted, selected, error),
         *oddities.on_sending(sample, expected_count, path_mtu(output)),
@@ -72,8 +75,10 @@ def parse(
         duplicates=sample.summary.duplicates,
         late=selected.late,
         errors=sample.summary.errors,
-        samples_ns=samples,
+        samples_ns=tuple(time.ns for _, time in replies),
         lost=sample.unanswered,
+        replied_at_ns=_arrivals([reply for reply, _ in replies], came_at_ns),
+        sent_every_ns=_sent_every(counted),
         started_at=started_at,
         duration_seconds=duration_seconds,
         answered_elsewhere=counted.elsewhere if counted.answered_elsewhere else (),
@@ -127,17 +132,35 @@ def _blame_the_guest(error: KvLatencyError, counted: Counted, sample: Counted, *
         ) from error
 
 
-def _samples(sample: Counted, *, without_zeros: bool) -> tuple[int, ...]:
-    """The times in the order of the requests. iputils writes 0 when the clock was set back under a reply.
+def _timed(sample: Counted, *, without_zeros: bool) -> list[tuple[Reply, Time]]:
+    """The replies that have a time, in the order of the requests.
 
-    Raises ``PingUnreadable`` when there are replies, and not one of them has a time.
+    iputils writes 0 when the clock was set back under a reply. Raises ``PingUnreadable`` when there are replies, and
+    not one of them has a time.
     """
-    times = (reply.time for _, reply in sorted(sample.tally.first.items()))
-    samples = tuple(time.ns for time in times if time is not None and (time.ns or not without_zeros))
-    if sample.summary.received and not samples:
+    replies = (reply for _, reply in sorted(sample.tally.first.items()))
+    timed = [
+        (one, one.time) for one in replies if one.time is not None and (one.time.ns or not without_zeros)
+    ]
+    if sample.summary.received and not timed:
         raise PingUnreadable(
             f"ping counted {sample.summary.received} replies, but none of their round-trip times could be read",
             hint="a payload under 16 bytes (iputils) or 4 bytes (BusyBox) carries no time: "
             "use a larger --kv-packet-size",
         )
-    return samples
+    return timed
+
+
+def _sent_every(counted: Counted) -> int | None:
+    """The interval that iputils kept, requests of the surplus included; None of BusyBox, which does not say."""
+    summary = counted.summary
+    if summary.elapsed_ms is None or summary.transmitted < 2:
+        return None
+    return summary.elapsed_ms * 1_000_000 // (summary.transmitted - 1)
+
+
+def _arrivals(replies: Sequence[Reply], came_at_ns: Sequence[int | None]) -> tuple[int, ...] | None:
+    """When each of the replies came; None unless that is known of all."""
+    times = [came_at_ns[reply.line] if reply.line < len(came_at_ns) else None for reply in replies]
+    known = tuple(time for time in times if time is not None)
+    return known if came_at_ns and len(known) == len(times) else None

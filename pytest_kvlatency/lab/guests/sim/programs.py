@@ -105,6 +105,12 @@ ulimit -f 131072 2>/dev/null
 ulimit -c 0 2>/dev/null
 cd
 kill() {{
+  case $1 in
+    # Ping takes an interrupt also where it was started with SIGINT ignored, which a script cannot.
+    -INT|-2) for _a do
+      [ "$_a" = "$1" ] || printf '%s\037' "$KVLAB" "c.$_a" '{interrupt}' '{record}' 1<>{fifo}
+    done ;;
+  esac
   for _a do
     case $_a in
       [01]|-1|-- ) [ "$_a" = "$1" ] && [ "$_a" != 0 ] && [ $# -gt 1 ] || {{
@@ -179,7 +185,7 @@ def install(directory: Path, *, shell: ShellProgram, fifo: Path, confined: bool)
         _script(programs / name, shell, _ENDING.format(**words))
     _script(programs / "sudo", shell, _RUN_AS_ROOT)
     _script(programs / "busybox", shell, _BUSYBOX)
-    (directory / "rc").write_text(_RC.format(escape="\x1b"))
+    (directory / "rc").write_text(_RC.format(escape="\x1b", **words))
     return programs
 
 

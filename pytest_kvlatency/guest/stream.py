@@ -1,0 +1,266 @@
+"""A ping in the background of a guest, while something is done to its peer that may cut the network off for a while.
+
+Each line gets the time at which it came from a reader in the guest (``ping/stamps``). Ping ends when it is told to, and
+prints its counters then. Nothing of it needs the console while it runs: one that is lost costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shlex
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency import ping
+from pytest_kvlatency.console import detached
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
+from pytest_kvlatency.ping import stamps
+from pytest_kvlatency.ping.gaps import without_end
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.console.detached import Detached
+    from pytest_kvlatency.console.shell import Shell
+    from pytest_kvlatency.model import PingParameters, PingResult
+    from pytest_kvlatency.ping.stamps import Stamp
+
+#: The intervals that a stream tries, in this order.
+INTERVALS_NS: Final = (10_000_000, 100_000_000, 200_000_000)
+_CLOCK_READINGS: Final = 4
+_GOOD_ERROR_NS: Final = 5_000_000
+#: What was interrupted ends at once; its guest may be busy.
+_END_SECONDS: Final = 20.0
+_READINGS: Final = 3
+_DISCARD_SECONDS: Final = 5.0
+_LAST_BYTES: Final = 400
+# Only what a shell does itself: a program for each line would cost a slow guest more than ping does.
+_CLOCK: Final = """
+LC_ALL=C; export LC_ALL
+if { read -r x && read -r x && read -r a b m c; } </proc/timer_list && [ "$a $b $c" = "now at nsecs" ]; then
+  now() { { read -r x; read -r x; read -r x x m x; } </proc/timer_list; e=${EPOCHREALTIME:--}; }
+else
+  now() { read -r m x </proc/uptime; e=${EPOCHREALTIME:--}; }
+fi 2>/dev/null
+"""
+# What ping is told to do goes on standard error, too: the lines belong together. Ping has SIGINT ignored, and takes it.
+_READ: Final = """
+i=0; now; echo "$i $m $e {begin}"
+sh -c 'echo $$ >"$0/ping"; {ping}' "$1" 2>&1 |
+while IFS= read -r l || [ -n "$l" ]; do
+  now
+  case $l in *" bytes from "*) i=$((i + 1));; esac
+  echo "$i $m $e $l"
+done
+"""
+_LOOK: Final = """
+now; echo "0 $m $e {now}"
+"""
+# Before it says its first word ping may not be ready to be interrupted; iputils says it with its first reply.
+_INTERRUPT: Final = """
+d={directory} n=0
+until [ -f $d/rc ] || [ $n -ge 60 ]; do
+  if read -r p <$d/ping && {{ [ $n -ge 10 ] || {{ read -r x && read -r x; }} <$d/out; }}; then
+    {kill}
+  fi
+  n=$((n + 1))
+  sleep 0.1 || sleep 1
+done 2>/dev/null
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockReading:
+    """Where the host's ``time.monotonic_ns()`` and a stream's time meet: right to ``error_ns`` either way.
+
+    ``stream_ns`` counts from when ping began, as ``PingResult.replied_at_ns`` does.
+    """
+
+    monotonic_ns: int
+    stream_ns: int
+    error_ns: int
+
+    def at(self, monotonic_ns: int) -> int:
+        """The stream's time at a moment of the host's."""
+        return self.stream_ns + monotonic_ns - self.monotonic_ns
+
+
+class Stream:
+    """A ping that runs in the guest of ``shell`` until ``stop``, or until its longest time is over."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        address: str,
+        parameters: PingParameters,
+        dialect: ping.Dialect,
+        running: Detached,
+        *,
+        count: int,
+    ) -> None:
+        self.shell = shell
+        self.parameters = ping.effective(parameters, dialect)
+        self._address = address
+        self._dialect = dialect
+        self._running = running
+        self._count = count
+        self._started = time.monotonic()
+        self._started_at = datetime.now(timezone.utc)
+        self._began: Stamp | None = None
+
+    @classmethod
+    def start(
+        cls,
+        shell: Shell,
+        address: str,
+        parameters: PingParameters,
+        dialect: ping.Dialect,
+        deadline: Deadline,
+        *,
+        longest_seconds: float,
+    ) -> Stream:
+        """Start to ping ``address`` as ``parameters`` say, apart from how long: at most ``longest_seconds``.
+
+        Raises ``GuestError`` where the guest has no ``/tmp`` to write to, and as ``Shell.run`` does.
+        """
+        actual = ping.effective(parameters, dialect)
+        count = max(1, math.ceil(longest_seconds * 1e9 / actual.interval_ns))
+        command = ping.compose(
+            parameters, address, dialect=dialect, count=count, become_root="exec ", stamped=True
+        )
+        script = _CLOCK + _READ.format(begin=stamps.BEGIN, ping=command)
+        running = detached.start(
+            shell,
+            f"{shell.profile.become_root}sh -c {shlex.quote(script)} sh $d",
+            purpose=f"the ping of {address}",
+            deadline=deadline,
+        )
+        if running is None:
+            raise GuestError(
+                f"the guest of VMI {shell.name} has no writable /tmp: a ping that runs beside other commands needs one",
+                transcript=shell.transcript_end,
+                stage="run",
+            )
+        return cls(shell, address, parameters, dialect, running, count=count)
+
+    def clock(self, deadline: Deadline) -> ClockReading:
+        """What the stream's time is now. Right to half of what the console takes for a question, or better."""
+        began = self._beginning(deadline)
+        look, root = _CLOCK + _LOOK.format(now=stamps.NOW), self.shell.profile.become_root
+        script = f"{root}sh -c {shlex.quote(look)}" if root else f"({look})"
+        low, high = -math.inf, math.inf
+        for _ in range(_CLOCK_READINGS):
+            script = (
+                f"{self.shell.profile.become_root}sh -c {shlex.quote(_CLOCK + _LOOK.format(now=stamps.NOW))}"
+            )
+            asked = time.monotonic_ns()
+            said = self.shell.run(script, purpose="reading its clock", deadline=deadline).output
+            answered = time.monotonic_ns()
+            found = stamps.only(said)
+            if found is None:
+                continue
+            # Each reading says that the guest's clock stood at one time somewhere between two of ours.
+            low = max(low, found.low_ns - began.high_ns - answered)
+            high = min(high, found.high_ns - began.low_ns - asked)
+            if high - low < 2 * _GOOD_ERROR_NS:
+                break
+        if math.isinf(low):
+            raise GuestError(
+                f"could not read the clock of the guest of VMI {self.shell.name}",
+                transcript=self.shell.transcript_end,
+                stage="run",
+            )
+        ahead = round((low + high) / 2)
+        at = time.monotonic_ns()
+        return ClockReading(
+            monotonic_ns=at, stream_ns=at + ahead, error_ns=max(1, math.ceil(abs(high - low) / 2))
+        )
+
+    def replies(self, deadline: Deadline) -> int:
+        """How many replies there are by now."""
+        said = self.shell.run(
+            f"tail -c {_LAST_BYTES} {self._running.directory}/out",
+            purpose="counting the replies so far",
+            deadline=deadline,
+        ).output
+        return stamps.read(said).replies
+
+    def stop(self, deadline: Deadline) -> PingResult:
+        """End ping and read what it measured. Safe to repeat.
+
+        Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
+        """
+        seconds = time.monotonic() - self._started
+        self.shell.run(
+            self._interrupt(), purpose=f"the end of the ping of {self._address}", deadline=deadline
+        )
+        asked = replace(
+            ping.asked_of(self.parameters, self._address, dialect=self._dialect, count=self._count), sent=None
+        )
+        for reading in range(_READINGS):
+            said = detached.collect(
+                self.shell,
+                self._running,
+                purpose=f"the ping of {self._address}",
+                timeout_seconds=_END_SECONDS + self._count / 500,
+                deadline=deadline,
+            )
+            stamped = stamps.read(said.output)
+            if ping.reads_whole(stamped.text, asked) or reading == _READINGS - 1:
+                break
+        result = ping.parse(
+            stamped.text,
+            asked=asked,
+            came_at_ns=stamped.at_ns,
+            started_at=self._started_at,
+            duration_seconds=seconds,
+        )
+        return without_end(result, self.parameters.interval_ns)
+
+    def discard(self) -> None:
+        """End ping where nothing of it is wanted any more. Never raises; takes a few seconds at most."""
+        with contextlib.suppress(KvLatencyError):
+            self.shell.run(
+                self._interrupt(), purpose="the end of a ping", deadline=Deadline(_DISCARD_SECONDS)
+            )
+
+    def _interrupt(self) -> str:
+        # The guest may have no sudo, and needs none for a process of its own.
+        root = self.shell.profile.become_root
+        kill = "kill -INT $p 2>/dev/null" + (f' || {root}sh -c "kill -INT $p"' if root else "")
+        return _INTERRUPT.format(directory=self._running.directory, kill=kill)
+
+    def _beginning(self, deadline: Deadline) -> Stamp:
+        """When ping began, by the guest's clock."""
+        if self._began is None:
+            said = self.shell.run(
+                f"until [ -s {self._running.directory}/out ]; do sleep 0.1 || sleep 1; done; "
+                f"head -n 1 {self._running.directory}/out",
+                purpose=f"the beginning of the ping of {self._address}",
+                deadline=deadline,
+            ).output
+            self._began = stamps.began_at(said)
+        if self._began is None:
+            raise GuestError(
+                f"the ping of {self._address} did not begin on VMI {self.shell.name}",
+                transcript=self.shell.transcript_end,
+                stage="run",
+            )
+        return self._began
+
+
+def shortest_interval_ns(shell: Shell, dialect: ping.Dialect, deadline: Deadline) -> int:
+    """The shortest of ``INTERVALS_NS`` that the guest's ping allows its user; a second for one without ``-i``."""
+    if dialect is ping.Dialect.BUSYBOX_OLD:
+        return 1_000_000_000
+    for interval_ns in INTERVALS_NS[:-1]:
+        said = shell.run(
+            f"{shell.profile.become_root}ping -c 1 -i {interval_ns / 1e9:g} -W 1 127.0.0.1 2>&1",
+            purpose="asking how often its ping may send",
+            deadline=deadline,
+        ).output
+        if not isinstance(ping.find_error(said), ConfigError):
+            return interval_ns
+    return INTERVALS_NS[-1]

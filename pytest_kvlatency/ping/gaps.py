@@ -1,0 +1,180 @@
+"""The longest time without a reply. Pure; nanoseconds since ping began.
+
+Where each reply carries the time at which it came, a gap is the time between two of them, and right to the interval at
+which ping sent: an outage that begins and ends between two requests is not seen in full. Without such times replies are
+placed by their sequence numbers, the interval that ping kept, and their round-trip times. Either way an answer that is
+late is no loss, and a request that was lost between two that were answered lengthens nothing.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.model import Gap, Gaps
+from pytest_kvlatency.ping.command import LISTEN_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_kvlatency.model import PingResult
+
+# BusyBox waits so long for what is lost after its last request, and for longer round trips twice those.
+_TAIL_SECONDS: Final = 1.0
+_TAIL_STEP_NS: Final = 512 * 1024 * 1000
+
+
+def gaps_of(result: PingResult, interval_ns: int) -> Gaps | None:
+    """The longest gap of a sample, and the interval that ping kept; ``interval_ns`` is the one that it was asked for.
+
+    None where it cannot be said: without a reply, or when it could not be read which requests were lost.
+    """
+    kept = kept_interval_ns(result, interval_ns)
+    replies = _replies(result, kept)
+    if replies is None:
+        return None
+    return Gaps(longest=max(_gaps(result, replies, kept), key=_length, default=None), interval_ns=kept)
+
+
+def longest(
+    result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
+) -> Gap | None:
+    """The longest gap that begins in a part of the sample; None without one, or where it cannot be said."""
+    kept = kept_interval_ns(result, interval_ns)
+    replies = _replies(result, kept)
+    if replies is None:
+        return None
+    within = (
+        gap
+        for gap in _gaps(result, replies, kept)
+        if gap.begins_ns >= since_ns and (until_ns is None or gap.begins_ns < until_ns)
+    )
+    return max(within, key=_length, default=None)
+
+
+def kept_interval_ns(result: PingResult, interval_ns: int) -> int:
+    """The interval at which ping really sent: BusyBox's 10 ms are 11.6 to 13.2 ms, and more in a busy guest."""
+    sent = _sent_at(result)
+    if sent is not None and len(sent) > 1:
+        (first, begin), (last, end) = sent[0], sent[-1]
+        return max(1, (end - begin) // (last - first))
+    if result.sent_every_ns is not None:
+        return max(interval_ns, result.sent_every_ns)
+    seconds = result.duration_seconds - (_tail_seconds(result) if result.has_lost else 0.0)
+    if result.transmitted < 2 or seconds <= 0:
+        return interval_ns
+    return max(interval_ns, int(seconds * 1e9) // (result.transmitted - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reply:
+    """A reply: when it came, and the number of its request; -1 where that is not known."""
+
+    at_ns: int
+    index: int
+
+
+def _numbers(result: PingResult) -> list[int] | None:
+    """The requests of the samples, by their number; None where it is not known which they are."""
+    lost = result.lost_sequence
+    if lost is None or len(result.samples_ns) != result.received:
+        return None
+    missing = set(lost)
+    numbers = [index for index in range(result.transmitted) if index not in missing]
+    return numbers if len(numbers) == len(result.samples_ns) else None
+
+
+def _sent_at(result: PingResult) -> list[tuple[int, int]] | None:
+    """When each request that was answered had been sent, with its number."""
+    numbers = _numbers(result)
+    if numbers is None or result.replied_at_ns is None:
+        return None
+    return [
+        (number, came - took)
+        for number, came, took in zip(numbers, result.replied_at_ns, result.samples_ns, strict=True)
+    ]
+
+
+def _replies(result: PingResult, interval_ns: int) -> list[_Reply] | None:
+    """The replies in the order in which they came; None where nothing can be said of them."""
+    numbers = _numbers(result)
+    if not result.samples_ns:
+        return None
+    if result.replied_at_ns is not None:
+        known = numbers if numbers is not None else [-1] * len(result.replied_at_ns)
+        found = [_Reply(at_ns=at, index=index) for at, index in zip(result.replied_at_ns, known, strict=True)]
+    elif numbers is not None:
+        found = [
+            _Reply(at_ns=index * interval_ns + took, index=index)
+            for index, took in zip(numbers, result.samples_ns, strict=True)
+        ]
+    else:
+        return None
+    return sorted(found, key=lambda reply: reply.at_ns)
+
+
+def _gaps(result: PingResult, replies: Sequence[_Reply], interval_ns: int) -> Iterator[Gap]:
+    """Every time between two replies, and what was lost before the first and after the last."""
+    lost = sorted(result.lost_sequence or ())
+    # Replies may overtake each other: what was lost lies between the latest request that was answered before
+    # and the earliest that was answered after.
+    before = list(accumulate((reply.index for reply in replies), max))
+    after = list(accumulate((reply.index for reply in reversed(replies)), min))[::-1]
+    if lost and replies[0].index >= 0 and lost[0] < after[0]:
+        yield Gap(begins_ns=0, length_ns=replies[0].at_ns, lost=_between(lost, -1, after[0]))
+    for number, (one, other) in enumerate(pairwise(replies)):
+        yield Gap(
+            begins_ns=one.at_ns,
+            length_ns=other.at_ns - one.at_ns,
+            lost=_between(lost, before[number], after[number + 1]) if one.index >= 0 else 0,
+        )
+    if lost and 0 <= before[-1] < lost[-1]:
+        end = _end_ns(result, interval_ns)
+        yield Gap(
+            begins_ns=replies[-1].at_ns,
+            length_ns=max(0, end - replies[-1].at_ns),
+            lost=_between(lost, before[-1], result.transmitted),
+        )
+
+
+def _end_ns(result: PingResult, interval_ns: int) -> int:
+    """When the last request had been given its time: until then surely no reply came."""
+    sent = _sent_at(result)
+    if sent:
+        last, at = sent[-1]
+        return at + (result.transmitted - last) * interval_ns
+    return result.transmitted * interval_ns
+
+
+def _between(lost: Sequence[int], low: int, high: int) -> int:
+    """How many of ``lost`` lie between two requests."""
+    return max(0, bisect.bisect_left(lost, high) - bisect.bisect_right(lost, low))
+
+
+def _tail_seconds(result: PingResult) -> float:
+    longest_ns = max(result.samples_ns, default=0)
+    return max(_TAIL_SECONDS, float(longest_ns // _TAIL_STEP_NS))
+
+
+def _length(gap: Gap) -> int:
+    return gap.length_ns
+
+
+def without_end(result: PingResult, interval_ns: int) -> PingResult:
+    """The result of a ping that was interrupted, without the requests whose answer it did not wait for.
+
+    These are the last ones, as far as they were sent within ``LISTEN_SECONDS`` of the end: what is not answered for
+    longer is lost.
+    """
+    lost = result.lost_sequence
+    if not lost or not result.received:
+        return result
+    kept = kept_interval_ns(result, interval_ns)
+    most = -(-LISTEN_SECONDS * 1_000_000_000 // kept)
+    missing = set(lost)
+    end = result.transmitted
+    while end - 1 in missing and result.transmitted - end < most:
+        end -= 1
+    return replace(result, transmitted=end, lost=tuple(index for index in lost if index < end))

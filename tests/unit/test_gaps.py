@@ -1,0 +1,199 @@
+"""The longest time without a reply, and the stamps from which it is known."""
+
+from itertools import pairwise
+
+import pytest
+
+from pytest_kvlatency import ping
+from pytest_kvlatency.model import Gap, PingResult
+from pytest_kvlatency.ping import stamps
+from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest, without_end
+
+MS = 1_000_000
+ADDRESS = "198.18.0.2"
+
+
+def result(replies, transmitted=None, **more):
+    """A stamped result: for each request that was answered when it was sent and when its reply came, in ms."""
+    numbers = sorted(replies)
+    count = transmitted if transmitted is not None else numbers[-1] + 1
+    return PingResult(
+        transmitted=count,
+        received=len(replies),
+        samples_ns=tuple((replies[one][1] - replies[one][0]) * MS for one in numbers),
+        lost=tuple(one for one in range(count) if one not in replies),
+        replied_at_ns=tuple(replies[one][1] * MS for one in numbers),
+        **more,
+    )
+
+
+def test_the_longest_gap_lies_between_two_replies_and_counts_what_was_lost_meanwhile():
+    sample = result({n: (n * 10, n * 10 + 2) for n in range(100) if not 40 <= n < 70})
+    gaps = gaps_of(sample, 10 * MS)
+    assert gaps.longest == Gap(begins_ns=392 * MS, length_ns=310 * MS, lost=30)
+    assert gaps.interval_ns == 10 * MS
+
+
+def test_a_queue_of_pings_that_are_answered_late_is_a_gap_without_a_loss():
+    # What was sent from 400 ms on is answered at 1600 ms, in one go.
+    sample = result({n: (n * 10, max(n * 10 + 2, 1600) if n >= 40 else n * 10 + 2) for n in range(200)})
+    assert gaps_of(sample, 10 * MS).longest == Gap(begins_ns=392 * MS, length_ns=1208 * MS, lost=0)
+
+
+def test_what_was_in_flight_when_the_gap_began_is_lost_in_it():
+    # 50 ms on their way: five requests are under way when the last reply comes.
+    sample = result({n: (n * 10, n * 10 + 50) for n in range(100) if not 40 <= n < 70})
+    assert gaps_of(sample, 10 * MS).longest.lost == 30
+
+
+def test_replies_that_overtake_each_other_are_in_the_order_in_which_they_came():
+    sample = result({0: (0, 2), 1: (10, 60), 2: (20, 22), 3: (30, 32)})
+    assert gaps_of(sample, 10 * MS).longest == Gap(begins_ns=32 * MS, length_ns=28 * MS, lost=0)
+
+
+def test_a_gap_belongs_to_the_part_of_the_sample_in_which_it_begins():
+    sample = result({n: (n * 10, n * 10 + 2) for n in range(100) if not 20 <= n < 30 and not 50 <= n < 90})
+    assert longest(sample, 10 * MS, until_ns=300 * MS).lost == 10
+    assert longest(sample, 10 * MS, since_ns=300 * MS).lost == 40
+    assert longest(sample, 10 * MS, since_ns=900 * MS).length_ns == 10 * MS
+    assert longest(sample, 10 * MS, since_ns=5000 * MS) is None
+
+
+def test_what_is_lost_before_the_first_and_after_the_last_reply_is_a_gap_too():
+    sample = result({n: (n * 10, n * 10 + 2) for n in range(40, 70)}, transmitted=200)
+    assert longest(sample, 10 * MS, until_ns=1) == Gap(begins_ns=0, length_ns=402 * MS, lost=40)
+    assert gaps_of(sample, 10 * MS).longest == Gap(begins_ns=692 * MS, length_ns=1308 * MS, lost=130)
+
+
+def test_the_interval_is_the_one_that_ping_really_kept():
+    sample = result({n: (n * 12, n * 12 + 2) for n in range(100)})
+    assert gaps_of(sample, 10 * MS).interval_ns == 12 * MS
+    # iputils says how long it took; BusyBox' time is that of the command, without its wait for what was lost.
+    plain = PingResult(transmitted=101, received=101, samples_ns=(MS,) * 101, duration_seconds=1.3)
+    assert kept_interval_ns(plain, 10 * MS) == 13 * MS
+    lost = PingResult(transmitted=101, received=100, samples_ns=(MS,) * 100, lost=(7,), duration_seconds=2.3)
+    assert kept_interval_ns(lost, 10 * MS) == pytest.approx(13 * MS)
+    assert kept_interval_ns(PingResult(transmitted=2, received=2, sent_every_ns=11 * MS), 10 * MS) == 11 * MS
+
+
+def test_without_stamps_sequence_numbers_and_round_trip_times_bound_the_gap():
+    times = [2] * 20 + [1200 - 100 * n for n in range(12)] + [2] * 18
+    sample = PingResult(
+        transmitted=60, received=50, lost=tuple(range(50, 60)), samples_ns=tuple(one * MS for one in times)
+    )
+    assert longest(sample, 100 * MS, until_ns=4000 * MS) == Gap(
+        begins_ns=1902 * MS, length_ns=1298 * MS, lost=0
+    )
+    assert longest(sample, 100 * MS, since_ns=4000 * MS).lost == 10
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        PingResult(transmitted=5, received=0),
+        PingResult(transmitted=5, received=3, samples_ns=(MS, MS, MS), lost=None),
+        PingResult(transmitted=3, received=3, samples_ns=(MS, MS)),
+    ],
+)
+def test_a_gap_that_cannot_be_read_is_none(sample):
+    assert gaps_of(sample, 100 * MS) is None
+
+
+def test_what_ping_did_not_wait_for_when_it_was_interrupted_is_not_lost():
+    answered = {n: (n * 10, n * 10 + 2) for n in range(100)}
+    cut = without_end(result(answered, transmitted=130), 10 * MS)
+    assert (cut.transmitted, cut.lost) == (100, ())
+    # Of a network that stays silent, only the last second is not known.
+    cut = without_end(result(answered, transmitted=500), 10 * MS)
+    assert (cut.transmitted, len(cut.lost)) == (400, 300)
+
+
+def stamped(lines):
+    begin = f"0 {lines[0][0]} {lines[0][1]} BEGIN"
+    return "\n".join([begin, *(f"{n} {mono} {wall} {line}" for n, (mono, wall, line) in enumerate(lines))])
+
+
+def reply(sequence, milliseconds=1):
+    return f"64 bytes from {ADDRESS}: seq={sequence} ttl=64 time={milliseconds}.000 ms"
+
+
+def read_at(lines):
+    """When the lines came by their stamps, in ms."""
+    return [round(one / MS) for one in stamps.read(stamped(lines)).at_ns]
+
+
+def test_a_fine_monotonic_stamp_stands_as_it_is():
+    lines = [(5_000_000_000 + n * 10 * MS, "-", reply(n)) for n in range(5)]
+    assert read_at(lines) == [0, 10, 20, 30, 40]
+    # Whatever the wall clock says.
+    lines = [(one, f"1700000000.{n}00000", text) for n, (one, _, text) in enumerate(lines)]
+    assert read_at(lines) == [0, 10, 20, 30, 40]
+
+
+def coarse(at_ms, jump=lambda at: 0.0):
+    """Lines at these times, as /proc/uptime and a wall clock show them that is set by ``jump`` seconds."""
+    return [
+        (f"{int((at + 7) / 10) / 100 + 50:.2f}", f"{1_700_000_000 + at / 1000 + jump(at):.6f}", reply(n))
+        for n, at in enumerate(at_ms)
+    ]
+
+
+def test_a_coarse_monotonic_stamp_is_made_fine_by_the_wall_clock():
+    times = [0, 12, 25, 37, 51, 62, 400, 411, 425]
+    assert read_at(coarse(times)) == pytest.approx(times, abs=6)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    read = read_at(coarse(times))
+    assert [later - earlier for earlier, later in pairwise(read)] == pytest.approx(gaps, abs=5)
+
+
+@pytest.mark.parametrize("by", [3600.0, -3600.0, 0.5, -0.02])
+def test_a_wall_clock_that_is_set_meanwhile_moves_no_reply(by):
+    times = [n * 12 for n in range(100)]
+    read = read_at(coarse(times, jump=lambda at: by if at > 600 else 0.0))
+    assert read == pytest.approx(times, abs=16)
+    assert [later - earlier for earlier, later in pairwise(read)] == pytest.approx([12] * 99, abs=11)
+
+
+def test_a_stamp_without_a_wall_clock_is_right_to_its_resolution():
+    times = [n * 12 for n in range(100)]
+    lines = [(mono, "-", line) for mono, _, line in coarse(times)]
+    assert read_at(lines) == pytest.approx(times, abs=11)
+
+
+def test_iputils_own_stamp_is_finer_than_that_of_a_reader_that_is_late():
+    lines = [
+        (5_000_000_000 + n * 10 * MS + (3 * MS if n % 2 else 0), "-", f"[1700000000.{n:02}0000] {reply(n)}")
+        for n in range(20)
+    ]
+    assert read_at(lines) == pytest.approx([n * 10 for n in range(20)], abs=3)
+    deltas = {b - a for a, b in pairwise(read_at(lines)[1:])}
+    assert deltas == {10}
+
+
+def test_stamped_lines_are_read_as_ping_s_own_and_each_sample_knows_when_it_came():
+    lines = [
+        (1_000_000_000 + n * 10 * MS, "-", text)
+        for n, text in enumerate(
+            [
+                f"PING {ADDRESS} ({ADDRESS}): 56 data bytes",
+                reply(0),
+                reply(2),
+                reply(1, 11),
+                "",
+                f"--- {ADDRESS} ping statistics ---",
+                "4 packets transmitted, 3 packets received, 25% packet loss",
+                "round-trip min/avg/max = 1.000/4.333/11.000 ms",
+            ]
+        )
+    ]
+    read = stamps.read(stamped(lines).replace("\n", "\r\n") + "\n[   12.345678] a kernel's word\n")
+    found = ping.parse(read.text, asked=ping.Asked(address=ADDRESS), came_at_ns=read.at_ns)
+    assert found.samples_ns == (MS, 11 * MS, MS)
+    assert found.replied_at_ns == (10 * MS, 30 * MS, 20 * MS)
+    assert found.lost == (3,)
+
+
+def test_a_line_without_a_stamp_leaves_the_sample_without_times():
+    read = stamps.read(f"0 1000 - BEGIN\n{reply(0)}\n")
+    assert read.at_ns[0] is None
+    assert stamps.read("").at_ns == (None,)
