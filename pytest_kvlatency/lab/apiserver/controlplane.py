@@ -107,7 +107,7 @@ class ControlPlane:
         self._parts = Parts(
             authenticator=self._authenticator,
             authorizer=self._authorizer,
-            admission=Admission(self._authorizer),
+            admission=Admission(self._authorizer, self.store),
             handlers=Handlers(self._registry, self._clock),
             reviews=Reviews(self._authorizer, self._authenticator, self._registry),
             discovery=self._discovery,

@@ -220,6 +220,27 @@ io.kubevirt.VirtualMachineInstanceNetworkInterface: What is known of an interfac
   podInterfaceName string: Its name in the pod.
   queueCount integer: Its queues.
 
+io.kubevirt.VirtualMachineInstanceMigration: The live migration of a virtual machine to another node.
+  apiVersion string: The version of this API.
+  kind string: VirtualMachineInstanceMigration
+  metadata V1ObjectMeta: Name, namespace, labels and the like.
+  spec VirtualMachineInstanceMigrationSpec: Which virtual machine migrates, and where it may go. It cannot be changed.
+  status VirtualMachineInstanceMigrationStatus: How far the migration is.
+
+io.kubevirt.VirtualMachineInstanceMigrationSpec: Which virtual machine migrates, and where it may go.
+  addedNodeSelector {}string: Labels that the destination must have, beside what the VMI itself asks for.
+  priority string: The priority in the queue.
+  receive any: The receiving half of a migration between clusters.
+  sendTo any: The sending half of a migration between clusters.
+  vmiName string: The VMI that migrates, in the migration's namespace.
+
+io.kubevirt.VirtualMachineInstanceMigrationStatus: How far a migration is.
+  conditions []any: Why it cannot go on.
+  migrationState any: What became of it; empty before the final phase.
+  phase string: Pending, Scheduling, Scheduled, PreparingTarget, TargetReady, Running, Succeeded or Failed.
+  phaseTransitionTimestamps []any: When each phase began.
+  synchronizationAddresses []string: The addresses of a migration between clusters.
+
 io.kubevirt.KubeVirt: The installation of KubeVirt.
   apiVersion string: The version of this API.
   kind string: KubeVirt

@@ -50,7 +50,7 @@ def _view() -> list[Rule]:
     return [
         _rule([""], _VIEWED, _READ),
         _rule(["apps", "batch", "k8s.cni.cncf.io"], ["*"], _READ),
-        _rule(["kubevirt.io"], ["virtualmachineinstances"], _READ),
+        _rule(["kubevirt.io"], ["virtualmachineinstances", "virtualmachineinstancemigrations"], _READ),
     ]
 
 
@@ -81,6 +81,10 @@ def _roles() -> dict[str, list[Rule]]:
             _rule(["authentication.k8s.io"], ["selfsubjectreviews"], ["create"]),
         ],
         "system:discovery": [{"nonResourceURLs": _DISCOVERY, "verbs": ["get"]}],
+        # Since KubeVirt 1.5 neither admin nor edit may migrate: this role is not aggregated into them.
+        "kubevirt.io:migrate": [
+            _rule(["kubevirt.io"], ["virtualmachineinstancemigrations"], [*_READ, *_WRITE]),
+        ],
         # Since KubeVirt 1.2 all authenticated users may read its versions.
         "kubevirt.io:default": [
             _rule(["subresources.kubevirt.io"], ["version", "guestfs"], ["get", "list"]),

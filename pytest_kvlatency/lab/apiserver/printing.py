@@ -171,6 +171,10 @@ _COLUMNS: dict[tuple[str, str], list[tuple[str, Callable[[Obj], Any], int]]] = {
         ("Live-Migratable", _condition("LiveMigratable"), 1),
         ("Paused", _condition("Paused"), 1),
     ],
+    ("kubevirt.io", "virtualmachineinstancemigrations"): [
+        ("Phase", _text("status", "phase"), 0),
+        ("VMI", _text("spec", "vmiName"), 0),
+    ],
     ("kubevirt.io", "kubevirts"): [("Phase", _text("status", "phase"), 0)],
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import resources
 from pytest_kvlatency.lab.apiserver import statuses as errors
+from pytest_kvlatency.lab.apiserver.migrationwebhooks import complete_migration
 from pytest_kvlatency.lab.apiserver.store import Store, Stored
 from pytest_kvlatency.lab.apiserver.validation import validate, validate_update
 
@@ -138,6 +139,8 @@ class Registry:
             # KubeVirt's webhook: whatever the client says of the status, a VMI begins as Pending.
             stamp = {"phase": "Pending", "phaseTransitionTimestamp": self.now()}
             obj["status"] = {"phase": "Pending", "phaseTransitionTimestamps": [stamp]}
+        elif resource is resources.MIGRATIONS:
+            obj = complete_migration(obj)
         validate(resource, obj)
         if self.store.get(resource, meta.get("namespace", ""), meta["name"]) is not None:
             raise errors.already_exists(resource.plural, resource.group, meta["name"])

@@ -145,6 +145,16 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(
         group="kubevirt.io",
         versions=("v1", "v1alpha3"),
+        kind="VirtualMachineInstanceMigration",
+        plural="virtualmachineinstancemigrations",
+        short=("vmim", "vmims"),
+        custom=True,
+        status=True,
+        categories=("all",),
+    ),
+    Resource(
+        group="kubevirt.io",
+        versions=("v1", "v1alpha3"),
         kind="KubeVirt",
         plural="kubevirts",
         short=("kv", "kvs"),
@@ -229,4 +239,5 @@ ROLEBINDINGS = _BY_KEY[_RBAC, "rolebindings"]
 CLUSTERROLES = _BY_KEY[_RBAC, "clusterroles"]
 CLUSTERROLEBINDINGS = _BY_KEY[_RBAC, "clusterrolebindings"]
 VMIS = _BY_KEY["kubevirt.io", "virtualmachineinstances"]
+MIGRATIONS = _BY_KEY["kubevirt.io", "virtualmachineinstancemigrations"]
 CRDS = _BY_KEY["apiextensions.k8s.io", "customresourcedefinitions"]

@@ -59,6 +59,7 @@ PODS = ResourcePath(group="", version="v1", plural="pods")
 EVENTS = ResourcePath(group="", version="v1", plural="events")
 NADS = ResourcePath(group="k8s.cni.cncf.io", version="v1", plural="network-attachment-definitions")
 VMIS = ResourcePath(group="kubevirt.io", version="v1", plural="virtualmachineinstances")
+MIGRATIONS = ResourcePath(group="kubevirt.io", version="v1", plural="virtualmachineinstancemigrations")
 KUBEVIRTS = ResourcePath(group="kubevirt.io", version="v1", plural="kubevirts")
 
 

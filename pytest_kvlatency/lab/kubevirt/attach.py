@@ -58,6 +58,7 @@ async def attach(cluster: LabCluster, vmi: Mapping[str, Any], pod_name: str, nod
                         network=network,
                         mtu=mtu or attachment.mtu or 1500,
                         lease=leased,
+                        has_container_interface=attachment.has_container_interface,
                     ),
                     cni_address=address,
                     giver=giver,

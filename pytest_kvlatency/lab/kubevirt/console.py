@@ -55,6 +55,7 @@ class Connection:
 
     def __init__(self, running: RunningGuest, *, shred: bool) -> None:
         self._guest = running.guest
+        self._left = running.left
         self._shred = shred
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._unread = 0
@@ -87,6 +88,7 @@ class Connection:
             asyncio.create_task(self._to_client(socket)),
             asyncio.create_task(self._guest_exit()),
             asyncio.create_task(self._wait_ended()),
+            asyncio.create_task(self._wait_left()),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -125,6 +127,9 @@ class Connection:
 
     async def _wait_ended(self) -> None:
         await self._ended.wait()
+
+    async def _wait_left(self) -> None:
+        await self._left.wait()
 
 
 class ConsoleServer:
@@ -237,6 +242,9 @@ class ConsoleServer:
             code = int(fault.parameters.get("code", 500))
             text = f"dialing virt-handler: websocket: bad handshake ({code})"
             return _status(code, _REASONS.get(code, "InternalError"), text)
+        if running is not None and asyncio.get_running_loop().time() < running.opens_at:
+            text = "dialing virt-handler: failed opening virt-serial0: no such file or directory"
+            return _status(500, "InternalError", text)
         socket = web.WebSocketResponse(protocols=(PROTOCOL,), compress=False, max_msg_size=2**20)
         await socket.prepare(request)
         gone = running is None or running.uid != vmi["metadata"]["uid"]

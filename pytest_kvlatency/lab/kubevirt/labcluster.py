@@ -24,12 +24,18 @@ log = logging.getLogger("pytest_kvlatency.lab")
 
 @dataclass(frozen=True, kw_only=True)
 class RunningGuest:
-    """A guest that was started, and the VMI that it belongs to."""
+    """A guest that was started, and the VMI that it belongs to.
+
+    ``left`` is set when it has migrated from this node; ``opens_at`` (the loop's clock) is when its console can be
+    opened here.
+    """
 
     uid: str
     node: str
     networks: tuple[str, ...]
     guest: Guest
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    opens_at: float = 0.0
 
 
 @dataclass
@@ -49,6 +55,10 @@ class LabCluster:
 
     def __post_init__(self) -> None:
         self.faults = FaultBook(self.spec.faults)
+
+    def guest_seconds(self, seconds: float) -> float:
+        """Return how long ``seconds`` of a guest's time take: simulated guests' may be compressed."""
+        return seconds / (self.spec.time_scale if self.hypervisor.kind == "sim" else 1.0)
 
     def choose(self, pod: Mapping[str, Any]) -> Decision:
         """Say where a pod would be placed now."""

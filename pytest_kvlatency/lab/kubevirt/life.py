@@ -89,6 +89,7 @@ class Life:
         record = self.record
         if record.guest is not None and record.strike("handler-dead") is not None:
             return
+        await record.settled.wait()
         await self._stop_guest()
         self._cluster.guests.pop((record.namespace, record.name), None)
         stuck = record.strike("stuck-deletion") is not None

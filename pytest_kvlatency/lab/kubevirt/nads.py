@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: What the pod network's own CNI gives out.
 POD_RANGE = "10.244.0.0/16"
+_BRIDGES = ("bridge", "cnv-bridge")
 
 
 def nad_manifest(network: NetworkSpec) -> dict[str, Any]:
@@ -53,12 +54,14 @@ def _config(network: NetworkSpec, name: str) -> dict[str, Any]:
 class Attachment:
     """What a NAD means to a pod: its range of addresses where it has IPAM, and the MTU where it names one.
 
-    ``is_per_node``: each node gives out the whole range on its own, as host-local does.
+    ``is_per_node``: each node gives out the whole range on its own, as host-local does. ``has_container_interface``:
+    a bridge whose plugin gives the pod an interface of its own (``disableContainerInterface`` prevents it).
     """
 
     ipam_range: str | None = None
     is_per_node: bool = False
     mtu: int | None = None
+    has_container_interface: bool = False
 
 
 def read_nad(nad: Mapping[str, Any]) -> Attachment:
@@ -68,7 +71,7 @@ def read_nad(nad: Mapping[str, Any]) -> Attachment:
     """
     text = (nad.get("spec") or {}).get("config") or ""
     if not text:
-        return Attachment()
+        return Attachment(has_container_interface=True)
     try:
         config = json.loads(text)
     except ValueError as error:
@@ -81,6 +84,10 @@ def read_nad(nad: Mapping[str, Any]) -> Attachment:
         ipam_range=next(filter(None, map(_range_of, plugins)), None),
         is_per_node=any((plugin.get("ipam") or {}).get("type") == "host-local" for plugin in plugins),
         mtu=mtu,
+        has_container_interface=any(
+            plugin.get("type") in _BRIDGES and plugin.get("disableContainerInterface") is not True
+            for plugin in plugins
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.kubevirt import pod as pods
@@ -11,6 +12,8 @@ from pytest_kvlatency.lab.kubevirt.api import PODS, VMIS
 from pytest_kvlatency.lab.kubevirt.faultbook import Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_kvlatency.lab.guests.base import Guest
     from pytest_kvlatency.lab.kubevirt.attach import Attached
     from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
@@ -21,7 +24,8 @@ class VmiRecord:
     """One VMI as its stages have it in common; it does nothing of its own accord.
 
     ``vmi`` is the latest object, ``status`` what the next ``publish`` writes. ``node`` is where it was placed, empty
-    before; ``pod``, ``guest`` and ``attached`` come to be on the way.
+    before; ``pod``, ``guest`` and ``attached`` come to be on the way. ``settled`` is set while no migration is under
+    way; ``next_node`` is where the next one goes, whatever its VMI asks for.
     """
 
     def __init__(self, cluster: LabCluster, vmi: dict[str, Any]) -> None:
@@ -31,8 +35,12 @@ class VmiRecord:
         self.pod: dict[str, Any] | None = None
         self.attached: list[Attached] = []
         self.guest: Guest | None = None
+        self.next_node = ""
+        self.settled = asyncio.Event()
+        self.settled.set()
         self._cluster = cluster
         self._publishing = asyncio.Lock()
+        self._published: dict[str, Any] = {}
 
     @property
     def uid(self) -> str:
@@ -86,7 +94,9 @@ class VmiRecord:
         if phase is not None:
             self.status = vmis.enter_phase(self.status, phase)
         async with self._publishing:
-            await self.patch({"status": self.status})
+            status = copy.deepcopy(self.status)
+            await self.patch({"status": merging(self._published, status)})
+            self._published = status
 
     async def patch(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """Change this VMI's object, and never one of the same name that came after it."""
@@ -111,3 +121,13 @@ class VmiRecord:
         """Return this VMI as faults see it."""
         where = self.node if node is None else node
         return Subject(vmi=self.name, node=where, networks=tuple(vmis.networks(self.vmi).values()))
+
+
+def merging(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that leaves ``new`` where ``old`` was: with null for each key that is gone."""
+    found: dict[str, Any] = dict.fromkeys(key for key in old if key not in new)
+    for key, value in new.items():
+        before = old.get(key)
+        both = isinstance(value, dict) and isinstance(before, dict)
+        found[key] = merging(before or {}, value) if both else value
+    return found

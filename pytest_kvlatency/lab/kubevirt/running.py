@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
-from pytest_kvlatency.lab.kubevirt.api import VMIS
+from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS, VMIS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,9 +39,7 @@ class Running:
         record = self._record
         record.set_interfaces(None)
         record.set_condition("Ready", "True")
-        record.set_condition(
-            "LiveMigratable", "False", "DisksNotLiveMigratable", "the lab does not migrate guests"
-        )
+        self._judge_migratable()
         await record.publish("Running")
         tasks = [asyncio.create_task(self._agent())]
         for name in _LATER:
@@ -111,13 +109,36 @@ class Running:
         if fault.fault == "vmi-deleted":
             await self._cluster.api.delete(VMIS, record.namespace, record.name, record.uid)
         elif fault.fault == "migration":
-            others = sorted(name for name in self._cluster.nodes if name != record.node)
-            to = str(fault.parameters.get("to") or (others[0] if others else record.node))
-            record.status["nodeName"] = to
-            await record.publish()
+            await self._migrate(str(fault.parameters.get("to") or ""))
         else:
             self._crashed = fault.fault
             await self._guest.kill()
+
+    async def _migrate(self, to: str) -> None:
+        """Migrate the VMI as the drain of its node does: ``to`` a node, whatever the VMI asks for, if given."""
+        record = self._record
+        record.next_node = to
+        body = {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachineInstanceMigration",
+            "metadata": {"generateName": "kubevirt-evacuation-"},
+            "spec": {"vmiName": record.name},
+        }
+        await self._cluster.api.create(MIGRATIONS, record.namespace, body)
+
+    def _judge_migratable(self) -> None:
+        """Say whether the guest can be migrated, which says nothing of a node that it could go to."""
+        record = self._record
+        fault = record.strike("not-migratable")
+        obstacle = vmis.migration_obstacle(record.vmi)
+        if fault is not None:
+            default = "VMI uses a PCI host devices"
+            obstacle = "HostDeviceNotLiveMigratable", str(fault.parameters.get("message", default))
+        if obstacle is not None:
+            record.set_condition("LiveMigratable", "False", *obstacle)
+            return
+        record.set_condition("LiveMigratable", "True")
+        record.status["migrationMethod"] = "BlockMigration"
 
 
 def _configured(addresses: Sequence[str]) -> bool:

@@ -7,16 +7,27 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.kubevirt import pod as pods
-from pytest_kvlatency.lab.kubevirt.api import NODES, PODS, VMIS, Api, ApiStatusError, ResourcePath, WatchEvent
+from pytest_kvlatency.lab.kubevirt.api import (
+    MIGRATIONS,
+    NODES,
+    PODS,
+    VMIS,
+    Api,
+    ApiStatusError,
+    ResourcePath,
+    WatchEvent,
+)
 from pytest_kvlatency.lab.kubevirt.console import ConsoleServer
 from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
 from pytest_kvlatency.lab.kubevirt.labobjects import create_lab_objects
 from pytest_kvlatency.lab.kubevirt.life import Life
+from pytest_kvlatency.lab.kubevirt.migrationcontroller import MigrationController
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kvlatency.lab.guests.base import Hypervisor
+    from pytest_kvlatency.lab.kubevirt.record import VmiRecord
     from pytest_kvlatency.lab.spec.labspec import LabSpec
 
 log = logging.getLogger("pytest_kvlatency.lab")
@@ -29,6 +40,7 @@ class KubeVirt:
         self._cluster = LabCluster(api=api, spec=spec, hypervisor=hypervisor)
         self._console = ConsoleServer(self._cluster, secret)
         self._lives: dict[str, Life] = {}
+        self._migrations = MigrationController(self._cluster, self._record_of)
 
     @property
     def console_url(self) -> str:
@@ -45,6 +57,7 @@ class KubeVirt:
         self._cluster.spawn(self._follow(NODES, self._node_event))
         self._cluster.spawn(self._follow(PODS, self._pod_event))
         self._cluster.spawn(self._follow(VMIS, self._vmi_event))
+        self._cluster.spawn(self._follow(MIGRATIONS, self._migrations.observe))
 
     async def stop(self) -> None:
         """End every life at once (the hypervisor kills the guests), and every console."""
@@ -84,6 +97,7 @@ class KubeVirt:
     def _pod_event(self, event: WatchEvent) -> None:
         if event.type != "DELETED":
             return
+        self._migrations.pod_vanished(event.object["metadata"]["uid"])
         for life in self._lives.values():
             pod = life.record.pod
             if pod is not None and pod["metadata"].get("uid") == event.object["metadata"]["uid"]:
@@ -92,7 +106,11 @@ class KubeVirt:
     def _vmi_event(self, event: WatchEvent) -> None:
         uid = event.object["metadata"]["uid"]
         life = self._lives.get(uid)
+        if event.type == "DELETED" or event.object["metadata"].get("deletionTimestamp"):
+            self._migrations.vmi_leaves(uid)
         if event.type == "DELETED":
+            meta = event.object["metadata"]
+            self._migrations.vmi_gone(meta["namespace"], meta["name"])
             if life is not None:
                 life.vanished()
         elif life is not None:
@@ -100,6 +118,10 @@ class KubeVirt:
         else:
             life = self._lives[uid] = Life(self._cluster, event.object)
             self._cluster.spawn(self._live(uid, life))
+
+    def _record_of(self, namespace: str, name: str) -> VmiRecord | None:
+        records = (life.record for life in self._lives.values())
+        return next((one for one in records if (one.namespace, one.name) == (namespace, name)), None)
 
     async def _live(self, uid: str, life: Life) -> None:
         try:

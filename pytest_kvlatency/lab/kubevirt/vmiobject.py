@@ -229,6 +229,27 @@ def interface_status(
     return found
 
 
+def migration_obstacle(vmi: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return reason and message of a condition ``LiveMigratable`` that is False, None for a VMI that can migrate."""
+    networks_ = networks(vmi)
+    allowed = "kubevirt.io/allow-pod-bridge-network-live-migration"
+    for interface in interfaces(vmi):
+        on_pod = networks_.get(interface["name"], POD_NETWORK) == POD_NETWORK
+        if on_pod and "bridge" in interface and allowed not in (vmi["metadata"].get("annotations") or {}):
+            return "InterfaceNotLiveMigratable", (
+                f"cannot migrate VMI which does not use masquerade, bridge with {allowed} VM annotation or a "
+                "migratable plugin to connect to the pod network"
+            )
+    for volume in (vmi.get("spec") or {}).get("volumes") or []:
+        claim = volume.get("persistentVolumeClaim")
+        if claim:
+            return "DisksNotLiveMigratable", (
+                f"cannot migrate VMI: PVC {claim.get('claimName', '')} is not shared, live migration requires that "
+                "all PVCs must be shared (using ReadWriteMany access mode)"
+            )
+    return None
+
+
 def guest_os_info(vmi: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``status.guestOSInfo``; the lab's guests are Alpine's kind."""
     del vmi

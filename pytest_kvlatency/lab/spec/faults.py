@@ -133,8 +133,30 @@ FAULTS: dict[str, Fault] = {
     ),
     "migration": Fault(
         where="kubevirt",
-        help="the VMI's status shows another node `after` it was Running",
+        help="the VMI is migrated `after` it was Running, as by a drain of its node",
+        parameters=(("to", "the other node, whatever the VMI asks for"),),
+    ),
+    "not-migratable": Fault(
+        where="kubevirt",
+        help="the VMI cannot be migrated (condition LiveMigratable)",
+        parameters=(("message", "its message"),),
+    ),
+    "migration-pending": Fault(where="kubevirt", help="a migration stays Pending"),
+    "migration-unschedulable": Fault(
+        where="kubevirt",
+        help="a migration stays Scheduling: no node fits the target pod",
+        parameters=(("message", "the scheduler's message"),),
+    ),
+    "migration-elsewhere": Fault(
+        where="kubevirt",
+        help="a migration ends on another node than asked for",
         parameters=(("to", "the other node"),),
+    ),
+    "migration-slow": Fault(where="kubevirt", help="a migration stays Running for longer, by `after`"),
+    "migration-fails": Fault(
+        where="kubevirt",
+        help="a migration fails half-way, and the guest stays where it is",
+        parameters=(("message", "the failureReason"),),
     ),
     "no-agent": Fault(where="kubevirt", help="no guest agent: status.interfaces never shows an address"),
     # The console subresource.

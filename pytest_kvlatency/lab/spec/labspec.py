@@ -102,11 +102,19 @@ class MigrationSpec:
     """What a live migration does to the network of the guest that migrates, beyond what it takes by itself.
 
     For ``preparation_gap_seconds`` after the target was set up, frames to the guest go to the target, where nobody
-    hears them. For ``downtime_seconds`` the guest is paused at the switch-over.
+    hears them. For ``downtime_seconds`` the guest is paused at the switch-over. Both are the guests' time.
+
+    Without them a migration takes about ``seconds`` until it has succeeded. At most ``parallel`` are under way in the
+    cluster, and ``parallel_outbound`` out of one node; a target pod that fits nowhere is given up after
+    ``pending_seconds``.
     """
 
     preparation_gap_seconds: float = 0.0
     downtime_seconds: float = 0.0
+    seconds: float = 2.0
+    parallel: int = 5
+    parallel_outbound: int = 2
+    pending_seconds: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ networks:
   default/doubling: {duplicate: 50%}
   default/small-path: {mtu: 1400}
   default/small-guests: {guest_mtu: 1400}
-  default/migrating: {}
+  default/migrating: {config: {type: bridge, bridge: br1, disableContainerInterface: true}}
   default/ping-missing: {}
   default/ping-refused: {}
   default/crash: {}

@@ -21,6 +21,19 @@ from pytest_kvlatency.lab.spec.file import load
 TIMEOUT = 60
 
 
+class PlayedMove:
+    """Succeeds at once."""
+
+    def __init__(self, guest):
+        self._guest = guest
+
+    async def run(self):
+        self._guest.events.append("move")
+
+    async def cancel(self):
+        self._guest.events.append("cancel")
+
+
 class PlayedGuest:
     """Echoes what is typed; the test decides when it exits and what its agent says."""
 
@@ -62,6 +75,10 @@ class PlayedGuest:
 
     async def addresses(self):
         return self.agent
+
+    async def prepare_move(self, node):
+        self.events.append(f"prepare {node}")
+        return PlayedMove(self)
 
     async def shutdown(self):
         self.events.append("shutdown")

@@ -53,7 +53,7 @@ def test_from_creation_to_running(tmp_path):
             ]
             assert vmi["metadata"]["finalizers"] == ["foregroundDeleteVirtualMachine"]
             assert condition(vmi, "Ready")["status"] == "True"
-            assert condition(vmi, "LiveMigratable")["status"] == "False"
+            assert condition(vmi, "LiveMigratable")["status"] == "True"
             (pod,) = await running.api.list(PODS)
             assert pod["metadata"]["name"].startswith("virt-launcher-source-")
             assert pod["metadata"]["labels"]["pair"] == "x"
@@ -286,6 +286,7 @@ def test_E39_a_migration_changes_the_node_name(tmp_path):
         async with lab(tmp_path, "faults: [{fault: migration, to: worker3, after: 50ms}]") as running:
             await running.running("a", **pinned("worker1"))
             await running.until("a", lambda vmi: vmi and vmi["status"]["nodeName"] == "worker3")
+            assert running.hypervisor.guests["a"].events == ["start", "prepare worker3", "move"]
 
     play(story())
 

@@ -17,24 +17,51 @@ _TOLERANCE_SECONDS = 0.0005
 
 
 class Clock:
-    """Guest seconds since power-on; ``scale`` of them pass in one second of the host."""
+    """Guest seconds since power-on; ``scale`` of them pass in one second of the host, none while it is paused."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, scale: float) -> None:
         self.loop = loop
         self.scale = scale
         self._start = loop.time()
+        self._paused_at: float | None = None
+        self._on_resume: list[Callable[[], None]] = []
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it stands still."""
+        return self._paused_at is not None
 
     def now(self) -> float:
         """Guest seconds since power-on."""
-        return (self.loop.time() - self._start) * self.scale
+        host = self.loop.time() if self._paused_at is None else self._paused_at
+        return (host - self._start) * self.scale
 
     def host_time(self, guest_time: float) -> float:
-        """When, on the loop's clock, it is ``guest_time``."""
+        """When, on the loop's clock, it is ``guest_time``, unless the clock is paused until then."""
         return self._start + guest_time / self.scale
 
     def call_at(self, guest_time: float, action: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call ``action`` once, at ``guest_time``."""
+        """Call ``action`` once, at ``guest_time``; a pause does not put it off."""
         return self.loop.call_at(self.host_time(guest_time), action)
+
+    def pause(self) -> None:
+        """Stand still, as the clock of a paused guest does."""
+        if self._paused_at is None:
+            self._paused_at = self.loop.time()
+
+    def resume(self) -> None:
+        """Go on: what was due later is due later by the pause."""
+        if self._paused_at is None:
+            return
+        self._start += self.loop.time() - self._paused_at
+        self._paused_at = None
+        waiting, self._on_resume = self._on_resume, []
+        for action in waiting:
+            action()
+
+    def when_resumed(self, action: Callable[[], None]) -> None:
+        """Call ``action`` once when a pause ends."""
+        self._on_resume.append(action)
 
 
 class Timeline:
@@ -82,6 +109,13 @@ class Timeline:
 
     def _run(self) -> None:
         self._timer = None
+        if self._clock.is_paused:
+            self._clock.when_resumed(self._arm)
+            return
+        if self._clock.host_time(self._timer_due) > self._clock.loop.time() + _TOLERANCE_SECONDS:
+            # It was set before a pause.
+            self._arm()
+            return
         now = max(self._clock.now() + _TOLERANCE_SECONDS, self._timer_due)
         if self._clock.scale > 1:
             self._not_before = self._clock.loop.time() + _BATCH_SECONDS

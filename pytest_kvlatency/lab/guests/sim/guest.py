@@ -18,6 +18,7 @@ from pytest_kvlatency.lab.guests.sim.machine import Machine, find_fault
 from pytest_kvlatency.lab.guests.sim.network import Stack
 from pytest_kvlatency.lab.guests.sim.noise import Noise
 from pytest_kvlatency.lab.guests.sim.processor import PROCESSORS
+from pytest_kvlatency.lab.guests.sim.simmove import SimMove
 from pytest_kvlatency.lab.guests.sim.strays import StrayLines
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class SimGuest:
         """See ``base.Guest``. Nobody reads what is typed before the login prompt."""
         if self._silent or not data:
             return
+        if self._machine is not None and self._machine.clock.is_paused:
+            self._machine.clock.when_resumed(lambda: self.write(data))
+            return
         if self._phase == "loader" and data.strip(b"\r\n"):
             # Where a key that means nothing to it leads a boot loader: to its own prompt, and nowhere from there.
             self._stop_timers()
@@ -129,8 +133,17 @@ class SimGuest:
         }
 
     async def prepare_move(self, node: str) -> Move:
-        """Raise ``HypervisorError``: not built yet."""
-        raise HypervisorError(f"this lab does not migrate guests: {node}")
+        """See ``base.Guest``."""
+        if self._machine is None or self._phase in {"off", "over"}:
+            raise HypervisorError(f"guest {self._request.name} does not run")
+        return SimMove(
+            node=node,
+            stack=self._stack,
+            clock=self._machine.clock,
+            spec=self._host.spec.migration,
+            confuses=any(nic.has_container_interface for nic in self._request.nics),
+            is_over=lambda: self._phase == "over",
+        )
 
     async def shutdown(self) -> None:
         """See ``base.Guest``. Today's Alpine image has no acpid; Fedora goes down."""
@@ -149,7 +162,7 @@ class SimGuest:
 
     def _boot(self) -> None:
         loop = asyncio.get_running_loop()
-        clock = Clock(loop, self._host.spec.time_scale)
+        clock = self._stack.clock = Clock(loop, self._host.spec.time_scale)
         self._phase = "boot"
         named = self._fault("no-cloud-init") is None
         self._machine = machine = Machine(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.fabric.links import LinkTable
+    from pytest_kvlatency.lab.guests.sim.clock import Clock
     from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkQuality
 
 IPAddress = IPv4Address | IPv6Address
@@ -115,6 +116,8 @@ class Stack:
         self._taken = taken
         self._taken_addresses: set[IPAddress] = set()
         self._streams: dict[tuple[str, ...], Random] = {}
+        self.clock: Clock | None = None
+        self._deaf = self._held = (0.0, 0.0)
 
     def find(self, name: str) -> SimInterface | None:
         """The interface called ``name``."""
@@ -195,6 +198,8 @@ class Stack:
         if owner is None or not interface.up:
             return None
         stack, other = owner
+        if self.clock is not None and self._is_cut(stack, self.clock.loop.time()):
+            return None
         quality = self._networks.links.quality(interface.network, self.node, stack.node)
         rtts = _exchange(self._stream("neighbour", interface.network, stack.node), quality, 1)
         return (other.mac, rtts[0]) if rtts else None
@@ -218,9 +223,43 @@ class Stack:
         if quality.block_icmp or (quality.mtu is not None and longest > quality.mtu):
             return Echo()
         wait = max(0.0, neighbour.ready_at - now)
+        if self.clock is not None and rtts:
+            arrives = self.clock.host_time(now + wait + rtts[0] / 2)
+            if self._is_cut(owner[0], arrives):
+                return Echo()
+            wait += owner[0].held_seconds(arrives) * self.clock.scale
         if rtts:
             neighbour.expires_at = now + _NEIGHBOUR_LIFETIME_SECONDS
         return Echo(replies=tuple(wait + rtt for rtt in rtts))
+
+    def go_deaf(self, seconds: float) -> None:
+        """Have what is sent to this guest go elsewhere, for guest ``seconds`` from now on."""
+        self._deaf = self._span(seconds)
+
+    def hold(self, seconds: float) -> None:
+        """Have what is sent to this guest wait, for guest ``seconds`` from now on; then it is answered."""
+        self._held = self._span(seconds)
+
+    def _span(self, seconds: float) -> tuple[float, float]:
+        """Return the present and the end of guest ``seconds`` from now on, on the host's clock."""
+        assert self.clock is not None  # noqa: S101 - set at power-on
+        now = self.clock.loop.time()
+        return now, now + seconds / self.clock.scale
+
+    def is_deaf(self, host_time: float) -> bool:
+        """Whether what is sent to this guest goes elsewhere at ``host_time``."""
+        return self._deaf[0] <= host_time < self._deaf[1]
+
+    def held_seconds(self, host_time: float) -> float:
+        """How long (host seconds) what arrives at ``host_time`` waits for an answer."""
+        return self._held[1] - host_time if self._held[0] <= host_time < self._held[1] else 0.0
+
+    def _is_cut(self, other: Stack, host_time: float) -> bool:
+        return self.is_deaf(host_time) or other.is_deaf(host_time)
+
+    def draw(self, purpose: str, node: str, lowest: float, highest: float) -> float:
+        """Return a number for a migration to ``node``: the same in each run of equal seed."""
+        return self._stream(purpose, node).uniform(lowest, highest)
 
     def has_lost(self, address: IPAddress) -> bool:
         """Whether another machine took ``address``: packets for it go there, and are not answered."""

@@ -1,0 +1,64 @@
+"""The live migration of a simulated guest: what it does to the guest's clock, its place, and its network."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.lab.guests.base import HypervisorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_kvlatency.lab.guests.sim.clock import Clock
+    from pytest_kvlatency.lab.guests.sim.network import Stack
+    from pytest_kvlatency.lab.spec.labspec import MigrationSpec
+
+#: How long memory is copied, as a share of a migration.
+_COPY: Final = 0.4
+#: What a migration does by itself, in the guest's seconds: while the target is set up, and at the switch-over.
+_PREPARATION_SECONDS: Final = (0.08, 0.25)
+_SWITCHOVER_SECONDS: Final = (0.05, 0.15)
+
+
+class SimMove:
+    """See ``base.Move``.
+
+    ``confuses``: a bridge learns a wrong port when the target is set up. ``is_over`` says whether the guest has ended
+    meanwhile.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        stack: Stack,
+        clock: Clock,
+        spec: MigrationSpec,
+        confuses: bool,
+        is_over: Callable[[], bool],
+    ) -> None:
+        self._node = node
+        self._stack = stack
+        self._clock = clock
+        self._spec = spec
+        self._is_over = is_over
+        preparation = stack.draw("preparation", node, *_PREPARATION_SECONDS) if confuses else 0.0
+        self._downtime = stack.draw("switchover", node, *_SWITCHOVER_SECONDS) + spec.downtime_seconds
+        stack.go_deaf(preparation + spec.preparation_gap_seconds)
+
+    async def run(self) -> None:
+        """See ``base.Move``."""
+        await asyncio.sleep(_COPY * self._spec.seconds)
+        if self._is_over():
+            raise HypervisorError("the guest ended while it was migrated")
+        self._clock.pause()
+        self._stack.hold(self._downtime)
+        try:
+            await asyncio.sleep(self._downtime / self._clock.scale)
+            self._stack.node = self._node
+        finally:
+            self._clock.resume()
+
+    async def cancel(self) -> None:
+        """See ``base.Move``. What the set-up of the target did to the network takes its time all the same."""

@@ -1,0 +1,99 @@
+"""All live migrations of the lab: which is under way, which waits for its turn, and which go with their VMI."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pytest_kvlatency.lab.kubevirt import migrationobject as migrations
+from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS
+from pytest_kvlatency.lab.kubevirt.livemigration import LiveMigration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_kvlatency.lab.kubevirt.api import WatchEvent
+    from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
+    from pytest_kvlatency.lab.kubevirt.record import VmiRecord
+
+
+class MigrationController:
+    """Follows the migrations; ``record_of`` finds a VMI by namespace and name."""
+
+    def __init__(self, cluster: LabCluster, record_of: Callable[[str, str], VmiRecord | None]) -> None:
+        self._cluster = cluster
+        self._record_of = record_of
+        self._known: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, LiveMigration] = {}
+        self._waiting: list[tuple[LiveMigration, asyncio.Event]] = []
+        self._active: list[LiveMigration] = []
+
+    def observe(self, event: WatchEvent) -> None:
+        """Take note of a migration's latest state."""
+        uid = event.object["metadata"]["uid"]
+        running = self._running.get(uid)
+        if event.type == "DELETED":
+            self._known.pop(uid, None)
+        else:
+            is_new = uid not in self._known
+            self._known[uid] = event.object
+            if is_new and migrations.phase_of(event.object) not in migrations.FINAL_PHASES:
+                self._cluster.spawn(self._run(event.object))
+                return
+        if running is not None and (
+            event.type == "DELETED" or event.object["metadata"].get("deletionTimestamp")
+        ):
+            running.abort()
+
+    def vmi_leaves(self, uid: str) -> None:
+        """Give up the migration of a VMI that is deleted."""
+        for one in tuple(self._running.values()):
+            if one.record.uid == uid:
+                one.abort()
+
+    def vmi_gone(self, namespace: str, name: str) -> None:
+        """Delete the migrations of a VMI that is gone."""
+        for one in tuple(self._known.values()):
+            meta = one["metadata"]
+            if meta["namespace"] == namespace and migrations.vmi_name(one) == name:
+                self._cluster.spawn(
+                    self._cluster.api.delete(MIGRATIONS, namespace, meta["name"], meta["uid"])
+                )
+
+    def pod_vanished(self, uid: str) -> None:
+        """Take note that a pod is gone."""
+        for one in tuple(self._running.values()):
+            one.pod_vanished(uid)
+
+    async def _run(self, migration: dict[str, Any]) -> None:
+        meta = migration["metadata"]
+        record = self._record_of(meta["namespace"], migrations.vmi_name(migration))
+        if record is None:
+            await self._cluster.api.delete(MIGRATIONS, meta["namespace"], meta["name"], meta["uid"])
+            return
+        one = self._running[meta["uid"]] = LiveMigration(self._cluster, record, migration, self._turn)
+        try:
+            await one.run()
+        finally:
+            self._running.pop(meta["uid"], None)
+            if one in self._active:
+                self._active.remove(one)
+            self._waiting = [item for item in self._waiting if item[0] is not one]
+            self._admit()
+
+    async def _turn(self, one: LiveMigration) -> None:
+        """Wait until few enough others are under way."""
+        admitted = asyncio.Event()
+        self._waiting.append((one, admitted))
+        self._admit()
+        await admitted.wait()
+
+    def _admit(self) -> None:
+        limits = self._cluster.spec.migration
+        for item in tuple(self._waiting):
+            one, admitted = item
+            leaving = sum(other.source == one.source for other in self._active)
+            if len(self._active) < limits.parallel and leaving < limits.parallel_outbound:
+                self._waiting.remove(item)
+                self._active.append(one)
+                admitted.set()
