@@ -44,10 +44,11 @@ class KvLatencyError(Exception):
     kind: FailureKind = "config"
     stage: Stage = "setup"
     is_local: bool = False
-    #: The guest that could not be brought up because of it: where it was to run, as far as that is known, and, of a
-    #: pair whose nodes the scheduler chooses, which end it is.
+    #: The guest that could not be brought up because of it: where it was to run, as far as that is known.
     guest_node: str = ""
-    guest_end: str = ""
+    #: Where the source and the target of the pair that it ended were last seen, whether they were up or not; each may
+    #: be empty.
+    pair_nodes: tuple[str, str] = ("", "")
 
     def __init__(
         self,

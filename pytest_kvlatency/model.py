@@ -354,7 +354,7 @@ class Timings:
 class Failure:
     """Why a check is not good: kind, one line of reason (without its stage), way out and transcript's end.
 
-    ``summary``, ``node``, ``network``, ``is_local``, ``guest_node`` and ``guest_end`` are those of ``KvLatencyError``.
+    ``summary``, ``node``, ``network``, ``is_local``, ``guest_node`` and ``pair_nodes`` are those of ``KvLatencyError``.
     """
 
     kind: FailureKind
@@ -367,7 +367,7 @@ class Failure:
     network: str = ""
     is_local: bool = False
     guest_node: str = ""
-    guest_end: str = ""
+    pair_nodes: tuple[str, str] = ("", "")
 
     @property
     def failure_reason(self) -> str:

@@ -13,6 +13,7 @@ from pytest_kvlatency.engine.lookout import LookOut
 from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.engine.provision import Provisioner
 from pytest_kvlatency.engine.runner import Engine
+from pytest_kvlatency.engine.whereabouts import Whereabouts
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.podlook import PodLook
@@ -82,6 +83,7 @@ def assemble(
         has_manifest_hooks=has_manifest_hooks,
     )
     consoles = Consoles(guests=guests)
+    whereabouts = Whereabouts()
     provisioner = Provisioner(
         client=client,
         vmis=vmis,
@@ -95,6 +97,7 @@ def assemble(
         consoles=consoles,
         blueprint=blueprint,
         artifacts=artifacts,
+        whereabouts=whereabouts,
     )
     engine = Engine(
         provisioner=provisioner,
@@ -102,6 +105,7 @@ def assemble(
         leftovers=leftovers,
         artifacts=artifacts,
         consoles=consoles,
+        whereabouts=whereabouts,
         deadline=deadline,
         parallel=settings.parallel,
         occupy=occupy,

@@ -57,7 +57,7 @@ class Watch(Protocol):
 class _Waiting:
     progress: VmiProgress
     deadline: Deadline
-    on_phase: Callable[[str], None]
+    on_change: Callable[[VmiState], None]
     seen_at: float = 0.0
     #: Whether the watch has told of it, so that it will again.
     is_watched: bool = False
@@ -126,13 +126,13 @@ class LookOut:
         self._thread: threading.Thread | None = None
 
     def wait_running(
-        self, handle: VmiHandle, deadline: Deadline, on_phase: Callable[[str], None]
+        self, handle: VmiHandle, deadline: Deadline, on_change: Callable[[VmiState], None]
     ) -> VmiState:
-        """Wait until the VMI runs. ``on_phase`` is told each new phase.
+        """Wait until the VMI runs. ``on_change`` is told each new phase, and each new node.
 
         Raises ``ProvisionError`` as soon as a cause is certain, and ``CheckupTimeoutError`` that says where it stood.
         """
-        one = _Waiting(progress=VmiProgress(handle), deadline=deadline, on_phase=on_phase)
+        one = _Waiting(progress=VmiProgress(handle), deadline=deadline, on_change=on_change)
         one.postpone_pod_look()
         with self._changed:
             self._waiting.append(one)
@@ -280,7 +280,7 @@ class LookOut:
         one.seen_at = time.monotonic()
         try:
             if one.progress.see(state) and state is not None:
-                one.on_phase(state.phase)
+                one.on_change(state)
         except Exception as error:  # noqa: BLE001 - as above
             one.end(error)
             return False

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.lookout import LookOut
     from pytest_kvlatency.engine.steps import Say
+    from pytest_kvlatency.engine.whereabouts import Whereabouts
     from pytest_kvlatency.guest.address import GuestAddress
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
@@ -62,6 +63,7 @@ class Provisioner:
         consoles: Consoles,
         blueprint: Blueprint,
         artifacts: Artifacts,
+        whereabouts: Whereabouts,
     ) -> None:
         self._client = client
         self._vmis = vmis
@@ -70,6 +72,7 @@ class Provisioner:
         self._consoles = consoles
         self._blueprint = blueprint
         self._artifacts = artifacts
+        self._whereabouts = whereabouts
         #: What is there for guests.
         self.site = Site(client, blueprint)
         self._drafts = Drafts(blueprint, client.now)
@@ -84,6 +87,7 @@ class Provisioner:
 
         Raises ``KvLatencyError`` with the cause.
         """
+        self._whereabouts.forget(key)
         say("reading the network", during=f"reading NAD {key.nad}", phase="reading its NAD")
         node = self.site.place(key, deadline)
         with self._parts(key, node, deadline, say) as parts:
@@ -93,7 +97,7 @@ class Provisioner:
                 if isinstance(error, ProvisionError):
                     self._explain(error, node)
                 error.guest_node = error.guest_node or key.node or ""
-                error.guest_end = key.slot if key.is_auto else ""
+                self._whereabouts.see(key, error.guest_node)
                 raise
 
     def _explain(self, error: ProvisionError, node: NodeFacts | None) -> None:
@@ -142,9 +146,12 @@ class Provisioner:
         running_on = ""
         try:
             starting = f"waiting for {whose} to start"
-            state = self._look_out.wait_running(
-                handle, deadline, lambda phase: say(phase or "waiting", during=starting)
-            )
+
+            def changed(state: VmiState) -> None:
+                self._whereabouts.see(key, state.node)
+                say(state.phase or "waiting", during=starting)
+
+            state = self._look_out.wait_running(handle, deadline, changed)
             running_seconds = watch.lap()
             running_on = state.node or ""
             _check_node(key, handle, state)

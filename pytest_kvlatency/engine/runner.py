@@ -17,7 +17,7 @@ from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.demand import Demand
 from pytest_kvlatency.engine.departures import LAST_SECONDS, Departures
 from pytest_kvlatency.engine.fleet import Fleet
-from pytest_kvlatency.engine.guests import is_lost, those_up
+from pytest_kvlatency.engine.guests import is_lost, those_up, those_up_or_none
 from pytest_kvlatency.engine.keeper import Keeper
 from pytest_kvlatency.engine.occupancy import Occupancy
 from pytest_kvlatency.engine.pace import Pace
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.measuring import Measurer
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.engine.steps import Wait
+    from pytest_kvlatency.engine.whereabouts import Whereabouts
     from pytest_kvlatency.model import Check, Measurement, MeasurementKey, PingParameters
     from pytest_kvlatency.plan.checks import VmiKey
 
@@ -66,6 +67,7 @@ class Engine:
         leftovers: Leftovers,
         artifacts: Artifacts,
         consoles: Consoles,
+        whereabouts: Whereabouts,
         deadline: Deadline,
         parallel: int | None,
         occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
@@ -74,6 +76,7 @@ class Engine:
         self._provisioner = provisioner
         self._leftovers = leftovers
         self._artifacts = artifacts
+        self._whereabouts = whereabouts
         self._deadline = deadline
         self._parallel = parallel
         self._on_measured = on_measured
@@ -224,6 +227,7 @@ class Engine:
         step = self._activity.step_of((check.id, *map(str, vmi_keys(check))))
         source, target = self._fleet.of(check)
         error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage, summary=reason)
+        error.pair_nodes = self._whereabouts.of(check)
         return failed(check, error, source, target)
 
     def delete_seconds(self, measurement: Measurement) -> float | None:
@@ -404,6 +408,7 @@ class Engine:
 
         Neither is, where it is known that one cannot be: the other would be made for nothing.
         """
+        ticket.pair_nodes = partial(self._whereabouts.of, ticket.check)
         refused = self._provisioner.site.refusal(ticket.check)
         if refused is not None:
             lost: Future[ReadyGuest] = Future()
@@ -491,5 +496,5 @@ class Engine:
         try:
             self._occupancy.take(ticket)
         except KvLatencyError as error:
-            return failed(ticket.check, error)
+            return failed(ticket.check, error, *those_up_or_none(ticket.guests))
         return self._trials.measure(ticket, ticket.check)

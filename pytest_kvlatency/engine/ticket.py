@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine.guests import is_lost
+from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.plan.checks import vmi_keys
 from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_kvlatency.engine.attempts import Attempt
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.model import Check
@@ -40,6 +43,8 @@ class Ticket:
     round: int | None = None
     began_at: float = 0.0
     guests: tuple[Future[ReadyGuest], ...] = ()
+    #: Where its guests were last seen, also those that are not up.
+    pair_nodes: Callable[[], tuple[str, str]] = lambda: ("", "")
     measured: Future[Attempt] = field(default_factory=Future)
     owned: Future[tuple[ReadyGuest, ReadyGuest]] = field(default_factory=Future)
     #: Whether the guests are held now.
@@ -94,7 +99,11 @@ class Ticket:
         """Both guests, once it may start: they are up, or the cause is known, which is raised."""
         for future in self.guests:
             if future.done():
-                result_of(future)
+                try:
+                    result_of(future)
+                except KvLatencyError as error:
+                    error.pair_nodes = self.pair_nodes()
+                    raise
         source, target = (future.result() for future in self.guests)
         return source, target
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_kvlatency.escape import excerpt, shortened
 from pytest_kvlatency.report.failurefacts import fault_of
@@ -72,8 +72,8 @@ def _measured(
         "nodes": str(check.pair) if check else None,
         "guest": _guest(check.guest, images) if check else None,
         "binding": measurement.binding if measurement else None,
-        "sourceNode": source.node if source else _intended_node(check, failures, "source"),
-        "targetNode": target.node if target else _intended_node(check, failures, "target"),
+        "sourceNode": source.node if source else _intended_node(check, failures, 0),
+        "targetNode": target.node if target else _intended_node(check, failures, 1),
         "failedNode": next((one.guest_node for one in failures if one.guest_node), None),
         "sourceVmi": source.vmi_name if source else None,
         "targetVmi": target.vmi_name if target else None,
@@ -99,14 +99,12 @@ def _measured(
     }
 
 
-def _intended_node(check: Check | None, failures: Sequence[Failure], end: str) -> str | None:
+def _intended_node(check: Check | None, failures: Sequence[Failure], end: Literal[0, 1]) -> str | None:
     """Where a guest that is not up was to run, as far as that is known; None where nothing went wrong with it."""
     if check is None or not failures:
         return None
-    asked = check.pair.source if end == "source" else check.pair.target
-    return asked or next(
-        (one.guest_node for one in failures if one.guest_end == end and one.guest_node), None
-    )
+    asked = (check.pair.source, check.pair.target)[end]
+    return asked or next((one.pair_nodes[end] for one in failures if one.pair_nodes[end]), None)
 
 
 def _guest(guest: GuestSpec, images: Mapping[str, str]) -> dict[str, Any]:

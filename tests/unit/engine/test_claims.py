@@ -11,6 +11,7 @@ import pytest
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.runner import Engine
+from pytest_kvlatency.engine.whereabouts import Whereabouts
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError
 from pytest_kvlatency.model import Check, GuestFacts, Limits, Measurement, NadRef, NodePair, PingParameters
 from pytest_kvlatency.plan.checks import vmi_keys
@@ -126,12 +127,13 @@ class Leftovers:
 
 
 @pytest.fixture
-def rig():
+def rig(request):
     parts = SimpleNamespace(
         provisioner=Provisioner(),
         measurer=Measurer(),
         leftovers=Leftovers(),
         deadline=Deadline(SECONDS),
+        whereabouts=Whereabouts(),
     )
     parts.engine = Engine(
         provisioner=parts.provisioner,
@@ -139,8 +141,10 @@ def rig():
         leftovers=parts.leftovers,
         artifacts=None,
         consoles=Consoles(),
+        whereabouts=parts.whereabouts,
         deadline=parts.deadline,
         parallel=None,
+        occupy=getattr(request, "param", None),
     )
     parts.engine.begin()
     yield parts
@@ -184,6 +188,21 @@ def test_guests_that_were_let_go_meanwhile_give_their_cause_too(rig):
     rig.engine.let_go(other)
     assert rig.engine.measure(other, holder="other").result(SECONDS).error.reason == "there is no network"
     gate.set()
+
+
+@pytest.mark.parametrize(
+    "rig", [None, lambda nodes, deadline: nullcontext()], indirect=True, ids=["alone", "with-others"]
+)
+def test_the_guest_that_is_up_is_known_when_the_other_is_lost(rig):
+    pair = check("a", "b")
+    rig.provisioner.errors = {"b": ConfigError("there is no network")}
+    gate = rig.provisioner.hold_back("b")
+    rig.engine.plan([pair])
+    measured = rig.engine.measure(pair, holder="one")
+    rig.engine.own(check("a", "c"), holder="other").result(SECONDS)
+    gate.set()
+    found = measured.result(SECONDS).measurement
+    assert (found.source.node, found.target) == ("a", None)
 
 
 def test_E81_a_claim_that_ends_while_the_guests_boot_leaves_them_to_the_next(rig):
@@ -300,6 +319,20 @@ def test_E59_a_signal_while_a_guest_comes_up_names_that_guest(rig):
     gate.set()
     assert found.error.stage == "setup"
     assert found.error.reason.startswith("interrupted by SIGINT while setting up ")
+
+
+def test_E59_a_signal_while_guests_come_up_leaves_known_where_they_are(rig):
+    pair = check(None, None)
+    gate = rig.provisioner.hold_back(None)
+    rig.engine.plan([pair])
+    rig.engine.measure(pair, holder="one")
+    assert rig.provisioner.booting[None].wait(SECONDS)
+    rig.whereabouts.see(vmi_keys(pair)[1], "b")
+    rig.deadline.stop.set("interrupted by SIGTERM")
+    found = rig.engine.interrupted(pair, "interrupted by SIGTERM")
+    gate.set()
+    # The source has no node yet.
+    assert found.error.pair_nodes == ("", "b")
 
 
 def test_E59_a_time_out_during_a_measurement_is_no_fault_of_the_set_up(rig):

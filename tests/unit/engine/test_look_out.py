@@ -125,8 +125,11 @@ def wait_for_all(world, *, watch=None, pods=None, seconds=300.0, stop=None):
     threading.Thread(target=announce, daemon=True).start()
 
     def one(name):
+        def told(state):
+            phases[name].append(state.phase)
+
         try:
-            return look_out.wait_running(handle(name), deadline, phases[name].append), world.now
+            return look_out.wait_running(handle(name), deadline, told), world.now
         except (KvLatencyError, RuntimeError) as error:
             return error, world.now
 
@@ -508,7 +511,7 @@ def test_E54_a_watch_that_is_refused_is_not_asked_for_again(world_of):
     result = wait_for_all(world, watch=watch)
     assert result.ends["a"].running
     with ThreadPoolExecutor(1) as thread:
-        again = thread.submit(result.look_out.wait_running, handle("a"), Deadline(60), lambda phase: None)
+        again = thread.submit(result.look_out.wait_running, handle("a"), Deadline(60), lambda state: None)
         assert again.result().running
     assert asked == [1]
 
