@@ -1,24 +1,24 @@
 """Which network, nodes or pairs are to blame for what is wrong between nodes. Pure.
 
 A network, where each of its pairs that were measured has the fault; else a node, where each of its pairs has it; else
-the pair. It takes two pairs to tell a network or a node from a pair.
+the pair. It takes two pairs to tell a network or a node from a pair. Migrations are blamed among themselves: on a
+network without one everything may be well.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pytest_kvlatency.model import ANYWHERE
 from pytest_kvlatency.plan.order import natural_key
-from pytest_kvlatency.report.matrix.matrix import nodes_of
+from pytest_kvlatency.report.places import destination_of, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Entry = Mapping[str, Any]
-    #: A network, and two nodes in whichever direction.
-    Link = tuple[str, frozenset[str]]
 
 _FEWEST: Final = 2
 
@@ -33,45 +33,68 @@ class Blame:
     place: str = ""
 
 
+class _Link(NamedTuple):
+    """A network, and two nodes in whichever direction; of a migration the nodes that it left and reached."""
+
+    network: str
+    nodes: frozenset[str]
+    #: Of a migration, who pinged whom, and where that one went: ``worker1:worker2>worker3``.
+    move: str = ""
+
+
 def blamed(failed: Sequence[Entry], entries: Sequence[Entry]) -> Iterator[tuple[Blame, list[Entry]]]:
     """Divide the measurements that have one fault by what is to blame for it; ``entries`` are all measurements."""
     measured = {link for one in entries if one["transmitted"] is not None and (link := _link(one))}
-    left: defaultdict[Link, list[Entry]] = defaultdict(list)
+    left: defaultdict[_Link, list[Entry]] = defaultdict(list)
     for one in failed:
         link = _link(one)
         if link is None:
             yield Blame(), [one]
         else:
             left[link].append(one)
-    for network in dict.fromkeys(nad for nad, _ in left):
-        links = {link for link in measured if link[0] == network}
+    for are_moves in (False, True):
+        alike = {link: mine for link, mine in left.items() if bool(link.move) == are_moves}
+        yield from _divided(alike, {link for link in measured if bool(link.move) == are_moves})
+
+
+def _divided(left: dict[_Link, list[Entry]], measured: set[_Link]) -> Iterator[tuple[Blame, list[Entry]]]:
+    faulty = set(left)
+    for network in dict.fromkeys(link.network for link in left):
+        links = {link for link in measured if link.network == network}
         if len(links) >= _FEWEST and links <= left.keys():
             yield Blame(network=network, place=f"on {network}"), _take(left, links)
-    faulty = {link for one in failed if (link := _link(one))}
     of_node = _by_node(measured)
     while (node := _worst_node(left, of_node, faulty)) is not None:
         name, links = node
         yield Blame(node=name, place=f"to and from {name}"), _take(left, links)
-    for pair in dict.fromkeys(nodes for _, nodes in left):
-        concerned = _take(left, {link for link in left if link[1] == pair})
-        source, target = nodes_of(concerned[0]) or ("", "")
-        place = f"between {source} and {target}" if source != target else f"between two guests on {source}"
-        yield Blame(pair=f"{source}:{target}", place=place), concerned
+    for nodes, move in dict.fromkeys((link.nodes, link.move) for link in left):
+        concerned = _take(left, {link for link in left if (link.nodes, link.move) == (nodes, move)})
+        yield _of_pair(concerned[0], move), concerned
+
+
+def _of_pair(entry: Entry, move: str) -> Blame:
+    source, target = nodes_of(entry) or ("", "")
+    if move:
+        destination = destination_of(entry)
+        to = "" if destination == ANYWHERE else f" to {destination}"
+        return Blame(pair=move, place=f"when a guest migrates from {target}{to}")
+    place = f"between {source} and {target}" if source != target else f"between two guests on {source}"
+    return Blame(pair=f"{source}:{target}", place=place)
 
 
 def _worst_node(
-    left: Mapping[Link, Sequence[Entry]],
-    of_node: Mapping[tuple[str, str], set[Link]],
-    faulty: set[Link],
-) -> tuple[str, set[Link]] | None:
+    left: Mapping[_Link, Sequence[Entry]],
+    of_node: Mapping[tuple[str, str], set[_Link]],
+    faulty: set[_Link],
+) -> tuple[str, set[_Link]] | None:
     """The node with the most faults of those that have it with every other node on a network, and these faults."""
-    best: tuple[str, set[Link]] | None = None
+    best: tuple[str, set[_Link]] | None = None
     networks: defaultdict[str, set[str]] = defaultdict(set)
-    for nad, nodes in left:
-        for name in nodes:
-            networks[name].add(nad)
+    for link in left:
+        for name in link.nodes:
+            networks[name].add(link.network)
     for name in sorted(networks, key=natural_key):
-        mine: set[Link] = set()
+        mine: set[_Link] = set()
         for network in networks[name]:
             links = of_node.get((network, name), set())
             if len(links) >= _FEWEST and links <= faulty:
@@ -81,20 +104,27 @@ def _worst_node(
     return best
 
 
-def _by_node(links: Iterable[Link]) -> dict[tuple[str, str], set[Link]]:
+def _by_node(links: Iterable[_Link]) -> dict[tuple[str, str], set[_Link]]:
     """The links of each node on each network."""
-    found: defaultdict[tuple[str, str], set[Link]] = defaultdict(set)
+    found: defaultdict[tuple[str, str], set[_Link]] = defaultdict(set)
     for link in links:
-        for name in link[1]:
-            found[link[0], name].add(link)
+        for name in link.nodes:
+            found[link.network, name].add(link)
     return found
 
 
-def _take(left: dict[Link, list[Entry]], links: set[Link]) -> list[Entry]:
+def _take(left: dict[_Link, list[Entry]], links: set[_Link]) -> list[Entry]:
     """Take the measurements of these links, in their order."""
     return [one for link in list(left) if link in links for one in left.pop(link)]
 
 
-def _link(entry: Entry) -> Link | None:
+def _link(entry: Entry) -> _Link | None:
     nodes = nodes_of(entry)
-    return None if nodes is None or entry["nad"] is None else (entry["nad"], frozenset(nodes))
+    if nodes is None or entry["nad"] is None:
+        return None
+    destination = destination_of(entry)
+    if destination is None:
+        return _Link(entry["nad"], frozenset(nodes))
+    source, target = nodes
+    named = frozenset((target, destination)) - {ANYWHERE}
+    return _Link(entry["nad"], named, f"{source}:{target}>{destination}")

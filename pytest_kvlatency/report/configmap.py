@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.document import timestamp
+from pytest_kvlatency.report.gaps import gaps_of, milliseconds_up
 from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 from pytest_kvlatency.report.success import last_attempts
 
@@ -49,7 +50,7 @@ REASON_CHARACTERS: Final = 16 * 1024
 #: Of a reason where there is hardly any room, and the whole of it where there is still less.
 _LEAST_CHARACTERS: Final = 1024
 NO_ROOM: Final = "teardown: no room for the result"
-_SEVERITY: Final = {"connectivity": 4, "loss": 3, "latency": 2}
+_SEVERITY: Final = {"connectivity": 5, "loss": 4, "gap": 3, "latency": 2}
 
 
 def start_changes(now: datetime, existing_keys: Iterable[str]) -> dict[str, str | None]:
@@ -77,6 +78,9 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     duration, loss = worst.get("measurementDurationSec"), worst.get("lossPercent")
     changes["status.result.measurementDurationSec"] = None if duration is None else str(round(duration))
     changes["status.result.packetLossPercent"] = None if loss is None else _decimal(loss)
+    for gap, length in gaps_of(worst).items():
+        milliseconds = milliseconds_up(length)
+        changes[f"{RESULT_PREFIX}{gap}MilliSec"] = None if milliseconds is None else str(milliseconds)
     changes["status.result.sourceNode"] = _where_it_ran(worst, "source")
     changes["status.result.targetNode"] = _where_it_ran(worst, "target")
     changes[MEASUREMENTS_KEY] = _list(entries) if len(entries) > 1 else None
@@ -117,7 +121,7 @@ def shortened_changes(changes: Mapping[str, str | None]) -> list[dict[str, str |
 def worst_of(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The pair whose numbers the plain keys hold; None without any.
 
-    Measured before not measured; then by cause: connectivity, loss, latency, any other, none; then the highest
+    Measured before not measured; then by cause: connectivity, loss, gap, latency, any other, none; then the highest
     maximum; then the first.
     """
     return max(entries, key=_badness, default=None)
@@ -138,6 +142,8 @@ def _list(entries: Iterable[Mapping[str, Any]]) -> str:
     for index, entry in enumerate(ordered):
         short = {name: entry[name] for name in _LISTED}
         short |= {f"{end}Node": _where_it_ran(entry, end) for end in ("source", "target")}
+        gaps = {f"{gap}MilliSec": milliseconds_up(length) for gap, length in gaps_of(entry).items()}
+        short |= {name: value for name, value in gaps.items() if value is not None}
         short["failureReason"] = short["failureReason"] and _shortened(short["failureReason"])
         part = json.dumps(short, separators=(",", ":"))
         size += len(part) + 1

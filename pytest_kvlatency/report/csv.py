@@ -1,7 +1,7 @@
 """The document as a table for spreadsheets (RFC 4180): a row for each measurement. Pure.
 
 The columns have the document's names; what is inside of something else is joined by a dot. What was not measured is
-empty, never 0. Samples and transcripts, which no cell holds, are left out.
+empty, never 0. Samples, phases and transcripts, which no cell holds, are left out.
 """
 
 from __future__ import annotations
@@ -20,10 +20,30 @@ if TYPE_CHECKING:
 _OF_ITEM: Final = ("nodeid", "attempt", "outcome")
 #: Whether a row is one of those: empty for the measurement itself, else its number in ``extra``, from 1.
 _EXTRA: Final = "extra"
+
+
+def _gap(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}.{one}" for one in ("nanoSec", "beginsNanoSec", "lost"))
+
+
+def _times(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}.{one}" for one in ("count", "minNanoSec", "avgNanoSec", "maxNanoSec"))
+
+
 _COLUMNS: Final = (
     "nad", "nodes", "sourceNode", "targetNode", "failedNode", "succeeded", "failureKind", "failureReason", "advice",
     "startTimestamp", "round", *SAMPLE_NUMBERS, "late", "errors", "warmupSeconds", "lostSequence",
     "limits.maxLatencyNanoSec", "limits.maxAvgLatencyNanoSec", "limits.maxP99LatencyNanoSec", "limits.maxLossPercent",
+    "limits.maxGapNanoSec",
+    *_gap("longestGap"), "gapResolutionNanoSec",
+    *(
+        f"migration.{name}"
+        for name in (
+            "name", "sourceNode", "requestedNode", "targetNode", "succeeded", "failureReason", "mode",
+            "createdTimestamp", "createdNanoSec", "endedNanoSec", "clockErrorNanoSec",
+            *_gap("preparationGap"), *_gap("switchoverGap"), *_times("rttBefore"), *_times("rttAfter"), "lostInGaps",
+        )
+    ),
     "ping.sampleDurationSec", "ping.intervalSec", "ping.packetSizeBytes", "ping.dontFragment", "ping.warmup",
     *(
         f"comparison.{quantile}.{name}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.report.places import is_move, moved
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 ABSENT: Final = "-"
 #: Between the nodes of a pair.
 ARROW: Final = " → "
+#: Between a guest's node and the one where it migrates.
+MOVE: Final = ">"
 _ENDED_OTHERWISE: Final = ("xfailed", "xpassed", "skipped", "notrun")
 #: What a limit is about, the number that it is for, and its own key.
 _LIMITS: Final = (
@@ -50,11 +53,11 @@ def is_failed(entry: Mapping[str, Any]) -> bool:
 
 
 def pair(entry: Mapping[str, Any]) -> str:
-    """The nodes where the guests ran, or were to run, else as they were asked for."""
+    """The nodes where the guests ran, or were to run, else as they were asked for: ``worker1 → worker2>worker3``."""
     source, target = entry["sourceNode"], entry["targetNode"]
     if source is None or target is None:
         return str(entry["nodes"] or ABSENT).replace(":", ARROW)
-    return f"{source}{ARROW}{target}"
+    return f"{source}{ARROW}{target}{moved(entry)}"
 
 
 def place(entry: Mapping[str, Any]) -> str:
@@ -101,8 +104,9 @@ def test_of(entry: Mapping[str, Any]) -> str:
 def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
     """The limits that the measurement exceeds, in the order in which a reader looks for them."""
     limits = entry["limits"] or {}
-    for name, number, limit in _LIMITS:
-        measured, accepted = entry[number], limits.get(limit)
+    gap = (entry.get("longestGap") or {}).get("nanoSec")
+    numbers = [(name, entry[number], limits.get(limit)) for name, number, limit in _LIMITS]
+    for name, measured, accepted in (*numbers, ("gap", gap, limits.get("maxGapNanoSec"))):
         if measured is not None and accepted is not None and measured > accepted:
             yield Broken(name=name, measured=_duration(measured, accepted), limit=format_duration(accepted))
     loss, accepted = entry["lossPercent"], limits.get("maxLossPercent")
@@ -133,8 +137,8 @@ def what_failed(entry: Mapping[str, Any]) -> str:
     """What a failure is about, with the limit beside what broke it; else its kind."""
     kind = entry["failureKind"]
     if kind == "connectivity":
-        return "no reply"
-    if kind in ("latency", "loss"):
+        return "no reply after the migration" if entry["received"] and is_move(entry) else "no reply"
+    if kind in ("latency", "loss", "gap"):
         return ", ".join(map(str, broken_limits(entry))) or str(kind)
     return str(kind)
 

@@ -14,6 +14,7 @@ from pytest_kvlatency.report.matrix import heatmap
 from pytest_kvlatency.report.matrix.cell import anchor
 from pytest_kvlatency.report.page.entry import pair_id
 from pytest_kvlatency.report.page.hyperlinks import link
+from pytest_kvlatency.report.places import moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +141,9 @@ def show(
 
 def slim(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What ``row`` needs of an entry: plain data, small enough to travel with a report."""
-    return {name: entry[name] for name in _SHOWN}
+    migration = entry.get("migration")
+    where = migration and {name: migration[name] for name in ("requestedNode", "targetNode")}
+    return {**{name: entry[name] for name in _SHOWN}, "migration": where}
 
 
 def extras(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -216,7 +219,7 @@ def _linked_nodes(entry: Mapping[str, Any]) -> str:
 def _nodes(entry: Mapping[str, Any]) -> str:
     if entry["sourceNode"] is None or entry["targetNode"] is None:
         return entry["nodes"] or ""
-    return f"{entry['sourceNode']} → {entry['targetNode']}"
+    return f"{entry['sourceNode']} → {entry['targetNode']}{moved(entry)}"
 
 
 def _before_links(cells: list[str]) -> int:

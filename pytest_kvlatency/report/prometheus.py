@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.report import files
 from pytest_kvlatency.report.entries import test_of
 from pytest_kvlatency.report.exposition import Family, one_line, text_of
+from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.places import asked
 from pytest_kvlatency.report.success import last_attempts, standing_of
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ _LIMITS: Final = (
     ("limit_rtt_avg_seconds", "maxAvgLatencyNanoSec", 1e9, "Limit of the mean round-trip time."),
     ("limit_rtt_p99_seconds", "maxP99LatencyNanoSec", 1e9, "Limit of the 99th percentile of the round-trip times."),
     ("limit_loss_ratio", "maxLossPercent", 100, "Limit of the share of lost pings, from 0 to 1."),
+    ("limit_gap_seconds", "maxGapNanoSec", 1e9, "Limit of the longest time between two replies."),
 )  # fmt: skip
 
 
@@ -99,13 +102,12 @@ def _key(labels: Labels) -> Key:
 
 
 def _labels(entry: Entry, *, test: str, lab: str | None) -> Labels:
-    source, _, target = (entry["nodes"] or "").partition(":")
-    is_named = bool(target)
+    source, target, _ = asked(entry)
     return {
         "nad": entry["nad"],
         "pair": entry["nodes"],
-        "source_node": entry["sourceNode"] or (source if is_named else None),
-        "target_node": entry["targetNode"] or (target if is_named else None),
+        "source_node": entry["sourceNode"] or source,
+        "target_node": entry["targetNode"] or target,
         "test": test,
         "lab": lab,
     }
@@ -134,6 +136,7 @@ def _of_pairs(pairs: Sequence[tuple[Labels, Entry]]) -> Iterator[Family]:
     yield from (up, success, failure, _rtt(pairs))
     yield from _numbers(_NUMBERS, pairs)
     yield from _numbers(_LIMITS, [(labels, entry["limits"] or {}) for labels, entry in pairs])
+    yield from _gaps(pairs)
     emulation = Family(
         name="kvlatency_software_emulation",
         help="Whether a guest ran without hardware virtualization, which inflates round-trip times.",
@@ -142,6 +145,27 @@ def _of_pairs(pairs: Sequence[tuple[Labels, Entry]]) -> Iterator[Family]:
         emulation.add(labels, entry["softwareEmulation"])
     yield emulation
     yield from _comparisons(pairs)
+
+
+def _gaps(pairs: Iterable[tuple[Labels, Entry]]) -> Iterator[Family]:
+    """The longest time without a reply, and of a migration what it was of it."""
+    longest = Family(
+        name="kvlatency_longest_gap_seconds", help="Longest time between two replies of the last run."
+    )
+    of_phase = Family(
+        name="kvlatency_migration_gap_seconds",
+        help="Longest time between two replies that began in this part of the live migration of the last run.",
+    )
+    success = Family(
+        name="kvlatency_migration_success", help="Whether the live migration of the last run succeeded."
+    )
+    for labels, entry in pairs:
+        gaps, migration = gaps_of(entry), entry.get("migration") or {}
+        longest.add(labels, _divided(gaps["longestGap"], 1e9))
+        for phase in ("preparation", "switchover"):
+            of_phase.add({**labels, "phase": phase}, _divided(gaps[f"{phase}Gap"], 1e9))
+        success.add(labels, migration.get("succeeded"))
+    yield from (longest, of_phase, success)
 
 
 def _rtt(pairs: Iterable[tuple[Labels, Entry]]) -> Family:

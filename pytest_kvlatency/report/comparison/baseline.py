@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.report.entries import test_of
+from pytest_kvlatency.report.places import moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Key:
-    """What makes two measurements comparable: network, nodes where the guests ran, and the test."""
+    """What makes two measurements comparable: network, nodes where the guests ran, and the test.
+
+    To ``target`` belongs where it migrated: ``worker2>worker3``.
+    """
 
     nad: str
     source: str
@@ -71,4 +75,4 @@ def key_of(entry: Entry) -> Key | None:
     nad, source, target = entry["nad"], entry["sourceNode"], entry["targetNode"]
     if nad is None or source is None or target is None:
         return None
-    return Key(nad=nad, source=source, target=target, test=test_of(entry))
+    return Key(nad=nad, source=source, target=target + moved(entry), test=test_of(entry))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_xml
+from pytest_kvlatency.report.gaps import GAPS, gaps_of
 from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 NUMBERS: Final = (*SAMPLE_NUMBERS, "warmupSeconds")
 #: What says which measurement it is, and how it ended.
 FACTS: Final = ("nad", "sourceNode", "targetNode", "attempt", "failureKind")
+#: The gaps by their properties' names, and where a guest migrated.
+_GAPS: Final = {f"{name}NanoSec": name for name in GAPS}
+_DESTINATION: Final = "migrationTargetNode"
 _LIMITS: Final = "limits"
 _COMPARISON: Final = "comparison"
 
@@ -25,10 +29,13 @@ def item_properties(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
 def case_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     """All properties of a case, from its part of the document; what is unknown is left out."""
     facts = [(name, for_xml(str(entry[name]))) for name in FACTS if entry.get(name) is not None]
-    limits = entry.get(_LIMITS) or {}
+    limits, gaps = entry.get(_LIMITS) or {}, gaps_of(entry)
+    destination = (entry.get("migration") or {}).get("targetNode")
     return [
         *facts,
+        *([] if destination is None else [(_DESTINATION, for_xml(destination))]),
         *item_properties(entry),
+        *((name, _decimal(value)) for name, gap in _GAPS.items() if (value := gaps[gap]) is not None),
         *((f"{_LIMITS}.{name}", _decimal(value)) for name, value in limits.items() if value is not None),
         *(
             (f"{_COMPARISON}.{name}.{key}", _decimal(change[key]))
@@ -42,7 +49,13 @@ def case_properties(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def is_own(name: str) -> bool:
     """Whether a case's property has one of the names that this module gives."""
-    return name in FACTS or name in NUMBERS or name.startswith((f"{_LIMITS}.", f"{_COMPARISON}."))
+    is_number = name in NUMBERS or name in _GAPS
+    return (
+        is_number
+        or name in FACTS
+        or name == _DESTINATION
+        or name.startswith((f"{_LIMITS}.", f"{_COMPARISON}."))
+    )
 
 
 def cluster_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:

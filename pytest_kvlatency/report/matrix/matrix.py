@@ -1,7 +1,7 @@
 """The document as matrices: nodes by nodes of each network, its worst cells, and the nodes that stand out. Pure.
 
 A cell is a pair as it was measured: its row is the source, its column the target. Of each item the last attempt
-counts, and of several items with one pair the worst.
+counts, and of several items with one pair the worst. A pair whose target migrated is none of two nodes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.matrix.cell import MARKS, WORDS, WORST_MARK, Cell, milliseconds
 from pytest_kvlatency.report.matrix.standouts import rule, slow_nodes, stand_outs
+from pytest_kvlatency.report.places import is_move, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -140,7 +141,7 @@ def matrices(entries: Sequence[Mapping[str, Any]]) -> tuple[Matrix, ...]:
     of_nad: dict[str, dict[tuple[str, str], Cell]] = {}
     for entry in last_attempts(entries):
         nodes = nodes_of(entry)
-        if entry["nad"] is None or nodes is None:
+        if entry["nad"] is None or nodes is None or is_move(entry):
             continue
         cells = of_nad.setdefault(entry["nad"], {})
         cell = _cell(entry, *nodes)
@@ -156,15 +157,6 @@ def matrices(entries: Sequence[Mapping[str, Any]]) -> tuple[Matrix, ...]:
 def last_attempts(entries: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Only the last attempt at each item, in order."""
     return list({entry["nodeid"]: entry for entry in entries}.values())
-
-
-def nodes_of(entry: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Source and target: where the guests really ran, else as asked for; None when neither is known."""
-    asked: list[str | None] = [None, None]
-    if entry["nodes"] is not None and ":" in entry["nodes"]:
-        asked = entry["nodes"].split(":", 1)
-    source, target = entry["sourceNode"] or asked[0], entry["targetNode"] or asked[1]
-    return None if source is None or target is None else (source, target)
 
 
 def _cell(entry: Mapping[str, Any], source: str, target: str) -> Cell:
@@ -196,6 +188,6 @@ def _state(entry: Mapping[str, Any]) -> State:
         return "dead"
     if kind == "loss":
         return "loss"
-    if kind == "latency":
+    if kind in ("latency", "gap"):
         return "over"
     return "ok" if entry["succeeded"] else "error"

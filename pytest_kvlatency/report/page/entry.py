@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import test_name, what_failed
 from pytest_kvlatency.report.matrix.cell import anchor
-from pytest_kvlatency.report.matrix.matrix import nodes_of
+from pytest_kvlatency.report.places import moved, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,11 +30,11 @@ def pair_of(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def pair_text(entry: Mapping[str, Any]) -> str:
-    """The pair in words: ``worker1 → worker3``, or what was asked for."""
+    """The pair in words: ``worker1 → worker3``, ``worker1 → worker2>worker3``, or what was asked for."""
     source, target = pair_of(entry)
     if source is None or target is None:
         return printable(entry["nodes"] or "no pair")
-    return printable(f"{source} → {target}")
+    return printable(f"{source} → {target}{moved(entry)}")
 
 
 def own_test(entry: Mapping[str, Any]) -> str | None:
@@ -45,7 +45,9 @@ def own_test(entry: Mapping[str, Any]) -> str | None:
 def what(entry: Mapping[str, Any]) -> str | None:
     """What failed in few words, with the limit beside what broke it; None where only the reason says that."""
     return (
-        printable(what_failed(entry)) if entry["failureKind"] in ("connectivity", "loss", "latency") else None
+        printable(what_failed(entry))
+        if entry["failureKind"] in ("connectivity", "loss", "latency", "gap")
+        else None
     )
 
 

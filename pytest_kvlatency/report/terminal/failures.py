@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.causes import numbers_by_test
-from pytest_kvlatency.report.entries import ABSENT, ARROW, is_failed, own_parameters, pair, test_name, verdict
-from pytest_kvlatency.report.terminal.writer import cut, plain
+from pytest_kvlatency.report.entries import ABSENT, is_failed, own_parameters, pair, test_name, verdict
+from pytest_kvlatency.report.places import is_move
+from pytest_kvlatency.report.terminal.columns import Columns, row
+from pytest_kvlatency.report.terminal.writer import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_kvlatency.report.terminal.writer import Colour, Line
 
-_LEFT: Final = ("network", "nodes", "test", "verdict")
-#: What a narrow terminal does without, in this order.
-_DISPENSABLE: Final = ("p50 ms", "min ms", "sent/recv", "p90 ms", "p99 ms", "avg ms")
-#: What is only there when a row fills it.
-_OPTIONAL: Final = ("test", "try", "min ms", "avg ms", "p50 ms", "p90 ms", "p99 ms")
-_NARROWEST_NAME: Final = 12
+_COLUMNS: Final = Columns(
+    optional=("test", "try", "min ms", "avg ms", "p50 ms", "p90 ms", "p99 ms", "gap ms"),
+    dispensable=("gap ms", "p50 ms", "min ms", "sent/recv", "p90 ms", "p99 ms", "avg ms"),
+)
 #: Of one cause so many rows say as much as all of them.
 MOST_ALIKE: Final = 3
 
@@ -36,16 +36,21 @@ def table(entries: Sequence[Mapping[str, Any]], width: int) -> list[Line]:
         cells = _cells(entry, verdict(entry))
         if has_names:
             cells["test"] = printable(test_name(entry))
-        rows.append((cells, _colour(entry)))
-        rows += [(_extra_cells(one, entry), "") for one in entry["extra"]]
-    widths = _widths([cells for cells, _ in rows], width)
-    lines = [plain(_row({name: name for name in widths}, widths), "bold")]
-    return lines + [plain(_row(cells, widths), colour) for cells, colour in rows]
+        rows.append((cells, colour_of(entry)))
+        rows += [(_extra_cells(one, entry), "") for one in pings(entry)]
+    widths = _COLUMNS.widths([cells for cells, _ in rows], width)
+    lines = [plain(row({name: name for name in widths}, widths), "bold")]
+    return lines + [plain(row(cells, widths), colour) for cells, colour in rows]
 
 
 def height(entries: Iterable[Mapping[str, Any]]) -> int:
     """How many rows the entries take."""
-    return sum(1 + len(entry["extra"]) for entry in entries)
+    return sum(1 + len(pings(entry)) for entry in entries)
+
+
+def pings(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a test measured beyond its own check, without the migrations that it made."""
+    return [one for one in entry["extra"] if not is_move(one)]
 
 
 def by_cause(
@@ -62,33 +67,6 @@ def by_cause(
         seen[cause] = seen.get(cause, -1) + 1
         ranked.append((seen[cause], cause, entry))
     return [(before, entry) for before, _, entry in sorted(ranked, key=lambda one: one[:2])]
-
-
-def _widths(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
-    """The columns that are shown, and how wide each is."""
-    names = [
-        name
-        for name in rows[0]
-        if name not in _OPTIONAL or any(row[name] not in ("", ABSENT) for row in rows)
-    ]
-    if "p99 ms" in names:
-        # They say the same of a sample, the one more of it; the other is for those that are too small for that.
-        names = [name for name in names if name != "p90 ms"]
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    for name in _DISPENSABLE:
-        if _total(widths) <= width:
-            break
-        widths.pop(name, None)
-    for name in _names(widths):
-        excess = _total(widths) - width
-        if excess > 0:
-            widths[name] = max(min(_NARROWEST_NAME, widths[name]), widths[name] - excess)
-    return widths
-
-
-def _names(widths: Mapping[str, int]) -> Iterator[str]:
-    """The columns of names, which can be shortened."""
-    return (name for name in ("network", "nodes", "test") if name in widths)
 
 
 def _cells(entry: Mapping[str, Any], word: str) -> dict[str, str]:
@@ -108,6 +86,7 @@ def _cells(entry: Mapping[str, Any], word: str) -> dict[str, str]:
         "p90 ms": _milliseconds(entry["p90LatencyNanoSec"]),
         "p99 ms": _milliseconds(entry["p99LatencyNanoSec"]),
         "max ms": _milliseconds(entry["maxLatencyNanoSec"]),
+        "gap ms": gap_ms(entry.get("longestGap")),
         "verdict": printable(word),
     }
 
@@ -127,7 +106,13 @@ def _shared_pairs(entries: Sequence[Mapping[str, Any]]) -> set[tuple[str | None,
     return {place for place, ids in tests.items() if len(ids) > 1}
 
 
-def _colour(entry: Mapping[str, Any]) -> Colour:
+def gap_ms(gap: Mapping[str, Any] | None) -> str:
+    """A gap in whole milliseconds, which is as exactly as it is known."""
+    return ABSENT if gap is None else f"{gap['nanoSec'] / 1e6:.0f}"
+
+
+def colour_of(entry: Mapping[str, Any]) -> Colour:
+    """The colour of an entry's row."""
     if is_failed(entry):
         return "red"
     return "green" if entry["outcome"] == "passed" else "yellow"
@@ -135,26 +120,3 @@ def _colour(entry: Mapping[str, Any]) -> Colour:
 
 def _milliseconds(nanoseconds: int | None) -> str:
     return ABSENT if nanoseconds is None else f"{nanoseconds / 1e6:.3f}"
-
-
-def _total(widths: Mapping[str, int]) -> int:
-    return sum(widths.values()) + 2 * (len(widths) - 1)
-
-
-def _cut_ends(text: str, width: int) -> str:
-    """As ``cut``; of a pair each node by itself, so that rows of one node's pairs still differ."""
-    source, arrow, target = text.partition(ARROW)
-    if not arrow or len(text) <= width:
-        return cut(text, width)
-    room = max(width - len(arrow), 0)
-    # The shorter name leaves what it does not need to the longer one.
-    first = min(len(source), max(room - room // 2, room - len(target)))
-    return f"{cut(source, first)}{arrow}{cut(target, room - first)}"
-
-
-def _row(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    parts = []
-    for name, width in widths.items():
-        text = cells[name] if name == "verdict" else _cut_ends(cells[name], width)
-        parts.append(text.ljust(width) if name in _LEFT else text.rjust(width))
-    return "  ".join(parts).rstrip()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import is_failed, place
 from pytest_kvlatency.report.matrix.matrix import matrices
+from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.success import last_attempts
-from pytest_kvlatency.report.terminal import causes, failures
+from pytest_kvlatency.report.terminal import causes, failures, migrations
 from pytest_kvlatency.report.terminal.grids import grids
 from pytest_kvlatency.report.terminal.verdict import verdict
 from pytest_kvlatency.report.terminal.writer import NOTHING, plain, rows_of, wrapped, write
@@ -57,7 +58,10 @@ def summary(document: Mapping[str, Any], width: int, *, room: int) -> list[Line]
         head.append(plain(f"and {more} more causes: {_ELSEWHERE}"))
     notes = _notes(document["measurements"])
     left = room - rows_of(head, width) - rows_of(notes, width)
-    below = [*_table(document, found, width, left - 4 - (_FEWEST_FOR_GRIDS if found else 0)), *notes]
+    left -= 4 + (_FEWEST_FOR_GRIDS if found else 0)
+    moved = migrations.table(document["measurements"], width, left)
+    table = _table(document, found, width, left - rows_of(moved, width))
+    below = [*table, *([NOTHING] if table and moved else []), *moved, *notes]
     left = room - rows_of([*head, *below], width) - (2 if below else 1)
     blocks = [head, below, grids(found, width, left)]
     lines: list[Line] = []
@@ -68,8 +72,14 @@ def summary(document: Mapping[str, Any], width: int, *, room: int) -> list[Line]
 
 
 def _table(document: Mapping[str, Any], found: Sequence[Matrix], width: int, room: int) -> list[Line]:
-    """Every row of a small run; else the failures that have numbers, and what no grid shows."""
-    entries, nads = document["measurements"], {matrix.nad for matrix in found}
+    """Every row of a small run; else the failures that have numbers, and what no grid shows.
+
+    Migrations have a table of their own.
+    """
+    entries = [entry for entry in document["measurements"] if not is_move(entry)]
+    nads = {matrix.nad for matrix in found}
+    if not entries:
+        return []
     ranked = failures.by_cause(document, last_attempts(entries))
     known = {id(entry) for _, entry in ranked}
     others = [entry for entry in entries if id(entry) not in known]

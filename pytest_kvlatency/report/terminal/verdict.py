@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import counted, is_failed, place
+from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.causes import own_causes
 from pytest_kvlatency.report.terminal.writer import plain
@@ -22,6 +23,7 @@ _WORDS: Final = {
     "connectivity": "without connectivity",
     "loss": "with too much loss",
     "latency": "over the limit",
+    "gap": "with too long a gap",
     "assertion": "in the test's own code",
     "interrupted": "interrupted",
 }
@@ -30,6 +32,7 @@ _OF_ONE: Final = {
     "connectivity": "is without connectivity",
     "loss": "has too much loss",
     "latency": "is over the limit",
+    "gap": "has too long a gap",
     "assertion": "failed in the test's own code",
     "interrupted": "was interrupted",
 }
@@ -82,12 +85,25 @@ def _rest(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _worst(entries: Sequence[Mapping[str, Any]]) -> str:
-    """The slowest of several pairs."""
-    measured = [entry for entry in entries if entry["maxLatencyNanoSec"] is not None]
-    if len(measured) < 2:
-        return ""
-    slowest = max(measured, key=lambda entry: entry["maxLatencyNanoSec"])
-    return f"; worst {format_duration(slowest['maxLatencyNanoSec'])}, {printable(place(slowest))}"
+    """The slowest of several pairs; of several that a guest migrated in, the one with the longest gap."""
+    moves = [entry for entry in entries if is_move(entry)]
+    # What waited for a guest that is moved was slow for that alone.
+    measured = [one for one in entries if one["maxLatencyNanoSec"] is not None and not is_move(one)]
+    said = ""
+    if len(measured) > 1:
+        slowest = max(measured, key=lambda entry: entry["maxLatencyNanoSec"])
+        said = f"; worst {format_duration(slowest['maxLatencyNanoSec'])}, {printable(place(slowest))}"
+    gaps = [(one["longestGap"]["nanoSec"], one) for one in moves if one.get("longestGap")]
+    if gaps:
+        length, longest = max(gaps, key=lambda one: one[0])
+        where = f", {printable(place(longest))}" if len(entries) > 1 else ""
+        said += f"; longest gap {format_duration(_whole_milliseconds(length))}{where}"
+    return said
+
+
+def _whole_milliseconds(nanoseconds: int) -> int:
+    """As exactly as a gap is known: no ping is sent more often."""
+    return round(nanoseconds / 1e6) * 1_000_000 or nanoseconds
 
 
 def _networks(entries: Sequence[Mapping[str, Any]]) -> int:

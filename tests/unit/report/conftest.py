@@ -93,7 +93,8 @@ class Make:
         gaps = [(1_400, preparation_ms)] + ([] if failure else [(6_700, switchover_ms)])
         arrivals = [at for at in range(0, 13_000, 100) if not any(a < at < a + n for a, n in gaps)]
         samples = tuple(MS if at <= 6_700 else 2 * MS for at in arrivals)
-        moved = self.measurement(samples, transmitted=130, target=target, max_loss_percent=None, **limits)
+        allowed = {"max_loss_percent": None, **limits}
+        moved = self.measurement(samples, transmitted=130, target=target, **allowed)
         preparation, *rest = (
             Gap(begins_ns=a * MS, length_ns=n * MS, lost=max(0, n // 100 - 1)) for a, n in gaps
         )
@@ -105,7 +106,7 @@ class Make:
             uid="1234",
             source_node=target,
             requested_node=destination,
-            target_node=None if failure else destination,
+            target_node=None if failure else "worker9" if destination == "?" else destination,
             succeeded=not failure,
             failure_reason=failure,
             mode="PreCopy",

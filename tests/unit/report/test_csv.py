@@ -31,9 +31,13 @@ def value(entry: dict[str, Any], name: str) -> Any:
 
 
 def test_a_row_has_the_documents_values_under_its_names(make: Make) -> None:
-    document = build(make.run(make.item(make.measurement(max_latency_ns=2_000_000)), make.broken()))
+    document = build(
+        make.run(
+            make.item(make.measurement(max_latency_ns=2_000_000)), make.broken(), make.item(make.migrated())
+        )
+    )
     text = render(document)
-    assert text.count("\r\n") == text.count("\n") == 3
+    assert text.count("\r\n") == text.count("\n") == 4
     for row, entry in zip(rows(text), document["measurements"], strict=True):
         assert tuple(row) == COLUMNS
         for name in COLUMNS:
@@ -61,7 +65,13 @@ def leaves(node: dict[str, Any], path: str = "") -> Iterator[str]:
 
 def test_no_column_of_the_document_is_missing_but_those_that_no_cell_holds() -> None:
     names = set(leaves(documentschema.public()["$defs"]["measurement"]))
-    assert names - set(COLUMNS) == {"samplesNanoSec", "transcript", "failures"}
+    assert names - set(COLUMNS) == {
+        "samplesNanoSec",
+        "repliesNanoSec",
+        "migration.phases",
+        "transcript",
+        "failures",
+    }
     assert set(COLUMNS) <= names
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import promql_parser
 import pytest
 import yaml
 
+from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report import prometheus
 from pytest_kvlatency.report.document import build
 
@@ -36,17 +38,23 @@ LIMITS = {
     "max_p99_ns": 2_000_000,
     "max_loss_percent": 0,
 }
+GAP = Failure(kind="gap", stage="run", reason='actual gap "1.3s" is greater than desired "1s"')
 
 
 def whole(make: Make) -> dict[str, Any]:
-    """A run that has every metric: one good pair, one slow and lossy, one cut, one that could not be measured."""
+    """A run that has every metric: one good pair, one slow and lossy, one cut, one that could not be measured.
+
+    And one whose guest migrates for too long.
+    """
     samples = (1_000_000,) * 100
+    moved = make.migrated(target="worker6", destination="worker1", max_latency_ns=1, max_gap_ns=1_000_000_000)
     return build(
         make.run(
             make.item(make.measurement(samples, **LIMITS)),
             make.item(make.measurement((3_000_000,) * 100, transmitted=125, target="worker3", **LIMITS)),
             make.item(make.measurement((), transmitted=100, target="worker4", **LIMITS)),
             make.broken(kind="provision", target="worker5"),
+            make.item(replace(moved, failures=(GAP,))),
             cluster={
                 "server": "https://10.0.0.1:6443",
                 "kubernetesVersion": None,
@@ -213,6 +221,7 @@ def test_each_alert_fires_where_it_should_and_only_there(make: Make, promtool: s
         "KvlatencyPacketLoss": ["worker3"],
         "KvlatencyLatencyOverLimit": ["worker3"],
         "KvlatencyRegression": ["worker2"],
+        "KvlatencyGapOverLimit": ["worker6"],
         "KvlatencyCouldNotMeasure": ["worker5"],
     }
     text = prometheus.render(compared(whole(make)))

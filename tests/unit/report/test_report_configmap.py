@@ -60,6 +60,9 @@ def test_a_success_writes_every_key(make: Make) -> None:
         "status.result.packetsTransmitted": "100",
         "status.result.packetsReceived": "100",
         "status.result.packetLossPercent": "0",
+        "status.result.longestGapMilliSec": None,
+        "status.result.preparationGapMilliSec": None,
+        "status.result.switchoverGapMilliSec": None,
         "status.result.measurements": None,
         "status.result.notes": None,
     }

@@ -1,0 +1,267 @@
+"""Migrations and their gaps in every report that is text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pytest_kvlatency.model import Failure, Gap, Gaps
+from pytest_kvlatency.report import csv as csv_report
+from pytest_kvlatency.report import prometheus
+from pytest_kvlatency.report.causes import find_causes
+from pytest_kvlatency.report.comparison.baseline import key_of
+from pytest_kvlatency.report.configmap import final_changes, worst_of
+from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.entries import pair, verdict
+from pytest_kvlatency.report.html import slim
+from pytest_kvlatency.report.junit.properties import case_properties, is_own
+from pytest_kvlatency.report.matrix.matrix import matrices
+from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.terminal.summary import summary
+
+if TYPE_CHECKING:
+    from conftest import Make
+
+    from pytest_kvlatency.report.run import ItemResult
+
+MS = 1_000_000
+TOO_LONG = Failure(
+    kind="gap",
+    stage="run",
+    reason='actual gap "1.3s" is greater than desired "1s"',
+    hint="set disableContainerInterface in the NAD",
+    summary="the gap exceeds the limit",
+)
+STUCK = Failure(
+    kind="provision", stage="run", reason="no node is left for the guest", summary="no node is left"
+)
+
+
+def item(make: Make, fault: Failure | None = None, /, **how: Any) -> ItemResult:
+    moved = make.migrated(**how)
+    made = make.item(replace(moved, failures=() if fault is None else (fault,)))
+    assert made.check is not None
+    return replace(made, nodeid=f"kvlatency::check[{made.check.id}]")
+
+
+def entry(make: Make, fault: Failure | None = None, /, **how: Any) -> dict[str, Any]:
+    return measurement_entry(item(make, fault, **how))
+
+
+def screen(document: dict[str, Any], width: int = 100) -> list[str]:
+    return ["".join(span.text for span in line) for line in summary(document, width, room=40)]
+
+
+def test_a_pair_is_shown_with_the_node_where_its_target_went(make: Make) -> None:
+    assert pair(entry(make)) == "worker1 → worker2>worker3"
+    # Wherever the cluster likes: where it went, and, of a failed migration, what was asked for.
+    assert pair(entry(make, destination="?")) == "worker1 → worker2>worker9"
+    assert pair(entry(make, STUCK, destination="?", failure="no node")) == "worker1 → worker2>?"
+    assert pair(measurement_entry(make.item())) == "worker1 → worker2"
+
+
+def test_a_pair_whose_target_was_never_up_is_shown_with_the_node_where_it_was_to_go(make: Make) -> None:
+    unmeasured = replace(item(make, STUCK), measurement=None, outcome="error", failures=(STUCK,))
+    assert pair(measurement_entry(unmeasured)) == "worker1 → worker2>worker3"
+
+
+def test_a_broken_limit_of_the_gap_stands_beside_the_gap(make: Make) -> None:
+    assert verdict(entry(make, TOO_LONG, max_gap_ns=1_000 * MS)) == "FAILED gap 1.3s > 1s"
+    silent = Failure(kind="connectivity", stage="run", reason="no reply since the migration to worker3")
+    assert verdict(entry(make, silent)) == "FAILED no reply after the migration"
+
+
+def test_the_terminal_has_a_table_of_migrations_with_both_gaps_the_failed_ones_first(make: Make) -> None:
+    items = [
+        item(make),
+        item(make, TOO_LONG, target="worker3", destination="worker1", max_gap_ns=1_000 * MS),
+        item(make, STUCK, target="worker4", destination="worker5", failure="no node"),
+        item(make, target="worker5", destination="?", preparation_ms=200, switchover_ms=1_700),
+    ]
+    lines = screen(build(make.run(*items)))
+    assert "2 of 4 pairs failed: 1 with too long a gap, 1 could not be measured" in lines
+    start = lines.index("live migrations on default/blue-network: gaps in ms (±100)")
+    assert lines[start + 1 : start + 6] == [
+        "nodes                      preparation  switch-over  lost  rtt before/after  verdict",
+        "worker1 → worker3>worker1         1300          400    15       1.000/2.000  FAILED gap 1.3s > 1s",
+        "worker1 → worker4>worker5         1300            -    12       1.000/2.000  FAILED provision",
+        "worker1 → worker5>worker9          200         1700    17       1.000/2.000  ok",
+        "worker1 → worker2>worker3         1300          400    15       1.000/2.000  ok",
+    ]
+
+
+def test_of_a_good_run_the_verdict_names_the_longest_gap(make: Make) -> None:
+    lines = screen(build(make.run(item(make), item(make, destination="worker4", switchover_ms=1_500))))
+    assert lines[0] == ("2 pairs passed; longest gap 1.5s, default/blue-network worker1 → worker2>worker4")
+
+
+def test_a_narrow_terminal_shortens_each_of_three_nodes(make: Make) -> None:
+    names = {"target": "storage-node-rack-2", "destination": "storage-node-rack-3"}
+    line = screen(build(make.run(item(make, **names))), 70)[-1]
+    assert line == "worker1 → storag…ack-2>storag…ack-3         1300          400  ok"
+
+
+def test_more_migrations_than_a_screen_has_room_for_are_counted(make: Make) -> None:
+    many = [item(make, target=f"worker{n}", destination=f"worker{n + 1}") for n in range(2, 42)]
+    lines = screen(build(make.run(*many)))
+    assert len(lines) <= 40
+    assert lines[-1] == "and 30 more migrations, none with a longer gap"
+
+
+def test_what_a_test_migrates_itself_is_in_the_table_too(make: Make) -> None:
+    own = make.item(extra=(make.migrated(), make.measurement()))
+    lines = screen(build(make.run(own)))
+    assert "worker1 → worker2>worker3  test_y         1300          400    15       1.000/2.000" in lines
+    assert sum("kv_ping" in line for line in lines) == 1
+
+
+def test_every_measurement_has_its_longest_gap_where_a_terminal_is_wide(make: Make) -> None:
+    measured = make.measurement()
+    gaps = Gaps(longest=Gap(begins_ns=0, length_ns=103_400_000), interval_ns=100 * MS)
+    lines = screen(build(make.run(make.item(replace(measured, gaps=gaps)))), 160)
+    assert lines[-2].split()[-3:] == ["gap", "ms", "verdict"]
+    assert lines[-1].split()[-2:] == ["103", "ok"]
+
+
+def test_migrations_are_in_no_cell_of_a_matrix(make: Make) -> None:
+    pairs = [make.item(make.measurement(target=f"worker{n}")) for n in range(2, 5)]
+    (matrix,) = matrices(build(make.run(*pairs, item(make, TOO_LONG, max_gap_ns=MS)))["measurements"])
+    assert {cell.state for cell in matrix.cells.values()} == {"ok"}
+    assert len(matrix.cells) == 3
+
+
+def test_a_gap_beyond_its_limit_is_over_the_limit_in_the_matrix(make: Make) -> None:
+    pairs = [make.item(make.measurement(target=f"worker{n}")) for n in range(2, 5)]
+    pairs[0] = make.item(replace(make.measurement(), failures=(TOO_LONG,)))
+    (matrix,) = matrices(build(make.run(*pairs))["measurements"])
+    assert [cell.state for cell in matrix.worst] == ["over", "ok", "ok"]
+
+
+def test_junit_has_the_gaps_and_the_node_as_properties(make: Make) -> None:
+    found = dict(case_properties(entry(make, max_gap_ns=5_000 * MS)))
+    wanted = {
+        "longestGapNanoSec": "1300000000",
+        "preparationGapNanoSec": "1300000000",
+        "switchoverGapNanoSec": "400000000",
+        "migrationTargetNode": "worker3",
+        "limits.maxGapNanoSec": "5000000000",
+    }
+    assert {name: found[name] for name in wanted} == wanted
+    assert all(map(is_own, wanted))
+    assert not {*wanted} & dict(case_properties(measurement_entry(make.item()))).keys()
+
+
+def test_the_configmap_has_whole_milliseconds_rounded_up(make: Make) -> None:
+    moved = make.migrated(switchover_ms=400)
+    assert moved.migration is not None
+    gap = Gap(begins_ns=0, length_ns=400 * MS + 1)
+    moved = replace(moved, migration=replace(moved.migration, switchover_gap=gap))
+    changes = final_changes(build(make.run(make.item(moved), make.broken(target="worker4"))))
+    assert changes["status.result.longestGapMilliSec"] == "1300"
+    assert changes["status.result.preparationGapMilliSec"] == "1300"
+    assert changes["status.result.switchoverGapMilliSec"] == "401"
+    assert changes["status.result.targetNode"] == "worker2"
+    listed = json.loads(changes["status.result.measurements"] or "")
+    assert [one.get("switchoverGapMilliSec") for one in listed] == [401, None]
+
+
+def test_the_worst_pair_of_a_configmap_is_one_with_too_long_a_gap_before_a_slow_one(make: Make) -> None:
+    slow = make.item(make.measurement((900 * MS,), target="worker4", max_latency_ns=MS))
+    entries = build(make.run(slow, item(make, TOO_LONG)))["measurements"]
+    assert (worst_of(entries) or {})["failureKind"] == "gap"
+
+
+def test_the_metrics_have_each_gap_in_seconds(make: Make) -> None:
+    document = build(
+        make.run(item(make, max_gap_ns=5_000 * MS), item(make, STUCK, destination="?", failure="x"))
+    )
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(prometheus.render(document)):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    assert [value for _, value in found["kvlatency_longest_gap_seconds"]] == [1.3, 1.3]
+    gaps = [
+        (labels["pair"], labels["phase"], value) for labels, value in found["kvlatency_migration_gap_seconds"]
+    ]
+    assert gaps == [
+        ("worker1:worker2>worker3", "preparation", 1.3),
+        ("worker1:worker2>worker3", "switchover", 0.4),
+        ("worker1:worker2>?", "preparation", 1.3),
+    ]
+    assert [value for _, value in found["kvlatency_migration_success"]] == [1, 0]
+    ((labels, limit),) = found["kvlatency_limit_gap_seconds"]
+    assert (limit, labels["target_node"]) == (5, "worker2")
+
+
+def test_a_metric_of_a_guest_that_was_never_up_names_the_node_where_it_was_to_start(make: Make) -> None:
+    unmeasured = replace(item(make), measurement=None, outcome="error", failures=(STUCK,))
+    text = prometheus.render(build(make.run(unmeasured)))
+    assert 'pair="worker1:worker2>worker3",source_node="worker1",target_node="worker2"' in text
+
+
+def test_the_table_for_spreadsheets_has_each_gap(make: Make) -> None:
+    (row,) = csv.DictReader(io.StringIO(csv_report.render(build(make.run(item(make))))))
+    assert row["nodes"] == "worker1:worker2>worker3"
+    assert row["longestGap.nanoSec"] == row["migration.preparationGap.nanoSec"] == "1300000000"
+    assert row["migration.switchoverGap.beginsNanoSec"] == "6700000000"
+    assert row["migration.rttAfter.avgNanoSec"] == "2000000"
+    assert row["migration.targetNode"] == "worker3"
+
+
+@pytest.mark.parametrize(
+    ("moves", "sentences"),
+    [
+        ([(2, 3, True)], ["the gap exceeds the limit when a guest migrates from worker2 to worker3"]),
+        ([(2, 3, True), (3, 4, True)], ["the gap exceeds the limit on default/blue-network"]),
+        ([(2, 3, True), (4, 3, True), (4, 2, False)], ["the gap exceeds the limit to and from worker3"]),
+        (
+            [(2, 3, True), (3, 2, False)],
+            ["the gap exceeds the limit when a guest migrates from worker2 to worker3"],
+        ),
+    ],
+)
+def test_too_long_gaps_are_blamed_on_migrations_alone_however_good_the_network_is_without_one(
+    make: Make, moves: list[tuple[int, int, bool]], sentences: list[str]
+) -> None:
+    good = [make.item(make.measurement(target=f"worker{n}")) for n in range(2, 5)]
+    moved = [
+        item(make, TOO_LONG if is_bad else None, target=f"worker{start}", destination=f"worker{end}")
+        for start, end, is_bad in moves
+    ]
+    causes = find_causes([measurement_entry(one) for one in (*good, *moved)])
+    assert [one["sentence"] for one in causes] == sentences
+    assert causes[0]["advice"] == TOO_LONG.hint
+
+
+def test_a_migration_is_compared_with_the_same_migration_only(make: Make) -> None:
+    keys = [
+        key_of(one)
+        for one in (entry(make), entry(make, destination="worker4"), measurement_entry(make.item()))
+    ]
+    assert [key.target if key else None for key in keys] == ["worker2>worker3", "worker2>worker4", "worker2"]
+
+
+def test_the_row_of_pytest_html_names_the_node_where_the_guest_went(make: Make) -> None:
+    shown = slim(entry(make, destination="?"))
+    assert pair(shown) == "worker1 → worker2>worker9"
+    assert "phases" not in json.dumps(shown)
+
+
+def test_a_document_without_gaps_has_reports_as_before(make: Make) -> None:
+    """As older documents are: without the keys."""
+    document = build(make.run(make.item(), make.item(make.measurement(target="worker3"))))
+    for one in document["measurements"]:
+        for name in ("longestGap", "gapResolutionNanoSec", "repliesNanoSec", "migration"):
+            del one[name]
+        del one["limits"]["maxGapNanoSec"]
+    assert screen(document)[0].startswith("2 pairs passed; worst 3ms")
+    assert not re.search("^kvlatency_[a-z_]*(gap|migration)", prometheus.render(document), re.MULTILINE)
+    (row, _) = csv.DictReader(io.StringIO(csv_report.render(document)))
+    assert row["longestGap.nanoSec"] == row["migration.name"] == ""
