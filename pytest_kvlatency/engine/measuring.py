@@ -23,6 +23,7 @@ from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
+from pytest_kvlatency.ping.gaps import gaps_of
 from pytest_kvlatency.ping.verdict import judge, samples_needed
 from pytest_kvlatency.threads import Threads
 from pytest_kvlatency.units import format_duration
@@ -77,6 +78,7 @@ class Measurer:
         in_guest.check_mtu(check.ping, address, mtus)
         interval_ns = effective(check.ping, dialect).interval_ns
         require_samples(check, interval_ns)
+        require_interval(check, interval_ns)
         say(
             f"waiting for the first reply of {address}",
             during=f"waiting for the first reply of {target.node} to {source.node}",
@@ -105,6 +107,7 @@ class Measurer:
             target=target.facts,
             result=result,
             interval_ns=interval_ns,
+            gaps=gaps_of(result, interval_ns),
             warmup_seconds=warmth.seconds if warming.warmup else None,
             silence=silence,
             timings=replace(setup_timings(source, target), measure=seconds),
@@ -242,12 +245,38 @@ def require_samples(check: Check, interval_ns: int) -> None:
     )
 
 
+def require_interval(check: Check, interval_ns: int) -> None:
+    """Raise ``ConfigError`` when pings are too far apart for the limit on the gap.
+
+    A single lost request makes a gap of two intervals, and to one interval every gap is right.
+    """
+    limit = check.limits.max_gap_ns
+    if limit is None or limit >= 2 * interval_ns:
+        return
+    asked = check.ping.interval_ns
+    longest = format_duration(limit // 2 or 1)
+    if interval_ns == asked:
+        raise ConfigError(
+            f"--kv-max-gap {format_duration(limit)} is shorter than two intervals of ping "
+            f"({format_duration(interval_ns)}, --kv-interval). Use --kv-interval {longest} or shorter",
+            stage="setup",
+        )
+    raise ConfigError(
+        f"--kv-max-gap {format_duration(limit)} is shorter than two intervals of ping, but this guest's ping sends one "
+        f"every {format_duration(interval_ns)} at best",
+        hint="use a guest image whose ping has -i (BusyBox 1.30 or later, or iputils): --kv-image",
+        stage="setup",
+    )
+
+
 def judged(measurement: Measurement, check: Check) -> Measurement:
-    """The measurement as it is for a check with limits of its own. Raises as ``require_samples`` and ``judge`` do."""
+    """The measurement as it is for a check with limits of its own. Raises as ``require_…`` and ``judge`` do."""
     if measurement.result is None:
         return replace(measurement, check=check)
-    require_samples(check, measurement.interval_ns or check.ping.interval_ns)
-    failures = judge(measurement.result, check.limits)
+    interval_ns = measurement.interval_ns or check.ping.interval_ns
+    require_samples(check, interval_ns)
+    require_interval(check, interval_ns)
+    failures = judge(measurement.result, check.limits, gaps=measurement.gaps, migration=measurement.migration)
     if measurement.silence and failures:
         failures = (_explained(failures[0], check, measurement.silence), *failures[1:])
     return replace(measurement, check=check, failures=failures)

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.model import Gap, Gaps
+from pytest_kvlatency.model import Gap, Gaps, RttSummary
 from pytest_kvlatency.ping.command import LISTEN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_kvlatency.model import PingResult
+    from pytest_kvlatency.model import Migration, PingResult
 
+_RUNNING: Final = "Running"
 # BusyBox waits so long for what is lost after its last request, and for longer round trips twice those.
 _TAIL_SECONDS: Final = 1.0
 _TAIL_STEP_NS: Final = 512 * 1024 * 1000
@@ -178,3 +179,84 @@ def without_end(result: PingResult, interval_ns: int) -> PingResult:
     while end - 1 in missing and result.transmitted - end < most:
         end -= 1
     return replace(result, transmitted=end, lost=tuple(index for index in lost if index < end))
+
+
+def without_gaps(result: PingResult, gaps: Sequence[Gap | None], interval_ns: int) -> PingResult:
+    """The part of a sample that lies outside of some of its gaps: what the network itself has to answer for.
+
+    Of a gap are the requests that were lost in it, and the replies whose way there and back was longer because of it:
+    they were under way when it was, and came when it ended or later.
+    """
+    numbers = _numbers(result)
+    replies = _replies(result, kept_interval_ns(result, interval_ns))
+    found = [gap for gap in gaps if gap is not None]
+    if not found or numbers is None or replies is None:
+        return result
+    came = {reply.index: reply.at_ns for reply in replies}
+    kept = [
+        (number, took)
+        for number, took in zip(numbers, result.samples_ns, strict=True)
+        if not any(gap.begins_ns < came[number] and came[number] - took < gap.ends_ns for gap in found)
+    ]
+    lost = max(0, result.transmitted - result.received - sum(gap.lost for gap in found))
+    return replace(
+        result,
+        transmitted=len(kept) + lost,
+        received=len(kept),
+        samples_ns=tuple(took for _, took in kept),
+        lost=None if lost else (),
+        replied_at_ns=tuple(came[number] for number, _ in kept),
+    )
+
+
+def rtts_between(
+    result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
+) -> RttSummary | None:
+    """The round-trip times of the replies that came in a part of the sample; None where there is none."""
+    numbers, replies = _numbers(result), _replies(result, kept_interval_ns(result, interval_ns))
+    if numbers is None or replies is None:
+        return None
+    came = {reply.index: reply.at_ns for reply in replies}
+    times = [
+        took
+        for number, took in zip(numbers, result.samples_ns, strict=True)
+        if came[number] >= since_ns and (until_ns is None or came[number] < until_ns)
+    ]
+    if not times:
+        return None
+    return RttSummary(
+        count=len(times), min_ns=min(times), avg_ns=round(sum(times) / len(times)), max_ns=max(times)
+    )
+
+
+def last_reply_ns(result: PingResult, interval_ns: int) -> int | None:
+    """When the last reply came; None without one, or where it is not known."""
+    replies = _replies(result, kept_interval_ns(result, interval_ns))
+    return replies[-1].at_ns if replies else None
+
+
+def with_gaps(migration: Migration, result: PingResult, interval_ns: int) -> Migration:
+    """A migration with what the guest that stayed saw of it: both gaps, what was lost in them, round trips around them.
+
+    ``created_ns``, ``ended_ns`` and the phases are needed for it; what cannot be said stays as it is. Which of both a
+    gap is depends on where it begins: before the phase Running, whose moment is taken to be the middle of what is known
+    of it, or later. What was under way when the migration was created belongs to it.
+    """
+    created = migration.created_ns
+    if created is None or _replies(result, interval_ns) is None:
+        return migration
+    earlier = kept_interval_ns(result, interval_ns) + (migration.clock_error_ns or 0)
+    running = next((phase for phase in migration.phases if phase.name == _RUNNING), None)
+    border = None if running is None else created + (running.not_before_ns + running.seen_ns) // 2
+    preparation = longest(result, interval_ns, since_ns=max(0, created - earlier), until_ns=border)
+    switchover = None if border is None else longest(result, interval_ns, since_ns=border)
+    return replace(
+        migration,
+        preparation_gap=preparation,
+        switchover_gap=switchover,
+        rtt_before=rtts_between(result, interval_ns, until_ns=created),
+        rtt_after=None
+        if migration.ended_ns is None
+        else rtts_between(result, interval_ns, since_ns=migration.ended_ns),
+        lost_in_gaps=sum(gap.lost for gap in (preparation, switchover) if gap is not None),
+    )

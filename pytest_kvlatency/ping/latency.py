@@ -22,6 +22,8 @@ _NAMES: Final = (
     "loss_percent",
     "duration_seconds",
     "samples_ns",
+    "longest_gap_ns",
+    "longest_gap_ms",
     "source_node",
     "target_node",
 )
@@ -136,6 +138,20 @@ class Latency:
     def samples_ns(self) -> tuple[int, ...]:
         """Every round-trip time, in the order in which the requests were sent."""
         return self._result().samples_ns
+
+    @property
+    def longest_gap_ns(self) -> int:
+        """The longest time without a reply, right to the interval between two requests."""
+        self._result()
+        gaps = self._measurement.gaps
+        if gaps is None or gaps.longest is None:
+            raise NoValue("the longest gap needs two replies, and to know which requests were lost")
+        return gaps.longest.length_ns
+
+    @property
+    def longest_gap_ms(self) -> float:
+        """The longest time without a reply, right to the interval between two requests."""
+        return to_ms(self.longest_gap_ns)
 
     @property
     def source_node(self) -> str:

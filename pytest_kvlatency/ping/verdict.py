@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import (
     CheckFailedError,
     CheckupTimeoutError,
     ConfigError,
     ConnectivityError,
+    GapExceeded,
     GuestError,
     InterruptedRunError,
     LimitExceeded,
@@ -18,6 +20,7 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.model import Failure
+from pytest_kvlatency.ping.gaps import last_reply_ns, without_gaps
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
 from pytest_kvlatency.units import format_duration
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_kvlatency.errors import FailureKind, KvLatencyError
-    from pytest_kvlatency.model import Limits, PingResult
+    from pytest_kvlatency.model import Gap, Gaps, Limits, Migration, PingResult
 
 #: Kinds whose exception takes no more than a reason and its hint; of limits see ``error_of``.
 _EXCEPTIONS: Mapping[str, type[KvLatencyError]] = {
@@ -41,24 +44,48 @@ _EXCEPTIONS: Mapping[str, type[KvLatencyError]] = {
 }
 
 
+_BRIDGE_HINT: Final = (
+    "the target pod's interface carries the guest's MAC address before the guest is there, and the bridge sends its "
+    "frames to it: set disableContainerInterface: true in the bridge NetworkAttachmentDefinition"
+)
+
+
 def counters(result: PingResult) -> str:
     """The counters in ping's own words: ``50 packets transmitted, 0 packets received``."""
     return f"{result.transmitted} packets transmitted, {result.received} packets received"
 
 
-def judge(result: PingResult, limits: Limits) -> tuple[Failure, ...]:
+def judge(
+    result: PingResult, limits: Limits, *, gaps: Gaps | None = None, migration: Migration | None = None
+) -> tuple[Failure, ...]:
     """Every way in which ``result`` does not hold; empty when it does. Without any reply that alone is said.
+
+    ``gaps`` is the sample's longest gap, if it is known. With a ``migration`` the limits of latency and loss judge what
+    lies outside of its two gaps (``gaps.without_gaps``); what was lost or late in these is judged by the limit on the
+    gap alone. A migration that failed says nothing of the network, and nor does its sample: that alone is said then.
 
     Raises ``GuestError`` when only a percentile is left to judge, for which ping sent too little: no packet was lost.
     """
+    if migration is not None and not migration.succeeded:
+        return (_failure("provision", migration.failure_reason, result, summary="a live migration failed"),)
     if result.received <= 0:
         return (_silence(result),)
-    failures = (*_over_latencies(result, limits), *_over_loss(result, limits))
-    if result.transmitted >= samples_needed(limits):
-        return (*failures, *_unknown_p99(result, limits))
+    if migration is not None and _is_cut_off(result, migration, gaps):
+        return (_silence_since(result, migration),)
+    outside = result
+    if migration is not None and gaps is not None:
+        of_it = (migration.preparation_gap, migration.switchover_gap)
+        outside = without_gaps(result, of_it, gaps.interval_ns)
+    failures = (
+        *_over_latencies(outside, limits),
+        *_over_loss(outside, limits),
+        *_over_gap(result, limits, gaps, migration),
+    )
+    if outside.transmitted >= samples_needed(limits):
+        return (*failures, *_unknown_p99(outside, limits))
     if not failures:
         raise GuestError(
-            f"cannot compute p99: it needs {samples_needed(limits)} samples, but ping sent {result.transmitted} "
+            f"cannot compute p99: it needs {samples_needed(limits)} samples, but ping sent {outside.transmitted} "
             "requests before it ran out of time",
             hint="the guest is too slow or too busy to ping that often: "
             "use a longer --kv-interval or --kv-sample-duration",
@@ -92,6 +119,8 @@ def error_of(kind: str, reason: str, *, hint: str = "") -> KvLatencyError:
         return LimitExceeded(reason, kind="latency", hint=hint)
     if kind == "loss":
         return LimitExceeded(reason, kind="loss", hint=hint)
+    if kind == "gap":
+        return GapExceeded(reason, hint=hint)
     return _EXCEPTIONS.get(kind, CheckFailedError)(reason, hint=hint)
 
 
@@ -103,6 +132,63 @@ def _silence(result: PingResult) -> Failure:
         summary="no replies",
         hint="check the network on both nodes: its bridge, uplink and VLAN, and whatever filters frames or ICMP",
     )
+
+
+def _is_cut_off(result: PingResult, migration: Migration, gaps: Gaps | None) -> bool:
+    """Whether no reply has come since a migration ended, although requests were sent."""
+    if gaps is None or migration.ended_ns is None or not result.has_lost:
+        return False
+    last = last_reply_ns(result, gaps.interval_ns)
+    return last is not None and last <= migration.ended_ns - (migration.clock_error_ns or 0)
+
+
+def _silence_since(result: PingResult, migration: Migration) -> Failure:
+    node = migration.target_node or migration.requested_node
+    failure = _failure(
+        "connectivity",
+        "failed to run check: failed due to connectivity issue: no reply since the migration to "
+        f"{node} ({counters(result)})",
+        result,
+        summary="no reply since the migration",
+        hint=f"check the network on {node}: its bridge, uplink and VLAN, and whether its switch learns the guest's MAC "
+        "address anew",
+    )
+    return replace(failure, node=node)
+
+
+def _over_gap(
+    result: PingResult, limits: Limits, gaps: Gaps | None, migration: Migration | None
+) -> Iterator[Failure]:
+    if limits.max_gap_ns is None:
+        return
+    longest = gaps.longest if gaps else None
+    if longest is not None and longest.length_ns > limits.max_gap_ns:
+        yield _failure(
+            "gap",
+            f'actual longest gap "{format_duration(longest.length_ns)}" is greater than desired '
+            f'"{format_duration(limits.max_gap_ns)}"{_when(longest, migration)}',
+            result,
+            summary="the longest gap exceeds the limit",
+            hint=_BRIDGE_HINT if migration and longest == migration.preparation_gap else "",
+        )
+    elif gaps is None and result.has_lost:
+        yield _failure(
+            "gap",
+            "cannot compute the longest gap: could not read which requests were lost "
+            f"({counters(result)}{_elsewhere(result)})",
+            result,
+            summary="could not read which requests were lost",
+            hint="measure again",
+        )
+
+
+def _when(gap: Gap, migration: Migration | None) -> str:
+    """Where in a migration a gap lies, in words; empty without one."""
+    if migration is None:
+        return ""
+    if gap == migration.preparation_gap:
+        return " (while the migration was prepared)"
+    return " (at the switch-over)" if gap == migration.switchover_gap else " (outside of the migration)"
 
 
 def _over_latencies(result: PingResult, limits: Limits) -> Iterator[Failure]:

@@ -5,9 +5,11 @@ from itertools import pairwise
 import pytest
 
 from pytest_kvlatency import ping
-from pytest_kvlatency.model import Gap, PingResult
+from pytest_kvlatency.errors import GapExceeded
+from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingResult
 from pytest_kvlatency.ping import stamps
-from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest, without_end
+from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest, with_gaps, without_end
+from pytest_kvlatency.ping.verdict import judge, to_exception
 
 MS = 1_000_000
 ADDRESS = "198.18.0.2"
@@ -106,6 +108,121 @@ def test_what_ping_did_not_wait_for_when_it_was_interrupted_is_not_lost():
     # Of a network that stays silent, only the last second is not known.
     cut = without_end(result(answered, transmitted=500), 10 * MS)
     assert (cut.transmitted, len(cut.lost)) == (400, 300)
+
+
+def moved(**more):
+    """A migration that was created at 1 s, ran from 2 s on, and ended at 3 s."""
+    values = {
+        "name": "m",
+        "uid": "u",
+        "source_node": "worker2",
+        "requested_node": "worker3",
+        "target_node": "worker3",
+        "succeeded": True,
+        "created_ns": 1000 * MS,
+        "ended_ns": 3000 * MS,
+        "phases": (
+            MigrationPhase(name="Scheduling", not_before_ns=0, seen_ns=200 * MS),
+            MigrationPhase(name="Running", not_before_ns=900 * MS, seen_ns=1100 * MS),
+            MigrationPhase(name="Succeeded", not_before_ns=1900 * MS, seen_ns=2000 * MS),
+        ),
+        **more,
+    }
+    return Migration(**values)
+
+
+def with_a_move(answer, count=800):
+    """A sample of 10 ms around that migration; ``answer`` says when a request is answered, or None."""
+    return result({n: (n * 10, at) for n in range(count) if (at := answer(n * 10)) is not None}, count)
+
+
+def usual(sent):
+    """Nothing comes while the target pod is set up, and what is sent at the switch-over is late or lost."""
+    if 1400 <= sent < 1900 or 2500 <= sent < 2600:
+        return None
+    return max(sent + 2, 2800) if 2600 <= sent < 2800 else sent + 2
+
+
+def judged(sample, migration=None, **limits):
+    migration = with_gaps(migration or moved(), sample, 10 * MS)
+    gaps = gaps_of(sample, 10 * MS)
+    return [
+        (failure.kind, failure.reason)
+        for failure in judge(sample, Limits(**limits), gaps=gaps, migration=migration)
+    ]
+
+
+def test_the_gaps_of_a_migration_are_told_apart_by_where_they_begin():
+    seen = with_gaps(moved(), with_a_move(usual), 10 * MS)
+    assert seen.preparation_gap == Gap(begins_ns=1392 * MS, length_ns=510 * MS, lost=50)
+    assert seen.switchover_gap == Gap(begins_ns=2492 * MS, length_ns=308 * MS, lost=10)
+    assert seen.lost_in_gaps == 60
+    assert (seen.rtt_before.count, seen.rtt_before.max_ns) == (100, 2 * MS)
+    assert (seen.rtt_after.count, seen.rtt_after.min_ns) == (500, 2 * MS)
+
+
+def test_a_migration_that_never_ran_has_no_switch_over():
+    seen = with_gaps(moved(phases=(), ended_ns=None), with_a_move(usual), 10 * MS)
+    assert (seen.preparation_gap.lost, seen.switchover_gap, seen.rtt_after) == (50, None, None)
+    assert with_gaps(moved(created_ns=None), with_a_move(usual), 10 * MS) == moved(created_ns=None)
+
+
+def test_what_is_lost_or_late_in_the_gaps_of_a_migration_is_judged_by_the_limit_on_the_gap_alone():
+    sample = with_a_move(usual)
+    assert judged(sample, max_latency_ns=5 * MS, max_loss_percent=0.0) == []
+    assert judged(sample, max_gap_ns=510 * MS) == []
+    assert judged(sample, max_gap_ns=500 * MS) == [
+        (
+            "gap",
+            'actual longest gap "510ms" is greater than desired "500ms" (while the migration was prepared)',
+        )
+    ]
+    (failure,) = judge(
+        sample,
+        Limits(max_gap_ns=500 * MS),
+        gaps=gaps_of(sample, 10 * MS),
+        migration=with_gaps(moved(), sample, 10 * MS),
+    )
+    assert "disableContainerInterface" in failure.hint
+
+
+def test_what_is_lost_or_late_outside_of_the_gaps_counts():
+    sample = with_a_move(lambda sent: None if sent == 500 else sent + 90 if sent == 600 else usual(sent))
+    assert [kind for kind, _ in judged(sample, max_latency_ns=50 * MS)] == ["latency", "loss"]
+    assert judged(sample, max_loss_percent=0.2) == []
+
+
+def test_a_network_that_never_comes_back_is_connectivity_and_names_the_node():
+    sample = with_a_move(lambda sent: None if sent >= 2500 else usual(sent))
+    assert judged(sample, max_gap_ns=500 * MS) == [
+        (
+            "connectivity",
+            (
+                "failed to run check: failed due to connectivity issue: no reply since the migration to worker3 "
+                "(800 packets transmitted, 200 packets received)"
+            ),
+        )
+    ]
+    # One that comes back late has a long gap.
+    late = with_a_move(lambda sent: None if 2500 <= sent < 7000 else usual(sent))
+    assert [kind for kind, _ in judged(late, max_gap_ns=1000 * MS)] == ["gap"]
+
+
+def test_a_migration_that_failed_says_nothing_of_the_network():
+    failed = moved(succeeded=False, failure_reason="the migration failed: no")
+    assert judged(with_a_move(usual), failed, max_gap_ns=1) == [("provision", "the migration failed: no")]
+
+
+def test_the_longest_gap_of_any_check_is_judged():
+    sample = result({n: (n * 10, n * 10 + 2) for n in range(100) if not 40 <= n < 70})
+    limits = Limits(max_loss_percent=None, max_gap_ns=300 * MS)
+    (failure,) = judge(sample, limits, gaps=gaps_of(sample, 10 * MS))
+    assert failure.reason == 'actual longest gap "310ms" is greater than desired "300ms"'
+    assert isinstance(to_exception((failure,)), GapExceeded)
+    # Where it is not known what was lost, it is not known to be within the limit.
+    unread = PingResult(transmitted=5, received=3, samples_ns=(MS, MS), lost=None)
+    (failure,) = judge(unread, limits, gaps=gaps_of(unread, 10 * MS))
+    assert (failure.kind, failure.summary) == ("gap", "could not read which requests were lost")
 
 
 def stamped(lines):

@@ -9,6 +9,8 @@ from pytest_kvlatency.model import (
     AUTO,
     Check,
     Failure,
+    Gap,
+    Gaps,
     GuestFacts,
     Measurement,
     NadRef,
@@ -125,3 +127,14 @@ def test_nothing_measured_says_why() -> None:
     with pytest.raises(NoValue, match=r"^the source guest was never started$"):
         _ = latency.source_node
     assert repr(latency) == "<Latency default/blue None -> None: not measured>"
+
+
+def test_the_longest_gap_is_a_number_like_the_others() -> None:
+    latency = measured(1_000_000, 2_000_000, transmitted=2)
+    assert latency.get("longest_gap_ns") is None
+    with pytest.raises(NoValue, match="the longest gap needs two replies"):
+        _ = latency.longest_gap_ms
+    gaps = Gaps(longest=Gap(begins_ns=1, length_ns=12_500_000), interval_ns=10_000_000)
+    result = PingResult(transmitted=2, received=2, samples_ns=(1, 2))
+    latency = Latency(Measurement(check=CHECK, result=result, gaps=gaps))
+    assert (latency.longest_gap_ns, latency.longest_gap_ms) == (12_500_000, 12.5)

@@ -157,6 +157,6 @@ def _unpacked(packed: dict[str, Any]) -> KvLatencyError:
     """The error again; one of a type that takes other arguments as the ``ConfigError`` that they all are."""
     name = packed.pop("type")
     found = getattr(errors, name, ConfigError)
-    if not issubclass(found, KvLatencyError) or found is LimitExceeded:
+    if not issubclass(found, KvLatencyError) or issubclass(found, LimitExceeded):
         found = ConfigError
     return found(**packed)

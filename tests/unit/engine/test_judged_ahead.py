@@ -54,6 +54,24 @@ def test_E90_a_sample_too_short_for_the_percentile_of_one_check_is_one_for_anoth
     )
 
 
+@pytest.mark.parametrize(
+    ("interval_ns", "says"),
+    [
+        (100_000_000, "(100ms, --kv-interval). Use --kv-interval 75ms or shorter"),
+        (1_000_000_000, "but this guest's ping sends one every 1s at best"),
+    ],
+)
+def test_a_limit_on_the_gap_that_pings_are_too_far_apart_for_is_a_config_error(interval_ns, says):
+    measurement = replace(measured().measurement, interval_ns=interval_ns)
+    ahead = Future()
+    fine = for_limits(ahead, check(Limits(max_gap_ns=2 * interval_ns)))
+    short = for_limits(ahead, check(Limits(max_gap_ns=150_000_000)))
+    ahead.set_result(Attempt(measurement=measurement))
+    assert fine.result(60).error is None
+    assert isinstance(short.result(60).error, ConfigError)
+    assert says in short.result(60).error.reason
+
+
 def test_what_goes_wrong_while_it_is_judged_reaches_the_one_who_waits():
     ahead = Future()
     broken = for_limits(ahead, check("no limits at all"))
