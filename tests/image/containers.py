@@ -296,7 +296,7 @@ class Container:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the container does not end within {seconds} s:\n{self.output}") from None
-        self._reader.join(10)
+        self._reader.join(TIMEOUT)
         return status
 
     def stop(self, grace_seconds):
@@ -307,10 +307,10 @@ class Container:
             self._process.wait(grace_seconds)
         except subprocess.TimeoutExpired:
             self.send(signal.SIGKILL)
-        return self.wait(10), time.monotonic() - began
+        return self.wait(), time.monotonic() - began
 
     def kill(self):
         if self._process.poll() is None:
             self.send(signal.SIGKILL)
-            self._process.wait(10)
-        self._reader.join(10)
+            self._process.wait(TIMEOUT)
+        self._reader.join(TIMEOUT)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from begun import begun
 
 from pytest_kvlatency.guest import duplicates
 from pytest_kvlatency.guest.watchdog import boot_command
@@ -417,7 +418,7 @@ def test_E92_a_guest_whose_run_was_killed_while_it_booted_powers_itself_off(tmp_
 
 PARENT = """
 import asyncio, sys, time
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from pathlib import Path
 from test_qemu_guests import hypervisor, request
 
@@ -433,8 +434,8 @@ asyncio.run(main())
 
 
 def test_E60_guests_die_with_a_parent_that_is_killed(tmp_path):
-    code = PARENT.format(tests=str(Path(__file__).parent), path=str(tmp_path))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+    code = PARENT.format(tests=[*map(str, Path(__file__).parents[:2])], path=str(tmp_path))
+    with begun([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         pid = int(parent.stdout.readline())
         guest = os.pidfd_open(pid)
         parent.kill()

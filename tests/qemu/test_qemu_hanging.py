@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from begun import begun
 from plain import plain
 
 pytestmark = pytest.mark.qemu
@@ -58,7 +59,7 @@ def test_it(kv_pair, kv_latency):
 
 def start(folder, *arguments):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.Popen(
+    return begun(
         [
             *(sys.executable, "-m", "pytest", "--kv-lab=qemu", "--kv-nad", "default/blue-network"),
             *("--kv-json", "out.json", *arguments),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from begun import begun
 from plain import plain
 from virtctl import check_usable
 
@@ -43,7 +44,7 @@ def test_E72_after_a_stop_real_guests_have_consoles_that_a_person_can_use(lab, t
         ),
         *("--kv-nodes", "worker1:worker2", "--kv-keep", "always", "--kv-sample-duration", "60s"),
     ]
-    with subprocess.Popen(
+    with begun(
         command,
         cwd=tmp_path,
         env={**inherited, **plain(), "PYTHONPATH": str(ROOT)},

@@ -85,7 +85,7 @@ class ProcessRun:
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGABRT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
+                self._process.wait(30)
             self._process.kill()
             raise AssertionError(f"the checkup hangs:\n{self._read()}") from None
         return Ended(exit_status=status, log=self._read())

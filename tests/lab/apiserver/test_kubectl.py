@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+from begun import begun
 
 MANIFEST = """
 apiVersion: k8s.cni.cncf.io/v1
@@ -127,7 +128,7 @@ def test_wait_for_conditions_and_paths(kubectl, applied):
 
 def test_delete_waits_for_finalizers(lab, kubectl, applied):
     command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", "delete", "vmi", "v1", "-n", applied]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as deleting:
+    with begun(command, stdout=subprocess.PIPE, text=True) as deleting:
         kubectl(
             "wait", "vmi/v1", "-n", applied, "--for=jsonpath={.metadata.deletionTimestamp}", "--timeout=60s"
         )

@@ -85,7 +85,7 @@ class Checkup:
 
     def _join(self):
         if self._reader.ident is not None:
-            self._reader.join(10)
+            self._reader.join(TIMEOUT)
 
     @property
     def has_ended(self):

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from begun import begun
 
 from pytest_kvlatency.lab.process import LabProcess, LabStartError
 from pytest_kvlatency.lab.spec.faults import FAULTS
@@ -92,14 +93,12 @@ def test_E60_the_lab_dies_with_a_parent_that_is_killed(tmp_path):
         print(lab.info["pid"], flush=True)
         time.sleep({SECONDS})
     """
-    parent = subprocess.Popen(
+    with begun(
         [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
-    assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
     assert gone(pid)
     # Nobody else would remove its credentials.
     assert not (tmp_path / "lab").exists()
@@ -115,7 +114,7 @@ def test_starting_a_lab_imports_nothing_of_it():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_in_the_foreground_until_a_signal(tmp_path, number):
-    with subprocess.Popen(
+    with begun(
         [*UP, "sim", "--dir", str(tmp_path)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as lab:
         assert lab.stdout is not None
@@ -131,7 +130,7 @@ def test_up_in_the_foreground_until_a_signal(tmp_path, number):
     ids=["plain", "nohup"],
 )
 def test_up_outlives_its_terminal_only_under_nohup(tmp_path, before, survives):
-    with subprocess.Popen(
+    with begun(
         [*before, *UP, "sim", "--dir", str(tmp_path)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -157,7 +156,7 @@ def _ignored(pid):
 
 
 def test_up_without_a_directory_makes_one_and_removes_it():
-    with subprocess.Popen([*UP, "sim"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as lab:
+    with begun([*UP, "sim"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as lab:
         assert lab.stdout is not None
         lab.stdout.readline()
         path = Path(lab.stdout.readline().removeprefix("kubeconfig: ").strip())
@@ -205,7 +204,7 @@ def test_without_qemu_the_lab_says_why_and_how_to_get_it(tmp_path):
         "shutil.which = lambda name, *more, **named: None if 'qemu' in name else real(name, *more, **named)\n"
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    with subprocess.Popen(UP, stdout=subprocess.PIPE, text=True, env=environment) as lab:
+    with begun(UP, stdout=subprocess.PIPE, text=True, env=environment) as lab:
         assert lab.stdout is not None
         line = lab.stdout.readline()
         lab.terminate()

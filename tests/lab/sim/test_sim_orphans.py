@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from begun import begun
 
 _LAB = """
 import asyncio, sys
@@ -61,7 +62,7 @@ nohup setsid sh -c 'sleep 900; poweroff' >/dev/null 2>&1 & sleep 800 & sleep 0.2
 @pytest.mark.parametrize("command", [(), ("nohup",)], ids=["plain", "nohup"])
 def test_E60_a_killed_lab_leaves_no_process(tmp_path, command):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
+    with begun(
         [*command, sys.executable, "-c", _LAB, str(tmp_path), _PROGRAMS],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -80,7 +81,7 @@ def test_E60_a_killed_lab_leaves_no_process(tmp_path, command):
 def test_a_guests_programs_ignore_no_signal_that_the_lab_ignores(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     report = "grep ^SigIgn /proc/self/status >ignored"
-    with subprocess.Popen(
+    with begun(
         ["nohup", sys.executable, "-c", _LAB, str(tmp_path), report],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

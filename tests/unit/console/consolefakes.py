@@ -57,10 +57,12 @@ class PtyGuest:
         return self.connection
 
     def stop(self):
+        # One that has just begun has no group of its own yet.
+        self.process.kill()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         os.close(self.master)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 class PtyTransport:

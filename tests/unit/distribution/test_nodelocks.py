@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from begun import begun
 
 from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
 from pytest_kvlatency.deadline import Deadline, Stop
@@ -86,7 +87,7 @@ def test_a_killed_process_lets_go(tmp_path):
         f"with NodeLocks(Path({str(tmp_path)!r})).hold(['a'], Deadline(60)):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen(
+    with begun(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "held\n"
