@@ -18,7 +18,7 @@ from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS, PODS
 from pytest_kvlatency.lab.kubevirt.attach import detach
-from pytest_kvlatency.lab.kubevirt.targetpod import TargetPod, TargetPodError
+from pytest_kvlatency.lab.kubevirt.migrationpod import TargetPod, TargetPodError
 from pytest_kvlatency.lab.kubevirt.timestamp import now
 
 if TYPE_CHECKING:

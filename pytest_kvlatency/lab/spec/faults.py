@@ -227,6 +227,11 @@ FAULTS: dict[str, Fault] = {
             ),
         ),
     ),
+    "queue": Fault(
+        where="guest",
+        help="what a ping of the guest sends is held back from `after` it began, and then answered all at once",
+        parameters=(("delay", "for how long it is held back (default 1.2s)"),),
+    ),
     "address-taken": Fault(
         where="guest",
         help="another machine on the network answers for the guest's address (`times`: for how many different ones)",

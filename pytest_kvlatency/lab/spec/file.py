@@ -15,6 +15,7 @@ from pytest_kvlatency.lab.spec.labspec import (
     LabSpec,
     LinkQuality,
     LinkSpec,
+    MigrationSpec,
     NetworkSpec,
     NodeSpec,
     Taint,
@@ -90,9 +91,16 @@ _QUALITY: Final[Mapping[str, tuple[str, Callable[[SpecReader, str, Any], Any]]]]
     "block_icmp": ("block_icmp", SpecReader.boolean),
     "mtu": ("mtu", lambda reader, place, value: reader.integer(place, value, 68, 65535)),
 }
+_MIGRATION_TIMES: Final = {
+    "preparation_gap": "preparation_gap_seconds",
+    "downtime": "downtime_seconds",
+    "duration": "seconds",
+    "pending_timeout": "pending_seconds",
+}
+_MIGRATION_LIMITS: Final = ("parallel", "parallel_outbound")
 _TOP: Final = (
     "guests", "nodes", "networks", "links", "faults", "seed", "time_scale", "boot", "dialect", "accelerator", "agent",
-    "bindings", "deletion",
+    "bindings", "deletion", "migration",
 )  # fmt: skip
 
 
@@ -123,6 +131,8 @@ def _lab(reader: SpecReader, document: object) -> LabSpec:
         given["bindings"] = tuple(reader.name(f"bindings[{index}]", item) or "" for index, item in names)
     if "deletion" in top:
         given["deletion_seconds"] = reader.duration("deletion", top["deletion"]) / 1e9
+    if "migration" in top:
+        given["migration"] = _migration(reader, top["migration"])
     nodes = _nodes(reader, top["nodes"]) if "nodes" in top else DEFAULT.nodes
     networks = _networks(reader, top["networks"]) if "networks" in top else DEFAULT.networks
     node_names = tuple(node.name for node in nodes)
@@ -136,6 +146,19 @@ def _lab(reader: SpecReader, document: object) -> LabSpec:
         for index, item in enumerate(reader.items("faults", top.get("faults", [])))
     )
     return LabSpec(nodes=nodes, networks=networks, links=links, faults=faults, **given)
+
+
+def _migration(reader: SpecReader, value: object) -> MigrationSpec:
+    """Read what a live migration adds to the gaps, how long it takes, and how many there may be at a time."""
+    keys = reader.mapping("migration", value, (*_MIGRATION_TIMES, *_MIGRATION_LIMITS))
+    given: dict[str, Any] = {}
+    for key, name in _MIGRATION_TIMES.items():
+        if key in keys:
+            given[name] = reader.duration(f"migration.{key}", keys[key]) / 1e9
+    for key in _MIGRATION_LIMITS:
+        if key in keys:
+            given[key] = reader.integer(f"migration.{key}", keys[key], 1, 1_000_000)
+    return MigrationSpec(**given)
 
 
 def _nodes(reader: SpecReader, value: object) -> tuple[NodeSpec, ...]:

@@ -11,7 +11,7 @@ import pytest
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.base import GuestRequest, Nic
 from pytest_kvlatency.lab.guests.sim.hypervisor import SimHypervisor
-from pytest_kvlatency.lab.spec.labspec import FaultSpec, LabSpec, LinkQuality, NetworkSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec, LabSpec, LinkQuality, MigrationSpec, NetworkSpec
 
 NETWORK = "default/blue-network"
 _MARK = "=done="
@@ -106,7 +106,9 @@ def lab(tmp_path):
     numbers = iter(range(100))
 
     @asynccontextmanager
-    async def make(*, shell=None, links=(), scale=100.0, seed=7, boot=0.5, dialect="busybox", **quality):
+    async def make(
+        *, shell=None, links=(), scale=100.0, seed=7, boot=0.5, dialect="busybox", migration=None, **quality
+    ):
         spec = LabSpec(
             networks=(NetworkSpec(name=NETWORK, quality=LinkQuality(**quality)),),
             links=tuple(links),
@@ -114,6 +116,7 @@ def lab(tmp_path):
             time_scale=scale,
             boot_seconds=boot,
             dialect=dialect,
+            migration=migration or MigrationSpec(),
         )
         hypervisor = SimHypervisor(
             spec=spec, links=LinkTable(spec), directory=tmp_path / str(next(numbers)), shell=shell

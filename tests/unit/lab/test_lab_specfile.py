@@ -6,7 +6,15 @@ import sys
 import pytest
 
 from pytest_kvlatency.lab.spec.file import LabSpecError, load, parse_spec
-from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkQuality, LinkSpec, NetworkSpec, NodeSpec, Taint
+from pytest_kvlatency.lab.spec.labspec import (
+    FaultSpec,
+    LinkQuality,
+    LinkSpec,
+    MigrationSpec,
+    NetworkSpec,
+    NodeSpec,
+    Taint,
+)
 
 DESIGN = """
 guests: sim                 # or qemu
@@ -99,6 +107,18 @@ def test_the_rest_of_the_top_level():
     spec = load("{time_scale: 10, boot: 1m30s, dialect: iputils, agent: false, accelerator: tcg}", "x")
     assert spec.accelerator == "tcg"
     assert (spec.time_scale, spec.boot_seconds, spec.dialect, spec.agent) == (10, 90.0, "iputils", False)
+    text = (
+        "migration: {preparation_gap: 2s, downtime: 120ms, duration: 1s, parallel: 3, parallel_outbound: 1, "
+        "pending_timeout: 5s}"
+    )
+    assert load(text, "x").migration == MigrationSpec(
+        preparation_gap_seconds=2.0,
+        downtime_seconds=0.12,
+        seconds=1.0,
+        parallel=3,
+        parallel_outbound=1,
+        pending_seconds=5.0,
+    )
     spec = load("{bindings: [l2bridge], deletion: 10s}", "x")
     assert (spec.bindings, spec.deletion_seconds) == (("l2bridge",), 10.0)
 
@@ -162,6 +182,9 @@ def test_a_faults_own_parameters():
         ),
         ("bindings: [A]", "bindings[0]: 'A' is not a valid name"),
         ("deletion: 10", "deletion: 10 has no unit"),
+        ("migration: {downtime: 10}", "migration.downtime: 10 has no unit"),
+        ("migration: {parallel: 0}", "migration.parallel: 0 is not an integer from 1 to 1000000"),
+        ("migration: {gap: 1s}", "migration: 'gap' is not a known key"),
         ("faults: [{fault: silent, times: 0}]", "faults[0].times: 0 is not an integer from 1"),
         ("faults: [{fault: silent, node: w}]", "faults[0].node: 'w' is not a node: expected one of worker1"),
         ("faults: [{fault: migration, to: w}]", "faults[0].to: 'w' is not a node"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ class Clock:
         self.loop = loop
         self.scale = scale
         self._start = loop.time()
+        self._epoch = time.time()
         self._paused_at: float | None = None
         self._on_resume: list[Callable[[], None]] = []
 
@@ -39,6 +41,10 @@ class Clock:
     def host_time(self, guest_time: float) -> float:
         """When, on the loop's clock, it is ``guest_time``, unless the clock is paused until then."""
         return self._start + guest_time / self.scale
+
+    def wall_time(self, guest_time: float) -> float:
+        """What the guest's wall clock shows then, in seconds since 1970: the host's, but for scale and pauses."""
+        return self._epoch + guest_time
 
     def call_at(self, guest_time: float, action: Callable[[], None]) -> asyncio.TimerHandle:
         """Call ``action`` once, at ``guest_time``; a pause does not put it off."""

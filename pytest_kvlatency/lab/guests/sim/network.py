@@ -69,10 +69,14 @@ class Route(NamedTuple):
 
 
 class Echo(NamedTuple):
-    """What an echo request meets, in seconds after it was sent: its replies, or that nobody answered ARP."""
+    """What an echo request meets, in seconds after it was sent: its replies, or that nobody answered ARP.
+
+    ``queued``: it waited for a guest that was paused, in line with others.
+    """
 
     replies: tuple[float, ...] = ()
     unreachable: float | None = None
+    queued: bool = False
 
 
 class Networks:
@@ -222,15 +226,15 @@ class Stack:
             return Echo()
         if quality.block_icmp or (quality.mtu is not None and longest > quality.mtu):
             return Echo()
-        wait = max(0.0, neighbour.ready_at - now)
+        wait, held = max(0.0, neighbour.ready_at - now), 0.0
         if self.clock is not None and rtts:
             arrives = self.clock.host_time(now + wait + rtts[0] / 2)
             if self._is_cut(owner[0], arrives):
                 return Echo()
-            wait += owner[0].held_seconds(arrives) * self.clock.scale
+            held = owner[0].held_seconds(arrives) * self.clock.scale
         if rtts:
             neighbour.expires_at = now + _NEIGHBOUR_LIFETIME_SECONDS
-        return Echo(replies=tuple(wait + rtt for rtt in rtts))
+        return Echo(replies=tuple(wait + held + rtt for rtt in rtts), queued=held > 0)
 
     def go_deaf(self, seconds: float) -> None:
         """Have what is sent to this guest go elsewhere, for guest ``seconds`` from now on."""

@@ -11,7 +11,6 @@ from pytest_kvlatency.lab.guests.sim.clock import Timeline
 from pytest_kvlatency.lab.guests.sim.network import parse_address
 from pytest_kvlatency.lab.guests.sim.pingtext import (
     BUSYBOX_USAGE,
-    EPOCH,
     IPUTILS_USAGE,
     OLD_BUSYBOX_USAGE,
     BusyBoxWords,
@@ -19,6 +18,7 @@ from pytest_kvlatency.lab.guests.sim.pingtext import (
     IputilsWords,
     Words,
 )
+from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.machine import Call, Machine, PingProgram
@@ -39,6 +39,10 @@ _USAGE: dict[PingProgram, tuple[str, int]] = {
 #: What iputils allows a user who is not root.
 _SHORTEST_MS: dict[PingProgram, int] = {"iputils": 2, "iputils-old": 200}
 _LAST_REPLY_SECONDS = 10.0
+#: How long the fault queue holds requests back.
+_QUEUE = "1.2s"
+#: Between two replies of a queue that is emptied.
+_APART_SECONDS = 0.00002
 
 
 class _UsageError(Exception):
@@ -154,7 +158,7 @@ class _RunningPing:
         self._answered: set[int] = set()
         self._timeline = Timeline(machine.clock, call.flush)
         self._stray = machine.strays.next_sample(settings.count)
-        self._started = self._latest = 0.0
+        self._started = self._latest = self._emptied = 0.0
         self._turn = 0
         self._done = False
 
@@ -193,10 +197,23 @@ class _RunningPing:
     def _request(self, sequence: int, now: float) -> None:
         route = self._machine.stack.route(self._address, now) or self._route
         echo = self._machine.stack.echo(route, self._address, self._settings.size, now)
+        late = self._queued(now)
         for number, rtt in enumerate(echo.replies):
-            self._timeline.at(now + rtt, self._reply_action(sequence, rtt, duplicate=number > 0))
+            due = now + late + rtt
+            if late or echo.queued:
+                due = self._emptied = max(due, self._emptied + _APART_SECONDS)
+            self._timeline.at(due, self._reply_action(sequence, due - now, duplicate=number > 0))
         if echo.unreachable is not None and not self._machine.busybox:
             self._timeline.at(now + echo.unreachable, lambda due: self._unreachable(sequence, due))
+
+    def _queued(self, now: float) -> float:
+        """How long a request that is sent now waits in the queue of the fault, which is emptied all at once."""
+        fault = self._machine.fault("queue")
+        if fault is None:
+            return 0.0
+        seconds = parse_duration(str(fault.parameters.get("delay", _QUEUE))) / 1e9
+        begins = self._started + fault.after_seconds
+        return begins + seconds - now if begins <= now < begins + seconds else 0.0
 
     def _reply_action(self, sequence: int, rtt: float, *, duplicate: bool) -> _ReplyAction:
         return _ReplyAction(self, sequence, round(rtt * 1_000_000), duplicate=duplicate)
@@ -264,7 +281,7 @@ class _RunningPing:
         self._finish_if_complete(now)
 
     def _stamp(self, now: float) -> str:
-        return f"[{EPOCH + now:.6f}] " if self._settings.stamps else ""
+        return f"[{self._machine.clock.wall_time(now):.6f}] " if self._settings.stamps else ""
 
     def _note_pipe(self, sequence: int) -> None:
         self._counters.pipe = max(self._counters.pipe, self._counters.transmitted - sequence + 1)

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.network import IPAddress
 
-#: Seconds since 1970 at which a simulated guest is powered on, for ``ping -D``.
-EPOCH = 1_700_000_000
-
 BUSYBOX_BANNER = "BusyBox v1.36.1 (2023-11-07 18:53:09 UTC) multi-call binary."
 OLD_BUSYBOX_BANNER = "BusyBox v1.22.1 (2014-05-23 01:24:27 UTC) multi-call binary."
 
