@@ -121,7 +121,7 @@ class Measurements:
         return Ping(lambda parameters: self.measure_again(item, parameters))
 
     def measure_again(self, item: pytest.Item, parameters: dict[str, object]) -> Latency:
-        """Measure the item's owned pair with other ping parameters; kept under ``extra``."""
+        """Measure the item's owned pair with other ping parameters, where it is now; kept under ``extra``."""
         attempt = item.stash[ATTEMPT_KEY]
         check = self.check_of(item)
         known = {name: value for name, value in parameters.items() if name in PING_OPTIONS}
@@ -133,7 +133,7 @@ class Measurements:
         if wrong:
             raise ConfigError("; ".join(wrong))
         unlimited = replace(check, limits=NO_LIMITS)
-        tried = self.measuring.measure_owned(unlimited, ping, holder=attempt, confirm=False)
+        tried = self.measuring.measure_owned(unlimited, ping, holder=attempt, confirm=False, moves=False)
         attempt.extra.append(tried.measurement)
         if tried.error is not None:
             attempt.fail(tried.error)

@@ -185,9 +185,14 @@ class MeasuringSession:
         return self._attempt(engine.measure(check, holder=holder, anew=True), check)
 
     @told()
-    def measure_owned(self, check: Check, ping: PingParameters, *, holder: object, confirm: bool) -> Attempt:
-        """Measure a pair that the holder owns; ``confirm`` has the target asked after a loss."""
-        measured = self.begin().measure_owned(check, ping, holder=holder, confirm=confirm)
+    def measure_owned(
+        self, check: Check, ping: PingParameters, *, holder: object, confirm: bool, moves: bool = True
+    ) -> Attempt:
+        """Measure a pair that the holder owns; ``confirm`` has the target asked after a loss.
+
+        Without ``moves`` no guest migrates.
+        """
+        measured = self.begin().measure_owned(check, ping, holder=holder, confirm=confirm, moves=moves)
         return self._attempt(measured, check)
 
     @told()

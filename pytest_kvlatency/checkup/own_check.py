@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NODEID = "kvlatency"
 ITEM = "check"
 _ID: Final = re.compile(rf"{NODEID}::{ITEM}\[(?P<name>[^\[\]]+)\]")
+#: Shapes around a node: their names have no dash, whatever the node's has.
+_AROUND: Final = ("star", "drain")
 #: The fixture by whose parameter each kvlatency item knows its check.
 PARAMETER = "kv_check"
 
@@ -96,7 +98,7 @@ def _named(nodeid: str) -> dict[str, str] | None:
         return None
     left, _, target = match["name"].partition(":")
     parts = left.split("-")
-    split = len(parts) - 1 - target.count("-")
+    split = len(parts) - 1 if parts[-1] in _AROUND else len(parts) - 1 - target.partition(">")[0].count("-")
     nad, first = "-".join(parts[:split]), "-".join(parts[split:])
     if split < 1 or not nad or not first:
         return None

@@ -7,6 +7,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.config.nodespecs import Drain, Migrations
+from pytest_kvlatency.model import NodePair
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED
 from pytest_kvlatency.units import format_duration
 
@@ -28,6 +30,20 @@ class Conflict:
 
 def find(settings: Settings) -> Iterator[Conflict]:
     """Find every conflict among the settings of one check."""
+    if not _is_all_moves(settings):
+        yield from _of_the_sample(settings)
+    yield from _of_the_run(settings)
+
+
+def _is_all_moves(settings: Settings) -> bool:
+    """Whether a guest migrates in each sample: then how long that takes decides, and its own interval is kept."""
+    return all(
+        one.is_move if isinstance(one, NodePair) else isinstance(one, (Migrations, Drain))
+        for one in settings.nodes
+    )
+
+
+def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
     sample, interval = settings.sample_duration_ns, settings.interval_ns
     said = f"--kv-sample-duration {format_duration(sample)}"
     every = f"--kv-interval {format_duration(interval)}"
@@ -48,6 +64,9 @@ def find(settings: Settings) -> Iterator[Conflict]:
             text=timeout_too_short(settings, rounds=1, needed_ns=sample),
             options=("timeout", "sample_duration"),
         )
+
+
+def _of_the_run(settings: Settings) -> Iterator[Conflict]:
     if settings.sweep and settings.preflight:
         yield Conflict(
             text="--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing in the cluster",
@@ -88,10 +107,12 @@ def is_one_file(one: str | Path, other: str | Path) -> bool:
     return path.resolve() == Path(other).resolve() and (path.is_file() or not path.exists())
 
 
-def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int) -> str:
-    """Word what an explicit timeout leaves no time for."""
+def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int, is_move: bool = False) -> str:
+    """Word what an explicit timeout leaves no time for; ``is_move``: the longest sample is that of a migration."""
     timeout = format_duration(settings.timeout_ns or 0)
-    if rounds == 1:
+    if rounds == 1 and is_move:
+        what = f"one sample with a migration (at least {format_duration(needed_ns)})"
+    elif rounds == 1:
         what = f"one sample ({format_duration(needed_ns)}, {_name(settings, 'sample_duration')})"
     else:
         what = f"{rounds} rounds of samples ({format_duration(needed_ns)} in all)"

@@ -17,14 +17,27 @@ if TYPE_CHECKING:
 BASE_TIMEOUT_NS: Final = 300_000_000_000
 #: What a round takes beside its sample.
 ROUND_NS: Final = 2_000_000_000
+#: What a sample with a migration may take: most are over in ten seconds, that of a busy guest or cluster is not.
+MOVE_NS: Final = 60_000_000_000
+#: And what it takes in any case: a second before the migration, and five after it.
+_LEAST_MOVE_NS: Final = 6_000_000_000
 
 
 def timeout_for(settings: Settings, checks: Sequence[Check], *, rounds: int) -> int:
     """Nanoseconds of the whole checkup: what was asked for, else 5 minutes and what the plan needs."""
     if settings.timeout_ns is not None:
         return settings.timeout_ns
-    longest = sorted((check.ping.sample_duration_ns for check in checks), reverse=True)[:rounds]
+    longest = sorted(map(usual_ns, checks), reverse=True)[:rounds]
     return BASE_TIMEOUT_NS + rounds * ROUND_NS + sum(longest)
+
+
+def usual_ns(check: Check) -> int:
+    """How long a sample takes at most, as long as nothing is wrong."""
+    return MOVE_NS if check.pair.is_move else check.ping.sample_duration_ns
+
+
+def _least_ns(check: Check) -> int:
+    return _LEAST_MOVE_NS if check.pair.is_move else check.ping.sample_duration_ns
 
 
 def check_timeout(settings: Settings, checks: Sequence[Check], *, rounds: int) -> None:
@@ -32,10 +45,11 @@ def check_timeout(settings: Settings, checks: Sequence[Check], *, rounds: int) -
     if settings.timeout_ns is None or not checks or rounds < 1:
         return
     # At the least: the longest sample fills a round, and the shortest ones the others.
-    *shorter, longest = sorted(check.ping.sample_duration_ns for check in checks)
+    *shorter, longest = sorted(map(_least_ns, checks))
     needed = longest + sum(shorter[: rounds - 1])
     if settings.timeout_ns > needed:
         return
     source = settings.sources["timeout"]
-    found = timeout_too_short(settings, rounds=rounds, needed_ns=needed)
+    is_move = max(checks, key=_least_ns).pair.is_move
+    found = timeout_too_short(settings, rounds=rounds, needed_ns=needed, is_move=is_move)
     raise SettingsError([Problem(text=f"{found}{tail((source,))}", sources=(source,))])

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.engine.steps import pair_place
+from pytest_kvlatency.plan import moves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -38,8 +39,10 @@ class Occupancy:
         if self._occupy is None:
             return
         waiting = "waiting for its nodes, which another process is using"
-        nodes = [guest.node for guest in ticket.pair()]
-        doing = self._activity.doing(ticket.check.id, "setup", waiting, who=pair_place(*nodes))
+        source, target = ticket.pair()
+        nodes = {source.node, target.node} | moves.occupied(ticket.check)
+        who = pair_place(source.node, target.node)
+        doing = self._activity.doing(ticket.check.id, "setup", waiting, who=who)
         with ExitStack() as held, doing as say:
             say(waiting, phase="busy nodes")
             held.enter_context(self._occupy(nodes, ticket.deadline))

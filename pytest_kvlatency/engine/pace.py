@@ -7,11 +7,12 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.plan import moves
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_kvlatency.engine.ticket import Ticket
-    from pytest_kvlatency.model import Check
 
 #: From one pair to the next it takes less.
 IDLE_SECONDS: Final = 1.0
@@ -68,7 +69,9 @@ class Pace:
             began_at = self._began_at.pop(ticket, None)
             if has_numbers and began_at is not None:
                 self._measured += 1
-                self._beside_seconds += max(0.0, self._clock() - began_at - _sample_seconds(ticket.check))
+                self._beside_seconds += max(
+                    0.0, self._clock() - began_at - moves.sample_seconds(ticket.check)
+                )
             if not self._began_at:
                 self._idle_since = self._clock()
             return True
@@ -96,15 +99,11 @@ class Pace:
             by_node: defaultdict[str, float] = defaultdict(float)
             whole = 0.0
             for ticket in self._left:
-                seconds = _sample_seconds(ticket.check) + beside
+                seconds = moves.sample_seconds(ticket.check) + beside
                 if ticket in self._began_at:
                     seconds = max(0.0, seconds - (now - self._began_at[ticket]))
                 whole += seconds
                 # Which nodes an auto pair gets is not known: such pairs count as if they had one in common.
-                for node in ticket.check.pair.nodes or ("",):
+                for node in moves.occupied(ticket.check) or ("",):
                     by_node[node] += seconds
             return max(*by_node.values(), whole / self._parallel if self._parallel else 0.0)
-
-
-def _sample_seconds(check: Check) -> float:
-    return check.ping.sample_duration_ns / 1e9

@@ -28,6 +28,7 @@ from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyE
 from pytest_kvlatency.guest.profiles import login_words
 from pytest_kvlatency.ping.verdict import samples_needed
 from pytest_kvlatency.plan.checks import rounds, vmi_keys
+from pytest_kvlatency.plan.moves import is_open
 from pytest_kvlatency.threads import Steward, Threads
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Engine:
         self._pace = Pace(parallel)
         self._demand = Demand()
         self._conductor: Conductor[Ticket] = Conductor(
-            needs=lambda ticket: ticket.needs, parallel=parallel, is_late=lambda ticket: ticket.is_late
+            needs=self._needs, parallel=parallel, is_late=lambda ticket: ticket.is_late
         )
         self._fleet = Fleet(self._bring_up, on_end=self._guest_ended)
         self._departures = Departures(leftovers, self._threads)
@@ -145,15 +146,17 @@ class Engine:
         return answer
 
     def measure_owned(
-        self, check: Check, ping: PingParameters, *, holder: object, confirm: bool
+        self, check: Check, ping: PingParameters, *, holder: object, confirm: bool, moves: bool = True
     ) -> Future[Attempt]:
         """Measure with these ping parameters, for a holder that owns the pair already.
 
-        ``confirm`` has the target asked after a loss; else the loss is what the holder wants to see.
+        ``confirm`` has the target asked after a loss; else the loss is what the holder wants to see. Without ``moves``
+        no guest migrates: it is measured where it is.
         """
         answer: Future[Attempt] = Future()
         wanted = replace(check, ping=ping)
-        self._steward.put(partial(self._use, wanted, holder, answer, confirm=confirm), answer=answer)
+        use = partial(self._use, wanted, holder, answer, confirm=confirm, moves=moves)
+        self._steward.put(use, answer=answer)
         return answer
 
     def take_again(self, check: Check) -> None:
@@ -328,11 +331,14 @@ class Engine:
             self._conductor.ask(ticket)
         self._dispatch()
 
-    def _use(self, check: Check, holder: object, answer: Future[Attempt], *, confirm: bool) -> None:
+    def _use(
+        self, check: Check, holder: object, answer: Future[Attempt], *, confirm: bool, moves: bool
+    ) -> None:
         with self._lock:
             ticket = next((one for one in self._held.get(holder, ()) if one.is_owned), None)
             if ticket is None:
                 raise ConfigError("the pair cannot be used after its test has ended", stage="run")
+            check = ticket.as_it_is(check, moves=moves)
             ticket.uses += 1
 
         def use() -> None:
@@ -417,6 +423,15 @@ class Engine:
             return
         ticket.guests = self._fleet.both(ticket.check)
         self._demand.add_ticket(ticket)
+        self._discard_former(ticket)
+
+    def _discard_former(self, ticket: Ticket) -> None:
+        """Delete those guests of the ticket's keys that have migrated for others, once these are done."""
+        with self._lock:
+            keys = [key for key in vmi_keys(ticket.check) if key.journey]
+            held = {one for other in self._demand.tickets_for(keys) for one in other.guests}
+            former = self._fleet.take_former(keys, held)
+        self._departures.discard(former)
 
     def _bring_up(self, key: VmiKey, check: Check) -> ReadyGuest:
         during = f"setting up {guest_words(key)}"
@@ -442,6 +457,11 @@ class Engine:
         return those_up(future for future, last in zip(ticket.guests, is_last, strict=True) if last)
 
     # --- what may start now
+
+    def _needs(self, ticket: Ticket) -> frozenset[object] | None:
+        """What a ticket occupies: every node where there are guests, if one of its own may migrate to any."""
+        needed = ticket.needs
+        return needed | self._fleet.nodes if needed and is_open(ticket.check) else needed
 
     def _dispatch(self) -> None:
         """Start what can start. Called whenever a guest is up, something has ended, or somebody asks."""
@@ -487,6 +507,7 @@ class Engine:
             ticket.has_ended = True
             self._demand.end_ticket(ticket)
             self._conductor.done(ticket)
+        self._discard_former(ticket)
         for guest in those_up(ticket.guests) if ticket.owns else ():
             guest.watchdog.relax()
         self._occupancy.give_back(ticket)

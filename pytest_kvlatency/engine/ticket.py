@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine.guests import is_lost
-from pytest_kvlatency.errors import KvLatencyError
+from pytest_kvlatency.errors import ConfigError, KvLatencyError
+from pytest_kvlatency.model import NodePair
+from pytest_kvlatency.plan import moves
 from pytest_kvlatency.plan.checks import vmi_keys
 from pytest_kvlatency.threads import result_of
 
@@ -84,7 +86,7 @@ class Ticket:
 
     @property
     def needs(self) -> frozenset[object] | None:
-        """The guests and nodes that it occupies; None while a guest is not up.
+        """The guests and nodes that it occupies, also those that a guest may migrate to; None while a guest is not up.
 
         One whose guest will never be up occupies nothing: it ends at once, with the cause.
         """
@@ -93,7 +95,8 @@ class Ticket:
             return frozenset()
         if len(done) < len(self.guests):
             return None
-        return frozenset((*vmi_keys(self.check), *(one.result().node for one in done)))
+        nodes = {one.result().node for one in done} | moves.occupied(self.check)
+        return frozenset((*vmi_keys(self.check), *nodes))
 
     def pair(self) -> tuple[ReadyGuest, ReadyGuest]:
         """Both guests, once it may start: they are up, or the cause is known, which is raised."""
@@ -107,8 +110,27 @@ class Ticket:
         source, target = (future.result() for future in self.guests)
         return source, target
 
+    def as_it_is(self, check: Check, *, moves: bool) -> Check:
+        """A check of this pair that is up, between the nodes where its guests are now; ``moves``: its target migrates.
+
+        Raises ``ConfigError`` where it has migrated already: there is only one guest to do so.
+        """
+        if not check.pair.is_move:
+            return check
+        source, target = self.pair()
+        if not moves:
+            return replace(check, pair=NodePair(source=source.node, target=target.node), among=())
+        if target.node != check.pair.target:
+            raise ConfigError(
+                f"the target of {check.pair} has migrated already, and is on {target.node}",
+                hint="a test with kv_pair is measured once with its migration: without kv_pair it gets another guest "
+                "each time, and kv_ping measures the pair where it is now",
+                stage="run",
+            )
+        return check
+
     @property
     def is_late(self) -> bool:
         """Whether it may still run for any time: its owner is a test, or it takes longer than it should."""
-        expected = LATE_FACTOR * self.check.ping.sample_duration_ns / 1e9 + LATE_SECONDS
+        expected = LATE_FACTOR * moves.sample_seconds(self.check) + LATE_SECONDS
         return self.owns or 0.0 < self.began_at < time.monotonic() - expected

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.config.nodespecs import Shape
     from pytest_kvlatency.config.settings import Settings
-    from pytest_kvlatency.model import GuestSpec
+    from pytest_kvlatency.model import GuestSpec, PingParameters
 
 Slot = Literal["", "twin", "source", "target"]
 
@@ -30,8 +30,8 @@ class VmiKey:
     On a named node ``slot`` is empty, or ``twin`` for the second guest of a pair on one node. With ``node`` None the
     guest is the ``source`` or the ``target`` of the NAD's ``auto`` pair.
 
-    One that migrates is no other pair's: ``journey`` is its own as text, ``node`` where it starts, and
-    ``destinations`` are the nodes that it may get to; none: any other node.
+    One that migrates is no other check's: ``journey`` is its pair as text, ``node`` where it starts, ``destinations``
+    are the nodes that it may get to (none: any other node), and ``sample`` is how it is measured meanwhile.
     """
 
     nad: NadRef
@@ -40,6 +40,7 @@ class VmiKey:
     slot: Slot = ""
     journey: str = ""
     destinations: tuple[str, ...] = ()
+    sample: PingParameters | None = None
 
     @property
     def is_auto(self) -> bool:
@@ -198,6 +199,7 @@ def vmi_keys(check: Check) -> tuple[VmiKey, VmiKey]:
             slot=twin,
             journey=str(pair) if pair.is_move else "",
             destinations=_destinations(check),
+            sample=check.ping if pair.is_move else None,
         ),
     )
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MOST_AT_ONCE: Final = 5
 #: A path between two nodes that are neither the peer's needs so many.
 NODES_OF_PATHS: Final = 3
+#: A sample with a migration: a second before it, the usual time of one, and five seconds after it.
+_SECONDS: Final = 15.0
 
 
 def paths(nodes: Sequence[str]) -> tuple[NodePair, ...]:
@@ -34,6 +36,11 @@ def paths(nodes: Sequence[str]) -> tuple[NodePair, ...]:
 def drained(node: str, nodes: Sequence[str]) -> tuple[NodePair, ...]:
     """Give, for every one of ``nodes`` but ``node``, the pair whose target leaves ``node``."""
     return tuple(NodePair(source=one, target=node, destination=ANYWHERE) for one in nodes if one != node)
+
+
+def sample_seconds(check: Check) -> float:
+    """How long the sample of a check usually takes."""
+    return _SECONDS if check.pair.is_move else check.ping.sample_duration_ns / 1e9
 
 
 def is_open(check: Check) -> bool:

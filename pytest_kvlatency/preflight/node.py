@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.nodes import no_such, node_facts, obstacles
 from pytest_kvlatency.model import Finding, some
+from pytest_kvlatency.plan.moves import is_open
 from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.preflight.permitted import NotPermitted, read
 from pytest_kvlatency.threads import Threads
@@ -25,9 +26,12 @@ _Nodes = dict[str, "dict[str, Any] | None"]
 
 
 def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
-    """A line for each node that is named, and one for the choice that ``auto`` leaves to the scheduler."""
-    named = tuple(dict.fromkeys(key.node for key in scope.vmis if key.node is not None))
-    has_auto = any(key.is_auto for key in scope.vmis)
+    """A line for each node that is named, and one for each choice that is left to the scheduler."""
+    named = tuple(dict.fromkeys(node for check in scope.checks for node in check.pair.nodes))
+    choices = {
+        "for auto": ("A pair", any(key.is_auto for key in scope.vmis)),
+        "for a migration to any": ("It", any(map(is_open, scope.checks))),
+    }
     listed = _listed(scope, deadline)
     try:
         found = _each(scope, named, deadline) if listed is None else listed
@@ -36,8 +40,9 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
         return
     for name in named:
         yield _node(scope, name, found, known=listed)
-    if has_auto:
-        yield _choice(scope, listed)
+    for subject, (what, is_left) in choices.items():
+        if is_left:
+            yield _choice(scope, listed, subject, f"{what} needs two different nodes")
 
 
 def _listed(scope: Scope, deadline: Deadline) -> _Nodes | None:
@@ -75,10 +80,10 @@ def _node(scope: Scope, name: str, found: _Nodes, *, known: _Nodes | None) -> Fi
     return Finding(check=CHECK, subject=name, outcome="ok", message="ready; VMs can start there")
 
 
-def _choice(scope: Scope, listed: _Nodes | None) -> Finding:
-    """Whether there are two nodes for an ``auto`` pair."""
+def _choice(scope: Scope, listed: _Nodes | None, subject: str, needs: str) -> Finding:
+    """Whether there are two nodes to choose from."""
     if listed is None:
-        return Finding(check="nodes", subject="for auto", outcome="skipped", message="not permitted to list")
+        return Finding(check="nodes", subject=subject, outcome="skipped", message="not permitted to list")
     names = sorted(listed, key=natural_key)
     able = [name for name in names if (item := listed[name]) is not None and not _obstacles(scope, item)]
     left = [name for name in names if name not in able]
@@ -87,9 +92,9 @@ def _choice(scope: Scope, listed: _Nodes | None) -> Finding:
         message += f"; not on {some(left)}"
     return Finding(
         check="nodes",
-        subject="for auto",
+        subject=subject,
         outcome="ok" if len(able) > 1 else "failed",
-        message=message if len(able) > 1 else f"{message}. A pair needs two different nodes",
+        message=message if len(able) > 1 else f"{message}. {needs}",
     )
 
 

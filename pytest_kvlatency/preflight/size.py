@@ -9,6 +9,7 @@ from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import Finding
 from pytest_kvlatency.plan import checks as plan
 from pytest_kvlatency.plan.addresses import POOL, AddressPlan
+from pytest_kvlatency.plan.moves import sample_seconds
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
 
 def _size(scope: Scope) -> str:
     rounds = plan.rounds(scope.checks, parallel=scope.parallel)
-    pinging = sum(max(check.ping.sample_duration_ns for check in one) for one in rounds)
-    timeout = round(scope.timeout_seconds * 1e9)
+    pinging = round(1e9 * sum(max(map(sample_seconds, one)) for one in rounds))
+    migrations = sum(check.pair.is_move for check in scope.checks)
+    moving = f" with {_count(migrations, 'live migration')}" if migrations else ""
+    timeout = format_duration(round(scope.timeout_seconds * 1e9))
+    size = f"{_count(len(scope.vmis), 'VMI')}, {_count(len(scope.checks), 'pair')}{moving}"
     return (
-        f"{_count(len(scope.vmis), 'VMI')}, {_count(len(scope.checks), 'pair')} in {_count(len(rounds), 'round')}, "
-        f"{format_duration(pinging)} of pinging, at most {format_duration(timeout)} in all (--kv-timeout)"
+        f"{size} in {_count(len(rounds), 'round')}, {format_duration(pinging)} of pinging, "
+        f"at most {timeout} in all (--kv-timeout)"
     )
 
 

@@ -260,6 +260,11 @@ def test_the_module_s_usage_says_what_was_typed(pytester: pytest.Pytester) -> No
         ("ns/a-b-node-0.x:node-11.y", "ns/a-b", "node-0.x:node-11.y"),
         ("ns/a-b-mesh", "ns/a-b", "mesh"),
         ("ns/a-b-star:hub", "ns/a-b", "star:hub"),
+        ("ns/a-b-star:hub-1", "ns/a-b", "star:hub-1"),
+        ("ns/a-b-migrations", "ns/a-b", "migrations"),
+        ("ns/a-b-drain:node-1", "ns/a-b", "drain:node-1"),
+        ("ns/a-b-node-0:node-1>node-2", "ns/a-b", "node-0:node-1>node-2"),
+        ("ns/a-b-node-0:node-1>?", "ns/a-b", "node-0:node-1>?"),
     ],
 )
 def test_an_id_says_its_network_and_its_nodes(name: str, nad: str, nodes: str) -> None:

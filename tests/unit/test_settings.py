@@ -527,6 +527,33 @@ def test_the_default_timeout_grows_with_the_plan() -> None:
     assert timeout_for(cli(timeout="1m"), _checks(5, 5), rounds=2) == 60_000_000_000
 
 
+def _moves(*pairs: str) -> list[Check]:
+    nad = NadRef(namespace="a", name="b")
+    return [Check(nad=nad, pair=one) for one in cli(nodes=list(pairs)).nodes if isinstance(one, NodePair)]
+
+
+def test_a_migration_has_time_of_its_own_whatever_the_sample() -> None:
+    checks = [*_moves("w1:w2>w3", "w4:w5>?"), *_checks(5)]
+    assert timeout_for(resolve([]), checks, rounds=3) == (300 + 3 * 2 + 60 + 60 + 5) * 1_000_000_000
+
+
+def test_an_explicit_timeout_must_hold_a_migration() -> None:
+    check_timeout(cli(timeout="7s"), _moves("w1:w2>w3"), rounds=1)
+    with pytest.raises(SettingsError) as caught:
+        check_timeout(cli(timeout="6s"), _moves("w1:w2>w3"), rounds=1)
+    assert str(caught.value) == (
+        "--kv-timeout 6s is not longer than one sample with a migration (at least 6s). Use a longer timeout, or none "
+        "for the default (from the command line)"
+    )
+
+
+def test_a_sample_that_is_as_long_as_its_migration_is_held_to_no_duration() -> None:
+    for nodes in ("w1:w2>w3", "migrations", "drain:w1"):
+        assert cli(nodes=[nodes], max_p99="1ms", sample_duration="1s").max_p99_ns == 1_000_000
+    with pytest.raises(SettingsError, match="needs 100 samples"):
+        cli(nodes=["w1:w2>w3", "w1:w2"], max_p99="1ms", sample_duration="1s")
+
+
 def test_an_explicit_timeout_must_hold_the_plan() -> None:
     settings = cli(timeout="20s")
     check_timeout(settings, _checks(5, 5, 5), rounds=3)

@@ -121,10 +121,11 @@ def test_every_option_that_makes_sense_per_run_has_a_key() -> None:
     settings = read(
         param(
             networkAttachmentDefinitions="default/red-network,other/green",
-            nodes="w1:w2, w2:w3\nauto",
+            nodes="w1:w2, w2:w3\nauto, w1:w2>w3, w1:w2>?, drain:w1",
             maxAvgMilliseconds="1.5",
             maxP99Milliseconds="4",
             maxLossPercent="2",
+            maxGapMilliseconds="1500",
             sampleDurationSeconds="60",
             interval="200ms",
             packetSize="1000",
@@ -145,12 +146,20 @@ def test_every_option_that_makes_sense_per_run_has_a_key() -> None:
         "default/red-network",
         "other/green",
     ]
-    assert [str(pair) for pair in settings.nodes] == ["w1:w2", "w2:w3", "auto"]
+    assert [str(pair) for pair in settings.nodes] == [
+        "w1:w2",
+        "w2:w3",
+        "auto",
+        "w1:w2>w3",
+        "w1:w2>?",
+        "drain:w1",
+    ]
     assert (settings.max_avg_ns, settings.max_p99_ns, settings.max_loss_percent) == (
         1_500_000,
         4_000_000,
         2.0,
     )
+    assert settings.max_gap_ns == 1_500_000_000
     assert settings.ping.count == 300
     assert (settings.packet_size, settings.dont_fragment, settings.warmup, settings.parallel) == (
         1000,

@@ -28,7 +28,7 @@ from pytest_kvlatency.checkup.xdist.messages import (
     Waiting,
 )
 from pytest_kvlatency.checkup.xdist.wire import WorkerLink
-from pytest_kvlatency.config.timeouts import ROUND_NS
+from pytest_kvlatency.config.timeouts import ROUND_NS, usual_ns
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.plan.addresses import AddressShare
 from pytest_kvlatency.plan.checks import guest_count
@@ -152,7 +152,7 @@ class Worker(Role):
 
     def allowance_ns(self, checks: Sequence[Check]) -> int:
         """Each worker brings up its guests when it needs them, one pair after the other, and may get all items."""
-        samples = sum(check.ping.sample_duration_ns + ROUND_NS for check in checks)
+        samples = sum(usual_ns(check) + ROUND_NS for check in checks)
         return samples + guest_count(checks) * BOOT_NS
 
     def ahead(self, items: Sequence[pytest.Item]) -> Sequence[pytest.Item]:

@@ -115,3 +115,12 @@ def test_the_round_is_the_first_that_is_not_over():
     one = Rounds(("ab",))
     one.measure("ab")
     assert one.pace.round is None
+
+
+def test_a_migration_takes_its_own_time_on_each_of_its_nodes():
+    rounds = Rounds(("ab",), ("cd",), ("ef",))
+    moving = Ticket.of(Check(nad=NAD, pair=NodePair(source="a", target="b", destination="c")), Deadline(60))
+    rounds.pace.plan([[rounds.tickets["ab"]], [rounds.tickets["cd"]], [moving]])
+    rounds.measure("ab", seconds=5.0)
+    # On c one sample of 5 s, and the migration.
+    assert rounds.pace.seconds_left == pytest.approx(20.0)
