@@ -45,8 +45,8 @@ def schedule(
 ) -> Decision:
     """Choose among ``nodes`` (API objects) for ``pod``, whose ``node`` is ignored.
 
-    Of the nodes that fit, the one with the fewest pods wins, then the first by name; with a ``seed``, the
-    order among equals is drawn from it instead.
+    Of the nodes that fit, the one that the pod prefers wins, then the one with the fewest pods, then the first by name;
+    with a ``seed``, the order among equals is drawn from it instead.
     """
     by_name = {node["metadata"]["name"]: node for node in nodes}
     refusals: Counter[str] = Counter()
@@ -63,7 +63,9 @@ def schedule(
     order = sorted(fitting, key=_natural)
     if seed is not None:
         random.Random(seed).shuffle(order)  # noqa: S311 (a reproducible choice, no secret)
-    return Decision(node=min(order, key=lambda name: load[name]))
+    weights = {name: _preference(pod.spec, by_name[name]) for name in order}
+    # As in kube-scheduler, what a pod prefers outweighs how full a node is.
+    return Decision(node=min(order, key=lambda name: (-weights[name], load[name])))
 
 
 def refusal_message(refusals: Mapping[str, int], total: int) -> str:
@@ -137,6 +139,18 @@ def _node_matches(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
         return True
     fields = {"metadata.name": node["metadata"]["name"]}
     return any(_term_matches(term, labels, fields) for term in required.get("nodeSelectorTerms") or [])
+
+
+def _preference(spec: Mapping[str, Any], node: Mapping[str, Any]) -> int:
+    """The sum of the weights of the preferred terms that a node matches."""
+    labels = node["metadata"].get("labels") or {}
+    fields = {"metadata.name": node["metadata"]["name"]}
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    return sum(
+        int(one.get("weight") or 0)
+        for one in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []
+        if _term_matches(one.get("preference") or {}, labels, fields)
+    )
 
 
 def _term_matches(term: Mapping[str, Any], labels: Mapping[str, str], fields: Mapping[str, str]) -> bool:

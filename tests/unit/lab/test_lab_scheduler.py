@@ -59,6 +59,19 @@ def test_a_pinned_pod_goes_where_either_term_says():
     assert schedule(pod(affinity=node_affinity({})), THREE, []).node is None
 
 
+def test_a_preferred_node_wins_over_an_emptier_one_and_not_over_what_is_required():
+    preferred = {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {"weight": 100, "preference": {"matchExpressions": [expression(HOST, "In", "worker3")]}},
+            {"weight": 100, "preference": {"matchFields": [expression("metadata.name", "In", "worker3")]}},
+        ]
+    }
+    assert schedule(pod(affinity={"nodeAffinity": preferred}), THREE, [pod(on="worker3")]).node == "worker3"
+    required = node_affinity({"matchExpressions": [expression(HOST, "In", "worker1", "worker2")]})
+    both = {"nodeAffinity": {**preferred, **required["nodeAffinity"]}}
+    assert schedule(pod(affinity=both), THREE, []).node == "worker1"
+
+
 @pytest.mark.parametrize(
     ("requirement", "holds"),
     [
