@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.role import Role
     from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.config.settings import Settings
+    from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.facts import ClusterFacts
     from pytest_kvlatency.kube.nodes import NodeFacts, SeenNodes
@@ -70,6 +71,17 @@ class ClusterSession:
         configmap, nad_namespaces = self.state.inputs.configmap, [check.nad.namespace for check in checks]
         rules = needed(self.namespace, nad_namespaces, () if configmap is None else configmap.refs)
         self.client().rules.need(rules)
+
+    def move_refusal(self, checks: Iterable[Check]) -> KvLatencyError | None:
+        """Why no guest of these checks can migrate: what is not permitted; None where that is, or not known.
+
+        Raises ``KvLatencyError``.
+        """
+        from pytest_kvlatency.kube.reviews import migrating
+
+        if not any(check.pair.is_move for check in checks):
+            return None
+        return self.client().rules.lacking(migrating(self.namespace), self.state.deadline)
 
     def discover(self, settings: Settings) -> NodeChoice:
         """Ask for the nodes of a node set. Raises ``KvLatencyError``."""

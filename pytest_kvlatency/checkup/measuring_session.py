@@ -135,6 +135,8 @@ class MeasuringSession:
             journal=self.role.journal,
             occupy=self.role.occupy,
             on_measured=self.tally.has_measured,
+            kubevirt_version=None if facts is None else facts.kubevirt_version,
+            move_refusal=self.cluster.move_refusal(checks),
         )
 
     def _open(self) -> Engine:

@@ -11,6 +11,7 @@ from pytest_kvlatency.engine.consoles import Consoles
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.engine.lookout import LookOut
 from pytest_kvlatency.engine.measuring import Measurer
+from pytest_kvlatency.engine.move import Mover
 from pytest_kvlatency.engine.provision import Provisioner
 from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.whereabouts import Whereabouts
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.engine.attempts import Attempt
+    from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.ledger import Journal
@@ -53,6 +55,8 @@ def assemble(
     journal: Journal | None = None,
     occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
     on_measured: Callable[[Attempt], None] = lambda _: None,
+    kubevirt_version: str | None = None,
+    move_refusal: KvLatencyError | None = None,
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.
 
@@ -60,7 +64,7 @@ def assemble(
     that the checks name. ``has_manifest_hooks``: ``change_manifest`` may change something. ``addresses`` is its share
     of a block that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI. Inside
     ``occupy(nodes, deadline)`` no other process measures on these nodes.
-    ``on_measured`` is told what was measured ahead.
+    ``on_measured`` is told what was measured ahead. ``move_refusal`` is why no guest can migrate.
     """
     run_id = secrets.token_hex(4)
     in_subnets = guests_by_subnet(checks)
@@ -81,6 +85,7 @@ def assemble(
         binding_plugins=binding_plugins,
         nodes=nodes or SeenNodes(),
         has_manifest_hooks=has_manifest_hooks,
+        move_refusal=move_refusal,
     )
     consoles = Consoles(guests=guests)
     whereabouts = Whereabouts()
@@ -99,9 +104,17 @@ def assemble(
         artifacts=artifacts,
         whereabouts=whereabouts,
     )
+    mover = Mover(
+        client,
+        vmis,
+        leftovers,
+        run_id=run_id,
+        version=kubevirt_version,
+        node_labels=provisioner.site.destination_labels,
+    )
     engine = Engine(
         provisioner=provisioner,
-        measurer=Measurer(vmis),
+        measurer=Measurer(vmis, mover),
         leftovers=leftovers,
         artifacts=artifacts,
         consoles=consoles,

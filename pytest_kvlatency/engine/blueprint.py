@@ -10,6 +10,7 @@ from pytest_kvlatency.kube.nodes import SeenNodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.owner import OwnerReference
     from pytest_kvlatency.model import Check
@@ -21,7 +22,8 @@ class Blueprint:
     """What every VMI of the run has in common. ``guests_by_subnet``: how many this process needs in which.
 
     ``binding_plugins`` are those that KubeVirt knows; None where that is unknown. ``nodes`` is what was read of nodes.
-    With ``has_manifest_hooks`` a VMI may tolerate more, or be placed otherwise, than is known here.
+    With ``has_manifest_hooks`` a VMI may tolerate more, or be placed otherwise, than is known here. ``move_refusal`` is
+    why no guest can migrate in this run.
     """
 
     run_id: str
@@ -37,3 +39,4 @@ class Blueprint:
     binding_plugins: frozenset[str] | None = None
     nodes: SeenNodes = field(default_factory=SeenNodes)
     has_manifest_hooks: bool = False
+    move_refusal: KvLatencyError | None = None

@@ -78,6 +78,7 @@ class Drafts:
             user_data=self._user_data(parts.profile, deadline, _address_check(mac, parts.lease))[0],
             run_id=blueprint.run_id,
             node=key.node,
+            destinations=key.destinations if key.journey else None,
             architecture=parts.architecture,
             anti_affinity_label=(PAIR_LABEL, self._pair_label(key)) if key.is_auto else None,
             image_pull_secret=blueprint.image_pull_secret,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
+from pytest_kvlatency.engine.moving import interval_of, ping_through
 from pytest_kvlatency.engine.vigil import Vigil
 from pytest_kvlatency.errors import (
     CheckupTimeoutError,
@@ -15,13 +16,14 @@ from pytest_kvlatency.errors import (
     ConnectivityError,
     GuestError,
     InterruptedRunError,
+    KvLatencyError,
     PermissionDeniedError,
 )
 from pytest_kvlatency.guest import measure as in_guest
 from pytest_kvlatency.guest.address import loss_of
 from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.kube.failures import KubeApiError
-from pytest_kvlatency.model import Failure, Measurement, PingResult
+from pytest_kvlatency.model import Failure, Measurement, PingResult, failure_of
 from pytest_kvlatency.ping import Dialect, effective
 from pytest_kvlatency.ping.gaps import gaps_of
 from pytest_kvlatency.ping.verdict import judge, samples_needed
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.engine.move import Mover
     from pytest_kvlatency.engine.steps import Say
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check
@@ -47,11 +50,21 @@ _LOOK_AT_THE_GUEST = "check the guest with virtctl console, and the events of it
 UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
 
 
+class NotMigrated(Exception):  # noqa: N818 - an outcome: a measurement comes with the cause
+    """The target did not get where it was to go: what was measured meanwhile says nothing of the network."""
+
+    def __init__(self, measurement: Measurement, cause: KvLatencyError) -> None:
+        super().__init__(cause.reason)
+        self.measurement = replace(measurement, failures=(failure_of(cause),))
+        self.cause = cause
+
+
 class Measurer:
     """Measures from source to target; both are owned by the caller."""
 
-    def __init__(self, vmis: Vmis) -> None:
+    def __init__(self, vmis: Vmis, mover: Mover) -> None:
         self._vmis = vmis
+        self._mover = mover
         self._vigil = Vigil(vmis.get_state)
 
     def measure(
@@ -64,7 +77,7 @@ class Measurer:
         *,
         look_again: Sequence[ReadyGuest],
     ) -> Measurement:
-        """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``.
+        """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``, and ``NotMigrated``.
 
         ``look_again`` are the guests whose nodes are read again afterwards: in a matrix not after each of its pairs,
         which would make requests grow with the square of the nodes. After a loss both are looked at.
@@ -77,8 +90,12 @@ class Measurer:
         mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
         in_guest.check_mtu(check.ping, address, mtus)
         interval_ns = effective(check.ping, dialect).interval_ns
+        if check.pair.is_move:
+            interval_ns = interval_of(check, source, dialect, deadline)
         require_samples(check, interval_ns)
         require_interval(check, interval_ns)
+        if check.pair.is_move:
+            self._mover.require_migratable(target, deadline)
         say(
             f"waiting for the first reply of {address}",
             during=f"waiting for the first reply of {target.node} to {source.node}",
@@ -90,29 +107,43 @@ class Measurer:
             warming = replace(warming, warmup=max(1, warming.warmup))
         with self._vigil.over((source.handle, target.handle), deadline) as watched:
             warmth = in_guest.warm_up(shell, address, warming, dialect, watched)
+            passage = None
             say(
                 f"pinging {address}, {effective(check.ping, dialect).count} times",
                 during=f"pinging {target.node} from {source.node}",
                 phase="pinging",
             )
-            result, silence = self._sample(check, source, address, dialect, watched)
+            if check.pair.is_move:
+                passage = ping_through(
+                    self._mover, check, source, target, dialect, watched, say, interval_ns=interval_ns
+                )
+                result = passage.result
+                silence = "" if result.received else self._silence(source, address, dialect, watched)
+            else:
+                result, silence = self._sample(check, source, address, dialect, watched)
         if result.has_lost:
             self._blame_the_source(source, deadline)
-        seconds = watch.lap()
+        seconds, there = watch.lap(), target.facts
+        if passage is not None and passage.migration is not None:
+            # Where it started is what was asked for, and where it is now is the migration's to say.
+            target.node = passage.migration.target_node or target.node
         moved = self._look_again((source, target) if result.has_lost else look_again, deadline)
         measurement = Measurement(
             check=check,
             binding=source.nad.binding,
             source=source.facts,
-            target=target.facts,
+            target=there if passage is not None else target.facts,
             result=result,
             interval_ns=interval_ns,
             gaps=gaps_of(result, interval_ns),
             warmup_seconds=warmth.seconds if warming.warmup else None,
             silence=silence,
+            migration=None if passage is None else passage.migration,
             timings=replace(setup_timings(source, target), measure=seconds),
             notes=(*moved, *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
         )
+        if passage is not None and passage.error is not None:
+            raise NotMigrated(measurement, passage.error)
         return judged(measurement, check)
 
     @staticmethod
@@ -180,8 +211,13 @@ class Measurer:
             )
         if result.received or result.answered_elsewhere:
             return result, ""
+        return result, self._silence(source, address, dialect, deadline)
+
+    @staticmethod
+    def _silence(source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline) -> str:
+        """How far a sample got of which nothing at all came back."""
         interface = source.address.interface
-        return result, in_guest.explain_silence(source.shell, interface, address, dialect, deadline)
+        return in_guest.explain_silence(source.shell, interface, address, dialect, deadline)
 
     def _look_again(self, guests: Sequence[ReadyGuest], deadline: Deadline) -> list[str]:
         """Read the nodes again: a guest may have migrated. Raises ``ProvisionError`` when one is gone meanwhile."""

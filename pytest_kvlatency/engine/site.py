@@ -7,9 +7,11 @@ from concurrent.futures import Future
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
+from pytest_kvlatency.errors import ConfigError, KvLatencyError, ProvisionError, again
+from pytest_kvlatency.kube.manifest import HOSTNAME
 from pytest_kvlatency.kube.nad import NadFacts, check_binding, read_nad
 from pytest_kvlatency.kube.nodes import SeenNodes, look, obstacles, refusal
+from pytest_kvlatency.model import ANYWHERE
 from pytest_kvlatency.plan.checks import vmi_keys
 from pytest_kvlatency.threads import result_of
 
@@ -65,8 +67,37 @@ class Site:
         return result_of(future)
 
     def refusal(self, check: Check) -> KvLatencyError | None:
-        """Why no guest need be made for a check: no VM can start on one of its nodes, as far as that is known."""
-        return self._refused(check.pair.nodes)
+        """Why no guest need be made for a check: no VM can start on one of its nodes, as far as that is known.
+
+        Or a guest of it is to migrate, and none can.
+        """
+        refused = self._refused(check.pair.nodes)
+        if refused is None and check.pair.is_move:
+            refused = self._blueprint.move_refusal
+            refused = again(refused) if refused is not None else self._stranded(check)
+        return refused
+
+    def destination_labels(self, name: str) -> dict[str, str] | None:
+        """The labels by which a migration selects this node; None where the node may not be read."""
+        with self._lock:
+            node = self._nodes.get(name)
+        label = None if node is None else node.labels.get(HOSTNAME)
+        return None if label is None else {HOSTNAME: label}
+
+    def _stranded(self, check: Check) -> KvLatencyError | None:
+        """Why a guest that may go anywhere can go nowhere, as far as the nodes are known."""
+        start, others = check.pair.target, [name for name in check.among if name != check.pair.target]
+        if check.pair.destination != ANYWHERE or not check.among:
+            return None
+        found = [self._refused([name]) for name in others]
+        if any(one is None for one in found):
+            return None
+        why = "; ".join(one.reason for one in found if one is not None)
+        return ProvisionError(
+            f"there is no node that the guest on {start} could migrate to{f': {why}' if why else ''}",
+            hint="name more nodes with --kv-node-set",
+            summary="there is no node that a guest could migrate to",
+        )
 
     def ask_again(self, check: Check) -> None:
         """Read the check's nodes anew before its next guest is made."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.engine.attempts import Attempt, failed
 from pytest_kvlatency.engine.guests import check_distinct, those_up_or_none
-from pytest_kvlatency.engine.measuring import untold
+from pytest_kvlatency.engine.measuring import NotMigrated, untold
+from pytest_kvlatency.engine.moving import USUAL_SECONDS
 from pytest_kvlatency.engine.steps import pair_place
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 
@@ -57,7 +58,8 @@ class Trials:
                 if source.nad.address_mode == "dhcp":
                     # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
                     check_distinct((source, target), self._guests())
-                self._cover((target, source), check.ping.sample_duration_ns / 1e9, ticket.deadline)
+                seconds = check.ping.sample_duration_ns / 1e9 + (USUAL_SECONDS if check.pair.is_move else 0.0)
+                self._cover((target, source), seconds, ticket.deadline)
                 with self._consoles.using(source.shell, ticket.deadline):
                     measured = self._measurer.measure(
                         check, source, target, ticket.deadline, say, look_again=self._last_used(ticket)
@@ -70,6 +72,9 @@ class Trials:
                         phase="is the target alive?",
                     )
                     measured = self._confirmed(measured, target, ticket.deadline)
+            except NotMigrated as outcome:
+                measured = replace(outcome.measurement, round=ticket.round)
+                return Attempt(measurement=measured, error=outcome.cause)
             except KvLatencyError as error:
                 if isinstance(error, CheckupTimeoutError):
                     error.stage = "run"

@@ -24,6 +24,8 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
     needed = reviews.needed(
         scope.namespace, [check.nad.namespace for check in scope.checks], scope.configmaps
     )
+    if any(check.pair.is_move for check in scope.checks):
+        needed = (*needed, *reviews.migrating(scope.namespace))
     useful = reviews.useful(scope.namespace)
     try:
         refused = set(reviews.refused(scope.client, (*needed, *useful), deadline))

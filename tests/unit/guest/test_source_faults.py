@@ -55,7 +55,7 @@ def measured(recording, shell, **parameters):
         pair=NodePair(source="worker1", target="worker2"),
         ping=PingParameters(warmup=0, sample_duration_ns=500_000_000, **parameters),
     )
-    return Measurer(SilentApi()).measure(
+    return Measurer(SilentApi(), mover=None).measure(
         check, guest("source", SOURCE, shell), guest("target", TARGET), Deadline(60), said, look_again=()
     )
 

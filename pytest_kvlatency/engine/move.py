@@ -1,0 +1,388 @@
+"""One live migration of a guest while another pings it: asked for, followed through its phases, judged, deleted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.deadline import Backoff, Deadline
+from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError, ProvisionError
+from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
+from pytest_kvlatency.kube.targetpod import target_pod_trouble
+from pytest_kvlatency.model import ANYWHERE, Migration, MigrationPhase
+from pytest_kvlatency.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.engine.leftovers import Leftovers
+    from pytest_kvlatency.engine.steps import Say
+    from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.migration import MigrationState
+    from pytest_kvlatency.kube.state import VmiState
+    from pytest_kvlatency.kube.vmi import Vmis
+    from pytest_kvlatency.model import Check
+
+#: KubeVirt's default of ``parallelMigrationsPerCluster``: more at once would only stay Pending.
+AT_ONCE: Final = 5
+#: From the phase Running on a longer step would tell the two gaps apart less well.
+_STEP_SECONDS: Final = 0.1
+_PAUSES: Final = Backoff(first=0.1, longest=1.0, factor=1.5)
+_REMOVAL_SECONDS: Final = 5.0
+_POD_SECONDS: Final = 2.0
+_LIMITS_HINT: Final = (
+    "wait until other migrations have ended (kubectl get vmim -A), or raise parallelMigrationsPerCluster and "
+    "parallelOutboundMigrationsPerNode in the KubeVirt object"
+)
+_NO_REASON: Final = "the cluster gives no reason"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveLimits:
+    """How long, in seconds, a migration may take, and how long its outcome is waited for.
+
+    ``pending``: until the cluster begins with it. ``scheduling``: until its target pod runs, for which KubeVirt waits 5
+    minutes. ``pod``: how long what keeps the target pod from starting must last. ``whole``: all of it.
+    """
+
+    pending: float = 60.0
+    scheduling: float = 60.0
+    pod: float = 10.0
+    whole: float = 300.0
+    outcome: float = 3.0
+    migratable: float = 10.0
+
+
+LIMITS: Final = MoveLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journey:
+    """What came of a migration. ``error`` says why the guest is not where it was to go; then nothing is judged.
+
+    ``created`` and ``ended`` are by this process's monotonic clock, in nanoseconds; None: it was refused, or has not
+    ended.
+    """
+
+    migration: Migration
+    error: ProvisionError | None = None
+    created: int | None = None
+    ended: int | None = None
+
+
+@dataclass(kw_only=True)
+class _Log:
+    """A migration's phases as they are seen, in nanoseconds since it was asked for."""
+
+    began: int
+    phases: list[MigrationPhase] = field(default_factory=list)
+    looked_at: int = 0
+
+    def see(self, state: MigrationState, asked_at: int, seen_at: int) -> None:
+        """Take what a look showed that was asked for and answered at these times."""
+        known = {one.name for one in self.phases}
+        # Those that came and went between two looks have a timestamp all the same.
+        passed = [name for name in state.timestamps if name not in known and name != state.phase]
+        fresh = [*passed, state.phase] if state.phase and state.phase not in known else passed
+        self.phases = [
+            replace(one, timestamp=one.timestamp or state.timestamps.get(one.name)) for one in self.phases
+        ]
+        self.phases += [
+            MigrationPhase(
+                name=name,
+                not_before_ns=self.looked_at,
+                seen_ns=seen_at - self.began,
+                timestamp=state.timestamps.get(name),
+            )
+            for name in fresh
+        ]
+        self.looked_at = asked_at - self.began
+
+    @property
+    def seconds_in_phase(self) -> float:
+        """Since when the latest phase has lasted."""
+        since = self.phases[-1].seen_ns if self.phases else 0
+        return (time.monotonic_ns() - self.began - since) / 1e9
+
+
+class Mover:
+    """Migrates guests, at most as many at once as the cluster does by default. Thread-safe.
+
+    ``node_labels`` are the labels by which a node can be selected, None where that is not known. ``version`` is
+    KubeVirt's.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        vmis: Vmis,
+        leftovers: Leftovers,
+        *,
+        run_id: str,
+        version: str | None,
+        node_labels: Callable[[str], Mapping[str, str] | None] = lambda _: None,
+        limits: MoveLimits | None = None,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self._client = client
+        self._vmis = vmis
+        self._leftovers = leftovers
+        self._run_id = run_id
+        self._selects_nodes = knows_node_selector(version)
+        self._node_labels = node_labels
+        self._limits = limits or LIMITS
+        self._free = at_once
+        self._changed = threading.Condition()
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long a migration takes at most."""
+        return self._limits.whole
+
+    def require_migratable(self, target: ReadyGuest, deadline: Deadline) -> None:
+        """Raise ``ProvisionError`` in the cluster's words for a guest that cannot be migrated.
+
+        The condition says nothing of the nodes that there are.
+        """
+        limit, pauses = deadline.limit(self._limits.migratable), iter(_PAUSES)
+        while True:
+            state = self._vmis.get_state(target.handle, deadline)
+            found = None if state is None else state.condition("LiveMigratable")
+            if found is not None and found.status == "False":
+                said = f"{found.message or found.reason} ({found.reason})"
+                raise ProvisionError(
+                    f"VMI {target.handle} cannot be migrated: {said}",
+                    summary=f"a VMI cannot be migrated: {said}",
+                    hint="see the condition LiveMigratable in kubectl describe vmi",
+                )
+            # Where it is not known the webhook decides.
+            if found is not None or limit.expired():
+                return
+            deadline.pause(next(pauses), f"VMI {target.handle} to be migratable")
+
+    @contextmanager
+    def turn(self, deadline: Deadline, say: Say) -> Iterator[None]:
+        """Migrate inside, as soon as no more are under way than the cluster takes. Raises as ``Deadline.check``."""
+        with self._changed:
+            if not self._free:
+                say("waiting for other migrations to end", phase="other migrations")
+            while not self._free:
+                deadline.check("other migrations to end")
+                self._changed.wait(min(0.2, deadline.remaining()))
+            self._free -= 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify()
+
+    def move(self, check: Check, target: ReadyGuest, deadline: Deadline, say: Say) -> Journey:
+        """Migrate the target guest and wait for the end of that; the migration is deleted afterwards in any case.
+
+        Raises ``PermissionDeniedError`` where migrations are not permitted, and as the deadline does.
+        """
+        destination = check.pair.destination or ANYWHERE
+        to = "" if destination == ANYWHERE else destination
+        say(
+            f"migrating to {to or 'another node'}",
+            during=f"migrating {target.node}'s guest to {to or 'another node'}",
+            phase=f"migrating {target.node}→{destination}",
+        )
+        began = Migration(
+            name=target.handle.name,
+            uid="",
+            source_node=target.node,
+            requested_node=destination,
+            target_node=None,
+            succeeded=False,
+            created_at=datetime.now(timezone.utc),
+        )
+        # Nobody is to talk to the guest now, and its console will be lost: it is opened again when it is needed.
+        target.shell.suspend()
+        try:
+            return self._move(began, target, deadline)
+        finally:
+            with suppress(KvLatencyError):
+                self._vmis.remove_migration(target.handle, Deadline(_REMOVAL_SECONDS))
+
+    def _move(self, began: Migration, target: ReadyGuest, deadline: Deadline) -> Journey:
+        handle, destination = target.handle, began.requested_node
+        labels = None
+        if self._selects_nodes and destination != ANYWHERE:
+            # Else the affinity leaves only one choice.
+            labels = self._node_labels(destination)
+        log = _Log(began=time.monotonic_ns())
+        try:
+            with self._leftovers.migrating(handle, deadline):
+                created = self._vmis.migrate(handle, deadline, run_id=self._run_id, node_labels=labels)
+        except PermissionDeniedError:
+            raise
+        except ProvisionError as error:
+            return Journey(migration=replace(began, failure_reason=error.reason), error=error)
+        migration = replace(began, uid=created.uid)
+        state, cause = self._follow(target, migration.uid, log, deadline)
+        ended = time.monotonic_ns()
+        state, now, moved = self._outcome(target, state, migration.uid, deadline)
+        migration = replace(
+            migration,
+            target_node=now.node if now is not None else None,
+            mode=(state and state.mode) or (moved and moved.mode) or None,
+            phases=tuple(log.phases),
+        )
+        wrong = cause or self._judge(migration, state, moved)
+        migration = replace(
+            migration,
+            succeeded=wrong is None,
+            failure_reason="" if wrong is None else _failure_reason(state, moved) or wrong.reason,
+        )
+        return Journey(migration=migration, error=wrong, created=log.began, ended=ended)
+
+    def _follow(
+        self, target: ReadyGuest, uid: str, log: _Log, deadline: Deadline
+    ) -> tuple[MigrationState | None, ProvisionError | None]:
+        """Look at the migration until it has ended: its last state, and why it was given up, if it was."""
+        limit = deadline.limit(self._limits.whole)
+        pod = _PodWatch(self._client, target, uid, self._limits.pod)
+        while True:
+            asked_at = time.monotonic_ns()
+            state = self._vmis.get_migration(target.handle, uid, deadline)
+            if state is None:
+                return None, _failed(target, "another client deleted its migration")
+            log.see(state, asked_at, time.monotonic_ns())
+            if state.has_ended:
+                return state, None
+            cause = self._late(target, state, log, pod, limit, deadline)
+            if cause is not None:
+                return state, cause
+            deadline.pause(_STEP_SECONDS, f"the migration of VMI {target.handle} (phase {state.phase})")
+
+    def _late(
+        self,
+        target: ReadyGuest,
+        state: MigrationState,
+        log: _Log,
+        pod: _PodWatch,
+        limit: Deadline,
+        deadline: Deadline,
+    ) -> ProvisionError | None:
+        """Why a migration is not waited for any longer."""
+        seconds = log.seconds_in_phase
+        if state.phase in ("", "Pending"):
+            if seconds < self._limits.pending:
+                return None
+            return _failed(
+                target,
+                f"its migration stayed Pending for {_words(seconds)}: the cluster's limit on parallel migrations is "
+                "reached",
+                hint=_LIMITS_HINT,
+            )
+        if state.phase == "Scheduling":
+            trouble = pod.trouble(deadline)
+            if not trouble and seconds < self._limits.scheduling:
+                return None
+            said = trouble or pod.latest or "no node takes its target pod"
+            return _failed(
+                target,
+                f"its migration stayed Scheduling for {_words(seconds)}: {said}",
+                hint="see kubectl get nodes, and kubectl describe pod -l kubevirt.io/migrationJobUID",
+            )
+        if limit.expired() and not limit.is_cut_short:
+            return _failed(
+                target, f"its migration did not end within {_words(limit.seconds)} (phase {state.phase})"
+            )
+        return None
+
+    def _outcome(
+        self, target: ReadyGuest, state: MigrationState | None, uid: str, deadline: Deadline
+    ) -> tuple[MigrationState | None, VmiState | None, Moved | None]:
+        """The migration and its VMI once KubeVirt has written there what came of it, some time after the end."""
+        limit = deadline.limit(self._limits.outcome)
+        now: VmiState | None = None
+        moved: Moved | None = None
+        while True:
+            if state is not None and state.has_ended and not state.has_outcome:
+                state = self._vmis.get_migration(target.handle, uid, deadline) or state
+            found = self._vmis.get_moved(target.handle, deadline)
+            if found is not None:
+                now = found[0]
+                # Until it is scheduled the VMI shows the migration before it.
+                moved = found[1] if found[1] is not None and found[1].uid == uid else None
+            is_told = state is None or not state.has_ended or state.has_outcome
+            if state is not None and state.phase == SUCCEEDED:
+                is_told = is_told and moved is not None and moved.completed
+            if is_told or limit.expired():
+                return state, now, moved
+            deadline.pause(_STEP_SECONDS, f"the outcome of the migration of VMI {target.handle}")
+
+    @staticmethod
+    def _judge(
+        migration: Migration, state: MigrationState | None, moved: Moved | None
+    ) -> ProvisionError | None:
+        """Why the guest is not where it was to go; ``completed`` alone only means that the migration has ended."""
+        name = migration.name
+        if state is None or state.phase == FAILED or (moved is not None and moved.failed):
+            reason = _failure_reason(state, moved) or _NO_REASON
+            return ProvisionError(
+                f"the migration of VMI {name} from {migration.source_node} failed: {reason}",
+                summary=f"a migration failed: {reason}",
+                hint="see kubectl describe vmi and its events",
+                stage="run",
+            )
+        wanted, found = migration.requested_node, migration.target_node
+        if found == migration.source_node or wanted not in (ANYWHERE, found):
+            expected = "another node" if wanted == ANYWHERE else wanted
+            return ProvisionError(
+                f"VMI {name} is on {found} after its migration: expected {expected}",
+                summary="a VMI is on another node than asked for after its migration",
+                stage="run",
+            )
+        return None
+
+
+class _PodWatch:
+    """What keeps the target pod of a migration from starting, where pods may be read."""
+
+    def __init__(self, client: KubeClient, target: ReadyGuest, uid: str, lasts: float) -> None:
+        self._client = client
+        self._handle = target.handle
+        self._uid = uid
+        self._lasts = lasts
+        self._due = 0.0
+        self._since = 0.0
+        #: What the latest look showed; empty where nothing is wrong.
+        self.latest = ""
+
+    def trouble(self, deadline: Deadline) -> str:
+        """Look now and then; what is wrong, once that has lasted."""
+        if time.monotonic() >= self._due:
+            found = ""
+            with suppress(KvLatencyError):
+                found = target_pod_trouble(self._client, self._handle, self._uid, deadline)
+            if not found or not self.latest:
+                self._since = time.monotonic()
+            self.latest = found
+            self._due = time.monotonic() + _POD_SECONDS
+        return self.latest if self.latest and time.monotonic() - self._since >= self._lasts else ""
+
+
+def _failed(target: ReadyGuest, what: str, *, hint: str = "") -> ProvisionError:
+    return ProvisionError(
+        f"VMI {target.handle} was not migrated from {target.node}: {what}",
+        summary="a VMI was not migrated",
+        hint=hint,
+        stage="run",
+    )
+
+
+def _failure_reason(state: MigrationState | None, moved: Moved | None) -> str:
+    return (state.failure_reason if state is not None else "") or (moved.failure_reason if moved else "")
+
+
+def _words(seconds: float) -> str:
+    return format_duration(round(seconds) * 1_000_000_000)

@@ -1,0 +1,142 @@
+"""A sample that goes on while its target migrates: a second before, as long as the migration takes, and some after."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from pytest_kvlatency.guest.stream import Stream, shortest_interval_ns
+from pytest_kvlatency.ping import Dialect, effective
+from pytest_kvlatency.ping.gaps import with_gaps
+
+if TYPE_CHECKING:
+    from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.engine.guests import ReadyGuest
+    from pytest_kvlatency.engine.move import Journey, Mover
+    from pytest_kvlatency.engine.steps import Say
+    from pytest_kvlatency.errors import ProvisionError
+    from pytest_kvlatency.guest.stream import ClockReading
+    from pytest_kvlatency.model import Check, Migration, PingResult
+
+_BEFORE_SECONDS: Final = 1.0
+#: For a first reply: without one there is nothing to be seen of a migration.
+_FIRST_REPLY_SECONDS: Final = 5.0
+AFTER_SECONDS: Final = 5.0
+#: For the first reply after a migration, before the network counts as gone.
+_SILENCE_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.5
+_SLACK_SECONDS: Final = 30.0
+#: How long a migration and all that is pinged around it usually take.
+USUAL_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """What was measured while a guest migrated.
+
+    ``migration`` is None where not one reply came before: then none was begun. ``error`` is why the guest did not get
+    where it was to go.
+    """
+
+    result: PingResult
+    migration: Migration | None = None
+    error: ProvisionError | None = None
+
+
+class _Sample:
+    """The ping of one move, and what is waited for in it."""
+
+    def __init__(self, stream: Stream, target: str, deadline: Deadline) -> None:
+        self._stream = stream
+        self._target = target
+        self._deadline = deadline
+
+    def begin(self) -> bool:
+        """Ping for a while before the migration; whether a reply came."""
+        began = time.monotonic()
+        while True:
+            self._pause(_BEFORE_SECONDS)
+            if self._stream.replies(self._deadline):
+                return True
+            if time.monotonic() - began >= _FIRST_REPLY_SECONDS:
+                return False
+
+    def finish(self) -> None:
+        """Ping on for a while after the migration, and longer as long as no reply comes."""
+        before, ended = self._stream.replies(self._deadline), time.monotonic()
+        self._pause(AFTER_SECONDS)
+        while self._stream.replies(self._deadline) == before:
+            if time.monotonic() - ended >= _SILENCE_SECONDS:
+                return
+            self._pause(_LOOK_SECONDS)
+        if time.monotonic() - ended >= 2 * AFTER_SECONDS:
+            # What it is like now that it is back.
+            self._pause(AFTER_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        self._deadline.pause(seconds, f"the ping of {self._target}")
+
+
+def ping_through(
+    mover: Mover,
+    check: Check,
+    source: ReadyGuest,
+    target: ReadyGuest,
+    dialect: Dialect,
+    deadline: Deadline,
+    say: Say,
+    *,
+    interval_ns: int,
+) -> Passage:
+    """Ping from the guest that stays to the one that migrates meanwhile. Raises ``KvLatencyError``."""
+    parameters = replace(check.ping, interval_ns=interval_ns)
+    with mover.turn(deadline, say):
+        stream = Stream.start(
+            source.shell,
+            target.address.address,
+            parameters,
+            dialect,
+            deadline,
+            longest_seconds=mover.longest_seconds + AFTER_SECONDS + _SILENCE_SECONDS + _SLACK_SECONDS,
+        )
+        try:
+            journey, reading = None, None
+            sample = _Sample(stream, target.address.address, deadline)
+            if sample.begin():
+                reading = stream.clock(deadline)
+                journey = mover.move(check, target, deadline, say)
+                say(
+                    f"pinging {target.address.address} after the migration",
+                    during=f"pinging {target.node}'s guest after its migration",
+                    phase="pinging",
+                )
+                sample.finish()
+            result = stream.stop(deadline)
+        except BaseException:
+            stream.discard()
+            raise
+    migration = None
+    if journey is not None and reading is not None:
+        migration = with_gaps(_placed(journey, reading), result, interval_ns)
+    return Passage(
+        result=result,
+        migration=migration,
+        error=None if journey is None else journey.error,
+    )
+
+
+def interval_of(check: Check, source: ReadyGuest, dialect: Dialect, deadline: Deadline) -> int:
+    """The interval at which a move is pinged: a short one, as a gap is right to one interval."""
+    asked = effective(check.ping, dialect).interval_ns
+    return min(asked, shortest_interval_ns(source.shell, dialect, deadline))
+
+
+def _placed(journey: Journey, reading: ClockReading) -> Migration:
+    """The migration, with its times in the sample's."""
+    return replace(
+        journey.migration,
+        created_ns=None if journey.created is None else reading.at(journey.created),
+        ended_ns=None if journey.ended is None else reading.at(journey.ended),
+        clock_error_ns=reading.error_ns,
+    )

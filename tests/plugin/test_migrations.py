@@ -1,0 +1,149 @@
+"""Checks whose target migrates, against a lab that migrates it: how the move ends, and what is left of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.engine import move, moving
+from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.lab.process import LabProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Checkup
+
+LAB = """
+guests: sim
+nodes: 9
+networks:
+  default/blue-network: {}
+  default/rigid-network: {}
+  default/pending-network: {}
+  default/full-network: {}
+  default/failing-network: {}
+  default/astray-network: {}
+faults:
+  - {fault: not-migratable, network: default/rigid-network, times: 100}
+  - {fault: migration-pending, network: default/pending-network, times: 100}
+  - {fault: migration-unschedulable, network: default/full-network, times: 100}
+  - {fault: migration-fails, network: default/failing-network, times: 100, message: Bad file descriptor}
+  - {fault: migration-elsewhere, network: default/astray-network, times: 100, to: worker9}
+seed: 7
+boot: 100ms
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
+    directory = tmp_path_factory.mktemp("lab")
+    spec = directory / "lab.yaml"
+    spec.write_text(LAB, encoding="utf-8")
+    process = LabProcess.start(str(spec), directory / "run", 60)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def left(kubeconfig: Path) -> Iterator[Any]:
+    """What is in the namespace: names of VMIs and of migrations."""
+    client = KubeClient.connect(kubeconfig=kubeconfig, context=None, stop=Stop())
+
+    def look() -> list[str]:
+        return [
+            one["metadata"]["name"]
+            for path in (paths.vmi("default"), paths.migration("default"))
+            for one in client.request("GET", path, deadline=Deadline(60))["items"]
+        ]
+
+    yield look
+    client.close()
+
+
+@pytest.fixture
+def moved(checkup: Checkup, left: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run checks with a migration; the document's measurements. Nothing is left afterwards."""
+    monkeypatch.setattr(moving, "AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(move, "LIMITS", move.MoveLimits(pending=1.0, scheduling=2.0, pod=1.0))
+
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        checkup.run("--kv-json", "result.json", "--kv-max-loss", "none", *arguments)
+        assert left() == []
+        measurements: list[dict[str, Any]] = checkup.document["measurements"]
+        return measurements
+
+    return run
+
+
+def pair(network: str, nodes: str) -> tuple[str, str, str, str]:
+    return ("--kv-nad", f"default/{network}-network", "--kv-nodes", nodes)
+
+
+def test_a_target_migrates_during_its_sample_and_nothing_is_left(moved: Any) -> None:
+    (one,) = moved(*pair("blue", "worker1:worker2>worker3"))
+    assert one["succeeded"], one["failureReason"]
+    migration = one["migration"]
+    assert migration["succeeded"]
+    assert (migration["sourceNode"], migration["targetNode"]) == ("worker2", "worker3")
+    assert one["targetNode"] == "worker2"
+    phases = [phase["phase"] for phase in migration["phases"]]
+    assert phases[:2] == ["Pending", "Scheduling"]
+    assert phases[-2:] == ["Running", "Succeeded"]
+    seen = [phase["seenNanoSec"] for phase in migration["phases"]]
+    assert seen == sorted(seen)
+    assert all(phase["notBeforeNanoSec"] <= phase["seenNanoSec"] for phase in migration["phases"])
+    assert all(phase["timestamp"] for phase in migration["phases"])
+    # A second before, and some after the end.
+    assert migration["createdNanoSec"] >= 1_000_000_000
+    assert migration["endedNanoSec"] > migration["createdNanoSec"]
+    assert max(one["repliesNanoSec"]) - migration["endedNanoSec"] > 500_000_000
+    assert migration["preparationGap"]["nanoSec"] > 0
+    assert migration["switchoverGap"]["nanoSec"] > 0
+    assert one["notes"] == []
+
+
+def test_a_target_may_migrate_to_any_node_of_the_set(moved: Any) -> None:
+    (one,) = moved(*pair("blue", "worker1:worker2>?"), "--kv-node-set", "worker1,worker2,worker5")
+    assert one["succeeded"], one["failureReason"]
+    assert one["migration"]["requestedNode"] is None
+    assert one["migration"]["targetNode"] in ("worker1", "worker5")
+
+
+@pytest.mark.parametrize(
+    ("network", "reason", "is_measured"),
+    [
+        ("rigid", "setup: VMI .* cannot be migrated: .*", False),
+        (
+            "pending",
+            "run: VMI .* stayed Pending for 1s: the cluster's limit on parallel migrations is reached",
+            True,
+        ),
+        (
+            "full",
+            "run: VMI .* stayed Scheduling for .*: its target pod is Unschedulable: 0/9 nodes are available.*",
+            True,
+        ),
+        ("failing", "run: the migration of VMI .* from worker2 failed: Bad file descriptor", True),
+        ("astray", "run: VMI .* is on worker9 after its migration: expected worker3", True),
+    ],
+    ids=["not-migratable", "pending", "unschedulable", "failed", "elsewhere"],
+)
+def test_a_migration_that_does_not_succeed_is_the_cause_with_what_was_measured(
+    moved: Any, network: str, reason: str, *, is_measured: bool
+) -> None:
+    (one,) = moved(*pair(network, "worker1:worker2>worker3"))
+    assert (one["outcome"], one["failureKind"]) == ("error", "provision")
+    assert re.fullmatch(reason, one["failureReason"]), one["failureReason"]
+    assert ((one["received"] or 0) > 0) == is_measured
+    if is_measured:
+        assert not one["migration"]["succeeded"]
+        assert one["migration"]["failureReason"]
+        assert one["migration"]["preparationGap"]["nanoSec"] > 0
