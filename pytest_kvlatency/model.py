@@ -78,7 +78,7 @@ AUTO = NodePair()
 
 @dataclass(frozen=True, kw_only=True)
 class NodeChoice:
-    """The nodes of a mesh, ring or star. ``left_out`` says of each other one why no VM can start there."""
+    """The nodes of a mesh and the like. ``left_out`` says of each other one why no VM can start there."""
 
     names: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from pytest_kvlatency.checkup.own_check import NODEID, says_all
 from pytest_kvlatency.checkup.testitem import SETTINGS_KEY, planned_check
 from pytest_kvlatency.config.options import BY_NAME, OPTIONS
 from pytest_kvlatency.config.values import show
+from pytest_kvlatency.model import ANYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,10 +75,12 @@ def _pair(item: pytest.Item, settings: Settings) -> tuple[list[str], tuple[str, 
     planned, own = planned_check(item), item.stash.get(SETTINGS_KEY, None)
     if planned is None or planned.check is None:
         return [], ()
+    # Where the target may go to any node, that is one of the node set.
+    unneeded = _SELECT_PAIRS if planned.check.pair.destination != ANYWHERE else ("nad", "nodes")
     if settings.sources["nad"].kind == "command line" and settings.configmap is None:
         nodes = str(planned.check.pair)
         if says_all(item.nodeid, nad=planned.id.removesuffix(f"-{nodes}"), nodes=nodes):
-            return [], _SELECT_PAIRS
+            return [], unneeded
     marked = {name for name in _SELECT_PAIRS if own is not None and own.sources[name].kind == "marker"}
     options: list[str] = []
     if "nad" not in marked:
@@ -89,7 +92,7 @@ def _pair(item: pytest.Item, settings: Settings) -> tuple[list[str], tuple[str, 
     # An option of this run may have stood over an ini file that says otherwise: it is left out of the command.
     if pair != "auto" or settings.sources["nodes"].kind != "default":
         options += [BY_NAME["nodes"].flag, pair]
-    return options, _SELECT_PAIRS
+    return options, unneeded
 
 
 def _as_given(nad: object, settings: Settings) -> str:

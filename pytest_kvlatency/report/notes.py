@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.config.options import BY_NAME, MARKER_OPTIONS
 from pytest_kvlatency.config.values import show
-from pytest_kvlatency.model import NodePair
+from pytest_kvlatency.model import ANYWHERE, NodePair
 from pytest_kvlatency.report.run import last_attempts
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.report.run import ItemResult
 
-_NO_SHAPE: Final = "no test measures a mesh, ring or star"
+_NO_SHAPE: Final = "no test measures a shape (mesh, ring, star, migrations, drain)"
 _NO_TEST: Final = "no test of this run checks a network"
 
 
@@ -98,7 +98,8 @@ def _unused(given: Settings, used: Sequence[Settings], name: str) -> Iterator[st
 
 
 def _has_shape(settings: Settings) -> bool:
-    return any(not isinstance(one, NodePair) for one in settings.nodes)
+    """Whether the pairs are chosen, or a migration's destination is, among the node set."""
+    return any(not isinstance(one, NodePair) or one.destination == ANYWHERE for one in settings.nodes)
 
 
 def _each(count: int, many: str, one: str) -> str:

@@ -25,6 +25,49 @@ CASES = {
     "nad-empty": (["--kv-nad", ""], ["*--kv-nad*''*command line*"]),
     "nodes-one": (["--kv-nodes", "w1"], ["*--kv-nodes*'w1'*command line*"]),
     "nodes-no-target": (["--kv-nodes", "w1:"], ["*--kv-nodes*'w1:'*command line*"]),
+    "nodes-one-node-that-migrates": (
+        ["--kv-nodes", "w1>w2"],
+        [
+            "ERROR: --kv-nodes: 'w1>w2' is not a node pair. Did you mean w1:w2[?] (or SRC:w1>w2, *(from the command line)"
+        ],
+    ),
+    "nodes-no-destination": (
+        ["--kv-nodes", "w1:w2>"],
+        [
+            "ERROR: --kv-nodes: 'w1:w2>' names no destination: expected SRC:DST>NEW, or SRC:DST>[?] for any node (from *"
+        ],
+    ),
+    "nodes-migrates-to-where-it-is": (
+        ["--kv-nodes", "w1:w2>w2"],
+        [
+            "ERROR: --kv-nodes: 'w1:w2>w2' migrates to the node where it starts: expected another node than w2, or *"
+        ],
+    ),
+    "migrations-over-two-nodes": (
+        ["--kv-nodes", "migrations", "--kv-node-set", "w1,w2"],
+        [
+            (
+                "ERROR: --kv-nodes migrations needs at least three nodes, but the node set has 2: w1, w2 (from the "
+                "command line)"
+            )
+        ],
+    ),
+    "a-drain-of-the-only-node": (
+        ["--kv-nodes", "drain:w1", "--kv-node-set", "w1"],
+        [
+            "ERROR: --kv-nodes drain:w1 needs at least two nodes, but the node set has 1: w1 (from the command line)"
+        ],
+    ),
+    "a-migration-to-nowhere": (
+        ["--kv-nodes", "w1:w2>?", "--kv-node-set", "w2"],
+        [
+            "ERROR: --kv-nodes w1:w2>[?] has no node to migrate to: the node set has w2 (from the command line)"
+        ],
+    ),
+    "gap-no-unit": (
+        ["--kv-max-gap", "5"],
+        ["ERROR: --kv-max-gap: '5' has no unit. Did you mean 5ms[?] (from the command line)"],
+    ),
     "nodes-no-source": (["--kv-nodes", ":w2"], ["*--kv-nodes*':w2'*command line*"]),
     "timeout-too-short": (
         ["--kv-timeout", "3s", "--kv-sample-duration", "5s"],
