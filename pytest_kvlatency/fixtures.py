@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.checkup import Checkup
     from pytest_kvlatency.checkup.cluster import Cluster
     from pytest_kvlatency.checkup.pair import Pair, Ping
+    from pytest_kvlatency.checkup.streaming import Streams
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.ping.latency import Latency
@@ -83,3 +84,14 @@ def kv_ping(request: pytest.FixtureRequest, kv_pair: Pair) -> Ping:
     """
     del kv_pair
     return checkup_of(request.config).measurements.ping_of(request.node)
+
+
+@pytest.fixture
+def kv_stream(request: pytest.FixtureRequest, kv_pair: Pair) -> Streams:
+    """Ping this pair while your test does something to it, such as a reboot: how long is the network gone.
+
+    ``with kv_stream(interval="10ms") as stream: …``; then ``stream.longest_gap_ms``, ``stream.lost``,
+    ``stream.samples_ns``. Reported under ``extra``, without limits.
+    """
+    del kv_pair
+    return checkup_of(request.config).measurements.stream_of(request.node)

@@ -41,5 +41,5 @@ def pytest_kvlatency_measurement(measurement: Measurement, item: pytest.Item) ->
     """Observe or judge what was measured for an item, once there are numbers (``measurement.result``).
 
     A string that is returned fails the item in its call phase with ``RejectedMeasurementError``, the string as its
-    reason. What ``kv_ping`` measures is not judged.
+    reason. What ``kv_ping`` and ``kv_stream`` measure is not judged.
     """

@@ -23,6 +23,7 @@ from pytest_kvlatency.fixtures import (
     kv_pair,
     kv_ping,
     kv_settings,
+    kv_stream,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.checkup import Checkup
 
-__all__ = ["kv_check", "kv_cluster", "kv_latency", "kv_pair", "kv_ping", "kv_settings"]
+__all__ = ["kv_check", "kv_cluster", "kv_latency", "kv_pair", "kv_ping", "kv_settings", "kv_stream"]
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

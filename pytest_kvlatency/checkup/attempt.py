@@ -11,6 +11,7 @@ from pytest_kvlatency.model import Failure, failure_of
 from pytest_kvlatency.report.run import ItemResult
 
 if TYPE_CHECKING:
+    from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.model import Check, Measurement, Outcome
 
@@ -31,12 +32,17 @@ class ItemAttempt:
         self.outcome: Outcome = "notrun"
         #: What the plugin raised for it last.
         self.raised: BaseException | None = None
-        #: Whether the item has its guests for itself.
-        self.owns_pair = False
+        #: Source and target, while the item has them for itself.
+        self.guests: tuple[ReadyGuest, ReadyGuest] | None = None
         #: Whether the set-up is over: what is asked for from now on is asked for by the body.
         self.is_set_up = False
         self.transcript_file: str | None = None
         self.is_in_html = False
+
+    @property
+    def owns_pair(self) -> bool:
+        """Whether the item has its guests for itself."""
+        return self.guests is not None
 
     @property
     def has_failed(self) -> bool:

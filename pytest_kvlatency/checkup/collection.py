@@ -241,17 +241,19 @@ class Collection:
                 "Set them with a decorator, or with a class or module marker"
             )
 
-    def settings_of(self, node: pytest.Item, *, kv_ping: Mapping[str, object] | None = None) -> Settings:
-        """The settings of one test: its markers over the options; over both what ``kv_ping`` was called with.
+    def settings_of(
+        self, node: pytest.Item, *, call: str = "", arguments: Mapping[str, object] | None = None
+    ) -> Settings:
+        """The settings of one test: its markers over the options; over both the ``arguments`` of a ``call``.
 
         Raises ``SettingsError``.
         """
         merged = marker.merge(marks for _, marks in marks_by_object(node))
         layers = [marker.marker_layer(merged, f"kvlatency marker of {node.nodeid}")] if merged else []
-        if kv_ping is not None:
+        if call:
             # Limits do not apply, so what they ask of a sample does not either.
-            values = {**dict.fromkeys(LIMITS, "none"), **kv_ping}
-            layers.insert(0, marker.marker_layer(values, "call of kv_ping"))
+            values = {**dict.fromkeys(LIMITS, "none"), **(arguments or {})}
+            layers.insert(0, marker.marker_layer(values, f"call of {call}"))
         return self._planning.settings(*layers)
 
     def _refuse(self, nodeid: str, error: KvLatencyError) -> None:

@@ -21,17 +21,19 @@ from pytest_kvlatency.report.junit.properties import item_properties
 from pytest_kvlatency.report.numbers import numbers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_kvlatency.checkup.attempt import ItemAttempt
     from pytest_kvlatency.checkup.collection import Collection
     from pytest_kvlatency.checkup.measuring_session import MeasuringSession
     from pytest_kvlatency.checkup.pair import Pair, Ping
     from pytest_kvlatency.checkup.planning import Planning
+    from pytest_kvlatency.checkup.streaming import StreamedLatency, Streams
     from pytest_kvlatency.engine.attempts import Attempt
-    from pytest_kvlatency.model import Check, Failure, Measurement
+    from pytest_kvlatency.model import Check, Failure, Measurement, PingParameters
 
 NO_LIMITS: Final = Limits(max_loss_percent=None)
+STREAM_OPTIONS: Final = frozenset({"interval", "packet_size", "dont_fragment"})
 PING_OPTIONS: Final = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
 #: The names of an item's JUnit properties that are ours.
 PROPERTIES_KEY = pytest.StashKey["frozenset[str]"]()
@@ -99,19 +101,47 @@ class Measurements:
         is_set_up = item.stash[ATTEMPT_KEY].is_set_up
         return Latency(self.measure_for_body(item) if is_set_up else self.measure_for_set_up(item))
 
+    def stream_of(self, item: pytest.Item) -> Streams:
+        """What ``kv_stream`` gives."""
+        from pytest_kvlatency.checkup.streaming import Streams
+
+        return Streams(lambda parameters: self.stream(item, parameters))
+
+    @contextmanager
+    def stream(self, item: pytest.Item, parameters: dict[str, object]) -> Iterator[StreamedLatency]:
+        """Ping between the item's owned guests while the body runs; kept under ``extra``."""
+        from pytest_kvlatency.checkup.streaming import streaming
+
+        attempt = item.stash[ATTEMPT_KEY]
+        check = self.check_of(item)
+        ping = self._parameters(item, "kv_stream", parameters, STREAM_OPTIONS)
+        if attempt.guests is None:
+            raise ConfigError("the pair cannot be used after its test has ended", stage="run")
+        with streaming(
+            replace(check, limits=NO_LIMITS, ping=ping),
+            attempt.guests,
+            self.measuring.state.stop,
+            is_interval_given="interval" in parameters,
+            failing=lambda: _failing(attempt),
+            keep=attempt.extra.append,
+        ) as latency:
+            yield latency
+
     @contextmanager
     def owning_pair(self, item: pytest.Item, check: Check) -> Iterator[Pair]:
         """Own both guests until the item's teardown."""
+        from pytest_kvlatency.checkup.pair import Pair, PairGuest
+
         attempt = item.stash[ATTEMPT_KEY]
         try:
             with _failing(attempt):
                 self.measuring.count(check, holder=attempt)
-                pair = self.measuring.own_pair(check, holder=attempt)
-            attempt.owns_pair = True
-            yield pair
+                source, target = attempt.guests = self.measuring.own_pair(check, holder=attempt)
+            stop = self.measuring.state.stop
+            yield Pair(nad=check.nad, source=PairGuest(source, stop), target=PairGuest(target, stop))
         finally:
             # Whatever ends it, and also while it is still waited for.
-            attempt.owns_pair = False
+            attempt.guests = None
             self.measuring.release(attempt)
 
     def ping_of(self, item: pytest.Item) -> Ping:
@@ -124,14 +154,7 @@ class Measurements:
         """Measure the item's owned pair with other ping parameters, where it is now; kept under ``extra``."""
         attempt = item.stash[ATTEMPT_KEY]
         check = self.check_of(item)
-        known = {name: value for name, value in parameters.items() if name in PING_OPTIONS}
-        wrong = [unknown_argument("kv_ping", name, PING_OPTIONS) for name in parameters if name not in known]
-        try:
-            ping = self.collection.settings_of(item, kv_ping=known).ping
-        except SettingsError as error:
-            raise ConfigError("; ".join([*wrong, *error.messages])) from None
-        if wrong:
-            raise ConfigError("; ".join(wrong))
+        ping = self._parameters(item, "kv_ping", parameters, PING_OPTIONS)
         unlimited = replace(check, limits=NO_LIMITS)
         tried = self.measuring.measure_owned(unlimited, ping, holder=attempt, confirm=False, moves=False)
         attempt.extra.append(tried.measurement)
@@ -140,6 +163,20 @@ class Measurements:
         return Latency(tried.measurement)
 
     # --- inside
+
+    def _parameters(
+        self, item: pytest.Item, call: str, parameters: Mapping[str, object], options: frozenset[str]
+    ) -> PingParameters:
+        """The ping parameters of an item, changed as a call says. Raises ``ConfigError`` for a wrong argument."""
+        known = {name: value for name, value in parameters.items() if name in options}
+        wrong = [unknown_argument(call, name, options) for name in parameters if name not in known]
+        try:
+            ping = self.collection.settings_of(item, call=call, arguments=known).ping
+        except SettingsError as error:
+            raise ConfigError("; ".join([*wrong, *error.messages])) from None
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+        return ping
 
     def _counted_check(self, item: pytest.Item, attempt: ItemAttempt) -> Check:
         """The item's check, with the attempt among the users of its guests."""

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_kvlatency.checkup.cluster_session import ClusterSession
-    from pytest_kvlatency.checkup.pair import Pair
     from pytest_kvlatency.checkup.role import Role
     from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.checkup.sweep_run import SweepRun
     from pytest_kvlatency.checkup.tally import Tally
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.attempts import Attempt
+    from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.runner import Engine
     from pytest_kvlatency.model import Check, PingParameters
     from pytest_kvlatency.report.progressline import Progress
@@ -198,18 +198,14 @@ class MeasuringSession:
         return self._attempt(measured, check)
 
     @told()
-    def own_pair(self, check: Check, *, holder: object) -> Pair:
-        """Own both guests until ``release``. Raises ``KvLatencyError``."""
-        from pytest_kvlatency.checkup.pair import Pair, PairGuest
-
+    def own_pair(self, check: Check, *, holder: object) -> tuple[ReadyGuest, ReadyGuest]:
+        """Own both guests, source and target, until ``release``. Raises ``KvLatencyError``."""
         engine = self._at_work()
         self._refresh(engine, check)
         try:
-            source, target = self._wait(engine.own(check, holder=holder), check)
+            return self._wait(engine.own(check, holder=holder), check)
         except InterruptedRunError as error:
             raise (self._interrupted(engine, check).error or error) from None
-        stop = self.state.stop
-        return Pair(nad=check.nad, source=PairGuest(source, stop), target=PairGuest(target, stop))
 
     # --- the users of guests
 

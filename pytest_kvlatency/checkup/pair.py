@@ -67,7 +67,7 @@ class PairGuest:
         watchdog = self._guest.watchdog
         if not self._guest.shell.is_in_use and not watchdog.lasts(CONSOLE_SECONDS / 2):
             watchdog.cover(CONSOLE_SECONDS)
-        return _asked_for(lambda: self._guest.shell.console)
+        return asked_for(lambda: self._guest.shell.console)
 
     def run(
         self, command: str, *, timeout: float | str = DEFAULT_TIMEOUT_SECONDS, check: bool = False
@@ -81,7 +81,7 @@ class PairGuest:
         shown = command if len(command) <= SHOWN_CHARACTERS else f"{command[:SHOWN_CHARACTERS]}…"
         seconds = to_seconds(parse_duration(timeout)) if isinstance(timeout, str) else float(timeout)
         self._guest.watchdog.cover(seconds)
-        result = _asked_for(
+        result = asked_for(
             lambda: self._guest.shell.run(
                 command,
                 purpose=f"the command {shown!r}",
@@ -124,8 +124,8 @@ class Ping:
         return self._measure(parameters)
 
 
-def _asked_for(ask: Callable[[], T]) -> T:
-    """What a test asks for; the error, if it is one, begins here.
+def asked_for(ask: Callable[[], T]) -> T:
+    """Return what a test asks for; the error, if it is one, begins here.
 
     A test learns nothing from the frames of the console below, and some of them hold the cluster's credentials.
     """

@@ -49,7 +49,7 @@ def may_be_measured_ahead(item: pytest.Item) -> bool:
         return True
     info = getattr(item, "_fixtureinfo", None)
     names = set(getattr(item, "fixturenames", ()))
-    if info is None or names & {"kv_pair", "kv_ping"} or _has_package_setup(item):
+    if info is None or names & {"kv_pair", "kv_ping", "kv_stream"} or _has_package_setup(item):
         return False
     definitions = [found[-1] for name, found in info.name2fixturedefs.items() if name in names]
     return all(_is_no_users(one) or _is_set_up_for_all(one) for one in definitions)

@@ -187,6 +187,26 @@ class Stream:
         ).output
         return stamps.read(said).replies
 
+    def has_reply(self, deadline: Deadline, *, seconds: float) -> bool:
+        """Wait for the first reply, at most so long, and not for a ping that has ended. False: there is none."""
+        directory = self._running.directory
+        until = f"n=0; until grep -q ' bytes from ' {directory}/out || [ -f {directory}/rc ]"
+        waits = (
+            f"{until} || [ $n -ge {math.ceil(10 * seconds)} ]; do n=$((n + 1)); sleep 0.1 || sleep 1; done"
+        )
+        self.shell.run(
+            f"{{ {waits}; }} 2>/dev/null",
+            purpose=f"the first reply of {self._address}",
+            timeout_seconds=2 * seconds + _END_SECONDS,
+            deadline=deadline,
+        )
+        return self.replies(deadline) > 0
+
+    def has_ended(self, deadline: Deadline) -> bool:
+        """Whether ping has ended by itself."""
+        test = f"[ -f {self._running.directory}/rc ]"
+        return self.shell.run(test, purpose="looking at the ping", deadline=deadline).exit_status == 0
+
     def stop(self, deadline: Deadline) -> PingResult:
         """End ping and read what it measured. Safe to repeat.
 

@@ -55,6 +55,15 @@ def longest(
     return max(within, key=_length, default=None)
 
 
+def long_gaps(result: PingResult, interval_ns: int) -> tuple[Gap, ...]:
+    """Every gap that is longer than two of the intervals that ping kept, in order."""
+    kept = kept_interval_ns(result, interval_ns)
+    replies = _replies(result, kept)
+    if replies is None:
+        return ()
+    return tuple(gap for gap in _gaps(result, replies, kept) if gap.length_ns > 2 * kept)
+
+
 def kept_interval_ns(result: PingResult, interval_ns: int) -> int:
     """The interval at which ping really sent: BusyBox's 10 ms are 11.6 to 13.2 ms, and more in a busy guest."""
     sent = _sent_at(result)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # pytest leaves this module's frames out of the traceback of a test: the test's own line tells.
 __tracebackhide__ = True
 _LATENCIES: Final = ("min", "avg", "max", "p50", "p90", "p99", "stddev")
-_NAMES: Final = (
+_NAMES: Final[tuple[str, ...]] = (
     *(f"{name}_{unit}" for name in _LATENCIES for unit in ("ns", "ms")),
     "transmitted",
     "received",
@@ -34,6 +34,9 @@ class Latency:
 
     ``…_ns`` are integers in nanoseconds, ``…_ms`` their twins as floats in milliseconds. The warm-up is no part.
     """
+
+    #: What ``get`` knows.
+    _names: tuple[str, ...] = _NAMES
 
     def __init__(self, measurement: Measurement) -> None:
         self._measurement = measurement
@@ -165,9 +168,9 @@ class Latency:
 
     def get(self, name: str) -> object:
         """Return the number ``name``, or None where it would raise ``NoValue``. ``AttributeError``: no such number."""
-        if name not in _NAMES:
+        if name not in self._names:
             raise AttributeError(
-                f"{type(self).__name__!r} object has no number {name!r}: expected one of {', '.join(_NAMES)}"
+                f"{type(self).__name__!r} object has no number {name!r}: expected one of {', '.join(self._names)}"
             )
         try:
             value: object = getattr(self, name)
