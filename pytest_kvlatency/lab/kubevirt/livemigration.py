@@ -33,6 +33,8 @@ _SEEN, _TURN, _POD, _HANDED_OVER, _PREPARED, _STARTED = 0.03, 0.02, 0.25, 0.02, 
 _TOLD, _COMPLETED, _SUCCEEDED, _READY = 0.05, 0.03, 0.03, 0.2
 #: After its final phase the migration gets its own ``migrationState``; always so late, for clients must wait for it.
 _EPILOGUE_SECONDS: Final = 0.1
+#: Between looks at a VMI that does not run yet.
+_LOOK_SECONDS: Final = 0.05
 #: How long the console cannot be opened after the guest has moved.
 _CONSOLE_SECONDS: Final = (0.1, 0.5)
 _FAILS: Final = (
@@ -44,7 +46,7 @@ _FAILS: Final = (
 class LiveMigration:
     """One migration from its creation to its final phase.
 
-    ``turn`` waits until as few others are under way as the cluster allows. ``is_over`` is set at the end.
+    ``turn`` waits until as few others are under way as the cluster allows.
     """
 
     def __init__(
@@ -55,7 +57,6 @@ class LiveMigration:
         turn: Callable[[LiveMigration], Awaitable[None]],
     ) -> None:
         self.record = record
-        self.is_aborted = False
         self._migration = migration
         self._cluster = cluster
         self._turn = turn
@@ -132,6 +133,8 @@ class LiveMigration:
         await self._enter("Pending")
         if record.strike("migration-pending") is not None:
             await asyncio.Event().wait()
+        while record.guest is None or record.status.get("phase") != "Running":  # noqa: ASYNC110 (it polls)
+            await asyncio.sleep(_LOOK_SECONDS)
         await self._turn(self)
         self._source = record.node
         await self._pause(_TURN)
@@ -169,7 +172,7 @@ class LiveMigration:
         await record.publish()
         await self._pause(_HANDED_OVER)
         await self._enter("PreparingTarget")
-        assert record.guest is not None  # noqa: S101 (the queue waits for it)
+        assert record.guest is not None  # noqa: S101 (_work waits for it)
         self._move = await record.guest.prepare_move(target.node)
         await self._pause(_PREPARED)
         await self._enter("TargetReady")
@@ -225,6 +228,8 @@ class LiveMigration:
         await record.publish()
         await self._pause(_SUCCEEDED)
         await self._enter("Succeeded")
+        text = f"The VirtualMachineInstance migrated to node {target.node}."
+        cluster.emit(record.vmi, "Normal", "Migrated", text, "virt-handler", self._source)
         cluster.spawn(self._afterwards())
         if old is not None:
             status = pods.pod_status("Succeeded", [one["name"] for one in old["spec"]["containers"]])
@@ -254,6 +259,8 @@ class LiveMigration:
             await record.publish()
         await self._target.remove()
         await self._enter("Failed")
+        text = f"VirtualMachineInstance migration uid {self.uid} failed. reason:{reason}"
+        self._cluster.emit(record.vmi, "Warning", "FailedMigration", text, "virtualmachine-controller")
         self._cluster.spawn(self._afterwards())
 
     async def _afterwards(self) -> None:
@@ -262,7 +269,9 @@ class LiveMigration:
         state = self.record.status.get("migrationState") or {}
         if state.get("migrationUid") == self.uid:
             await self._write({"status": {"migrationState": state}})
-        await self._write({"metadata": {"finalizers": []}}, subresource="")
+        finalizers = self._migration["metadata"].get("finalizers") or []
+        left = [one for one in finalizers if one != migrations.FINALIZER]
+        await self._write({"metadata": {"finalizers": left}}, subresource="")
 
 
 async def _ended(guest: Guest) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.kubevirt import migrationobject as migrations
-from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS
+from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS, VMIS
 from pytest_kvlatency.lab.kubevirt.livemigration import LiveMigration
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.kubevirt.api import WatchEvent
     from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster
     from pytest_kvlatency.lab.kubevirt.record import VmiRecord
+
+_LOOK_SECONDS: Final = 0.05
 
 
 class MigrationController:
@@ -67,7 +69,12 @@ class MigrationController:
 
     async def _run(self, migration: dict[str, Any]) -> None:
         meta = migration["metadata"]
-        record = self._record_of(meta["namespace"], migrations.vmi_name(migration))
+        name = migrations.vmi_name(migration)
+        while (record := self._record_of(meta["namespace"], name)) is None:
+            # The VMI itself may be news that is still on its way.
+            if await self._cluster.api.get(VMIS, meta["namespace"], name) is None:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
         if record is None:
             await self._cluster.api.delete(MIGRATIONS, meta["namespace"], meta["name"], meta["uid"])
             return
