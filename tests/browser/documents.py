@@ -73,3 +73,65 @@ def large(document, entry, *, nodes=32, pings=50, with_transcripts=True):
         }
         measurements.append(one)
     return {**document, "measurements": measurements, "causes": []}
+
+
+def moved(entry, *, preparation=1.3, switchover=0.4, outcome="passed"):
+    """The same pair, whose target migrates 1 s after ping began: 13 s of pings, with both gaps, in seconds."""
+    second = 1_000_000_000
+    gaps = [(1.4, preparation), (6.7, switchover)]
+    arrivals = [n / 100 for n in range(1300) if not any(begin < n / 100 < begin + gap for begin, gap in gaps)]
+    # What waited for the guest is answered late, all at once.
+    samples = [900_000_000 if 0 <= at - 7.1 < 0.03 else 300_000 + round(at * 1e4) for at in arrivals]
+    begins = {
+        "Pending": 0.2, "Scheduling": 0.3, "Scheduled": 2.7, "PreparingTarget": 2.8, "TargetReady": 3.6,
+        "Running": 3.9, "Succeeded": 6.2,
+    }  # fmt: skip
+    phases = [
+        {
+            "phase": name,
+            "notBeforeNanoSec": round(max(0, at - 0.1) * second),
+            "seenNanoSec": round(at * second),
+            "timestamp": f"2026-11-30T08:00:0{int(at)}Z",
+        }
+        for name, at in begins.items()
+    ]
+    shown = [
+        {"nanoSec": round(gap * second), "beginsNanoSec": round(begin * second), "lost": round(gap * 50)}
+        for begin, gap in gaps
+    ]
+    times = {"count": 100, "minNanoSec": 300_000, "avgNanoSec": 310_000, "maxNanoSec": 400_000}
+    return {
+        **copy.deepcopy(entry),
+        "nodeid": entry["nodeid"].replace("]", ">worker10]"),
+        "nodes": f"{entry['nodes']}>worker10",
+        "outcome": outcome,
+        "transmitted": 1300,
+        "received": len(samples),
+        "lossPercent": 100 * (1300 - len(samples)) / 1300,
+        "lostSequence": None,
+        "samplesNanoSec": samples,
+        "maxLatencyNanoSec": max(samples),
+        "repliesNanoSec": [round(at * second) for at in arrivals],
+        "longestGap": max(shown, key=lambda one: one["nanoSec"]),
+        "gapResolutionNanoSec": 10_000_000,
+        "limits": {**entry["limits"], "maxGapNanoSec": second},
+        "migration": {
+            "name": "kvlatency-move-x",
+            "sourceNode": entry["targetNode"],
+            "requestedNode": "worker10",
+            "targetNode": "worker10",
+            "succeeded": True,
+            "failureReason": None,
+            "mode": "PreCopy",
+            "createdTimestamp": "2026-11-30T08:00:00.000Z",
+            "createdNanoSec": second,
+            "endedNanoSec": round(7.2 * second),
+            "clockErrorNanoSec": 3_000_000,
+            "phases": phases,
+            "preparationGap": shown[0],
+            "switchoverGap": shown[1],
+            "rttBefore": times,
+            "rttAfter": times,
+            "lostInGaps": sum(one["lost"] for one in shown),
+        },
+    }

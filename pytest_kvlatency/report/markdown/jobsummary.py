@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.causes import causes_of, numbers_by_test
 from pytest_kvlatency.report.entries import is_failed, own_parameters, pair, test_name, verdict
+from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
+from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.schema import TIMESTAMP
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.causes import headline
@@ -22,9 +24,20 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 1_000_000
 #: The change since the baseline.
 _CHANGE: Final = "Δ p50"
+_GAP: Final = "gap ms"
 _TRANSCRIPT_LINES: Final = 20
 #: More pairs that could not be measured are folded, so that they do not bury those that failed.
 _MOST_BROKEN: Final = 5
+#: The columns of migrations: their gaps, and the mean round-trip times before and after.
+_GAPS: Final = {
+    "preparation gap ms": "preparationGap",
+    "switch-over gap ms": "switchoverGap",
+    "longest gap ms": "longestGap",
+}
+_BEFORE_AND_AFTER: Final = ("avg before ms", "avg after ms")
+_OF_MIGRATIONS: Final = (
+    "network", "nodes", "test", "verdict", *_GAPS, "lost", *_BEFORE_AND_AFTER, "cause",
+)  # fmt: skip
 _WITHOUT_NUMBERS: Final = ("network", "nodes", "test", "verdict")
 _OWN_CHECK: Final = "kvlatency::check["
 #: The columns of numbers, in milliseconds.
@@ -42,15 +55,17 @@ def render(document: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:
     page = Bounded(most_bytes)
     page.add(*_head(document))
     entries = last_attempts(document["measurements"])
-    failed = [entry for entry in entries if is_failed(entry) and entry["transmitted"] is not None]
-    broken = [entry for entry in entries if is_failed(entry) and entry["transmitted"] is None]
-    others = [entry for entry in entries if not is_failed(entry)]
+    pairs = [entry for entry in entries if not is_move(entry)]
+    failed = [entry for entry in pairs if is_failed(entry) and entry["transmitted"] is not None]
+    broken = [entry for entry in pairs if is_failed(entry) and entry["transmitted"] is None]
+    others = [entry for entry in pairs if not is_failed(entry)]
     of = {entry["nodeid"]: entry for entry in entries}
     for number, cause in enumerate(causes_of(document), 1):
         page.add(*_cause(number, cause, of), name="causes")
     page.add("")
     numbers = _numbers_of_causes(document)
-    heads = _heads(entries)
+    _add_migrations(page, entries, numbers)
+    heads = _heads(pairs)
     page.table([*heads, "cause"], [_row(one, heads, numbers) for one in failed], name="failures")
     # Of these the causes say all there is to know.
     title = f"{len(broken)} could not be measured" if failed and len(broken) > _MOST_BROKEN else ""
@@ -63,7 +78,7 @@ def render(document: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:
     _add_preflight(page, document["preflight"] or ())
     for note in _notes(document, entries):
         page.add(f"> {escaped(note)}", "", name="notes")
-    for entry in (*failed, *broken):
+    for entry in (*failed, *broken, *(one for one in entries if is_failed(one) and is_move(one))):
         page.add(*_transcript(entry), name="consoles of failures")
     settings = [
         [f"{escaped(one['option'])}", _value(one["value"]), escaped(one["source"])]
@@ -133,6 +148,7 @@ def _heads(entries: Sequence[Entry]) -> list[str]:
     """The columns that any row fills."""
     has_tests = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry in entries)
     times = [name for name, key in _TIMES if any(entry[key] is not None for entry in entries)]
+    gap = [_GAP] if any(entry.get("longestGap") for entry in entries) else []
     change = [_CHANGE] if any(_change(entry) is not None for entry in entries) else []
     return [
         "network",
@@ -142,8 +158,41 @@ def _heads(entries: Sequence[Entry]) -> list[str]:
         "received",
         "loss",
         *times,
+        *gap,
         *change,
     ]
+
+
+def _add_migrations(page: Bounded, entries: Sequence[Entry], causes: Mapping[str, str]) -> None:
+    """A table of their own: the failed ones first, then those with the longest gaps."""
+    found = [(entry, one) for entry in entries for one in (entry, *entry["extra"]) if is_move(one)]
+    found.sort(key=lambda one: (not is_failed(one[0]), -(gaps_of(one[1])["longestGap"] or 0)))
+    has_tests = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry, _ in found)
+    heads = [name for name in _OF_MIGRATIONS if name != "test" or has_tests]
+    rows = [[_cells_of_migration(entry, one, causes)[name] for name in heads] for entry, one in found]
+    page.table(heads, rows, name="migrations", title="")
+
+
+def _cells_of_migration(entry: Entry, one: Entry, causes: Mapping[str, str]) -> dict[str, str]:
+    migration, gaps = one.get("migration") or {}, gaps_of(one)
+    lost = None if one["transmitted"] is None else one["transmitted"] - one["received"]
+    times = [migration.get(name) for name in ("rttBefore", "rttAfter")]
+    return {
+        "network": escaped(one["nad"] or ""),
+        "nodes": escaped(pair(one)),
+        "test": escaped(test_name(entry)),
+        "verdict": escaped(verdict(entry)) if one is entry else "kv&#95;migration",
+        **{
+            head: "" if (length := gaps[name]) is None else f"{length / 1e6:.0f}"
+            for head, name in _GAPS.items()
+        },
+        "lost": "" if lost is None else str(lost),
+        **{
+            head: "" if time is None else f"{time['avgNanoSec'] / 1e6:.3f}"
+            for head, time in zip(_BEFORE_AND_AFTER, times, strict=True)
+        },
+        "cause": causes.get(entry["nodeid"], "") if one is entry else "",
+    }
 
 
 def _change(entry: Entry) -> float | None:
@@ -156,6 +205,8 @@ def _rows(entry: Entry, heads: Sequence[str]) -> Iterator[list[str]]:
     """The row of a measurement, and those of what its test measured beyond."""
     yield _row(entry, heads)
     for extra in entry["extra"]:
+        if is_move(extra):
+            continue
         cells = _row({**entry, "comparison": None, **extra, "outcome": "passed"}, heads)
         cells[heads.index("verdict")] = escaped(f"kv_ping {own_parameters(extra, entry)}".strip())
         yield cells
@@ -172,6 +223,7 @@ def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = 
         "received": "" if sent is None else f"{entry['received']}/{sent}",
         "loss": "" if loss is None else f"{loss:.3g}%",
         **{name: "" if entry[key] is None else f"{entry[key] / 1e6:.3f}" for name, key in _TIMES},
+        _GAP: "" if (gap := gaps_of(entry)["longestGap"]) is None else f"{gap / 1e6:.0f}",
         _CHANGE: "" if change is None else f"{change:+.1f}%",
     }
     row = [cells[name] for name in heads]

@@ -16,6 +16,7 @@ _LIMITS: Final = (
     ("maxAvgLatencyNanoSec", "mean"),
     ("maxP99LatencyNanoSec", "p99"),
     ("maxLossPercent", "loss"),
+    ("maxGapNanoSec", "gap"),
 )
 
 

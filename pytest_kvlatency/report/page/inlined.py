@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Final
 
 #: The script's parts, in the order in which they build on each other.
-_PARTS: Final = ("data", "words", "svg", "rtt", "ecdf", "heatmap", "table", "pair", "start")
+_PARTS: Final = ("data", "words", "svg", "rtt", "move", "ecdf", "heatmap", "table", "pair", "start")
 
 
 def template() -> str:

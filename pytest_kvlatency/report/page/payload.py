@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import harmless, printable
 from pytest_kvlatency.report.causes import causes_of
-from pytest_kvlatency.report.entries import own_parameters
+from pytest_kvlatency.report.entries import broken_limits, own_parameters
 from pytest_kvlatency.report.page.entry import own_test, pair_id, pair_of, pair_text, reason, what
 from pytest_kvlatency.report.page.hyperlinks import link
+from pytest_kvlatency.report.page.phases import bands
+from pytest_kvlatency.report.places import is_move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,6 +145,9 @@ def _measured(entry: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
         **{name: entry.get(key) for name, key in _NUMBERS.items()},
         "samples": [value // tables.unit for value in samples] if samples else None,
         "lost": entry.get("lostSequence"),
+        "gap": _gap(entry.get("longestGap")),
+        "resolution": entry.get("gapResolutionNanoSec"),
+        **_move(entry),
         "start": entry.get("startTimestamp"),
         "round": entry.get("round"),
         "guest": tables.guests.index(entry.get("guest")),
@@ -157,6 +162,52 @@ def _measured(entry: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
         "transcript": tables.transcripts.index(entry["transcript"] or None),
     }
     return {name: value for name, value in shown.items() if value is not None}
+
+
+def _gap(gap: Mapping[str, Any] | None) -> list[int] | None:
+    """Length and begin in nanoseconds, and how many pings of it were lost."""
+    return None if gap is None else [gap["nanoSec"], gap["beginsNanoSec"], gap["lost"]]
+
+
+def _move(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The migration of the target, when each reply came (in microseconds), and which numbers broke their limits.
+
+    A migration's own loss and late replies are beyond no limit: it does not do to compare the numbers.
+    """
+    if not is_move(entry):
+        return {}
+    found: dict[str, Any] = {"broken": [broken.name for broken in broken_limits(entry)]}
+    migration = entry.get("migration")
+    if migration is None:
+        return found
+    created = migration["createdNanoSec"] or 0
+    return {
+        **found,
+        "arrivals": [at // 1000 for at in entry.get("repliesNanoSec") or ()] or None,
+        "move": {
+            "name": printable(migration["name"]),
+            "from": printable(migration["sourceNode"]),
+            "to": printable(migration["targetNode"] or ""),
+            "ok": migration["succeeded"],
+            "reason": printable(migration["failureReason"] or ""),
+            "mode": printable(migration["mode"] or ""),
+            "created": created,
+            "ended": migration["endedNanoSec"],
+            "error": migration["clockErrorNanoSec"],
+            "bands": [[one.name, one.look, one.start, one.end] for one in bands(migration)],
+            "stamps": [printable(one["timestamp"] or "") for one in migration["phases"]],
+            "unsure": [one["seenNanoSec"] - one["notBeforeNanoSec"] for one in migration["phases"]],
+            "preparation": _gap(migration["preparationGap"]),
+            "switchover": _gap(migration["switchoverGap"]),
+            "before": _mean(migration["rttBefore"]),
+            "after": _mean(migration["rttAfter"]),
+            "lost": migration["lostInGaps"],
+        },
+    }
+
+
+def _mean(times: Mapping[str, Any] | None) -> int | None:
+    return None if times is None else times["avgNanoSec"]
 
 
 def _both(entry: Mapping[str, Any], source: str, target: str) -> list[str] | None:

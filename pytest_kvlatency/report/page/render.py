@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import files
-from pytest_kvlatency.report.page import facts, heat, inlined, payload, summary
+from pytest_kvlatency.report.page import facts, heat, inlined, moves, payload, summary
 
 if TYPE_CHECKING:
     import os
@@ -41,6 +41,7 @@ def render(document: Mapping[str, Any], *, folder: Path | None = None) -> str:
         "causes": summary.causes(document),
         "facts": facts.facts(document),
         "heat": heat.section(heats),
+        "moves": moves.section(document),
         "tool": for_html(facts.tool(document)),
         "data": payload.as_json(data),
         "transcripts": payload.as_json(payload.transcripts(document)),

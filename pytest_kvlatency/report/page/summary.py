@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: The colour of a kind of failure is that of its cells.
-_LOOKS: Final = {"connectivity": "dead", "loss": "loss", "latency": "over"}
+_LOOKS: Final = {"connectivity": "dead", "loss": "loss", "latency": "over", "gap": "over"}
 #: An option in a sentence, which is not to be torn apart.
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _TITLE: Final = "KubeVirt VM latency"
@@ -103,12 +103,18 @@ def _card(number: int, cause: Mapping[str, Any], entries: Mapping[str, Mapping[s
 
 def _measured(cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> str:
     """What was measured against the limit: of several pairs by the worst of them."""
-    if cause["kind"] not in ("latency", "loss"):
+    if cause["kind"] not in ("latency", "loss", "gap"):
         return ""
     concerned = [entries[nodeid] for nodeid in cause["measurements"] if nodeid in entries]
     if not concerned:
         return ""
-    key = "lossPercent" if cause["kind"] == "loss" else "maxLatencyNanoSec"
-    worst = max(concerned, key=lambda entry: entry[key] or 0)
+    worst = max(concerned, key=lambda entry: _measure(entry, cause["kind"]))
     words = what(worst) or ""
     return f'<p class="measured">{for_html(words if len(concerned) == 1 else f"worst: {words}")}</p>'
+
+
+def _measure(entry: Mapping[str, Any], kind: str) -> float:
+    """The number that a failure of this kind is about; 0 where there is none."""
+    if kind == "gap":
+        return float((entry.get("longestGap") or {}).get("nanoSec", 0))
+    return float(entry["lossPercent" if kind == "loss" else "maxLatencyNanoSec"] or 0)

@@ -114,6 +114,31 @@ def test_what_a_test_measured_beyond_stands_below_its_pair(make: Make) -> None:
     assert table[3][-1] == "5.000"
 
 
+def test_migrations_have_a_table_of_their_own_with_each_gap(make: Make) -> None:
+    text = render(whole(make, make.item(), make.item(make.migrated(max_gap_ns=2_000_000_000))))
+    moves, others = tables(text)
+    row = dict(zip(moves[0], moves[2], strict=True))
+    assert (row["nodes"], row["verdict"]) == ("worker1 → worker2&gt;worker3", "ok")
+    assert (row["preparation gap ms"], row["switch-over gap ms"], row["longest gap ms"]) == (
+        "1300",
+        "400",
+        "1300",
+    )
+    assert (row["lost"], row["avg before ms"], row["avg after ms"]) == ("15", "1.000", "2.000")
+    assert [one[1] for one in others[2:]] == ["worker1 → worker2"]
+
+
+def test_a_migration_that_a_test_makes_is_in_the_table_of_migrations_alone(make: Make) -> None:
+    moves, others = tables(render(whole(make, make.item(extra=(make.migrated(),)))))
+    assert moves[2][:4] == [
+        "default/blue-network",
+        "worker1 → worker2&gt;worker3",
+        "test_y",
+        "kv&#95;migration",
+    ]
+    assert len(others) == 3
+
+
 def test_an_expected_checklist_is_a_table(make: Make) -> None:
     document = whole(make)
     document["preflight"] = [

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.page.render import render, write
 
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028]]>&amp;<!-- slot --><!-- data -->\x1b[31m\u202e"
 #: What documents of earlier releases lack.
-ADDITIONS = ("startTimestamp", "round", "lostSequence", "guest", "failedNode", "advice", "comparison")
+ADDITIONS = (
+    "startTimestamp", "round", "lostSequence", "guest", "failedNode", "advice", "comparison", "longestGap",
+    "gapResolutionNanoSec", "repliesNanoSec", "migration",
+)  # fmt: skip
 
 
 class Read(HTMLParser):
@@ -95,6 +100,50 @@ def test_without_a_script_the_page_holds_verdict_causes_and_heat_map(mesh: dict[
     assert re.findall(r"<th scope=\"row\"[^>]*><span>(\w+)", render(mesh)) == [
         f"worker{number}" for number in (1, 2, 3, 10, 11)
     ]
+
+
+def test_without_a_script_the_page_holds_each_migration_with_its_gaps_and_phases(make: Make) -> None:
+    failure = Failure(kind="gap", stage="run", reason="too long", summary="the gap exceeds the limit")
+    slow = make.migrated(target="worker4", preparation_ms=3_000, max_gap_ns=2_000_000_000)
+    slow = replace(slow, failures=(failure,))
+    page = Read(render(build(make.run(make.item(make.migrated()), make.item(slow)))))
+    assert "2 migrations on default/blue-network" in page.text
+    assert "Gaps are right to 100 ms." in page.text
+    # The failed one first, with what broke the limit in its cause too.
+    assert page.text.index("worker4>worker3") < page.text.index("worker2>worker3")
+    assert page.text.count("gap 3s > 2s") == 2
+    pictures = [one["aria-label"] for tag, one in page.tags if one.get("class") == "timeline"]
+    assert pictures == [
+        "worker1 → worker4>worker3: preparation gap: 3000 ms, switch-over gap: 400 ms",
+        "worker1 → worker2>worker3: preparation gap: 1300 ms, switch-over gap: 400 ms",
+    ]
+    assert [one["class"] for tag, one in page.tags if tag == "rect" and "band" in str(one["class"])] == [
+        f"band p{number}" for number in (*range(7), *range(7))
+    ]
+    data = page.block("data")["entries"]
+    assert data[1]["broken"] == ["gap"]
+    assert data[1]["move"]["preparation"] == [3_000_000_000, 1_400_000_000, 29]
+    assert len(data[0]["arrivals"]) == len(data[0]["samples"])
+
+
+def test_a_migration_of_which_little_is_known_has_a_row_too(make: Make) -> None:
+    """It failed before anything was created, or while nothing could be read of it."""
+    moved = make.migrated(failure="no node is left")
+    assert moved.migration is not None
+    nothing = replace(
+        moved.migration,
+        created_ns=None,
+        ended_ns=None,
+        phases=(),
+        preparation_gap=None,
+        rtt_before=None,
+        rtt_after=None,
+    )
+    unknown = make.item(replace(moved, migration=nothing, result=None, gaps=None))
+    never = replace(make.item(moved), measurement=None, nodeid="test_x.py::test_z", outcome="error")
+    page = Read(render(build(make.run(unknown, never))))
+    assert "2 migrations" in page.text
+    assert page.text.count("worker1 → worker2>worker3") >= 2
 
 
 def test_documents_without_later_keys_have_a_page_too(mesh: dict[str, Any]) -> None:

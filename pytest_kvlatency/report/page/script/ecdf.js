@@ -4,7 +4,7 @@ const pooled = new Map();
 // All times of a network in order; worked out when the first of its pairs is opened.
 function poolOf(network) {
   if (!pooled.has(network)) {
-    const all = data.entries.filter((entry) => entry.network === network && isLast(entry)).flatMap(samplesOf);
+    const all = data.entries.filter((entry) => entry.network === network && isLast(entry) && !entry.move).flatMap(samplesOf);
     pooled.set(network, Float64Array.from(all).sort());
   }
   return pooled.get(network);

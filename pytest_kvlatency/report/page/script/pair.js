@@ -76,11 +76,13 @@ function attemptsOf(entry) {
 
 function measuredContent(measured, limits) {
   const parts = [];
-  if (measured.sent !== undefined) parts.push(tilesOf(measured, limits));
-  const rtt = rttPicture(measured, limits.maxLatencyNanoSec);
+  if (measured.sent !== undefined) parts.push(...tilesOf(measured, limits));
+  const moved = measured.move && movePicture(measured, limits.maxLatencyNanoSec);
+  if (moved) parts.push(figure(moved, "Round-trip time of each reply, by when it came"), moveLegend(measured), phaseTable(measured.move));
+  const rtt = moved ? null : rttPicture(measured, limits.maxLatencyNanoSec);
   if (rtt) parts.push(figure(rtt, "Round-trip time of each ping"));
-  else if (measured.sent !== undefined) parts.push(element("p", { class: "none" }, `None of ${plural(measured.sent, "ping")} got a reply.`));
-  else parts.push(element("p", { class: "none" }, "Nothing was measured, so there are no numbers."));
+  else if (measured.sent !== undefined && !moved) parts.push(element("p", { class: "none" }, `None of ${plural(measured.sent, "ping")} got a reply.`));
+  else if (measured.sent === undefined) parts.push(element("p", { class: "none" }, "Nothing was measured, so there are no numbers."));
   if (measured.loss && measured.lost === undefined && rtt) parts.push(element("p", { class: "hint" }, "This document does not say which pings were lost."));
   const ecdf = ecdfPicture(measured, limits.maxLatencyNanoSec);
   if (ecdf) parts.push(figure(ecdf, "Share of pings answered within a time", [["own", "this pair"], ["all", "all pairs of the network"]]));
@@ -98,22 +100,29 @@ function figure(image, title, keys = []) {
 const TILES = [["min", "min"], ["p50", "p50"], ["avg", "mean"], ["p90", "p90"], ["p99", "p99"], ["max", "max"]];
 
 function tilesOf(measured, limits) {
-  const list = element("dl", { class: "tiles" });
-  const add = (name, value, unit, limit, isBroken, change) => {
-    const tile = element("div", { class: isBroken ? "broken" : null }, element("dt", {}, name), element("dd", {}, value, element("small", {}, ` ${unit}`)));
+  let list = element("dl", { class: "tiles" });
+  const lists = [list];
+  const add = (name, value, unit, limit, isOver, change) => {
+    const tile = element("div", { class: isOver ? "broken" : null }, element("dt", {}, name), element("dd", {}, value, element("small", {}, ` ${unit}`)));
     if (limit) tile.append(element("dd", { class: "bound" }, `limit ${limit}`));
     if (isKnown(change?.deltaPercent)) tile.append(element("dd", { class: "before" }, `${signed(change.deltaPercent)} % ${change.regressed ? "▲" : ""}`), element("dd", { class: "before" }, `was ${milliseconds(change.baselineNanoSec)} ms`));
     list.append(tile);
   };
   const maxLoss = limits.maxLossPercent;
-  add("loss", percent(measured.loss), "%", isKnown(maxLoss) ? `${maxLoss} %` : null, exceeds(measured.loss, maxLoss));
+  add("loss", percent(measured.loss), "%", isKnown(maxLoss) ? `${maxLoss} %` : null, isBroken(measured, "loss", measured.loss, maxLoss));
   const bounds = { max: limits.maxLatencyNanoSec, avg: limits.maxAvgLatencyNanoSec, p99: limits.maxP99LatencyNanoSec };
   for (const [key, name] of TILES) {
     if (measured[key] === undefined) continue;
     const bound = bounds[key];
-    add(name, milliseconds(measured[key]), "ms", isKnown(bound) ? rounded(bound) : null, exceeds(measured[key], bound) || measured.comparison?.[key]?.regressed, measured.comparison?.[key]);
+    add(name, milliseconds(measured[key]), "ms", isKnown(bound) ? rounded(bound) : null, isBroken(measured, key, measured[key], bound) || measured.comparison?.[key]?.regressed, measured.comparison?.[key]);
   }
-  return list;
+  if (measured.move) lists.push(list = element("dl", { class: "tiles" }));
+  if (measured.gap) {
+    const bound = limits.maxGapNanoSec;
+    add("longest gap", milliseconds(measured.gap[0]), "ms", isKnown(bound) ? rounded(bound) : null, isBroken(measured, "gap", measured.gap[0], bound));
+  }
+  if (measured.move) moveTiles(measured, list);
+  return lists;
 }
 
 function factsOf(entry) {
@@ -122,7 +131,8 @@ function factsOf(entry) {
   const rows = [
     ["Test", entry.nodeid],
     ["Sent", entry.sent === undefined ? null : [`${entry.sent} pings, ${entry.received} answered`, entry.duplicates ? `${entry.duplicates} duplicates` : "", entry.late ? `${entry.late} late` : "", entry.errors ? `${entry.errors} errors` : ""].filter(Boolean).join(", ")],
-    ["Ping", ping && `${ping.packetSizeBytes} bytes every ${ping.intervalSec * 1000} ms for ${ping.sampleDurationSec} s, after ${plural(ping.warmup, "reply", "replies")} of warm-up${ping.dontFragment ? ", not fragmented" : ""}`],
+    ["Migration", entry.move && moveInWords(entry.move)],
+    ["Ping", ping && entry.move ? `${ping.packetSizeBytes} bytes every ${milliseconds(entry.resolution ?? ping.intervalSec * 1e9)} ms, before, during and after the migration` : ping && `${ping.packetSizeBytes} bytes every ${ping.intervalSec * 1000} ms for ${ping.sampleDurationSec} s, after ${plural(ping.warmup, "reply", "replies")} of warm-up${ping.dontFragment ? ", not fragmented" : ""}`],
     ["Started", entry.start?.replace("T", " ").replace("Z", " UTC")],
     ["Round", entry.round],
     ["Guest", guest && [guest.profile, guest.image].filter(Boolean).join(", ")],

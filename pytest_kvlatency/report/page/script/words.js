@@ -13,6 +13,9 @@ const outcomeOf = (entry) => OUTCOMES[entry.outcome] ?? { word: entry.outcome, l
 const isKnown = (value) => value !== undefined && value !== null;
 const exceeds = (value, limit) => isKnown(value) && isKnown(limit) && value > limit;
 
+// Whether a number broke its limit: of a migration, whose own loss and late replies break none, the document's word.
+const isBroken = (measured, key, value, limit) => (measured.broken ? isKnown(limit) && measured.broken.includes(key) : exceeds(value, limit));
+
 // Milliseconds with about three digits, never finer than a microsecond.
 function milliseconds(nanoseconds) {
   if (!isKnown(nanoseconds)) return "";

@@ -1,0 +1,163 @@
+"""The live migrations of a run: a table with the phases and gaps of each as bands on one axis. Pure.
+
+HTML and SVG that need no script; the script makes links of the pairs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_kvlatency.escape import for_html, printable
+from pytest_kvlatency.report.entries import verdict
+from pytest_kvlatency.report.page.entry import pair_text, plural
+from pytest_kvlatency.report.page.phases import Band, bands, look_of
+from pytest_kvlatency.report.places import is_move
+from pytest_kvlatency.report.success import last_attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Entry = Mapping[str, Any]
+
+_WIDTH: Final = 300
+_HEIGHT: Final = 30
+_GAP_TOP, _GAP_HEIGHT = 3, 9
+_BAND_TOP, _BAND_HEIGHT = 15, 11
+#: What a gap is called, and where the document has it.
+_GAPS: Final = (("preparation", "preparationGap"), ("switch-over", "switchoverGap"))
+_BAD: Final = ("failed", "error")
+_GOOD: Final = ("passed", "xpassed")
+
+
+def section(document: Mapping[str, Any]) -> str:
+    """The table, the failed ones first, then those with the longest gaps; empty without a migration."""
+    entries = document["measurements"]
+    places = {id(entry): number for number, entry in enumerate(entries)}
+    found = list(_moves(last_attempts(entries)))
+    if not found:
+        return ""
+    found.sort(key=lambda one: (one[0]["outcome"] not in _BAD, -_longest(one[1])))
+    start, end = _span([one for _, one in found])
+    networks = {one["nad"] for _, one in found}
+    rows = "".join(
+        _row(places[id(entry)], entry, one, (start, end), has_network=len(networks) > 1)
+        for entry, one in found
+    )
+    resolutions = [one["gapResolutionNanoSec"] for _, one in found if one.get("gapResolutionNanoSec")]
+    exact = f" Gaps are right to {max(resolutions) / 1e6:.3g} ms." if resolutions else ""
+    where = f" on {printable(found[0][1]['nad'] or 'no network')}" if len(networks) == 1 else ""
+    text = (
+        f"{plural(len(found), 'migration')}{where}. A gap is the longest time between two replies: "
+        f"during the preparation, until the phase Running, and during the switch-over, from then on.{exact}"
+    )
+    heads = "".join(
+        f'<th scope="col"{look}>{for_html(name)}</th>'
+        for name, look in (
+            ("Outcome", ""), *([("Network", "")] if len(networks) > 1 else []), ("Pair", ""),
+            (f"{_seconds(start)} to {_seconds(end)} s since it was created", ""),
+            ("Preparation ms", ' class="number"'), ("Switch-over ms", ' class="number"'),
+            ("Lost", ' class="number"'), ("RTT ms before → after", ' class="number"'),
+        )
+    )  # fmt: skip
+    return (
+        f'<section id="moves"><div class="bar"><h2>Live migrations</h2></div><p class="counts">{for_html(text)}</p>'
+        '<div class="scroll" role="region" tabindex="0" aria-label="Table of migrations"><table class="moves">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{_legend(found)}</section>"
+    )
+
+
+def _moves(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry]]:
+    """Each migration, in front of it the entry that it belongs to."""
+    for entry in entries:
+        for one in (entry, *entry["extra"]):
+            if is_move(one):
+                yield entry, one
+
+
+def _longest(measured: Entry) -> int:
+    found: int = (measured.get("longestGap") or {}).get("nanoSec", 0)
+    return found
+
+
+def _row(number: int, entry: Entry, one: Entry, span: tuple[float, float], *, has_network: bool) -> str:
+    migration = one.get("migration") or {}
+    lost = "" if one["transmitted"] is None else str(one["transmitted"] - one["received"])
+    outcome = entry["outcome"]
+    look = "bad" if outcome in _BAD else "good" if outcome in _GOOD else "odd"
+    gaps = "".join(f'<td class="number">{_milliseconds(migration.get(key))}</td>' for _, key in _GAPS)
+    times = [migration.get(name) for name in ("rttBefore", "rttAfter")]
+    means = " → ".join("?" if time is None else f"{time['avgNanoSec'] / 1e6:.3f}" for time in times)
+    network = f"<td>{for_html(printable(one['nad'] or ''))}</td>" if has_network else ""
+    return (
+        f'<tr class="{look}"><td><span class="state {look}">{for_html(printable(verdict(entry)))}</span></td>'
+        f'{network}<td data-entry="{number}">{for_html(pair_text(one))}</td>'
+        f"<td>{_picture(one, migration, *span) if migration else ''}</td>{gaps}"
+        f'<td class="number">{lost}</td><td class="number">{means if any(times) else ""}</td></tr>'
+    )
+
+
+def _milliseconds(gap: Mapping[str, Any] | None) -> str:
+    return "" if gap is None else f"{gap['nanoSec'] / 1e6:.0f}"
+
+
+def _seconds(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e9:.3g}"
+
+
+def _span(measured: Sequence[Entry]) -> tuple[float, float]:
+    """What the axis shows, since the creations: from the first gap or creation to the end of the last."""
+    starts, ends = [0.0], [1e9]
+    for one in measured:
+        migration = one.get("migration") or {}
+        created = migration.get("createdNanoSec") or 0
+        ends += [band.end for band in bands(migration)]
+        for _, key in _GAPS:
+            gap = migration.get(key)
+            if gap is not None:
+                starts.append(gap["beginsNanoSec"] - created)
+                ends.append(gap["beginsNanoSec"] + gap["nanoSec"] - created)
+    return min(starts), max(ends)
+
+
+def _picture(one: Entry, migration: Mapping[str, Any], start: float, end: float) -> str:
+    """Two tracks: the gaps above the phases."""
+    scale = _WIDTH / (end - start)
+    created = migration["createdNanoSec"] or 0
+    shapes = [f'<rect x="0" y="{_GAP_TOP}" width="{_WIDTH}" height="{_GAP_HEIGHT}" class="track"/>']
+    said = []
+    for band in bands(migration):
+        x = (band.start - start) * scale
+        words = f"{band.name}: {_seconds(band.end - band.start)} s"
+        shapes.append(
+            f'<rect x="{x:.1f}" y="{_BAND_TOP}" width="{max((band.end - band.start) * scale, 0.5):.1f}" '
+            f'height="{_BAND_HEIGHT}" class="band {band.look}"><title>{for_html(words)}</title></rect>'
+        )
+    for name, key in _GAPS:
+        gap = migration.get(key)
+        if gap is not None:
+            x = (gap["beginsNanoSec"] - created - start) * scale
+            words = f"{name} gap: {_milliseconds(gap)} ms"
+            said.append(words)
+            shapes.append(
+                f'<rect x="{x:.1f}" y="{_GAP_TOP}" width="{max(gap["nanoSec"] * scale, 1.5):.1f}" '
+                f'height="{_GAP_HEIGHT}" class="gap"><title>{for_html(words)}</title></rect>'
+            )
+    title = for_html(f"{pair_text(one)}: {', '.join(said) or 'no gaps are known'}")
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
+        f'aria-label="{title}" class="timeline">{"".join(shapes)}</svg>'
+    )
+
+
+def _legend(found: Sequence[tuple[Entry, Entry]]) -> str:
+    """The phases in their order, after the gap."""
+    named: dict[str, Band] = {}
+    for _, one in found:
+        for band in bands(one.get("migration") or {}):
+            if band.end > band.start:
+                named.setdefault(band.name, band)
+    items = "".join(
+        f'<li><span class="swatch {look_of(name)}"></span>{for_html(name)}</li>' for name in named
+    )
+    gap = '<li><span class="swatch gap"></span>no reply (above)</li>'
+    return f'<ul class="legend" aria-label="Legend">{gap}{items}</ul>' if items else ""
