@@ -5,11 +5,12 @@ None of it is escaped: each report escapes for where it writes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.places import is_move, moved
-from pytest_kvlatency.units import format_duration
+from pytest_kvlatency.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,10 @@ _LIMITS: Final = (
     ("max", "maxLatencyNanoSec", "maxLatencyNanoSec"),
     ("avg", "avgLatencyNanoSec", "maxAvgLatencyNanoSec"),
     ("p99", "p99LatencyNanoSec", "maxP99LatencyNanoSec"),
+)
+#: How a verdict gives what it judged, and the limit of that.
+_REASON: Final = re.compile(
+    r'actual (?:(max|avg|p99) latency|packet (loss)|longest (gap)) "([^"]+)" is greater than desired "([^"]+)"'
 )
 #: The ping parameters that a measurement may have of its own, and how they read.
 _PARAMETERS: Final = (
@@ -103,6 +108,27 @@ def test_of(entry: Mapping[str, Any]) -> str:
 
 def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
     """The limits that the measurement exceeds, in the order in which a reader looks for them."""
+    yield from _judged(entry) if entry.get("migration") else _exceeded(entry)
+    comparison = entry.get("comparison") or {}
+    for name in ("p50", "p90", "p99"):
+        change = comparison.get(name) or {}
+        if change.get("regressed") and change["deltaPercent"] is not None:
+            limit = f"+{comparison.get('maxRegressionPercent') or 0:g}%"
+            yield Broken(name=f"Δ{name}", measured=f"{change['deltaPercent']:+.3g}%", limit=limit)
+
+
+def _judged(entry: Mapping[str, Any]) -> Iterator[Broken]:
+    """Those of a sample with a migration: its numbers are of all of it, but not all of it was judged by each limit."""
+    for found in _REASON.finditer(entry["failureReason"] or ""):
+        times, loss, gap, actual, desired = found.groups()
+        if loss:
+            yield Broken(name=loss, measured=f"{float(actual.rstrip('%')):.3g}%", limit=desired)
+        else:
+            measured = _duration(parse_duration(actual), parse_duration(desired))
+            yield Broken(name=times or gap, measured=measured, limit=desired)
+
+
+def _exceeded(entry: Mapping[str, Any]) -> Iterator[Broken]:
     limits = entry["limits"] or {}
     gap = (entry.get("longestGap") or {}).get("nanoSec")
     numbers = [(name, entry[number], limits.get(limit)) for name, number, limit in _LIMITS]
@@ -112,12 +138,6 @@ def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
     loss, accepted = entry["lossPercent"], limits.get("maxLossPercent")
     if loss is not None and accepted is not None and loss > accepted and entry["received"]:
         yield Broken(name="loss", measured=f"{loss:.3g}%", limit=f"{accepted:g}%")
-    comparison = entry.get("comparison") or {}
-    for name in ("p50", "p90", "p99"):
-        change = comparison.get(name) or {}
-        if change.get("regressed") and change["deltaPercent"] is not None:
-            limit = f"+{comparison.get('maxRegressionPercent') or 0:g}%"
-            yield Broken(name=f"Δ{name}", measured=f"{change['deltaPercent']:+.3g}%", limit=limit)
 
 
 def verdict(entry: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
+from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ def _sample(document: Mapping[str, Any]) -> str:
     pings = {
         (one["ping"]["sampleDurationSec"], one["ping"]["intervalSec"], one["ping"]["packetSizeBytes"])
         for one in document["measurements"]
-        if one["ping"]
+        if one["ping"] and not is_move(one)
     }
+    if not pings and any(map(is_move, document["measurements"])):
+        return "before, during and after each migration"
     if not pings:
         return ""
     if len(pings) > 1:

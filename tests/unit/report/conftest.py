@@ -131,12 +131,15 @@ class Make:
             lost_in_gaps=sum(one.lost for one in (preparation, *rest)),
         )
         assert moved.result is not None
+        result = replace(moved.result, replied_at_ns=tuple(at * MS for at in arrivals))
+        measured_gaps = Gaps(longest=longest, interval_ns=100 * MS)
         return replace(
             moved,
             check=replace(moved.check, pair=replace(moved.check.pair, destination=destination)),
-            result=replace(moved.result, replied_at_ns=tuple(at * MS for at in arrivals)),
-            gaps=Gaps(longest=longest, interval_ns=100 * MS),
+            result=result,
+            gaps=measured_gaps,
             migration=migration,
+            failures=judge(result, moved.check.limits, gaps=measured_gaps, migration=migration),
         )
 
     def item(self, measurement: Measurement | None = None, **changes: Any) -> ItemResult:

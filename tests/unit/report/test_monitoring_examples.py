@@ -38,7 +38,7 @@ LIMITS = {
     "max_p99_ns": 2_000_000,
     "max_loss_percent": 0,
 }
-GAP = Failure(kind="gap", stage="run", reason='actual gap "1.3s" is greater than desired "1s"')
+GAP = Failure(kind="gap", stage="run", reason='actual longest gap "1.3s" is greater than desired "1s"')
 
 
 def whole(make: Make) -> dict[str, Any]:

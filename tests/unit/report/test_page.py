@@ -103,7 +103,12 @@ def test_without_a_script_the_page_holds_verdict_causes_and_heat_map(mesh: dict[
 
 
 def test_without_a_script_the_page_holds_each_migration_with_its_gaps_and_phases(make: Make) -> None:
-    failure = Failure(kind="gap", stage="run", reason="too long", summary="the gap exceeds the limit")
+    failure = Failure(
+        kind="gap",
+        stage="run",
+        reason='actual longest gap "3s" is greater than desired "2s"',
+        summary="the gap exceeds the limit",
+    )
     slow = make.migrated(target="worker4", preparation_ms=3_000, max_gap_ns=2_000_000_000)
     slow = replace(slow, failures=(failure,))
     page = Read(render(build(make.run(make.item(make.migrated()), make.item(slow)))))

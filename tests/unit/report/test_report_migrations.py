@@ -35,7 +35,7 @@ MS = 1_000_000
 TOO_LONG = Failure(
     kind="gap",
     stage="run",
-    reason='actual gap "1.3s" is greater than desired "1s"',
+    reason='actual longest gap "1.3s" is greater than desired "1s"',
     hint="set disableContainerInterface in the NAD",
     summary="the gap exceeds the limit",
 )
@@ -74,6 +74,11 @@ def test_a_pair_whose_target_was_never_up_is_shown_with_the_node_where_it_was_to
 
 def test_a_broken_limit_of_the_gap_stands_beside_the_gap(make: Make) -> None:
     assert verdict(entry(make, TOO_LONG, max_gap_ns=1_000 * MS)) == "FAILED gap 1.3s > 1s"
+    lossy = Failure(
+        kind="loss", stage="run", reason='actual packet loss "1.5%" is greater than desired "0%" (…)'
+    )
+    # The loss of the whole sample is 11.5%: what was lost in the gaps does not count.
+    assert verdict(entry(make, lossy, max_loss_percent=0.0, max_latency_ns=1)) == "FAILED loss 1.5% > 0%"
     silent = Failure(kind="connectivity", stage="run", reason="no reply since the migration to worker3")
     assert verdict(entry(make, silent)) == "FAILED no reply after the migration"
 

@@ -70,7 +70,8 @@ function timesAxis(root, box, replies, limit, bottom) {
   const at = (ms) => bottom - ((bottom - box.y1) * Math.log(Math.max(ms, low) / low)) / Math.log(high / low);
   const powers = [];
   for (let ms = low; ms <= high * 1.001; ms *= 10) powers.push(Number(ms.toPrecision(1)));
-  yAxis(root, box, powers, at, "ms, logarithmic");
+  yAxis(root, box, powers, at, "");
+  root.append(label(4, box.y1 - 14, "ms, logarithmic", "start"));
   return at;
 }
 

@@ -104,7 +104,8 @@ function tilesOf(measured, limits) {
   const lists = [list];
   const add = (name, value, unit, limit, isOver, change) => {
     const tile = element("div", { class: isOver ? "broken" : null }, element("dt", {}, name), element("dd", {}, value, element("small", {}, ` ${unit}`)));
-    if (limit) tile.append(element("dd", { class: "bound" }, `limit ${limit}`));
+    // The limit on the gap is for what a migration does to its sample.
+    if (limit) tile.append(element("dd", { class: "bound" }, `limit ${limit}${measured.move && name !== "longest gap" ? " outside of gaps" : ""}`));
     if (isKnown(change?.deltaPercent)) tile.append(element("dd", { class: "before" }, `${signed(change.deltaPercent)} % ${change.regressed ? "▲" : ""}`), element("dd", { class: "before" }, `was ${milliseconds(change.baselineNanoSec)} ms`));
     list.append(tile);
   };

@@ -69,7 +69,7 @@ function drawNumbers(root, box, sent, atX) {
 // The line breaks where pings were lost; of very many replies the extremes of each stretch are drawn, so that no peak is lost.
 function pathOf(replies, atX, atY) {
   let path = "";
-  let before = -2;
+  let before = -Infinity;
   for (const reply of thinned(replies)) {
     path += `${reply.number - before > reply.gap ? "M" : "L"}${short(atX(reply.number))} ${short(atY(reply.value / 1e6))}`;
     before = reply.number;
