@@ -44,6 +44,7 @@ Installs QEMU, a static BusyBox and a kernel for guests from the distribution's
 packages (Debian and Ubuntu; as root, or with sudo). What is already installed
 is not changed. On other systems, prints what is needed.
 """
+_NAME_WIDTH: Final = max(map(len, FAULTS)) + 1
 _FAULT_KEYS: Final = """\
 Each fault takes node, network and vmi (a pattern of names), which limit where
 it happens, and after and times. Some take more keys:
@@ -61,6 +62,6 @@ def _indented(text: str) -> Iterator[str]:
 
 def _faults() -> Iterator[str]:
     for name, fault in FAULTS.items():
-        yield f"  {name:<20}{fault.help}"
+        yield f"  {name:<{_NAME_WIDTH}}{fault.help}"
         for key, text in fault.parameters:
-            yield f"  {'':<22}{key}: {text}"
+            yield f"  {'':<{_NAME_WIDTH + 2}}{key}: {text}"

@@ -17,7 +17,6 @@ from aiohttp import WSMsgType, web
 from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import VMIS, ApiStatusError
 from pytest_kvlatency.lab.kubevirt.faultbook import Subject
-from pytest_kvlatency.lab.kubevirt.labobjects import KUBEVIRT_VERSION
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.kubevirt.labcluster import LabCluster, RunningGuest
@@ -206,7 +205,7 @@ class ConsoleServer:
         del request
         return web.json_response(
             {
-                "gitVersion": KUBEVIRT_VERSION,
+                "gitVersion": self._cluster.spec.kubevirt_version,
                 "gitCommit": "0" * 40,
                 "gitTreeState": "clean",
                 "buildDate": "2025-01-01T00:00:00Z",
@@ -218,7 +217,8 @@ class ConsoleServer:
 
     async def _healthz(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response({"apiserver": {"connectivity": "ok", "version": KUBEVIRT_VERSION}})
+        version = self._cluster.spec.kubevirt_version
+        return web.json_response({"apiserver": {"connectivity": "ok", "version": version}})
 
     async def _console(self, request: web.Request) -> web.StreamResponse:
         namespace, name = request.match_info["namespace"], request.match_info["name"]

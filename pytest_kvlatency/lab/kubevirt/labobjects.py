@@ -17,13 +17,13 @@ from pytest_kvlatency.lab.kubevirt.api import (
 )
 from pytest_kvlatency.lab.kubevirt.nads import nad_manifest
 from pytest_kvlatency.lab.kubevirt.timestamp import now
+from pytest_kvlatency.lab.spec.labspec import MigrationSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pytest_kvlatency.lab.spec.labspec import LabSpec, NodeSpec
 
-KUBEVIRT_VERSION = "v1.6.2"
 KUBEVIRT_NAMESPACE = "kubevirt"
 #: By this, and nothing else, can a client tell a lab from a cluster.
 GUESTS_ANNOTATION = "kvlatency.lab/guests"
@@ -42,7 +42,7 @@ async def create_lab_objects(api: Api, spec: LabSpec, guests: str) -> None:
             api,
             KUBEVIRTS,
             KUBEVIRT_NAMESPACE,
-            kubevirt_manifest(guests, spec.bindings, time_scale=spec.time_scale),
+            kubevirt_manifest(guests, spec),
             with_status=True,
         ),
     )
@@ -147,13 +147,16 @@ def _node_status(node: NodeSpec) -> dict[str, Any]:
     }
 
 
-def kubevirt_manifest(
-    guests: str, bindings: Sequence[str] = (), *, time_scale: float = 1.0
-) -> dict[str, Any]:
-    """Return the KubeVirt object, deployed; its annotation says that this is a lab, and whose ``guests``.
+def limits_of(spec: MigrationSpec) -> dict[str, int]:
+    """Return how many migrations there may be at a time, as KubeVirt's configuration says it."""
+    return {
+        "parallelMigrationsPerCluster": spec.parallel,
+        "parallelOutboundMigrationsPerNode": spec.parallel_outbound,
+    }
 
-    ``bindings`` are the binding plugins that are registered in it.
-    """
+
+def kubevirt_manifest(guests: str, spec: LabSpec) -> dict[str, Any]:
+    """Return the KubeVirt object, deployed; its annotation says that this is a lab, and whose ``guests``."""
     stamp = now()
     conditions = [
         ("Available", "True", "AllComponentsReady", "All components are ready."),
@@ -162,12 +165,15 @@ def kubevirt_manifest(
         ("Created", "True", "AllResourcesCreated", "All resources were created."),
     ]
     annotations = {GUESTS_ANNOTATION: guests}
-    if guests.startswith("sim") and time_scale != 1:
+    if guests.startswith("sim") and spec.time_scale != 1:
         # Real guests keep real time.
-        annotations[SCALE_ANNOTATION] = f"{time_scale:g}"
+        annotations[SCALE_ANNOTATION] = f"{spec.time_scale:g}"
     configuration: dict[str, Any] = {"developerConfiguration": {}}
-    if bindings:
-        configuration["network"] = {"binding": {name: {"domainAttachmentType": "tap"} for name in bindings}}
+    if spec.bindings:
+        tap = {"domainAttachmentType": "tap"}
+        configuration["network"] = {"binding": dict.fromkeys(spec.bindings, tap)}
+    if spec.migration != MigrationSpec():
+        configuration["migrations"] = limits_of(spec.migration)
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "KubeVirt",
@@ -179,12 +185,12 @@ def kubevirt_manifest(
         "spec": {"configuration": configuration},
         "status": {
             "phase": "Deployed",
-            "operatorVersion": KUBEVIRT_VERSION,
+            "operatorVersion": spec.kubevirt_version,
             "defaultArchitecture": "amd64",
             "observedKubeVirtRegistry": "quay.io/kubevirt",
-            "observedKubeVirtVersion": KUBEVIRT_VERSION,
+            "observedKubeVirtVersion": spec.kubevirt_version,
             "targetKubeVirtRegistry": "quay.io/kubevirt",
-            "targetKubeVirtVersion": KUBEVIRT_VERSION,
+            "targetKubeVirtVersion": spec.kubevirt_version,
             "conditions": [
                 {
                     "type": kind,

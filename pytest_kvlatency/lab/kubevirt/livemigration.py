@@ -162,6 +162,7 @@ class LiveMigration:
         source_pod = "" if record.pod is None else record.pod["metadata"]["name"]
         record.status["migrationState"] = migrations.first_state(
             self._migration,
+            self._cluster.spec.migration,
             source=record.node,
             source_pod=source_pod,
             target=target.node,

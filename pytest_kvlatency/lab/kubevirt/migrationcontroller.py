@@ -76,7 +76,11 @@ class MigrationController:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
         if record is None:
-            await self._cluster.api.delete(MIGRATIONS, meta["namespace"], meta["name"], meta["uid"])
+            # Its VMI went meanwhile.
+            where = MIGRATIONS, meta["namespace"], meta["name"]
+            left = [one for one in meta.get("finalizers") or [] if one != migrations.FINALIZER]
+            await self._cluster.api.patch(*where, {"metadata": {"uid": meta["uid"], "finalizers": left}})
+            await self._cluster.api.delete(*where, meta["uid"])
             return
         one = self._running[meta["uid"]] = LiveMigration(self._cluster, record, migration, self._turn)
         try:

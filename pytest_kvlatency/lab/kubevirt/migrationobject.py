@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.kubevirt import pod as pods
+from pytest_kvlatency.lab.kubevirt.labobjects import limits_of
 from pytest_kvlatency.lab.kubevirt.timestamp import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_kvlatency.lab.spec.labspec import MigrationSpec
+
 FINALIZER: Final = "kubevirt.io/migrationJobFinalize"
 FINAL_PHASES: Final = ("Succeeded", "Failed")
+_ADDED_SELECTOR: Final = (1, 6)
 ABORTED: Final = "Live migration aborted"
 
 
@@ -28,13 +32,17 @@ def phase_of(migration: Mapping[str, Any]) -> str:
     return str((migration.get("status") or {}).get("phase") or "")
 
 
-def target_manifest(vmi: Mapping[str, Any], migration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the pod to which the VMI migrates: as the first one, and never on a node where the VMI has a pod."""
+def target_manifest(vmi: Mapping[str, Any], migration: Mapping[str, Any], *, version: str) -> dict[str, Any]:
+    """Return the pod to which the VMI migrates: as the first one, and never on a node where the VMI has a pod.
+
+    Before v1.6 KubeVirt's ``version`` does not know ``addedNodeSelector``.
+    """
     pod = pods.launcher_manifest(vmi)
     meta, uid = pod["metadata"], migration["metadata"]["uid"]
     meta["labels"]["kubevirt.io/migrationJobUID"] = uid
     meta["annotations"]["kubevirt.io/migrationJobName"] = migration["metadata"]["name"]
-    added = (migration.get("spec") or {}).get("addedNodeSelector") or {}
+    is_known = tuple(map(int, version.removeprefix("v").split(".")[:2])) >= _ADDED_SELECTOR
+    added = (migration.get("spec") or {}).get("addedNodeSelector") or {} if is_known else {}
     pod["spec"]["nodeSelector"] = {**added, **pod["spec"]["nodeSelector"]}
     apart = {
         "labelSelector": {"matchLabels": {"kubevirt.io/created-by": vmi["metadata"]["uid"]}},
@@ -48,7 +56,13 @@ def target_manifest(vmi: Mapping[str, Any], migration: Mapping[str, Any]) -> dic
 
 
 def first_state(
-    migration: Mapping[str, Any], *, source: str, source_pod: str, target: str, target_pod: str
+    migration: Mapping[str, Any],
+    limits: MigrationSpec,
+    *,
+    source: str,
+    source_pod: str,
+    target: str,
+    target_pod: str,
 ) -> dict[str, Any]:
     """Return the VMI's ``migrationState`` as it is when the target pod runs."""
     return {
@@ -62,8 +76,7 @@ def first_state(
             "allowAutoConverge": False,
             "allowPostCopy": False,
             "completionTimeoutPerGiB": 150,
-            "parallelMigrationsPerCluster": 5,
-            "parallelOutboundMigrationsPerNode": 2,
+            **limits_of(limits),
             "progressTimeout": 150,
         },
     }

@@ -47,7 +47,8 @@ class TargetPod:
 
     async def create(self) -> None:
         """Create it. Raises ``TargetPodError``."""
-        manifest = target_manifest(self._record.vmi, self._migration)
+        version = self._cluster.spec.kubevirt_version
+        manifest = target_manifest(self._record.vmi, self._migration, version=version)
         try:
             created = await self._cluster.api.create(PODS, self._record.namespace, manifest)
         except ApiStatusError as error:

@@ -7,8 +7,8 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
-from pytest_kvlatency.lab.kubevirt.labobjects import KUBEVIRT_VERSION
 from pytest_kvlatency.lab.kubevirt.timestamp import now
+from pytest_kvlatency.lab.spec.labspec import DEFAULT_KUBEVIRT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def launcher_manifest(vmi: Mapping[str, Any]) -> dict[str, Any]:
         "kubernetes.io/arch": spec.get("architecture") or "amd64",
         "kubevirt.io/schedulable": "true",
     }
-    image = f"quay.io/kubevirt/virt-launcher:{KUBEVIRT_VERSION}"
+    image = f"quay.io/kubevirt/virt-launcher:{DEFAULT_KUBEVIRT}"
     containers = [{"name": COMPUTE, "image": image, "command": ["/usr/bin/virt-launcher-monitor"]}]
     if vmis.serial_log(vmi):
         containers.append({"name": CONSOLE_LOG, "image": image, "command": ["/usr/bin/virt-tail"]})

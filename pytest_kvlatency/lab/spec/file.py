@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pytest_kvlatency.lab.spec.faults import FAULTS
 from pytest_kvlatency.lab.spec.labspec import (
+    DEFAULT_KUBEVIRT,
     FaultSpec,
     GuestKind,
     LabSpec,
@@ -97,10 +99,11 @@ _MIGRATION_TIMES: Final = {
     "duration": "seconds",
     "pending_timeout": "pending_seconds",
 }
+_VERSION: Final = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _MIGRATION_LIMITS: Final = ("parallel", "parallel_outbound")
 _TOP: Final = (
     "guests", "nodes", "networks", "links", "faults", "seed", "time_scale", "boot", "dialect", "accelerator", "agent",
-    "bindings", "deletion", "migration",
+    "bindings", "deletion", "migration", "kubevirt_version",
 )  # fmt: skip
 
 
@@ -131,6 +134,8 @@ def _lab(reader: SpecReader, document: object) -> LabSpec:
         given["bindings"] = tuple(reader.name(f"bindings[{index}]", item) or "" for index, item in names)
     if "deletion" in top:
         given["deletion_seconds"] = reader.duration("deletion", top["deletion"]) / 1e9
+    if "kubevirt_version" in top:
+        given["kubevirt_version"] = _version(reader, top["kubevirt_version"])
     if "migration" in top:
         given["migration"] = _migration(reader, top["migration"])
     nodes = _nodes(reader, top["nodes"]) if "nodes" in top else DEFAULT.nodes
@@ -146,6 +151,13 @@ def _lab(reader: SpecReader, document: object) -> LabSpec:
         for index, item in enumerate(reader.items("faults", top.get("faults", [])))
     )
     return LabSpec(nodes=nodes, networks=networks, links=links, faults=faults, **given)
+
+
+def _version(reader: SpecReader, value: object) -> str:
+    if isinstance(value, str) and _VERSION.fullmatch(value):
+        return value
+    reader.wrong("kubevirt_version", value, f"is not a version: expected one such as {DEFAULT_KUBEVIRT}")
+    return DEFAULT_KUBEVIRT
 
 
 def _migration(reader: SpecReader, value: object) -> MigrationSpec:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: The version of KubeVirt that the lab behaves like.
+DEFAULT_KUBEVIRT: Final = "v1.6.2"
 GuestKind = Literal["auto", "sim", "qemu"]
 
 
@@ -124,7 +126,8 @@ class LabSpec:
     ``boot_seconds`` is how long a simulated guest boots (guest time); ``dialect`` is the ping a simulated guest
     has, and ``accelerator`` what it says that it runs under; ``agent`` says whether guests report their addresses as
     a guest agent would. ``bindings`` are the binding plugins that KubeVirt knows; ``deletion_seconds`` is how long a
-    launcher pod takes to go once its VMI is deleted. ``migration`` is what a live migration adds.
+    launcher pod takes to go once its VMI is deleted. ``migration`` is what a live migration adds;
+    ``kubevirt_version`` is what KubeVirt says of itself.
     """
 
     guests: GuestKind = "auto"
@@ -141,3 +144,4 @@ class LabSpec:
     bindings: tuple[str, ...] = ()
     deletion_seconds: float = 0.0
     migration: MigrationSpec = MigrationSpec()
+    kubevirt_version: str = DEFAULT_KUBEVIRT

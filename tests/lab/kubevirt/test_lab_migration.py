@@ -374,6 +374,19 @@ def test_a_migration_lands_elsewhere_if_the_fault_says_so(tmp_path):
     play(story())
 
 
+def test_an_older_kubevirt_goes_by_the_affinity_alone(tmp_path):
+    async def story():
+        async with lab(tmp_path, f"{{kubevirt_version: v1.5.3, {FAST}}}") as running:
+            await running.running("a")
+            await migrate(running, "a", **to("worker3"))
+            await until_phase(running, ("Succeeded",))
+            assert (await running.api.get(VMIS, "default", "a"))["status"]["nodeName"] == "worker2"
+            _, body = await running.get("/apis/subresources.kubevirt.io/v1/version")
+            assert body["gitVersion"] == "v1.5.3"
+
+    play(story())
+
+
 def test_a_bridge_on_the_pod_network_is_not_migratable(tmp_path):
     async def story():
         async with lab(tmp_path, "faults: [{fault: not-migratable, vmi: b, message: a GPU}]") as running:

@@ -184,6 +184,7 @@ def test_a_faults_own_parameters():
         ("deletion: 10", "deletion: 10 has no unit"),
         ("migration: {downtime: 10}", "migration.downtime: 10 has no unit"),
         ("migration: {parallel: 0}", "migration.parallel: 0 is not an integer from 1 to 1000000"),
+        ("kubevirt_version: 1.6", "kubevirt_version: 1.6 is not a version: expected one such as v1.6.2"),
         ("migration: {gap: 1s}", "migration: 'gap' is not a known key"),
         ("faults: [{fault: silent, times: 0}]", "faults[0].times: 0 is not an integer from 1"),
         ("faults: [{fault: silent, node: w}]", "faults[0].node: 'w' is not a node: expected one of worker1"),
