@@ -300,7 +300,7 @@ def require_interval(check: Check, interval_ns: int) -> None:
     raise ConfigError(
         f"--kv-max-gap {format_duration(limit)} is shorter than two intervals of ping, but this guest's ping sends one "
         f"every {format_duration(interval_ns)} at best",
-        hint="use a guest image whose ping has -i (BusyBox 1.30 or later, or iputils): --kv-image",
+        hint=f"use a longer --kv-max-gap, at least {format_duration(2 * interval_ns)}",
         stage="setup",
     )
 

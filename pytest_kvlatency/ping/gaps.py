@@ -55,13 +55,26 @@ def longest(
     return max(within, key=_length, default=None)
 
 
-def long_gaps(result: PingResult, interval_ns: int) -> tuple[Gap, ...]:
-    """Every gap that is longer than two of the intervals that ping kept, in order."""
+def long_gaps(result: PingResult, interval_ns: int, *, longer_than_ns: int | None = None) -> tuple[Gap, ...]:
+    """Every gap that is longer than two of the intervals that ping kept, or than what is given, in order."""
     kept = kept_interval_ns(result, interval_ns)
+    least = 2 * kept if longer_than_ns is None else longer_than_ns
     replies = _replies(result, kept)
     if replies is None:
         return ()
-    return tuple(gap for gap in _gaps(result, replies, kept) if gap.length_ns > 2 * kept)
+    return tuple(gap for gap in _gaps(result, replies, kept) if gap.length_ns > least)
+
+
+def gaps_over(result: PingResult, interval_ns: int, limit_ns: int) -> tuple[Gap | None, Gap | None]:
+    """The longest gap that is surely longer than a limit, and the longest that may be: in it the source slept.
+
+    A guest that is short of processor time sends nothing for a while. What it did not ask was not answered, and says
+    nothing of the network.
+    """
+    over = long_gaps(result, interval_ns, longer_than_ns=limit_ns)
+    slept = {gap: _unsent_ns(result, gap, interval_ns) for gap in over}
+    surely = [gap for gap in over if gap.length_ns - slept[gap] > limit_ns]
+    return max(surely, key=_length, default=None), max(over, key=_length, default=None)
 
 
 def kept_interval_ns(result: PingResult, interval_ns: int) -> int:
@@ -147,6 +160,20 @@ def _gaps(result: PingResult, replies: Sequence[_Reply], interval_ns: int) -> It
             length_ns=max(0, end - replies[-1].at_ns),
             lost=_between(lost, before[-1], result.transmitted),
         )
+
+
+def _unsent_ns(result: PingResult, gap: Gap, interval_ns: int) -> int:
+    """How much longer than usual the source sent nothing in a gap between two replies."""
+    sent = _sent_at(result)
+    came = result.replied_at_ns
+    if sent is None or came is None:
+        return 0
+    before = [one for one, at in zip(sent, came, strict=True) if at <= gap.begins_ns]
+    after = [one for one, at in zip(sent, came, strict=True) if at >= gap.ends_ns]
+    if not before or not after:
+        return 0
+    (first, begin), (last, end) = max(before), min(after)
+    return max(0, end - begin - (last - first) * kept_interval_ns(result, interval_ns))
 
 
 def _end_ns(result: PingResult, interval_ns: int) -> int:

@@ -20,7 +20,7 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.ping.gaps import last_reply_ns, without_gaps
+from pytest_kvlatency.ping.gaps import gaps_over, last_reply_ns, without_gaps
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
 from pytest_kvlatency.units import format_duration
 
@@ -64,7 +64,8 @@ def judge(
     lies outside of its two gaps (``gaps.without_gaps``); what was lost or late in these is judged by the limit on the
     gap alone. A migration that failed says nothing of the network, and nor does its sample: that alone is said then.
 
-    Raises ``GuestError`` when only a percentile is left to judge, for which ping sent too little: no packet was lost.
+    Raises ``GuestError`` when only what ping did not send is left to judge: too few requests for a percentile, or none
+    during a gap that is longer than its limit. No packet was lost then.
     """
     if migration is not None and not migration.succeeded:
         return (_failure("provision", migration.failure_reason, result, summary="a live migration failed"),)
@@ -81,6 +82,8 @@ def judge(
         *_over_loss(outside, limits),
         *_over_gap(result, limits, gaps, migration),
     )
+    if not failures:
+        _require_requests(result, limits, gaps)
     if outside.transmitted >= samples_needed(limits):
         return (*failures, *_unknown_p99(outside, limits))
     if not failures:
@@ -161,15 +164,15 @@ def _over_gap(
 ) -> Iterator[Failure]:
     if limits.max_gap_ns is None:
         return
-    longest = gaps.longest if gaps else None
-    if longest is not None and longest.length_ns > limits.max_gap_ns:
+    over = None if gaps is None else gaps_over(result, gaps.interval_ns, limits.max_gap_ns)[0]
+    if over is not None:
         yield _failure(
             "gap",
-            f'actual longest gap "{format_duration(longest.length_ns)}" is greater than desired '
-            f'"{format_duration(limits.max_gap_ns)}"{_when(longest, migration)}',
+            f'actual longest gap "{format_duration(over.length_ns)}" is greater than desired '
+            f'"{format_duration(limits.max_gap_ns)}"{_when(over, migration)}',
             result,
             summary="the longest gap exceeds the limit",
-            hint=_BRIDGE_HINT if migration and longest == migration.preparation_gap else "",
+            hint=_BRIDGE_HINT if migration and over == migration.preparation_gap else "",
         )
     elif gaps is None and result.has_lost:
         yield _failure(
@@ -179,6 +182,21 @@ def _over_gap(
             result,
             summary="could not read which requests were lost",
             hint="measure again",
+        )
+
+
+def _require_requests(result: PingResult, limits: Limits, gaps: Gaps | None) -> None:
+    """Raise ``GuestError`` when there is a gap over the limit in which the source sent nothing."""
+    if limits.max_gap_ns is None or gaps is None:
+        return
+    gap = gaps_over(result, gaps.interval_ns, limits.max_gap_ns)[1]
+    if gap is not None:
+        raise GuestError(
+            f"cannot judge the longest gap, {format_duration(gap.length_ns)}: the guest sent no requests during it",
+            summary="the guest that pings sent nothing for a while",
+            hint="the guest or its node has too little processor time",
+            transcript=result.transcript,
+            stage="run",
         )
 
 

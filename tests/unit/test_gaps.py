@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from pytest_kvlatency import ping
-from pytest_kvlatency.errors import GapExceeded
+from pytest_kvlatency.errors import GapExceeded, GuestError
 from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingResult
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest, with_gaps, without_end
@@ -223,6 +223,29 @@ def test_the_longest_gap_of_any_check_is_judged():
     unread = PingResult(transmitted=5, received=3, samples_ns=(MS, MS), lost=None)
     (failure,) = judge(unread, limits, gaps=gaps_of(unread, 10 * MS))
     assert (failure.kind, failure.summary) == ("gap", "could not read which requests were lost")
+
+
+def test_a_gap_in_which_the_source_slept_says_nothing_of_the_network():
+    # Nothing is sent for 400 ms: what was sent before and after is answered at once.
+    sample = result(
+        {n: (n * 10 + (400 if n >= 50 else 0), n * 10 + (400 if n >= 50 else 0) + 2) for n in range(100)}
+    )
+    gaps = gaps_of(sample, 10 * MS)
+    assert gaps.longest == Gap(begins_ns=492 * MS, length_ns=410 * MS, lost=0)
+    with pytest.raises(GuestError, match="cannot judge the longest gap, 410ms: the guest sent no requests"):
+        judge(sample, Limits(max_gap_ns=200 * MS), gaps=gaps)
+    assert judge(sample, Limits(max_gap_ns=410 * MS), gaps=gaps) == ()
+    # A real one beside it is over the limit.
+    both = result({n: at for n, at in zip(range(200), arrivals(), strict=False) if not 120 <= n < 160})
+    (failure,) = judge(both, Limits(max_gap_ns=200 * MS, max_loss_percent=None), gaps=gaps_of(both, 10 * MS))
+    assert failure.reason.startswith('actual longest gap "410ms" is greater')
+
+
+def arrivals():
+    """Requests every 10 ms with a sleep of 500 ms before the fiftieth."""
+    for n in range(200):
+        sent = n * 10 + (500 if n >= 50 else 0)
+        yield (sent, sent + 2)
 
 
 def stamped(lines):
