@@ -63,7 +63,7 @@ class LiveMigration:
         self._aborting = asyncio.Event()
         self._target = TargetPod(cluster, record, migration)
         self._move: Move | None = None
-        self._moved = False
+        self._transferring = self._moved = False
         self._source = ""
         self._seconds = cluster.spec.migration.seconds
         self._random = Random(f"{cluster.spec.seed}/{record.name}")  # noqa: S311 (a simulation, no secret)
@@ -99,18 +99,30 @@ class LiveMigration:
             ends.append(asyncio.create_task(_ended(record.guest)))
         try:
             await asyncio.wait({work, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and not self._moved:
-                work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            aborted = not work.done()
+            try:
+                if aborted:
+                    await self._give_up(work)
                 await work
-            if not self._moved:
+            except asyncio.CancelledError:
+                if not work.cancelled():
+                    raise
+            except (HypervisorError, TargetPodError) as error:
+                if not aborted:
+                    await self._fail(str(error))
+            if aborted and not self._moved:
                 await self._fail(migrations.ABORTED, aborted=True)
-        except (HypervisorError, TargetPodError) as error:
-            await self._fail(str(error))
         finally:
             for task in (work, *ends):
                 task.cancel()
             record.settled.set()
+
+    async def _give_up(self, work: asyncio.Task[None]) -> None:
+        """End the work, unless the guest has moved; one that is about to move may yet get there."""
+        if self._transferring and self._move is not None:
+            await self._move.cancel()
+        elif not self._moved:
+            work.cancel()
 
     async def _pause(self, share: float) -> None:
         await asyncio.sleep(share * self._seconds)
@@ -199,18 +211,20 @@ class LiveMigration:
         if fails is not None:
             await self._pause(_PREPARED)
             raise HypervisorError(str(fails.parameters.get("message", _FAILS)))
+        self._transferring = True
         await self._move.run()
         self._moved = True
 
     async def _complete(self) -> None:
         """The guest is on the other node: let everything follow it there."""
         record, cluster, target = self.record, self._cluster, self._target
-        old, attached = record.pod, record.attached
-        record.node, record.pod, record.attached = target.node, target.pod, target.attached
+        old = record.pod
+        record.node, record.pod = target.node, target.pod
         assert target.pod is not None  # noqa: S101 (the guest has moved to it)
         cluster.leave(target.uid)
         cluster.place(record.uid, target.pod, target.node)
-        detach(cluster, attached)
+        # The guest keeps the addresses that it has.
+        detach(cluster, target.attached)
         running = cluster.guests.get((record.namespace, record.name))
         if running is not None:
             opens_at = asyncio.get_running_loop().time() + self._random.uniform(*_CONSOLE_SECONDS)

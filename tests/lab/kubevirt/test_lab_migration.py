@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 import aiohttp
 import pytest
-from labtools import TIMEOUT, condition, lab, pinned
+from labtools import TIMEOUT, PlayedMove, condition, lab, pinned
 from test_lab_guests_sim import PROMPT, Dialogue, guest
 
 from pytest_kvlatency.lab.fabric.links import LinkTable
+from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.guests.sim.hypervisor import SimHypervisor
 from pytest_kvlatency.lab.kubevirt.api import EVENTS, MIGRATIONS, NODES, PODS, VMIS
 from pytest_kvlatency.lab.spec.file import load
@@ -370,6 +372,39 @@ def test_a_migration_lands_elsewhere_if_the_fault_says_so(tmp_path):
             await until_phase(running, ("Succeeded",))
             vmi = await running.api.get(VMIS, "default", "a")
             assert vmi["status"]["nodeName"] == vmi["status"]["migrationState"]["targetNode"] == "worker3"
+
+    play(story())
+
+
+@pytest.mark.parametrize("gets_there", [False, True])
+def test_a_migration_that_is_deleted_at_the_switch_over_is_what_the_hypervisor_makes_of_it(
+    tmp_path, gets_there
+):
+    class LateMove(PlayedMove):
+        async def run(self):
+            self.told, self.runs = asyncio.Event(), True
+            await self.told.wait()
+            if not gets_there:
+                raise HypervisorError("cancelled")
+
+        async def cancel(self):
+            if getattr(self, "runs", False):
+                self.told.set()
+
+    async def prepare(guest, node):
+        return LateMove(guest)
+
+    async def story():
+        async with lab(tmp_path, FAST) as running:
+            await running.running("a")
+            running.hypervisor.guests["a"].prepare_move = partial(prepare, running.hypervisor.guests["a"])
+            await migrate(running, "a")
+            await until_phase(running, ("Running",))
+            await running.api.delete(MIGRATIONS, "default", "move")
+            await until_gone(running)
+            vmi = await running.api.get(VMIS, "default", "a")
+            assert vmi["status"]["nodeName"] == ("worker2" if gets_there else "worker1")
+            assert vmi["status"]["migrationState"].get("failed", False) is not gets_there
 
     play(story())
 

@@ -74,6 +74,19 @@ def test_the_guest_that_stays_sees_both_gaps_and_then_the_new_link(lab):
     go(scenario())
 
 
+def test_a_network_that_does_not_reach_the_new_node_stays_cut(lab):
+    async def scenario():
+        cut = LinkSpec(between=("worker1", "worker3"), overrides={"partition": True})
+        async with lab(scale=SCALE, migration=MigrationSpec(seconds=0.1), links=[cut]) as it:
+            stays, goes = await pair(it)
+            _, before = await stays.run("ping -c 2 -i 0.1 198.18.0.2")
+            await move(goes)
+            _, after = await stays.run("ping -c 2 -i 0.1 -W 1 198.18.0.2")
+            assert (before, after) == (0, 1)
+
+    go(scenario())
+
+
 def test_the_guest_that_goes_loses_nothing_and_its_clock_stands_still_while_it_is_paused(lab):
     async def scenario():
         migration = MigrationSpec(downtime_seconds=GAP, seconds=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
@@ -43,22 +44,34 @@ class SimMove:
         self._clock = clock
         self._spec = spec
         self._is_over = is_over
+        self._cancelled = asyncio.Event()
         preparation = stack.draw("preparation", node, *_PREPARATION_SECONDS) if confuses else 0.0
         self._downtime = stack.draw("switchover", node, *_SWITCHOVER_SECONDS) + spec.downtime_seconds
         stack.go_deaf(preparation + spec.preparation_gap_seconds)
 
     async def run(self) -> None:
         """See ``base.Move``."""
-        await asyncio.sleep(_COPY * self._spec.seconds)
-        if self._is_over():
-            raise HypervisorError("the guest ended while it was migrated")
+        await self._pass(_COPY * self._spec.seconds)
         self._clock.pause()
         self._stack.hold(self._downtime)
         try:
-            await asyncio.sleep(self._downtime / self._clock.scale)
+            await self._pass(self._downtime / self._clock.scale)
             self._stack.node = self._node
+        except HypervisorError:
+            self._stack.hold(0.0)
+            raise
         finally:
             self._clock.resume()
 
     async def cancel(self) -> None:
         """See ``base.Move``. What the set-up of the target did to the network takes its time all the same."""
+        self._cancelled.set()
+
+    async def _pass(self, seconds: float) -> None:
+        """Let time pass. Raises ``HypervisorError`` if the guest ended or the move was cancelled meanwhile."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._cancelled.wait(), seconds)
+        if self._cancelled.is_set():
+            raise HypervisorError("the migration was cancelled")
+        if self._is_over():
+            raise HypervisorError("the guest ended while it was migrated")
