@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import svg
+from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.matrix import heatmap
-from pytest_kvlatency.report.matrix.cell import anchor
+from pytest_kvlatency.report.matrix.cell import anchor, milliseconds
 from pytest_kvlatency.report.page.entry import pair_id
 from pytest_kvlatency.report.page.hyperlinks import link
 from pytest_kvlatency.report.places import moved
@@ -30,6 +31,7 @@ _COLUMNS: Final = (
     ("kvP50", "p50 ms", "p50LatencyNanoSec"),
     ("kvP99", "p99 ms", "p99LatencyNanoSec"),
     ("kvMax", "Max ms", "maxLatencyNanoSec"),
+    ("kvGap", "Gap ms", "longestGap"),
 )
 _SHOWN: Final = (
     "nodeid",
@@ -142,8 +144,8 @@ def show(
 def slim(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What ``row`` needs of an entry: plain data, small enough to travel with a report."""
     migration = entry.get("migration")
-    where = migration and {name: migration[name] for name in ("requestedNode", "targetNode")}
-    return {**{name: entry[name] for name in _SHOWN}, "migration": where}
+    where = migration and {name: migration[name] for name in ("requestedNode", "targetNode", "succeeded")}
+    return {**{name: entry.get(name) for name in _SHOWN}, "migration": where}
 
 
 def extras(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -173,6 +175,8 @@ def _block(entry: Mapping[str, Any], name: str) -> str:
             f"<p>{for_html(f'{name}{_nodes(entry)}: ')}{entry['transmitted']} transmitted, "
             f"{entry['received']} received, {entry['duplicates']} duplicates</p>"
         )
+    if entry.get("migration"):
+        parts.append(f"<p>{for_html(name + _migration(entry))}</p>")
     if samples:
         limit = (entry["limits"] or {}).get("maxLatencyNanoSec")
         parts.append(
@@ -186,6 +190,22 @@ def _block(entry: Mapping[str, Any], name: str) -> str:
             f'<pre style="white-space:pre-wrap">{for_html(entry["transcript"])}</pre></details>'
         )
     return "".join(parts)
+
+
+def _migration(entry: Mapping[str, Any]) -> str:
+    """The migration and its gaps, in a sentence."""
+    migration, gaps = entry["migration"], gaps_of(entry)
+    known = [
+        f"{words} gap {milliseconds(length)} ms"
+        for words, key in (("preparation", "preparationGap"), ("switch-over", "switchoverGap"))
+        if (length := gaps[key]) is not None
+    ]
+    end = (
+        ""
+        if migration["succeeded"]
+        else f", which failed: {migration['failureReason'] or 'no reason is known'}"
+    )
+    return f"Live migration {migration['name']}: {', '.join(known) or 'no gaps are known'}{end}"
 
 
 def _id_cell(report: pytest.TestReport | pytest.CollectReport, entry: Mapping[str, Any]) -> str:
@@ -202,7 +222,7 @@ def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:
         f'<td class="kv-col">{for_html(entry["failureKind"] or "")}</td>',
     ]
     for key, _, name in _COLUMNS:
-        value = entry[name]
+        value = entry[name]["nanoSec"] if isinstance(entry[name], dict) else entry[name]
         scaled = value if value is None or name == "lossPercent" else value / 1e6
         # Sorted as text: blanks in front, which HTML does not show, put numbers in their order.
         text = "" if scaled is None else f"{scaled:12.3f}"

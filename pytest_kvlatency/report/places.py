@@ -32,10 +32,17 @@ def is_move(entry: Mapping[str, Any]) -> bool:
 
 
 def destination_of(entry: Mapping[str, Any]) -> str | None:
-    """Where the target migrated, else where it was to (``?``: wherever the cluster likes); None without a migration."""
+    """Where the target migrated, else where it was to (``?``: wherever the cluster likes); None without a migration.
+
+    A guest whose migration failed is still where it was.
+    """
     migration = entry.get("migration") or {}
-    said: str | None = migration.get("targetNode") or migration.get("requestedNode") or asked(entry)[2]
-    return said or (ANYWHERE if migration else None)
+    wanted: str | None = (
+        migration.get("requestedNode") or asked(entry)[2] or (ANYWHERE if migration else None)
+    )
+    reached: str | None = migration.get("targetNode")
+    stayed = reached == entry.get("targetNode") and not migration.get("succeeded")
+    return wanted if reached is None or stayed else reached
 
 
 def moved(entry: Mapping[str, Any]) -> str:

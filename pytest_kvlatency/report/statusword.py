@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def status_numbers(measurement: Measurement | None) -> str:
     """A measurement in a few characters: ``0.62/0.74 ms`` (average and maximum), ``4% loss``, or both.
 
-    Loss is said where there is some. Times are not, where loss is all that fails it: they say nothing of the failure.
+    With a migration it is the longest gap, ``1370 ms gap``: what is lost or late in it is part of that. Otherwise the
+    longest gap is said where it fails the measurement. Loss is said where there is some. Times are not, where loss is
+    all that fails it: they say nothing of the failure.
     Empty without a result.
     """
     result = None if measurement is None else measurement.result
@@ -22,7 +24,13 @@ def status_numbers(measurement: Measurement | None) -> str:
         return ""
     said = []
     numbers = statistics_of(result.samples_ns)
-    is_lost_only = {failure.kind for failure in measurement.failures} == {"loss"}
+    kinds = {failure.kind for failure in measurement.failures}
+    longest = measurement.gaps.longest if measurement.gaps else None
+    if longest is not None and (measurement.migration is not None or "gap" in kinds):
+        said.append(f"{milliseconds(longest.length_ns)} ms gap")
+        if not kinds & {"latency", "loss"}:
+            return said[0]
+    is_lost_only = kinds <= {"loss", "gap"} and bool(kinds)
     if numbers.avg_ns is not None and numbers.max_ns is not None and not is_lost_only:
         said.append(f"{milliseconds(round(numbers.avg_ns))}/{milliseconds(numbers.max_ns)} ms")
     if result.has_lost:

@@ -40,6 +40,10 @@ SUITE = """
     def test_cut(kv_latency):
         pass
 
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2>worker3", max_gap="5s")
+    def test_moved(kv_latency):
+        pass
+
     @pytest.mark.kvlatency(nad="default/no-such-network")
     def test_unmeasured(kv_latency):
         pass
@@ -47,6 +51,8 @@ SUITE = """
 COUNTS = ("transmitted", "received", "duplicates")
 TIMES = tuple(f"{name}LatencyNanoSec" for name in ("min", "avg", "max", "p50", "p90", "p99", "stddev"))
 NUMBERS = (*COUNTS, "lossPercent", *TIMES, "measurementDurationSec")
+GAPS = ("longestGap", "preparationGap", "switchoverGap")
+MS = 1_000_000
 
 
 def numbers(entry: dict[str, Any], names: tuple[str, ...] = NUMBERS) -> dict[str, float]:
@@ -110,8 +116,9 @@ def of_markdown(path: Path, entries: list[dict[str, Any]]) -> Found:
             continue
         cells = [cell.strip() for cell in line[1:-1].split(" | ")]
         if cells[0] == "network":
-            heads = cells
-        elif cells[0] not in ("---", "option") and heads[0] == "network" and len(cells) == len(heads):
+            # Migrations have other columns: see ``gaps_of_markdown``.
+            heads = [] if "longest gap ms" in cells else cells
+        elif cells[0] not in ("---", "option") and heads and len(cells) == len(heads):
             row = dict(zip(heads, cells, strict=True))
             nodeid = next(
                 one["nodeid"]
@@ -170,6 +177,82 @@ def of_configmap(data: dict[str, str], entries: list[dict[str, Any]]) -> Found:
     }
 
 
+def gaps(entry: dict[str, Any]) -> dict[str, float]:
+    """The gaps of the document, or of the table for spreadsheets, which has the same names."""
+    if "longestGap.nanoSec" in entry:
+        places = {name: f"{'' if name == 'longestGap' else 'migration.'}{name}.nanoSec" for name in GAPS}
+        return {name: float(entry[place]) for name, place in places.items() if entry[place]}
+    found = {**(entry["migration"] or {}), "longestGap": entry["longestGap"]}
+    return {name: found[name]["nanoSec"] for name in GAPS if found.get(name)}
+
+
+def gaps_of_junit(path: Path) -> Found:
+    found = {}
+    for case in ET.parse(path).iter("testcase"):
+        values = {one.get("name"): one.get("value") for one in case.iterfind("properties/property")}
+        kept = {name: float(str(values[f"{name}NanoSec"])) for name in GAPS if f"{name}NanoSec" in values}
+        found[f"{case.get('classname')}.py::{case.get('name')}"] = kept
+    return found
+
+
+def gaps_of_csv(path: Path) -> Found:
+    with path.open(encoding="utf-8", newline="") as lines:
+        return {row["nodeid"]: gaps(row) for row in csv.DictReader(lines) if not row["extra"]}
+
+
+def gaps_of_page(path: Path) -> Found:
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text("utf-8"))
+    assert text is not None
+    found: Found = {}
+    for one in json.loads(text[1])["entries"]:
+        move = one.get("move", {})
+        shown = {
+            "longestGap": one.get("gap"), "preparationGap": move.get("preparation"), "switchoverGap": move.get("switchover")
+        }  # fmt: skip
+        found[one["nodeid"]] = {name: gap[0] for name, gap in shown.items() if gap}
+    return found
+
+
+def gaps_of_prometheus(path: Path, entries: list[dict[str, Any]]) -> Found:
+    parser = pytest.importorskip("prometheus_client.parser")
+    found: Found = {one["nodeid"]: {} for one in entries}
+    for family in parser.text_string_to_metric_families(path.read_text("utf-8")):
+        for sample in family.samples:
+            if sample.name not in ("kvlatency_longest_gap_seconds", "kvlatency_migration_gap_seconds"):
+                continue
+            labels = sample.labels
+            nodeid = next(
+                one["nodeid"]
+                for one in entries
+                if one["nodeid"].startswith(f"{labels['test']}[")
+                and (one["nad"], one["nodes"]) == (labels["nad"], labels["pair"])
+            )
+            found[nodeid][f"{labels.get('phase', 'longest')}Gap"] = sample.value * 1e9
+    return found
+
+
+def gaps_of_configmap(data: dict[str, str], entries: list[dict[str, Any]]) -> Found:
+    return {
+        next(one["nodeid"] for one in entries if _names(one) == _names(mine)): {
+            name: mine[f"{name}MilliSec"] * MS for name in GAPS if f"{name}MilliSec" in mine
+        }
+        for mine in json.loads(data["status.result.measurements"])
+    }
+
+
+def gaps_of_markdown(path: Path) -> dict[str, dict[str, float]]:
+    """By the nodes as they are shown: those of the table of migrations."""
+    heads = {
+        "longest gap ms": "longestGap",
+        "preparation gap ms": "preparationGap",
+        "switch-over gap ms": "switchoverGap",
+    }
+    lines = [line[1:-1].split("|") for line in path.read_text("utf-8").splitlines() if line.startswith("| ")]
+    (start,) = [number for number, cells in enumerate(lines) if " longest gap ms " in cells]
+    row = dict(zip(map(str.strip, lines[start]), map(str.strip, lines[start + 2]), strict=True))
+    return {row["nodes"]: {name: float(row[head]) * MS for head, name in heads.items()}}
+
+
 def _names(entry: dict[str, Any]) -> tuple[Any, ...]:
     return entry["nad"], entry["nodes"]
 
@@ -191,8 +274,8 @@ def test_all_reports_of_one_run_hold_the_same_numbers(checkup: Checkup, maps: Ma
     checkup.quick("--kv-configmap", f"default/{name}", *reports, *metrics, "test_it.py")
     assert main(["report", "result.json", "--csv=out.csv", "--markdown=out.md", "--junitxml=again.xml"]) == 1
     entries = checkup.document["measurements"]
-    assert len(entries) == 6
-    assert sum(bool(one["maxLatencyNanoSec"]) for one in entries) == 4
+    assert len(entries) == 7
+    assert sum(bool(one["maxLatencyNanoSec"]) for one in entries) == 5
     # Those that show all numbers, and how far they may round; then those that show some, to the microsecond.
     every: dict[str, tuple[Found, float]] = {
         "JUnit": (of_junit(here / "out.xml"), 1e-6),
@@ -211,8 +294,32 @@ def test_all_reports_of_one_run_hold_the_same_numbers(checkup: Checkup, maps: Ma
         "Markdown": (of_markdown(here / "out.md", entries), ("avg", "p50", "p90", "max")),
     }
     for report, (found, times) in some.items():
-        assert set(found) == {one["nodeid"] for one in entries}, report
+        listed = [one for one in entries if one["migration"] is None or report != "Markdown"]
+        assert set(found) == {one["nodeid"] for one in listed}, report
         shown = ("lossPercent", *(f"{time}LatencyNanoSec" for time in times))
-        for entry in entries:
+        for entry in listed:
             mine = numbers(found[entry["nodeid"]], shown)
             assert mine == pytest.approx(numbers(entry, shown), abs=500, rel=0), report
+    _same_gaps(here, maps.data(name), entries)
+
+
+def _same_gaps(here: Path, data: dict[str, str], entries: list[dict[str, Any]]) -> None:
+    (moved,) = [one for one in entries if one["migration"]]
+    assert set(gaps(moved)) == set(GAPS)
+    assert moved["longestGap"]["nanoSec"] >= moved["migration"]["switchoverGap"]["nanoSec"] > 0
+    # How far each may round: the ConfigMap shows milliseconds, rounded up.
+    every: dict[str, tuple[Found, float]] = {
+        "JUnit": (gaps_of_junit(here / "out.xml"), 1e-6),
+        "JUnit made later": (gaps_of_junit(here / "again.xml"), 1e-6),
+        "CSV": (gaps_of_csv(here / "out.csv"), 0),
+        "page": (gaps_of_page(here / "page.html"), 0),
+        "Prometheus": (gaps_of_prometheus(here / "out.prom", entries), 1e-3),
+        "ConfigMap": (gaps_of_configmap(data, entries), MS),
+    }
+    for report, (found, rounding) in every.items():
+        assert set(found) == {one["nodeid"] for one in entries}, report
+        for entry in entries:
+            assert found[entry["nodeid"]] == pytest.approx(gaps(entry), abs=rounding, rel=0), report
+    assert gaps_of_markdown(here / "out.md") == {
+        "worker1 → worker2&gt;worker3": pytest.approx(gaps(moved), abs=MS / 2, rel=0)
+    }

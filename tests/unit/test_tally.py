@@ -60,6 +60,20 @@ def test_a_round_that_pytest_has_not_reported_counts_with_its_failures():
     assert tally.progress().worst == (24 * MS, "worker1→worker3")
 
 
+def test_replies_that_waited_for_a_migrating_guest_are_not_the_worst():
+    slow, moved = (
+        check_of("worker2"),
+        replace(
+            check_of("worker3"), pair=NodePair(source="worker1", target="worker3", destination="worker2")
+        ),
+    )
+    tally = tally_of(slow, moved)
+    tally.has_measured(ahead(slow, 24))
+    measurement = replace(measured(check_of("worker3"), 400), check=moved)
+    tally.has_measured(Attempt(measurement=measurement))
+    assert tally.progress().worst == (24 * MS, "worker1→worker2")
+
+
 def test_a_measurement_of_several_items_counts_for_each_by_its_own_limits():
     tally = tally_of(check_of("worker2", 10), check_of("worker2", 30), check_of("worker2"))
     tally.has_measured(ahead(check_of("worker2"), 24))

@@ -106,7 +106,7 @@ class Make:
             uid="1234",
             source_node=target,
             requested_node=destination,
-            target_node=None if failure else "worker9" if destination == "?" else destination,
+            target_node=target if failure else "worker9" if destination == "?" else destination,
             succeeded=not failure,
             failure_reason=failure,
             mode="PreCopy",

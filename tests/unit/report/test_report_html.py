@@ -43,10 +43,11 @@ def test_the_columns_stand_before_the_links(make: Make) -> None:
     html.header(heads)
     cells = row_of(measurement_entry(make.item(make.measurement(transmitted=4))))
     assert [text_of(head) for head in heads] == [
-        "Result", "Test", "Duration", "Nodes", "Cause", "Loss %", "Min ms", "Avg ms", "p50 ms", "p99 ms", "Max ms", "Links",
+        "Result", "Test", "Duration", "Nodes", "Cause", "Loss %", "Min ms", "Avg ms", "p50 ms", "p99 ms", "Max ms",
+        "Gap ms", "Links",
     ]  # fmt: skip
     assert [text_of(cell) for cell in cells] == [
-        "0", "1", "2", "worker1 → worker2", "loss", "50.000", "1.000", "2.000", "1.000", "", "3.000", "3",
+        "0", "1", "2", "worker1 → worker2", "loss", "50.000", "1.000", "2.000", "1.000", "", "3.000", "", "3",
     ]  # fmt: skip
 
 

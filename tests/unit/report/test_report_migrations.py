@@ -20,7 +20,7 @@ from pytest_kvlatency.report.comparison.baseline import key_of
 from pytest_kvlatency.report.configmap import final_changes, worst_of
 from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.entries import pair, verdict
-from pytest_kvlatency.report.html import slim
+from pytest_kvlatency.report.html import details, slim
 from pytest_kvlatency.report.junit.properties import case_properties, is_own
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.measurement import measurement_entry
@@ -257,6 +257,11 @@ def test_the_row_of_pytest_html_names_the_node_where_the_guest_went(make: Make) 
     shown = slim(entry(make, destination="?"))
     assert pair(shown) == "worker1 → worker2>worker9"
     assert "phases" not in json.dumps(shown)
+    assert "Live migration kvlatency-move-x: preparation gap 1300 ms, switch-over gap 400 ms<" in details(
+        entry(make)
+    )
+    failed = details(entry(make, STUCK, failure="no node <is> left"))
+    assert "preparation gap 1300 ms, which failed: no node &lt;is&gt; left<" in failed
 
 
 def test_a_document_without_gaps_has_reports_as_before(make: Make) -> None:

@@ -30,6 +30,12 @@ def test_loss_is_said_where_there_is_some(make: Make) -> None:
     assert status_numbers(both) == "9.00/9.00 ms, 4% loss"
 
 
+def test_a_migration_is_its_longest_gap(make: Make) -> None:
+    assert status_numbers(make.migrated()) == "1300 ms gap"
+    assert status_numbers(make.migrated(max_gap_ns=MS)) == "1300 ms gap"
+    assert status_numbers(make.migrated(max_gap_ns=MS, max_latency_ns=1)).startswith("1300 ms gap, 1.")
+
+
 def test_all_is_lost_only_where_nothing_came_back(make: Make) -> None:
     assert status_numbers(make.measurement((), transmitted=50)) == "100% loss"
     assert status_numbers(make.measurement((MS,), transmitted=10_000)) == "99.9% loss"
