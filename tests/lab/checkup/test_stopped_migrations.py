@@ -1,0 +1,81 @@
+"""Checkups that are stopped while a guest migrates: neither a VMI nor a migration is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from pytest_kvlatency.kube import paths
+
+#: So many are stopped at random moments; ``MIGRATION_STOPS=50`` for a thorough look.
+STOPS = int(os.environ.get("MIGRATION_STOPS", "2"))
+MIGRATIONS = paths.migration("checks")
+MOVE = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2>worker3", "-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def migrations(cluster):
+    """The migrations that there are."""
+    return lambda: cluster.request("GET", MIGRATIONS).get("items", [])
+
+
+@pytest.fixture
+def nothing_is_left(cluster, migrations):
+    """See that neither VMIs nor migrations are there, nor on their way out."""
+
+    def look(checkup):
+        assert cluster.objects() == [], checkup.output
+        assert migrations() == [], checkup.output
+
+    return look
+
+
+def deletions(cluster, name):
+    """Which resources of this name were asked to go, in order."""
+    return [one["resource"] for one in cluster.audit() if (one["verb"], one.get("name")) == ("delete", name)]
+
+
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("Pending", signal.SIGTERM),
+        ("Scheduling", signal.SIGINT),
+        ("Running", signal.SIGTERM),
+        ("Succeeded", signal.SIGINT),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_E59_while_a_guest_migrates(cluster, start, migrations, nothing_is_left, phase, number):
+    checkup = start(cluster, *MOVE, module="pytest_kvlatency")
+    cluster.until(lambda: any((one.get("status") or {}).get("phase") == phase for one in migrations()))
+    (name,) = (one["metadata"]["name"] for one in migrations())
+    checkup.send(number)
+    assert checkup.end() == 2, checkup.output
+    nothing_is_left(checkup)
+    # While it is there its VMI's pods stay.
+    assert deletions(cluster, name)[:2] == ["virtualmachineinstancemigrations", "virtualmachineinstances"]
+    (one,) = checkup.document["measurements"]
+    assert one["failureKind"] == "interrupted"
+    words = ("migrating worker2's guest to worker3", "pinging worker3's guest after its migration")
+    assert any(one["failureReason"].endswith(f"{number.name} while {said}") for said in words), one
+
+
+@pytest.mark.parametrize("seed", range(STOPS))
+def test_E59_at_a_random_moment_of_a_migration(cluster, start, nothing_is_left, seed):
+    chance = random.Random(seed)
+    checkup = start(cluster, *MOVE, module="pytest_kvlatency")
+    cluster.until(cluster.objects)
+    # From the first VMI on: guests boot, log in, ping, migrate, ping on, and go.
+    time.sleep(chance.uniform(0.0, 6.0))
+    checkup.send(chance.choice([signal.SIGTERM, signal.SIGINT]))
+    if chance.random() < 0.3:
+        time.sleep(chance.uniform(0.0, 0.5))
+        with contextlib.suppress(ProcessLookupError):
+            checkup.send(signal.SIGTERM)
+    assert checkup.end() == 2, checkup.output
+    nothing_is_left(checkup)
