@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
+MANIFESTS = Path(__file__).parents[3] / "manifests"
 VMI = ("kubevirt.io", "virtualmachineinstances")
 RULES = {
     "vmi-get": (*VMI, "get"),
@@ -128,6 +130,43 @@ def test_E54_without_one_permission_the_reason_names_it(cluster, run, role, miss
         assert done.document["measurements"][0]["failureKind"] == kind
     if missing != "vmi-delete":
         assert left == []
+
+
+MIGRATION = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2>worker3")
+
+
+@pytest.mark.edge_case(
+    "E54",
+    happens="A check migrates its target, and the account may not create migrations.",
+    does="Fails with the kind `permission` before any VMI is created, and names the rules:",
+    says="may not get, create, delete virtualmachineinstancemigrations.kubevirt.io in namespace checks",
+)
+def test_E54_a_migration_that_is_not_permitted_is_told_before_anything_is_created(cluster, run, role):
+    seen = len(cluster.audit())
+    done = run(cluster, *MIGRATION, kubeconfig=cluster.account(role), module="pytest_kvlatency")
+    assert done.status == 1, done.output
+    (one,) = done.document["measurements"]
+    assert (one["failureKind"], one["outcome"]) == ("permission", "error")
+    said = "may not get, create, delete virtualmachineinstancemigrations.kubevirt.io in namespace checks"
+    assert said in one["failureReason"]
+    # Replaces what an earlier manifest of this kind has granted, so that it must hold that as well.
+    manifest = done.output[done.output.index("apiVersion: rbac") :]
+    assert re.search(
+        r"- virtualmachineinstancemigrations\n\s+verbs:\n\s+- get\n\s+- create\n\s+- delete", manifest
+    )
+    assert re.search(r"- virtualmachineinstances\n\s+verbs:\n\s+- get\n\s+- create\n\s+- delete", manifest)
+    created = [one["resource"] for one in cluster.audit()[seen:] if one["verb"] == "create"]
+    assert "virtualmachineinstances" not in created
+
+
+def test_E54_the_optional_manifest_of_migrations_suffices(cluster, run, role):
+    documents = list(yaml.safe_load_all((MANIFESTS / "optional/migration/role.yaml").read_text("utf-8")))
+    (more,) = (one["rules"] for one in documents if one["kind"] == "Role")
+    done = run(cluster, *MIGRATION, kubeconfig=cluster.account([*role, *more]), module="pytest_kvlatency")
+    (one,) = done.document["measurements"]
+    assert one["migration"]["succeeded"], done.output
+    assert one["migration"]["targetNode"] == "worker3"
+    assert cluster.objects() == []
 
 
 def test_E54_pods_and_events_that_may_not_be_read_are_asked_for_once(cluster, run, role):

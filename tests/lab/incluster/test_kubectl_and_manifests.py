@@ -28,6 +28,9 @@ MORE = {
     "optional/speed": [("watch", "kubevirt.io", "virtualmachineinstances"), ("patch", "", "configmaps")],
     "optional/nodes": [("get", "", "nodes"), ("list", "", "nodes")],
     "optional/sweep": [("list", "kubevirt.io", "virtualmachineinstances")],
+    "optional/migration": [
+        (verb, "kubevirt.io", "virtualmachineinstancemigrations") for verb in ("get", "create", "delete")
+    ],
 }
 NEVER = [
     ("list", "", "secrets"),

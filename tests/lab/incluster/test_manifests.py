@@ -83,6 +83,7 @@ def test_E54_the_role_is_the_readmes():
         "optional/speed/role.yaml",
         "optional/nodes/clusterrole.yaml",
         "optional/sweep/role.yaml",
+        "optional/migration/role.yaml",
     ],
 )
 def test_each_binding_gives_its_role_to_the_account(path):
