@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.ping.latency import Latency
+    from pytest_kvlatency.ping.livemigration import LiveMigration
 
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
 
@@ -74,6 +75,16 @@ def kv_latency(request: pytest.FixtureRequest, kv_check: Check) -> Latency:
     """The measurement of this item's pair: ``avg_ms``, ``p99_ms``, ``loss_percent`` and so on."""
     del kv_check
     return checkup_of(request.config).measurements.latency_of(request.node)
+
+
+@pytest.fixture
+def kv_migration(request: pytest.FixtureRequest, kv_check: Check) -> LiveMigration:
+    """The live migration of this item's target: ``preparation_gap_ms``, ``switchover_gap_ms``, ``phases`` and so on.
+
+    For nodes such as ``worker1:worker2>worker3``.
+    """
+    del kv_check
+    return checkup_of(request.config).measurements.migration_of(request.node)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from pytest_kvlatency.fixtures import (
     kv_check,
     kv_cluster,
     kv_latency,
+    kv_migration,
     kv_pair,
     kv_ping,
     kv_settings,
@@ -31,7 +32,16 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.checkup import Checkup
 
-__all__ = ["kv_check", "kv_cluster", "kv_latency", "kv_pair", "kv_ping", "kv_settings", "kv_stream"]
+__all__ = [
+    "kv_check",
+    "kv_cluster",
+    "kv_latency",
+    "kv_migration",
+    "kv_pair",
+    "kv_ping",
+    "kv_settings",
+    "kv_stream",
+]
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

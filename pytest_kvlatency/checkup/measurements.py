@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.streaming import StreamedLatency, Streams
     from pytest_kvlatency.engine.attempts import Attempt
     from pytest_kvlatency.model import Check, Failure, Measurement, PingParameters
+    from pytest_kvlatency.ping.livemigration import LiveMigration
 
 NO_LIMITS: Final = Limits(max_loss_percent=None)
 STREAM_OPTIONS: Final = frozenset({"interval", "packet_size", "dont_fragment"})
@@ -98,8 +99,26 @@ class Measurements:
 
     def latency_of(self, item: pytest.Item) -> Latency:
         """What ``kv_latency`` gives: to the set-up by name, or to the body by ``request.getfixturevalue``."""
+        return Latency(self._measured(item))
+
+    def migration_of(self, item: pytest.Item) -> LiveMigration:
+        """What ``kv_migration`` gives. Raises ``ConfigError`` for a pair of which no guest migrates."""
+        from pytest_kvlatency.ping.livemigration import LiveMigration
+
+        pair = self.check_of(item).pair
+        if not pair.is_move:
+            with _failing(item.stash[ATTEMPT_KEY]):
+                raise ConfigError(
+                    f"kv_migration needs a pair whose target migrates, but the nodes of this test are {pair}: use "
+                    "nodes such as worker1:worker2>worker3",
+                    stage="setup",
+                )
+        return LiveMigration(self._measured(item))
+
+    def _measured(self, item: pytest.Item) -> Measurement:
+        """The item's measurement, made for its set-up or its body."""
         is_set_up = item.stash[ATTEMPT_KEY].is_set_up
-        return Latency(self.measure_for_body(item) if is_set_up else self.measure_for_set_up(item))
+        return self.measure_for_body(item) if is_set_up else self.measure_for_set_up(item)
 
     def stream_of(self, item: pytest.Item) -> Streams:
         """What ``kv_stream`` gives."""

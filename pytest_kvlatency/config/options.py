@@ -18,7 +18,9 @@ GROUP: Final = "KubeVirt VM latency (DUR is a duration, such as 10ms, 1.5s or 5m
 #: The name of the marker.
 MARKER: Final = "kvlatency"
 #: The fixtures that stand for a check: a test that uses one is a kvlatency test, marked or not.
-CHECK_FIXTURES: Final = frozenset({"kv_check", "kv_pair", "kv_latency", "kv_ping", "kv_stream"})
+CHECK_FIXTURES: Final = frozenset(
+    {"kv_check", "kv_pair", "kv_latency", "kv_migration", "kv_ping", "kv_stream"}
+)
 #: What an Indexed Job gives its pods, and what its author adds: Kubernetes has no variable for the completions.
 INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
 SHARDS_VARIABLE: Final = "KVLATENCY_SHARDS"

@@ -45,6 +45,8 @@ class ReadyGuest:
     #: Whether another guest of the run had its address before.
     has_used_address: bool = False
     dialect: Dialect | None = None
+    #: Whether a live migration of it was asked for; there is only one for each guest.
+    has_migrated: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property

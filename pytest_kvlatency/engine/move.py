@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff, Deadline
-from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError, ProvisionError
+from pytest_kvlatency.errors import ConfigError, KvLatencyError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
 from pytest_kvlatency.kube.targetpod import target_pod_trouble
 from pytest_kvlatency.model import ANYWHERE, Migration, MigrationPhase
@@ -185,8 +185,16 @@ class Mover:
     def move(self, check: Check, target: ReadyGuest, deadline: Deadline, say: Say) -> Journey:
         """Migrate the target guest and wait for the end of that; the migration is deleted afterwards in any case.
 
-        Raises ``PermissionDeniedError`` where migrations are not permitted, and as the deadline does.
+        Raises ``PermissionDeniedError`` where migrations are not permitted, ``ConfigError`` for a guest that has
+        migrated before, and as the deadline does.
         """
+        if target.has_migrated:
+            raise ConfigError(
+                f"the guest of VMI {target.handle} has migrated already, and a test's guest migrates only once",
+                hint="measure with kv_latency or kv_migration once, and afterwards with kv_ping",
+                stage="run",
+            )
+        target.has_migrated = True
         destination = check.pair.destination or ANYWHERE
         to = "" if destination == ANYWHERE else destination
         say(

@@ -147,3 +147,44 @@ def test_a_migration_that_does_not_succeed_is_the_cause_with_what_was_measured(
         assert not one["migration"]["succeeded"]
         assert one["migration"]["failureReason"]
         assert one["migration"]["preparationGap"]["nanoSec"] > 0
+
+
+def test_a_test_reads_the_migration_of_its_pair_and_pings_on_without_another(
+    checkup: Checkup, moved: Any
+) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+        from pytest_kvlatency.errors import ConfigError
+
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2>worker3")
+        def test_move(kv_pair, kv_migration, kv_ping, request):
+            assert kv_migration.source_node == "worker2"
+            assert kv_migration.requested_node == kv_migration.target_node == "worker3"
+            assert kv_pair.target.node == "worker3"
+            assert kv_migration.mode == "PreCopy"
+            assert kv_migration.phases[-1].name == "Succeeded"
+            assert 0 < kv_migration.switchover_gap_ms <= kv_migration.longest_gap_ms
+            assert kv_migration.longest_gap_ns >= kv_migration.preparation_gap_ns
+            assert kv_migration.created_ns < kv_migration.ended_ns
+            assert kv_migration.rtt_before.count > 0
+            assert "worker2 -> worker3: preparation gap" in repr(kv_migration)
+            # Its console was lost with the move.
+            assert kv_pair.target.run("echo here", check=True).output == "here"
+            assert kv_ping(sample_duration="300ms").received > 0
+
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+        def test_still(kv_migration):
+            pass
+        """
+    )
+    measurements = moved()
+    assert [one["outcome"] for one in measurements] == ["passed", "error"], measurements
+    (again,) = measurements[0]["extra"]
+    assert again["received"] > 0
+    assert measurements[1]["failureReason"] == (
+        "setup: kv_migration needs a pair whose target migrates, but the nodes of this test are worker1:worker2: use "
+        "nodes such as worker1:worker2>worker3"
+    )
