@@ -273,7 +273,7 @@ class Gaps:
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationPhase:
-    """A phase of a migration, in nanoseconds since its creation by our monotonic clock.
+    """A phase of a migration, in nanoseconds since its creation, by the clock of the guest that pings.
 
     It began between ``not_before_ns``, the last look that showed another one, and ``seen_ns``. ``timestamp`` is the
     cluster's own, in whole seconds; None where it has none.

@@ -101,10 +101,10 @@ def ping_through(
             longest_seconds=mover.longest_seconds + AFTER_SECONDS + _SILENCE_SECONDS + _SLACK_SECONDS,
         )
         try:
-            journey, reading = None, None
+            journey, before, after = None, None, None
             sample = _Sample(stream, target.address.address, deadline)
             if sample.begin():
-                reading = stream.clock(deadline)
+                before = stream.clock(deadline)
                 journey = mover.move(check, target, deadline, say)
                 say(
                     f"pinging {target.address.address} after the migration",
@@ -112,13 +112,14 @@ def ping_through(
                     phase="pinging",
                 )
                 sample.finish()
+                after = stream.clock(deadline)
             result = stream.stop(deadline)
         except BaseException:
             stream.discard()
             raise
     migration = None
-    if journey is not None and reading is not None:
-        migration = with_gaps(_placed(journey, reading), result, interval_ns)
+    if journey is not None and before is not None and after is not None:
+        migration = with_gaps(_placed(journey, before, after), result, interval_ns)
     return Passage(
         result=result,
         migration=migration,
@@ -132,11 +133,23 @@ def interval_of(check: Check, source: ReadyGuest, dialect: Dialect, deadline: De
     return min(asked, shortest_interval_ns(source.shell, dialect, deadline))
 
 
-def _placed(journey: Journey, reading: ClockReading) -> Migration:
-    """The migration, with its times in the sample's."""
+def _placed(journey: Journey, before: ClockReading, after: ClockReading) -> Migration:
+    """The migration, with its times in the sample's.
+
+    Between two readings: the guest's clock may run faster or slower than ours.
+    """
+    pace = (after.stream_ns - before.stream_ns) / max(1, after.monotonic_ns - before.monotonic_ns)
+
+    def since(moment: int, reading: ClockReading) -> int:
+        return reading.stream_ns + round((moment - reading.monotonic_ns) * pace)
+
     return replace(
         journey.migration,
-        created_ns=None if journey.created is None else reading.at(journey.created),
-        ended_ns=None if journey.ended is None else reading.at(journey.ended),
-        clock_error_ns=reading.error_ns,
+        created_ns=None if journey.created is None else since(journey.created, before),
+        ended_ns=None if journey.ended is None else since(journey.ended, after),
+        clock_error_ns=max(before.error_ns, after.error_ns),
+        phases=tuple(
+            replace(one, not_before_ns=round(one.not_before_ns * pace), seen_ns=round(one.seen_ns * pace))
+            for one in journey.migration.phases
+        ),
     )
