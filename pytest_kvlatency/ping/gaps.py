@@ -43,16 +43,16 @@ def longest(
     result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
 ) -> Gap | None:
     """The longest gap that begins in a part of the sample; None without one, or where it cannot be said."""
+    return max(_within(result, interval_ns, since_ns, until_ns), key=_length, default=None)
+
+
+def _within(result: PingResult, interval_ns: int, since_ns: int, until_ns: int | None) -> Iterator[Gap]:
+    """Every gap that begins in a part of the sample; none where they cannot be said."""
     kept = kept_interval_ns(result, interval_ns)
     replies = _replies(result, kept)
-    if replies is None:
-        return None
-    within = (
-        gap
-        for gap in _gaps(result, replies, kept)
-        if gap.begins_ns >= since_ns and (until_ns is None or gap.begins_ns < until_ns)
-    )
-    return max(within, key=_length, default=None)
+    for gap in () if replies is None else _gaps(result, replies, kept):
+        if gap.begins_ns >= since_ns and (until_ns is None or gap.begins_ns < until_ns):
+            yield gap
 
 
 def long_gaps(result: PingResult, interval_ns: int, *, longer_than_ns: int | None = None) -> tuple[Gap, ...]:
@@ -281,18 +281,46 @@ def with_gaps(migration: Migration, result: PingResult, interval_ns: int) -> Mig
     created = migration.created_ns
     if created is None or _replies(result, interval_ns) is None:
         return migration
-    earlier = kept_interval_ns(result, interval_ns) + (migration.clock_error_ns or 0)
-    running = next((phase for phase in migration.phases if phase.name == _RUNNING), None)
-    border = None if running is None else created + (running.not_before_ns + running.seen_ns) // 2
-    preparation = longest(result, interval_ns, since_ns=max(0, created - earlier), until_ns=border)
-    switchover = None if border is None else longest(result, interval_ns, since_ns=border)
+    longests = [
+        longest(result, interval_ns, since_ns=since, until_ns=until)
+        for since, until in _parts(migration, result, interval_ns)
+    ]
     return replace(
         migration,
-        preparation_gap=preparation,
-        switchover_gap=switchover,
+        preparation_gap=longests[0],
+        switchover_gap=longests[1] if len(longests) > 1 else None,
         rtt_before=rtts_between(result, interval_ns, until_ns=created),
         rtt_after=None
         if migration.ended_ns is None
         else rtts_between(result, interval_ns, since_ns=migration.ended_ns),
-        lost_in_gaps=sum(gap.lost for gap in (preparation, switchover) if gap is not None),
+        lost_in_gaps=sum(gap.lost for gap in gaps_of_migration(migration, result, interval_ns)),
     )
+
+
+def gaps_of_migration(migration: Migration, result: PingResult, interval_ns: int) -> tuple[Gap, ...]:
+    """What a migration did to the network: before Running and later, the longest gap and the one that lost most.
+
+    They are most often one. A guest, or a machine, that stands still for a moment makes a longer gap without a loss.
+    """
+    found: list[Gap] = []
+    for since, until in _parts(migration, result, interval_ns):
+        gaps = list(_within(result, interval_ns, since, until))
+        if gaps:
+            found += [max(gaps, key=_length), max(gaps, key=_loss)]
+    return tuple(dict.fromkeys(found))
+
+
+def _parts(migration: Migration, result: PingResult, interval_ns: int) -> tuple[tuple[int, int | None], ...]:
+    """Where the gaps of a migration begin: before it is Running, and, if it was, from then on."""
+    created = migration.created_ns
+    if created is None:
+        return ()
+    earlier = kept_interval_ns(result, interval_ns) + (migration.clock_error_ns or 0)
+    running = next((phase for phase in migration.phases if phase.name == _RUNNING), None)
+    border = None if running is None else created + (running.not_before_ns + running.seen_ns) // 2
+    preparation = (max(0, created - earlier), border)
+    return (preparation,) if border is None else (preparation, (border, None))
+
+
+def _loss(gap: Gap) -> tuple[int, int]:
+    return gap.lost, gap.length_ns

@@ -20,7 +20,7 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.ping.gaps import gaps_over, last_reply_ns, without_gaps
+from pytest_kvlatency.ping.gaps import gaps_of_migration, gaps_over, last_reply_ns, without_gaps
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
 from pytest_kvlatency.units import format_duration
 
@@ -61,7 +61,7 @@ def judge(
     """Every way in which ``result`` does not hold; empty when it does. Without any reply that alone is said.
 
     ``gaps`` is the sample's longest gap, if it is known. With a ``migration`` the limits of latency and loss judge what
-    lies outside of its two gaps (``gaps.without_gaps``); what was lost or late in these is judged by the limit on the
+    lies outside of its gaps (``gaps.gaps_of_migration``); what was lost or late in these is judged by the limit on the
     gap alone. A migration that failed says nothing of the network, and nor does its sample: that alone is said then.
 
     Raises ``GuestError`` when only what ping did not send is left to judge: too few requests for a percentile, or none
@@ -75,7 +75,7 @@ def judge(
         return (_silence_since(result, migration),)
     outside = result
     if migration is not None and gaps is not None:
-        of_it = (migration.preparation_gap, migration.switchover_gap)
+        of_it = gaps_of_migration(migration, result, gaps.interval_ns)
         outside = without_gaps(result, of_it, gaps.interval_ns)
     failures = (
         *_over_latencies(outside, limits),

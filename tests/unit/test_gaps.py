@@ -192,6 +192,18 @@ def test_what_is_lost_or_late_outside_of_the_gaps_counts():
     assert judged(sample, max_loss_percent=0.2) == []
 
 
+def test_a_guest_that_stands_still_for_a_moment_makes_no_loss_of_what_the_migration_lost():
+    # For 600 ms it neither sends nor reads: no request is lost, and the gap is longer than the migration's.
+    def answered(sent):
+        return usual(sent) if sent < 3500 else sent + 602
+
+    sample = with_a_move(answered)
+    seen = with_gaps(moved(), sample, 10 * MS)
+    assert (seen.switchover_gap.begins_ns, seen.switchover_gap.lost) == (3492 * MS, 0)
+    assert seen.lost_in_gaps == 60
+    assert judged(sample, max_loss_percent=0.0) == []
+
+
 def test_a_network_that_never_comes_back_is_connectivity_and_names_the_node():
     sample = with_a_move(lambda sent: None if sent >= 2500 else usual(sent))
     assert judged(sample, max_gap_ns=500 * MS) == [
