@@ -81,8 +81,7 @@ class ClosingReports:
         results, configmap, trouble = self.state.results, self.state.inputs.configmap, None
         stop, seconds = self.stopping.end_stop, STATUS_SECONDS
         if is_last:
-            is_stopped = self.stopping.is_interrupted or self.stopping.signal_at_the_end
-            seconds = LAST_STATUS_SECONDS if is_stopped else REPORT_SECONDS
+            seconds = LAST_STATUS_SECONDS if self.stopping.hurries else REPORT_SECONDS
         if not stop.is_set():
             trouble = results.write_configmap(configmap, Deadline(seconds, stop=stop))
         if stop.is_set():

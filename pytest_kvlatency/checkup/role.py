@@ -46,8 +46,8 @@ class Removable(Protocol):
     def wait_gone(self, deadline: Deadline) -> None:
         """Wait until all is gone. Raises ``TeardownError``."""
 
-    def shut_down(self) -> None:
-        """Close what is open."""
+    def shut_down(self, hurries: Callable[[], bool]) -> None:
+        """Close what is open; ``hurries`` says whether the run was stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,11 @@ class Stopping:
         elif not state.waiter.is_waiting:
             self._role.interrupt(name, state.stop.reason, is_collecting=state.session is None)
 
+    @property
+    def hurries(self) -> bool:
+        """Whether a signal has come: the one who sent it may kill the run soon."""
+        return self.is_interrupted or bool(self.signal_at_the_end)
+
     # A wrapper, so that it has been called before another plugin's implementation may raise.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_keyboard_interrupt(

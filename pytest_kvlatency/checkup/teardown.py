@@ -216,7 +216,7 @@ class Teardown:
             except KvLatencyError as error:
                 self._state.results.add_failure(error)
         wait([asked], timeout=LAST_ASKING_SECONDS)
-        removable.shut_down()
+        removable.shut_down(lambda: self._stopping.hurries)
 
     def _wait(self, removable: Removable, work: Callable[[], None], deadline: Deadline) -> None:
         """Wait for clean-up work. Raises ``TeardownError``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from contextlib import suppress
@@ -13,7 +12,7 @@ from pytest_kvlatency.engine.guests import those_up
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
 
     from pytest_kvlatency.engine.guests import ReadyGuest
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
 MAX_LEAVING = 500
 CLEANUP_SECONDS = 60.0
 LAST_SECONDS = 1.0
-# Whoever stops a run may kill it after 5 s: so long for the terminals of guests that stay, beside all else.
-LEAVING_SECONDS = 3.0
+SLICE_SECONDS = 0.1
+# So long for the terminals of guests that stay, beside all else. One who stops a run may kill it after 5 s.
+LEAVING_SECONDS = 20.0
+HURRIED_LEAVING_SECONDS = 3.0
 
 
 class Departures:
@@ -37,7 +38,7 @@ class Departures:
         self._leftovers = leftovers
         self._threads = threads
         self._leaving_threads = Threads(MAX_LEAVING, "kvlatency-leave")
-        self._leaving_until = math.inf
+        self._leaving_since: float | None = None
         self._is_closed = False
         self._lock = threading.Lock()
         #: Guests whose console nothing has closed for good, kept or not; None once nothing may be open any more.
@@ -95,22 +96,27 @@ class Departures:
         self._is_closed = True
 
     def leave_kept(self, guests: Iterable[ReadyGuest]) -> None:
-        """Hand those of these guests that stay over to people; ``shut_down`` waits so long for it."""
-        self._leaving_until = time.monotonic() + LEAVING_SECONDS
+        """Hand those of these guests that stay over to people; ``shut_down`` waits for it, from now on."""
+        self._leaving_since = time.monotonic()
         for guest in guests:
             if self._leftovers.is_kept(guest.handle):
                 self._leave(guest)
 
-    @property
-    def patience_seconds(self) -> float:
-        """How long the end waits for guests that leave."""
+    def patience_seconds(self, *, hurries: bool) -> float:
+        """How long the end still waits for guests that leave."""
         if not self._leftovers.kept:
-            return LAST_SECONDS
-        return max(LAST_SECONDS, min(LEAVING_SECONDS, self._leaving_until - time.monotonic()))
+            return 0.0
+        whole = HURRIED_LEAVING_SECONDS if hurries else LEAVING_SECONDS
+        passed = 0.0 if self._leaving_since is None else time.monotonic() - self._leaving_since
+        return max(0.0, whole - passed)
 
-    def shut_down(self, wait_seconds: float) -> None:
-        """Hand over nothing more; what is under way has so long to end."""
-        self._leaving_threads.shut_down(wait_seconds)
+    def shut_down(self, hurries: Callable[[], bool]) -> None:
+        """Hand over nothing more; what is under way has so long to end. A signal may make it hurry meanwhile."""
+        began = time.monotonic()
+        while not self._leaving_threads.shut_down(SLICE_SECONDS):
+            is_late = time.monotonic() - began >= LAST_SECONDS
+            if is_late and not self.patience_seconds(hurries=hurries()):
+                return
 
     def close_consoles(self) -> None:
         """Close every console, also of guests whose removal has not had its turn."""

@@ -269,17 +269,19 @@ class Engine:
         """Wait until all is gone. Raises ``TeardownError``."""
         self._leftovers.wait_gone(deadline)
 
-    def shut_down(self) -> None:
-        """Close every console and end the threads; the stop or the deadline has ended their waits before."""
+    def shut_down(self, hurries: Callable[[], bool]) -> None:
+        """Close every console and end the threads; the stop or the deadline has ended their waits before.
+
+        ``hurries`` says whether guests that are kept get less time for their consoles.
+        """
         with self._lock:
             self._is_over = True
             self._departures.close()
         self._steward.end()
         self._keeper.close()
         # One that hangs in a request is left behind: it must not delay the end.
-        patience = self._departures.patience_seconds
-        self._departures.shut_down(patience)
-        self._fleet.shut_down(patience)
+        self._departures.shut_down(hurries)
+        self._fleet.shut_down(max(LAST_SECONDS, self._departures.patience_seconds(hurries=hurries())))
         self._departures.close_consoles()
         self._threads.shut_down(LAST_SECONDS)
 

@@ -56,7 +56,7 @@ class Orphans:
         """Wait until all is gone. Raises ``TeardownError``."""
         self._leftovers.wait_gone(deadline)
 
-    def shut_down(self) -> None:
+    def shut_down(self, hurries: Callable[[], bool]) -> None:
         """Nothing is open."""
 
 

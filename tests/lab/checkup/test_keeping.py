@@ -72,7 +72,9 @@ def test_E72_a_run_that_is_stopped_while_it_pings_leaves_such_consoles_too(
     cluster, start, kept, keep, number
 ):
     name = cluster.make_configmap("blue-network")
-    checkup = start(cluster, "--kv-configmap", f"checks/{name}", *PAIR, "--kv-keep", keep, *LONG)
+    checkup = start(
+        cluster, "--kv-configmap", f"checks/{name}", *PAIR, "--kv-keep", keep, "-p", "patient", *LONG
+    )
     checkup.until(" pinging")
     checkup.send(number)
     cluster.until_configmap(name, lambda status: "completionTimestamp" in status)

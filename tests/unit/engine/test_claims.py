@@ -149,7 +149,7 @@ def rig(request):
     parts.engine.begin()
     yield parts
     parts.measurer.may_end.set()
-    parts.engine.shut_down()
+    parts.engine.shut_down(lambda: True)
 
 
 @pytest.mark.parametrize("turn", range(8))
@@ -361,7 +361,7 @@ def test_the_console_of_a_guest_that_comes_up_while_the_run_ends_is_closed(rig):
     rig.engine.measure(check("a", "b"), holder="one")
     for node in "ab":
         assert rig.provisioner.booting[node].wait(SECONDS)
-    rig.engine.shut_down()
+    rig.engine.shut_down(lambda: True)
     assert rig.provisioner.closed == {"a", "b"}
 
 
@@ -370,7 +370,7 @@ def test_the_console_of_a_guest_that_comes_up_when_the_run_is_over_is_closed(rig
     rig.engine.plan([check("a", "b")])
     measured = rig.engine.measure(check("a", "b"), holder="one")
     assert rig.provisioner.booting["b"].wait(SECONDS)
-    rig.engine.shut_down()
+    rig.engine.shut_down(lambda: True)
     assert not measured.done()
     closed = threading.Event()
     rig.provisioner.closed = SimpleNamespace(add=lambda node: closed.set())
