@@ -23,7 +23,7 @@ JOBS = r"""
 import pytest
 
 @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
-def test_jobs(kv_pair, kv_ping):
+def test_jobs(kv_pair, kv_ping, kv_stream):
     source = kv_pair.source
     shell = source.run("echo $$", check=True).output
 
@@ -43,6 +43,17 @@ def test_jobs(kv_pair, kv_ping):
     assert source.run("kill %1; wait $job; cat /tmp/log").output.endswith("logged")
     assert source.run("jobs").output == ""
     assert source.run("echo $$").output == shell
+
+    # A ping that is stamped line by line, beside them.
+    down = "i=$(ls /sys/class/net | grep -v lo | head -n 1); ip link set $i down; sleep 0.5; ip link set $i up"
+    with kv_stream(interval="10ms") as stream:
+        kv_pair.target.run(down, check=True)
+        before = stream.replies()
+        while stream.replies() < before + 10:
+            pass
+    assert 500 < stream.longest_gap_ms < 20_000
+    assert stream.lost > 5
+    assert len(stream.samples_ns) == stream.received > 10
 
     # What a job holds when its shell ends.
     source.run("sleep 600 &")

@@ -9,6 +9,9 @@ seed: 5
 boot: 100ms
 networks:
   default/blue: {latency: 100us}
+  default/late: {latency: 100us}
+faults:
+  - {fault: queue, network: default/late, after: 500ms, delay: 1200ms}
 """
 TESTS = """
 import time
@@ -44,6 +47,15 @@ def test_body_that_fails(kv_stream):
         until(lambda: stream.replies() > 3)
         raise ValueError("the test's own")
 
+@pytest.mark.kvlatency(nad="default/late")
+def test_queue(kv_stream):
+    with kv_stream() as stream:
+        until(lambda: stream.replies() > 150)
+    assert stream.lost == 0
+    assert 1_150 < stream.longest_gap_ms < 20_000
+    # By the round-trip times, which are simulated, it is to the interval what it was made.
+    assert 1_180 < stream.max_ms <= 1_200
+
 def test_wrong_calls(kv_stream):
     with pytest.raises(ConfigError, match="^kv_stream has no argument 'size'. Did you mean packet_size[?]"):
         kv_stream(size=3).__enter__()
@@ -57,7 +69,7 @@ def test_wrong_calls(kv_stream):
 def test_what_a_test_does_to_its_pair_shows_as_a_gap_and_is_reported(check, pytester, leftovers):
     pytester.makepyfile(TESTS)
     run = check("blue", args=("--kv-nodes", "worker1:worker2"))
-    run.result.assert_outcomes(passed=2, failed=1)
+    run.result.assert_outcomes(passed=3, failed=1)
     assert "ValueError: the test's own" in run.stdout
     by_test = {one["nodeid"].split("::")[1].split("[")[0]: one for one in run.measurements}
     (stream,) = by_test["test_gap"]["extra"]
