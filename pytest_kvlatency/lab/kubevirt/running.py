@@ -117,6 +117,8 @@ class Running:
     async def _migrate(self, to: str) -> None:
         """Migrate the VMI as the drain of its node does: ``to`` a node, whatever the VMI asks for, if given."""
         record = self._record
+        # As the drain does, whose eviction is tried again.
+        await record.settled.wait()
         record.next_node = to
         body = {
             "apiVersion": "kubevirt.io/v1",

@@ -422,6 +422,21 @@ def test_an_older_kubevirt_goes_by_the_affinity_alone(tmp_path):
     play(story())
 
 
+def test_the_fault_migration_waits_for_a_migration_that_is_under_way(tmp_path):
+    async def story():
+        faults = "{fault: migration, to: worker3, after: 300ms}, {fault: migration-slow, after: 1s, times: 1}"
+        async with lab(tmp_path, f"{{faults: [{faults}], {FAST}}}") as running:
+            await running.running("a", **between("worker1", "worker2"))
+            await migrate(running, "a")
+            await running.until("a", lambda vmi: vmi and vmi["status"]["nodeName"] == "worker3")
+            assert (await until_phase(running, ("Succeeded",)))["status"]["phase"] == "Succeeded"
+            assert running.hypervisor.guests["a"].events == [
+                "start", "prepare worker2", "move", "prepare worker3", "move",
+            ]  # fmt: skip
+
+    play(story())
+
+
 def test_a_bridge_on_the_pod_network_is_not_migratable(tmp_path):
     async def story():
         async with lab(tmp_path, "faults: [{fault: not-migratable, vmi: b, message: a GPU}]") as running:
