@@ -84,8 +84,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         name="nodes", metavar="SPEC", parser="nodes", default=("auto",), repeatable=True, marker=True,
         configmap="nodes",
         help="node pairs to measure; repeat for several. auto (default): two different nodes of the scheduler's "
-        "choice; SRC:DST: that pair; SRC:DST>NEW: the VM on DST live-migrates to NEW meanwhile, or with ? to any "
-        "node; mesh, ring, star:HUB, migrations, drain:NODE: over the node set",
+        "choice; SRC:DST: that pair; 'SRC:DST>NEW' (in a shell with quotes): the VM on DST live-migrates to NEW "
+        "meanwhile, or with ? to any node; mesh, ring, star:HUB, migrations, drain:NODE: over the node set",
     ),
     Option(
         name="node_set", metavar="NAMES", parser="node_set", marker=True, configmap="nodeSet",

@@ -29,6 +29,9 @@ networks:
   default/full-network: {}
   default/failing-network: {}
   default/astray-network: {}
+  default/far-network: {}
+links:
+  - {between: [worker1, worker3], network: default/far-network, latency: 1s}
 faults:
   - {fault: not-migratable, network: default/rigid-network, times: 100}
   - {fault: migration-pending, network: default/pending-network, times: 100}
@@ -188,3 +191,43 @@ def test_a_test_reads_the_migration_of_its_pair_and_pings_on_without_another(
         "setup: kv_migration needs a pair whose target migrates, but the nodes of this test are worker1:worker2: use "
         "nodes such as worker1:worker2>worker3"
     )
+
+
+def test_of_the_three_paths_exactly_the_one_fails_whose_gap_is_longer_than_the_limit(moved: Any) -> None:
+    nodes = ("--kv-node-set", "worker1,worker2,worker3")
+    # Once the target is on worker3, its replies take two seconds.
+    measured = moved(*pair("far", "migrations"), *nodes, "--kv-max-gap", "1500ms")
+    assert [(one["nodes"], one["outcome"], one["failureKind"]) for one in measured] == [
+        ("worker1:worker1>worker2", "passed", None),
+        ("worker1:worker2>worker1", "passed", None),
+        ("worker1:worker2>worker3", "failed", "gap"),
+    ]
+    assert all(one["migration"]["succeeded"] for one in measured)
+    assert [one["migration"]["targetNode"] for one in measured] == ["worker2", "worker1", "worker3"]
+    assert [one["longestGap"]["nanoSec"] > 2_000_000_000 for one in measured] == [False, False, True]
+
+
+def test_each_attempt_migrates_another_guest_and_pings_it_afterwards_where_it_is(
+    moved: Any, checkup: Checkup
+) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        NAMES = []
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker4:worker5>worker6")
+        def test_pair(kv_pair, kv_latency, kv_ping):
+            assert (kv_pair.source.node, kv_pair.target.node) == ("worker4", "worker6")
+            assert kv_ping(sample_duration="500ms").received
+            NAMES.append((kv_pair.source.vmi_name, kv_pair.target.vmi_name))
+            assert len(NAMES) == 2
+            assert NAMES[0][1] != NAMES[1][1]
+        """
+    )
+    first, second = moved("--reruns", "1")
+    assert [one["outcome"] for one in (first, second)] == ["failed", "passed"]
+    assert first["migration"]["succeeded"]
+    assert second["migration"]["succeeded"]
+    (extra,) = second["extra"]
+    assert (extra["nodes"], extra["migration"]) == ("worker4:worker6", None)
