@@ -424,11 +424,12 @@ def test_an_older_kubevirt_goes_by_the_affinity_alone(tmp_path):
 
 def test_the_fault_migration_waits_for_a_migration_that_is_under_way(tmp_path):
     async def story():
-        faults = "{fault: migration, to: worker3, after: 300ms}, {fault: migration-slow, after: 1s, times: 1}"
+        # The guest starts only at the second try: the first migration is there by then, and waits.
+        faults = "{fault: migration, to: worker3}, {fault: sync-failed, times: 1}"
         async with lab(tmp_path, f"{{faults: [{faults}], {FAST}}}") as running:
-            await running.running("a", **between("worker1", "worker2"))
+            await running.create("a", **between("worker1", "worker2"))
             await migrate(running, "a")
-            await running.until("a", lambda vmi: vmi and vmi["status"]["nodeName"] == "worker3")
+            await running.until("a", lambda vmi: vmi and vmi["status"].get("nodeName") == "worker3")
             assert (await until_phase(running, ("Succeeded",)))["status"]["phase"] == "Succeeded"
             assert running.hypervisor.guests["a"].events == [
                 "start", "prepare worker2", "move", "prepare worker3", "move",
