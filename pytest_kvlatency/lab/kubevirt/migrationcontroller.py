@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.kubevirt import migrationobject as migrations
 from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS, VMIS
-from pytest_kvlatency.lab.kubevirt.livemigration import LiveMigration
+from pytest_kvlatency.lab.kubevirt.migrationrun import MigrationRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,9 @@ class MigrationController:
         self._cluster = cluster
         self._record_of = record_of
         self._known: dict[str, dict[str, Any]] = {}
-        self._running: dict[str, LiveMigration] = {}
-        self._waiting: list[tuple[LiveMigration, asyncio.Event]] = []
-        self._active: list[LiveMigration] = []
+        self._running: dict[str, MigrationRun] = {}
+        self._waiting: list[tuple[MigrationRun, asyncio.Event]] = []
+        self._active: list[MigrationRun] = []
 
     def observe(self, event: WatchEvent) -> None:
         """Take note of a migration's latest state."""
@@ -82,7 +82,7 @@ class MigrationController:
             await self._cluster.api.patch(*where, {"metadata": {"uid": meta["uid"], "finalizers": left}})
             await self._cluster.api.delete(*where, meta["uid"])
             return
-        one = self._running[meta["uid"]] = LiveMigration(self._cluster, record, migration, self._turn)
+        one = self._running[meta["uid"]] = MigrationRun(self._cluster, record, migration, self._turn)
         try:
             await one.run()
         finally:
@@ -92,7 +92,7 @@ class MigrationController:
             self._waiting = [item for item in self._waiting if item[0] is not one]
             self._admit()
 
-    async def _turn(self, one: LiveMigration) -> None:
+    async def _turn(self, one: MigrationRun) -> None:
         """Wait until few enough others are under way."""
         admitted = asyncio.Event()
         self._waiting.append((one, admitted))

@@ -43,7 +43,7 @@ _FAILS: Final = (
 )
 
 
-class LiveMigration:
+class MigrationRun:
     """One migration from its creation to its final phase.
 
     ``turn`` waits until as few others are under way as the cluster allows.
@@ -54,7 +54,7 @@ class LiveMigration:
         cluster: LabCluster,
         record: VmiRecord,
         migration: dict[str, Any],
-        turn: Callable[[LiveMigration], Awaitable[None]],
+        turn: Callable[[MigrationRun], Awaitable[None]],
     ) -> None:
         self.record = record
         self._migration = migration
