@@ -125,6 +125,8 @@ async def _open_hypervisor(spec: LabSpec, directory: Path) -> tuple[Hypervisor, 
             return hypervisor, ""
     if spec.guests == "qemu":
         raise LabSetupError(f"guests: qemu is not available: {reason}")
+    if any(network.capture for network in spec.networks):
+        raise LabSetupError(f"a capture needs real guests, which are not available: {reason}")
     return await _open_sim(spec, links, directory), reason
 
 

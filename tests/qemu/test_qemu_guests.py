@@ -112,8 +112,8 @@ class Console:
 
 @contextlib.asynccontextmanager
 async def hypervisor(path, quality=None, **spec):
-    quality = quality or LinkQuality()
-    lab = LabSpec(networks=(NetworkSpec(name=NETWORK, quality=quality),), seed=7, **spec)
+    network = NetworkSpec(name=NETWORK, quality=quality or LinkQuality())
+    lab = LabSpec(**{"networks": (network,), "seed": 7, **spec})
     made = QemuHypervisor(spec=lab, links=LinkTable(lab), directory=path)
     await made.open()
     try:

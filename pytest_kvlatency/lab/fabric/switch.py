@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_kvlatency.lab.fabric.impairment import ETHERNET_HEADER, impair, inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from pytest_kvlatency.lab.fabric.capture import Capture
     from pytest_kvlatency.lab.spec.labspec import LinkQuality
 
 _FRAME_LIMIT = 65_600
@@ -39,30 +40,36 @@ class Links(Protocol):
 class Port:
     """Where a guest is plugged in: the network and the node it is on.
 
-    ``responder`` sees each frame that the guest sends and returns the frames that answer it at once, as KubeVirt's
-    DHCP server does right beside the guest.
+    What is sent to a port that is not ``listening`` is lost. ``responder`` sees each frame that the guest sends and
+    returns the frames that answer it at once, as KubeVirt's DHCP server does right beside the guest.
     """
 
     network: str
     node: str
     responder: Callable[[bytes], list[bytes]] | None = None
     sock: socket.socket = field(repr=False)
+    listening: bool = True
     closed: bool = False
 
 
 class Switch:
     """Forwards frames between the ports of each network, as the links between their nodes allow.
 
-    ``seed`` makes losses, duplicates and jitter reproducible for the same sequence of frames.
+    ``seed`` makes losses, duplicates and jitter reproducible for the same sequence of frames. Each of ``captures``
+    gets the frames that guests send on its network, before anything becomes of them; the switch closes it.
     """
 
-    def __init__(self, links: Links, *, seed: int | None = None) -> None:
+    def __init__(
+        self, links: Links, *, seed: int | None = None, captures: Mapping[str, Capture] | None = None
+    ) -> None:
         self._links = links
+        self._captures = {} if captures is None else captures
         self._rng = random.Random(seed)  # noqa: S311 - a simulation, no secret
         self._lock = threading.Lock()
         self._ports: dict[int, Port] = {}
         self._networks: dict[str, list[Port]] = {}
         self._macs: dict[tuple[str, bytes], Port] = {}
+        self._misled: dict[tuple[str, bytes], tuple[Port, int]] = {}
         self._due: list[tuple[int, int, Port, bytes]] = []
         self._count = itertools.count()
         self._epoll = select.epoll()
@@ -77,19 +84,37 @@ class Switch:
         self._thread.start()
 
     def plug(
-        self, network: str, node: str, responder: Callable[[bytes], list[bytes]] | None = None
+        self,
+        network: str,
+        node: str,
+        responder: Callable[[bytes], list[bytes]] | None = None,
+        *,
+        listening: bool = True,
     ) -> tuple[Port, socket.socket]:
         """Make a port; the socket is the guest's end, one datagram a frame. The caller owns and closes it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
         ours.settimeout(0)
-        port = Port(network=network, node=node, responder=responder, sock=ours)
+        port = Port(network=network, node=node, responder=responder, sock=ours, listening=listening)
         with self._lock:
             self._ports[ours.fileno()] = port
             self._networks.setdefault(network, []).append(port)
             self._epoll.register(ours, select.EPOLLIN)
         return port, theirs
+
+    def listen(self, port: Port) -> None:
+        """Deliver to ``port`` from now on what is sent to it."""
+        with self._lock:
+            port.listening = True
+
+    def mislead(self, port: Port, mac: bytes, seconds: float) -> None:
+        """Send what is for ``mac`` to ``port`` for so long, as if it had been learned there, whoever speaks meanwhile.
+
+        Afterwards what was learned holds again.
+        """
+        with self._lock:
+            self._misled[port.network, mac] = (port, time.monotonic_ns() + round(seconds * 1e9))
 
     def unplug(self, port: Port) -> None:
         """Take a port away; frames on their way to it are lost. Harmless when done twice."""
@@ -101,6 +126,7 @@ class Switch:
             del self._ports[port.sock.fileno()]
             self._networks[port.network].remove(port)
             self._macs = {key: known for key, known in self._macs.items() if known is not port}
+            self._misled = {key: known for key, known in self._misled.items() if known[0] is not port}
             port.sock.close()
 
     def close(self) -> None:
@@ -117,6 +143,8 @@ class Switch:
         self._epoll.close()
         self._wake_read.close()
         self._wake_write.close()
+        for capture in self._captures.values():
+            capture.close()
 
     def _run(self) -> None:
         while not self._stopping:
@@ -150,12 +178,15 @@ class Switch:
                     return
 
     def _switch(self, source: Port, frame: bytes) -> None:
+        capture = self._captures.get(source.network)
+        if capture is not None:
+            capture.add(frame)
         self._macs[source.network, frame[6:12]] = source
         if source.responder is not None:
             answers = source.responder(frame)
             for answer in answers:
                 self._send(source, answer)
-        known = None if frame[0] & 1 else self._macs.get((source.network, frame[:6]))
+        known = None if frame[0] & 1 else self._known(source.network, frame[:6])
         targets = self._networks[source.network] if known is None else [known]
         packet = inspect(frame)
         for target in targets:
@@ -169,6 +200,15 @@ class Switch:
                     due = time.monotonic_ns() + delay
                     heapq.heappush(self._due, (due, next(self._count), target, frame))
 
+    def _known(self, network: str, mac: bytes) -> Port | None:
+        misled = self._misled.get((network, mac))
+        if misled is not None:
+            port, until = misled
+            if time.monotonic_ns() < until:
+                return port
+            del self._misled[network, mac]
+        return self._macs.get((network, mac))
+
     def _deliver_due(self) -> None:
         now = time.monotonic_ns()
         while self._due and self._due[0][0] <= now:
@@ -177,7 +217,7 @@ class Switch:
                 self._send(target, frame)
 
     def _send(self, target: Port, frame: bytes) -> None:
-        if target.closed:
+        if target.closed or not target.listening:
             return
         # A full queue drops frames, as a real switch does; so does a guest that has just gone.
         with contextlib.suppress(OSError):

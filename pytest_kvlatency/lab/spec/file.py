@@ -78,7 +78,7 @@ def load(text: str, source: str) -> LabSpec:
         # YAML's own words are several lines, and every line of this text is a problem of its own.
         raise LabSpecError(f"{source}: is not valid YAML: {' '.join(str(error).split())}") from error
     reader = SpecReader()
-    spec = _lab(reader, {} if document is None else document)
+    spec = _captured(reader, _lab(reader, {} if document is None else document), Path(source).parent)
     if reader.problems:
         raise LabSpecError("\n".join(f"{source}: {problem}" for problem in reader.problems))
     return spec
@@ -158,6 +158,26 @@ def _version(reader: SpecReader, value: object) -> str:
         return value
     reader.wrong("kubevirt_version", value, f"is not a version: expected one such as {DEFAULT_KUBEVIRT}")
     return DEFAULT_KUBEVIRT
+
+
+def _captured(reader: SpecReader, spec: LabSpec, folder: Path) -> LabSpec:
+    """Return ``spec`` with the paths of its captures, which are relative to ``folder``, where the lab file is."""
+    networks: list[NetworkSpec] = []
+    for network in spec.networks:
+        if network.capture is None:
+            networks.append(network)
+            continue
+        place, path = f"networks[{network.name}].capture", str((folder / network.capture).absolute())
+        if spec.guests == "sim":
+            reader.wrong(
+                place,
+                network.capture,
+                "needs real guests, because simulated guests send no frames (guests: qemu)",
+            )
+        if any(path == other.capture for other in networks):
+            reader.wrong(place, network.capture, "is also the capture of another network")
+        networks.append(replace(network, capture=path))
+    return replace(spec, networks=tuple(networks))
 
 
 def _migration(reader: SpecReader, value: object) -> MigrationSpec:
@@ -251,7 +271,7 @@ def _network(reader: SpecReader, place: str, name: object, value: object) -> Net
         reader.wrong(
             "networks", name, "is not a network's name: expected NAMESPACE/NAME, such as default/blue-network"
         )
-    keys = reader.mapping(place, value, ("type", *_QUALITY, "guest_mtu", "config", "ipam"))
+    keys = reader.mapping(place, value, ("type", *_QUALITY, "guest_mtu", "config", "ipam", "capture"))
     given: dict[str, Any] = {"quality": LinkQuality(**_quality(reader, place, keys))}
     if "config" in keys:
         config = keys["config"]
@@ -267,6 +287,8 @@ def _network(reader: SpecReader, place: str, name: object, value: object) -> Net
         given["guest_mtu"] = reader.integer(f"{place}.guest_mtu", keys["guest_mtu"], 68, 65535)
     if "ipam" in keys:
         given["dhcp_range"] = _cidr(reader, f"{place}.ipam", keys["ipam"])
+    if "capture" in keys:
+        given["capture"] = reader.string(f"{place}.capture", keys["capture"])
     return NetworkSpec(name=str(name), **given)
 
 

@@ -58,7 +58,8 @@ class NetworkSpec:
 
     ``config`` is the NAD's ``spec.config`` verbatim where a file gives one, else it is made from ``type``.
     ``guest_mtu`` is the MTU the guests' interfaces get. ``dhcp_range`` (CIDR) is set when the NAD has IPAM:
-    the addresses from which a CNI would choose, answered over DHCP.
+    the addresses from which a CNI would choose, answered over DHCP. ``capture`` is the file that gets the frames of
+    real guests.
     """
 
     name: str
@@ -67,6 +68,7 @@ class NetworkSpec:
     config: str | None = None
     guest_mtu: int = 1500
     dhcp_range: str | None = None
+    capture: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,11 @@ class MigrationSpec:
     parallel: int = 5
     parallel_outbound: int = 2
     pending_seconds: float = 300.0
+
+    @property
+    def copy_seconds(self) -> float:
+        """How long the guest's memory is copied while it runs on, before the switch-over."""
+        return 0.4 * self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)

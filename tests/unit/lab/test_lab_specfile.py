@@ -103,6 +103,13 @@ networks:
     assert e == NetworkSpec(name="a/e")
 
 
+def test_a_capture_is_relative_to_the_lab_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "networks: {a/b: {capture: b.pcap}, a/c: {capture: /tmp/c.pcap}, a/d: }"
+    captures = [network.capture for network in load(text, "labs/lab.yaml").networks]
+    assert captures == [str(tmp_path / "labs" / "b.pcap"), "/tmp/c.pcap", None]
+
+
 def test_the_rest_of_the_top_level():
     spec = load("{time_scale: 10, boot: 1m30s, dialect: iputils, agent: false, accelerator: tcg}", "x")
     assert spec.accelerator == "tcg"
@@ -159,6 +166,15 @@ def test_a_faults_own_parameters():
             "networks: {a/b: {ipam: 10.0.0.1/8}}",
             "networks[a/b].ipam: '10.0.0.1/8' is not a network: expected a CIDR",
         ),
+        (
+            "{guests: sim, networks: {a/b: {capture: b.pcap}}}",
+            "networks[a/b].capture: 'b.pcap' needs real guests, because simulated guests send no frames",
+        ),
+        (
+            "networks: {a/b: {capture: b.pcap}, a/c: {capture: ./b.pcap}}",
+            "networks[a/c].capture: './b.pcap' is also the capture of another network",
+        ),
+        ("networks: {a/b: {capture: 3}}", "networks[a/b].capture: 3 is not a string"),
         ("networks: {a/b: {config: 3}}", "networks[a/b].config: 3 is not a string or a mapping"),
         ("links: [{between: [worker1]}]", 'links[0].between: ["worker1"] is not a list of two nodes'),
         (

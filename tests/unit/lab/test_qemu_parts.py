@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +11,7 @@ import pytest
 
 from pytest_kvlatency.lab.fabric.responders import AddressTaken, DhcpServer
 from pytest_kvlatency.lab.guests.base import GuestRequest
-from pytest_kvlatency.lab.guests.qemu import agent, assets, commandline, cpio, image, launch, seed, setup
+from pytest_kvlatency.lab.guests.qemu import agent, assets, commandline, cpio, image, launch, qmp, seed, setup
 from pytest_kvlatency.lab.guests.qemu import faultsettings as guest_faults
 from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
@@ -129,6 +132,58 @@ def test_the_command_line_names_mac_mtu_and_descriptors():
     assert line[line.index("-m") + 1] == "128"
     assert "dgram,id=net0,local.type=fd,local.str=9" in line
     assert any("mac=02:00:00:00:00:01,host_mtu=1400" in part for part in line)
+
+
+@pytest.mark.parametrize(("accelerator", "own"), [("tcg", True), ("kvm", False)])
+def test_an_emulated_guest_does_not_take_its_time_from_a_counter_of_unknown_frequency(accelerator, own):
+    machine = commandline.QemuMachine(
+        name="a", accelerator=accelerator, kernel=Path("k"), initramfs=Path("i"), serial=5
+    )
+    line = commandline.arguments(machine)
+    assert ("clocksource=hpet" in line[line.index("-append") + 1]) == own
+
+
+def test_commands_of_the_monitor_are_answered_fail_and_end_with_it():
+    async def qemu(theirs):
+        """The other end, as the protocol says: a greeting, answers with the command's id, events at any time."""
+        reader, writer = await asyncio.open_connection(sock=theirs)
+
+        def say(**message):
+            writer.write(json.dumps(message).encode() + b"\r\n")
+
+        say(QMP={"version": {}, "capabilities": []})
+        while line := await reader.readline():
+            asked = json.loads(line)
+            say(event="RESUME", timestamp={})
+            if asked["execute"] == "bad":
+                say(error={"class": "GenericError", "desc": "no such thing"}, id=asked["id"])
+            elif asked["execute"] == "quit":
+                break
+            else:
+                say(**{"return": asked}, id=asked["id"])
+        writer.close()
+
+    async def scenario():
+        ours, theirs = socket.socketpair()
+        serving = asyncio.ensure_future(qemu(theirs))
+        monitor, events = qmp.Qmp(ours), []
+        monitor.on_event = lambda name, _data: events.append(name)
+        await monitor.negotiate()
+        await monitor.negotiate()
+        first, second = await asyncio.gather(monitor.execute("first"), monitor.execute("second", {"a": 1}))
+        assert (first["execute"], second["arguments"]) == ("first", {"a": 1})
+        with pytest.raises(qmp.QmpError, match="bad: no such thing"):
+            await monitor.execute("bad")
+        with pytest.raises(qmp.QmpError, match="quit: QEMU is gone"):
+            await monitor.execute("quit")
+        with pytest.raises(qmp.QmpError, match="late: QEMU is gone"):
+            await monitor.execute("late")
+        assert events == ["RESUME"] * 5
+        await serving
+        monitor.close()
+        monitor.close()
+
+    asyncio.run(scenario())
 
 
 def dhcp(kind, *, wanted=None, mac=MAC):

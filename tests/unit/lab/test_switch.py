@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import random
+import resource
 import select
+import signal
 import time
 
+import pcap
 import pytest
 
+from pytest_kvlatency.lab.fabric.capture import Capture
 from pytest_kvlatency.lab.fabric.impairment import Packet, impair, inspect
 from pytest_kvlatency.lab.fabric.switch import Switch
 from pytest_kvlatency.lab.spec.labspec import LinkQuality
@@ -28,8 +32,8 @@ class Everywhere:
 def make():
     made = []
 
-    def start(quality=None, seed=1):
-        switch = Switch(Everywhere(quality), seed=seed)
+    def start(quality=None, seed=1, captures=None):
+        switch = Switch(Everywhere(quality), seed=seed, captures=captures)
         switch.start()
         made.append(switch)
         return switch
@@ -150,6 +154,92 @@ def test_a_port_that_is_gone_loses_its_frames_and_harms_nobody(make):
     three.send(frame(BROADCAST, THREE))
     assert late.recv(2000)
     closed(three, late)
+
+
+def test_a_port_that_does_not_listen_yet_hears_nothing_and_is_learned(make):
+    switch = make()
+    one, three = plug(switch, "a"), plug(switch, "c")
+    port, two = switch.plug("default/blue", "b", listening=False)
+    one.send(frame(BROADCAST, ONE))
+    assert three.recv(2000)
+    two.send(frame(ONE, TWO))
+    assert one.recv(2000) == frame(ONE, TWO)
+    one.send(frame(TWO, ONE))
+    one.send(frame(BROADCAST, ONE, payload=b"y" * 46))
+    assert three.recv(2000) == frame(BROADCAST, ONE, payload=b"y" * 46)
+    switch.listen(port)
+    one.send(frame(TWO, ONE, payload=b"z" * 46))
+    two.settimeout(60)
+    assert two.recv(2000) == frame(TWO, ONE, payload=b"z" * 46)
+    closed(one, two, three)
+
+
+def test_a_switch_that_is_misled_sends_elsewhere_for_so_long_whoever_speaks(make):
+    switch = make()
+    one, two = plug(switch, "a"), plug(switch, "b")
+    port, three = switch.plug("default/blue", "c")
+    three.settimeout(60)
+    one.send(frame(BROADCAST, ONE))
+    assert two.recv(2000)
+    assert three.recv(2000)
+    two.send(frame(ONE, TWO))
+    assert one.recv(2000)
+    begin = time.monotonic()
+    switch.mislead(port, TWO, 0.3)
+    two.send(frame(ONE, TWO))
+    assert one.recv(2000)
+    one.send(frame(TWO, ONE))
+    assert three.recv(2000) == frame(TWO, ONE)
+    while not pending(two):
+        one.send(frame(TWO, ONE))
+        time.sleep(0.01)
+    assert time.monotonic() - begin >= 0.3
+    switch.mislead(port, TWO, 600)
+    switch.unplug(port)
+    while pending(two):
+        two.recv(2000)
+    one.send(frame(TWO, ONE))
+    assert two.recv(2000) == frame(TWO, ONE)
+    closed(one, two, three)
+
+
+def test_a_capture_has_each_frame_that_is_sent_while_the_switch_runs(make, tmp_path):
+    path = tmp_path / "blue.pcap"
+    switch = make(LinkQuality(partition=True), captures={"default/blue": Capture(path)})
+    before = time.time_ns()
+    one, two, other = plug(switch, "a"), plug(switch, "a"), plug(switch, "a", "default/red")
+    other.send(frame(BROADCAST, THREE))
+    for payload in (b"x" * 46, b"y" * 1500):
+        one.send(frame(BROADCAST, ONE, payload=payload))
+        assert two.recv(2000)
+    written = list(pcap.frames(path))
+    assert [sent for _, sent in written] == [
+        frame(BROADCAST, ONE),
+        frame(BROADCAST, ONE, payload=b"y" * 1500),
+    ]
+    times = [when for when, _ in written]
+    assert before <= times[0] <= times[1] <= time.time_ns()
+    closed(one, two, other)
+
+
+def test_a_capture_that_cannot_be_written_any_more_ends_and_the_network_goes_on(make, tmp_path, caplog):
+    path = tmp_path / "blue.pcap"
+    switch = make(captures={"default/blue": Capture(path)})
+    one, two = plug(switch, "a"), plug(switch, "b")
+    # A file that reaches its size limit is refused more, as one on a full disk is (setrlimit(2)).
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (24, limits[1]))
+    try:
+        for _ in range(2):
+            one.send(frame(BROADCAST, ONE))
+            assert two.recv(2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    (record,) = caplog.records
+    assert f"the capture {path} ends here: " in record.getMessage()
+    closed(one, two)
 
 
 def test_a_responder_answers_at_the_guests_own_port(make):

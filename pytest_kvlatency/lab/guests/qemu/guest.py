@@ -1,45 +1,26 @@
-"""One real guest: a QEMU process, its serial console, its agent, and its ports at the switch."""
+"""One real guest: the QEMU that it runs on, another one while it migrates, its console and its agent."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import os
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
-from pytest_kvlatency.lab.guests.qemu import agent, commandline
-from pytest_kvlatency.lab.guests.qemu.qemuprocess import Channel, Process, open_channel
+from pytest_kvlatency.lab.guests.qemu import agent
+from pytest_kvlatency.lab.guests.qemu.machine import Build, Machine
+from pytest_kvlatency.lab.guests.qemu.move import QemuMove
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_kvlatency.lab.fabric.switch import Port, Switch
-    from pytest_kvlatency.lab.guests.base import GuestRequest, Move
+    from pytest_kvlatency.lab.fabric.switch import Switch
+    from pytest_kvlatency.lab.guests.base import GuestRequest
+    from pytest_kvlatency.lab.guests.qemu.machine import Plan
+    from pytest_kvlatency.lab.spec.labspec import MigrationSpec
 
 _SERIAL_LOG_LIMIT = 256 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedNic:
-    """An interface as the machine gets it; ``responder`` is what answers it at its port of the switch."""
-
-    mac: str
-    network: str
-    mtu: int
-    responder: Callable[[bytes], list[bytes]] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a guest's machine is made of. ``silent``: not even the kernel prints."""
-
-    accelerator: str
-    kernel: Path
-    initramfs: Path
-    nics: Sequence[PlannedNic]
-    silent: bool = False
 
 
 class QemuGuest:
@@ -51,20 +32,23 @@ class QemuGuest:
         *,
         qemu: Path,
         switch: Switch,
+        migration: MigrationSpec,
         prepare: Callable[[], Plan],
     ) -> None:
         self.request = request
         self._qemu = qemu
         self._switch = switch
+        self._migration = migration
         self._prepare = prepare
         self._log = bytearray()
         self._sink: Callable[[bytes], None] | None = None
         self._report = agent.Report()
-        self._process: Process | None = None
-        self._channels: list[Channel] = []
-        self._ports: list[Port] = []
+        self._build: Build | None = None
+        self._machine: Machine | None = None
+        self._watchers: dict[Machine, asyncio.Task[None]] = {}
+        self._move: QemuMove | None = None
+        self._held: bytearray | None = None
         self._exit: asyncio.Future[GuestExit] = asyncio.get_running_loop().create_future()
-        self._watcher: asyncio.Task[None] | None = None
         self._stopped = False
 
     @property
@@ -74,8 +58,13 @@ class QemuGuest:
 
     @property
     def pid(self) -> int | None:
-        """QEMU's process id, once it was started."""
-        return None if self._process is None else self._process.pid
+        """The process id of the QEMU that the guest runs on, once it was started."""
+        return None if self._machine is None else self._machine.process.pid
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the guest stands still because it changes over to another machine."""
+        return self._held is not None
 
     @property
     def gone(self) -> bool:
@@ -84,49 +73,34 @@ class QemuGuest:
 
     async def start(self) -> None:
         """Power on. Returns as soon as the machine runs. Raises ``HypervisorError``."""
-        if self._process is not None or self._exit.done():
-            raise HypervisorError(
-                f"the guest {self.request.namespace}/{self.request.name} has already been started"
-            )
+        name = f"{self.request.namespace}/{self.request.name}"
+        if self._machine is not None or self._exit.done():
+            raise HypervisorError(f"the guest {name} has already been started")
         plan = await asyncio.get_running_loop().run_in_executor(None, self._prepare)
-        theirs: list[socket.socket] = []
-        try:
-            self._process = await self._spawn(plan, theirs)
-        except BaseException:
-            self._release()
-            raise
-        finally:
-            for end in theirs:
-                end.close()
-        self._watcher = asyncio.ensure_future(self._watch(self._process, plan.initramfs))
-        if self._stopped:
-            self._process.kill()
-
-    async def _spawn(self, plan: Plan, theirs: list[socket.socket]) -> Process:
-        for sink in (self._printed, self._report.feed):
-            channel, end = await open_channel(sink)
-            self._channels.append(channel)
-            theirs.append(end)
-        wires = []
-        for nic in plan.nics:
-            port, end = self._switch.plug(nic.network, self.request.node, nic.responder)
-            self._ports.append(port)
-            theirs.append(end)
-            wires.append(commandline.Wire(mac=nic.mac, mtu=nic.mtu, descriptor=end.fileno()))
-        machine = commandline.QemuMachine(
-            name=f"{self.request.namespace}/{self.request.name}",
-            accelerator=plan.accelerator,
-            kernel=plan.kernel,
-            initramfs=plan.initramfs,
+        # No file that could be left, and both machines of a migration have it.
+        memory = os.memfd_create(name)
+        self._build = Build(
+            name=name,
+            qemu=self._qemu,
+            switch=self._switch,
             memory_mib=self.request.memory_mib,
-            console=not plan.silent,
-            serial=theirs[0].fileno(),
-            agent=theirs[1].fileno(),
-            wires=wires,
+            memory=memory,
+            plan=plan,
+            printed=self._printed,
+            reported=self._report.feed,
         )
-        return await Process.start(
-            self._qemu, commandline.arguments(machine), [end.fileno() for end in theirs]
-        )
+        try:
+            self._machine = await Machine.start(self._build, self.request.node)
+        except BaseException:
+            os.close(memory)
+            raise
+        self.own(self._machine)
+
+    def own(self, machine: Machine) -> None:
+        """Take note of a machine: it ends with the guest. See ``move.Mover``."""
+        self._watchers[machine] = asyncio.ensure_future(self._watch(machine))
+        if self._stopped or self._exit.done():
+            machine.process.kill()
 
     def attach(self, sink: Callable[[bytes], None]) -> None:
         """Send serial output to ``sink`` from now on (no scrollback), instead of to an earlier one."""
@@ -139,8 +113,21 @@ class QemuGuest:
 
     def write(self, data: bytes) -> None:
         """Type ``data`` on the serial console."""
-        if self._channels:
-            self._channels[0].write(data)
+        if self._held is not None:
+            self._held += data
+        elif self._machine is not None:
+            self._machine.console.write(data)
+
+    def hold(self) -> None:
+        """Keep what is typed until ``run_on``. See ``move.Mover``."""
+        self._held = self._held or bytearray()
+
+    def run_on(self, machine: Machine) -> None:
+        """Be ``machine`` from now on. See ``move.Mover``."""
+        self._machine = machine
+        held, self._held = self._held, None
+        if held:
+            machine.console.write(bytes(held))
 
     async def wait_exit(self) -> GuestExit:
         """Wait until the guest is no longer running; may be called by several waiters."""
@@ -150,9 +137,15 @@ class QemuGuest:
         """What the agent in the guest said last: addresses (without prefix length) by MAC; empty before boot."""
         return self._report.addresses
 
-    async def prepare_move(self, node: str) -> Move:
-        """Raise ``HypervisorError``: not built yet."""
-        raise HypervisorError(f"this lab does not migrate guests: {node}")
+    async def prepare_move(self, node: str) -> QemuMove:
+        """Set up the target of a live migration to ``node``. Raises ``HypervisorError``."""
+        if self._build is None or self._machine is None or self._stopped or self._exit.done():
+            raise HypervisorError(f"the guest {self.request.namespace}/{self.request.name} is not running")
+        if self._move is not None and not self._move.over:
+            raise HypervisorError(f"the guest {self._build.name} is being migrated already")
+        self._move = QemuMove(self._machine, self, self._migration)
+        await self._move.prepare(self._build, node)
+        return self._move
 
     async def shutdown(self) -> None:
         """Press the power button: nothing happens, for this guest has no acpid, like the Alpine image it stands for."""
@@ -160,9 +153,9 @@ class QemuGuest:
     async def kill(self) -> None:
         """Power off hard; ``wait_exit`` then answers ``stopped`` unless the guest had exited before."""
         self._stopped = True
-        if self._process is not None:
-            self._process.kill()
-        elif not self._exit.done():
+        for machine in self._watchers:
+            machine.process.kill()
+        if self._machine is None and not self._exit.done():
             self._exit.set_result(GuestExit(how="stopped"))
         await self.wait_exit()
 
@@ -173,20 +166,21 @@ class QemuGuest:
         if self._sink is not None:
             self._sink(data)
 
-    async def _watch(self, process: Process, initramfs: Path) -> None:
-        status = await process.wait()
-        await asyncio.get_running_loop().run_in_executor(None, _remove, initramfs)
-        self._release()
+    async def _watch(self, machine: Machine) -> None:
+        status = await machine.ended()
+        del self._watchers[machine]
+        if self._move is not None:
+            self._move.ended(machine)
+        if machine is not self._machine or self._build is None:
+            return
+        others = dict(self._watchers)
+        for other in others:
+            other.process.kill()
+        await asyncio.gather(*others.values())
+        os.close(self._build.memory)
+        await asyncio.get_running_loop().run_in_executor(None, _remove, self._build.plan.initramfs)
         if not self._exit.done():
-            self._exit.set_result(_how(status, process.messages, stopped=self._stopped))
-
-    def _release(self) -> None:
-        for channel in self._channels:
-            channel.close()
-        self._channels.clear()
-        for port in self._ports:
-            self._switch.unplug(port)
-        self._ports.clear()
+            self._exit.set_result(_how(status, machine.process.messages, stopped=self._stopped))
 
 
 def _remove(path: Path) -> None:

@@ -6,19 +6,21 @@ import asyncio
 import re
 import subprocess
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pytest_kvlatency.lab.fabric.capture import Capture
 from pytest_kvlatency.lab.fabric.responders import AddressTaken, DhcpServer
 from pytest_kvlatency.lab.fabric.switch import Switch
 from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.guests.qemu import accelerator, assets, image, seed
 from pytest_kvlatency.lab.guests.qemu import faultsettings as guest_faults
-from pytest_kvlatency.lab.guests.qemu.guest import Plan, PlannedNic, QemuGuest
+from pytest_kvlatency.lab.guests.qemu.guest import QemuGuest
+from pytest_kvlatency.lab.guests.qemu.machine import Plan, PlannedNic
 from pytest_kvlatency.lab.guests.qemu.setup import usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from pytest_kvlatency.lab.fabric.links import LinkTable
     from pytest_kvlatency.lab.guests.base import GuestRequest, Nic
@@ -34,7 +36,8 @@ class QemuHypervisor:
     def __init__(self, *, spec: LabSpec, links: LinkTable, directory: Path) -> None:
         self._spec = spec
         self._directory = directory
-        self._switch = Switch(links, seed=spec.seed)
+        self._captures: dict[str, Capture] = {}
+        self._switch = Switch(links, seed=spec.seed, captures=self._captures)
         self._guests: list[QemuGuest] = []
         self._accelerator = accelerator.TCG
         self._version = "unknown version"
@@ -77,6 +80,7 @@ class QemuHypervisor:
         probe.write_bytes(self._base)
         self._accelerator = await accelerator.choose(self._qemu, self._kernel.image, probe)
         probe.unlink()
+        self._open_captures()
         self._switch.start()
         self._opened = True
 
@@ -90,7 +94,11 @@ class QemuHypervisor:
             raise HypervisorError(str(error)) from error
         self._guests = [guest for guest in self._guests if not guest.gone]
         guest = QemuGuest(
-            request, qemu=self._qemu, switch=self._switch, prepare=lambda: self._prepare(request, faults)
+            request,
+            qemu=self._qemu,
+            switch=self._switch,
+            migration=self._spec.migration,
+            prepare=lambda: self._prepare(request, faults),
         )
         self._guests.append(guest)
         return guest
@@ -101,6 +109,16 @@ class QemuHypervisor:
         self._guests.clear()
         await asyncio.get_running_loop().run_in_executor(None, self._switch.close)
         self._opened = False
+
+    def _open_captures(self) -> None:
+        for network in self._spec.networks:
+            if network.capture is not None:
+                try:
+                    self._captures[network.name] = Capture(Path(network.capture))
+                except OSError as error:
+                    raise HypervisorError(
+                        f"cannot write the capture of {network.name} to {network.capture}: {error.strerror}"
+                    ) from error
 
     def _prepare(self, request: GuestRequest, faults: Mapping[str, FaultSpec]) -> Plan:
         if self._kernel is None or self._busybox is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
+from pytest_kvlatency.lab.guests.qemu.qmp import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +58,12 @@ async def open_channel(sink: Callable[[bytes], None]) -> tuple[Channel, socket.s
         theirs.close()
         raise
     return channel, theirs
+
+
+def open_monitor() -> tuple[Qmp, socket.socket]:
+    """Make a monitor's connection; the socket is QEMU's end, which the caller closes once QEMU has inherited it."""
+    ours, theirs = socket.socketpair()
+    return Qmp(ours), theirs
 
 
 class Process:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.network import Stack
     from pytest_kvlatency.lab.spec.labspec import MigrationSpec
 
-#: How long memory is copied, as a share of a migration.
-_COPY: Final = 0.4
 #: What a migration does by itself, in the guest's seconds: while the target is set up, and at the switch-over.
 _PREPARATION_SECONDS: Final = (0.08, 0.25)
 _SWITCHOVER_SECONDS: Final = (0.05, 0.15)
@@ -51,7 +49,7 @@ class SimMove:
 
     async def run(self) -> None:
         """See ``base.Move``."""
-        await self._pass(_COPY * self._spec.seconds)
+        await self._pass(self._spec.copy_seconds)
         self._clock.pause()
         self._stack.hold(self._downtime)
         try:

@@ -1,0 +1,174 @@
+"""Real guests that migrate, driven directly through the hypervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from pcap import ECHO_REQUEST, frames, gaps, pings
+from test_qemu_guests import NETWORK, PATIENCE_SECONDS, booted, hypervisor, request
+
+from pytest_kvlatency.lab.guests.base import HypervisorError
+from pytest_kvlatency.lab.spec.labspec import LinkSpec, MigrationSpec, NetworkSpec
+
+pytestmark = pytest.mark.qemu
+
+TARGET_MAC = bytes.fromhex("020000000102")
+RARP = b"\x80\x35"
+ENDLESS = MigrationSpec(downtime_seconds=600, seconds=0)
+
+
+def machines(guest):
+    """The process ids of a guest's QEMUs."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if f"guest=default/{guest.request.name}".encode() in words and os.fsencode(
+            f"{guest.request.uid}.cpio"
+        ) in b" ".join(words):
+            yield int(entry.parent.name)
+
+
+async def answers(console):
+    """Wait until the guest's shell says what it was told before it migrated."""
+    said, _ = await console.run("echo $kept")
+    return said.split()[-1]
+
+
+def test_a_migration_keeps_memory_shell_and_ping_and_its_gaps_are_those_of_the_lab_file(tmp_path):
+    capture = tmp_path / "blue.pcap"
+    spec = {
+        "networks": (NetworkSpec(name=NETWORK, capture=str(capture)),),
+        "links": (LinkSpec(between=("worker1", "worker3"), overrides={"latency_ns": 20_000_000}),),
+        "migration": MigrationSpec(preparation_gap_seconds=2, downtime_seconds=0.7, seconds=1),
+    }
+
+    async def scenario():
+        async with hypervisor(tmp_path / "lab", **spec) as made:
+            one, two = await booted(made, request(1), request(2))
+            await two.run("kept=whole")
+            await two.run("ping -i 0.2 127.1 >/tmp/p 2>&1 & :")
+            one.guest.write(b"ping -i 0.05 198.18.0.2\n")
+            await one.expect("seq=10 ")
+            (before,) = machines(two.guest)
+            move = await two.guest.prepare_move("worker3")
+            assert len(list(machines(two.guest))) == 2
+            await move.run()
+            (after,) = machines(two.guest)
+            assert after == two.guest.pid != before
+            await one.expect("seq=(?:.*\n){20}")
+            one.guest.write(b"\x03")
+            await one.expect(r"round-trip ")
+            assert await answers(two) == "whole"
+            await two.run("n=$(wc -l </tmp/p)")
+            await two.run("until [ $(wc -l </tmp/p) -gt $n ]; do :; done")
+            said, _ = await one.run("ping -c 3 -i 0.1 198.18.0.2")
+            assert "time=4" in said
+            await move.cancel()
+            with pytest.raises(HypervisorError, match="over"):
+                await move.run()
+        assert list((tmp_path / "lab").iterdir()) == []
+
+    asyncio.run(scenario())
+    announced = [frame for _, frame in frames(capture) if frame[12:14] == RARP]
+    assert announced
+    assert {frame[6:12] for frame in announced} == {TARGET_MAC}
+    _, pinging, _ = next(pings(capture, ECHO_REQUEST))
+    (preparation, began), (downtime, later) = gaps(capture, pinging)[:2]
+    assert 2.0 <= preparation / 1e9 < 2.5
+    assert 0.7 <= downtime / 1e9 < 1.4
+    assert began < later
+
+
+def test_a_migration_that_is_cancelled_or_fails_leaves_the_guest_where_it_was(tmp_path):
+    async def scenario():
+        async with hypervisor(tmp_path, migration=ENDLESS) as made:
+            (two,) = await booted(made, request(2))
+            guest = two.guest
+            await two.run("kept=whole")
+            (pid,) = machines(guest)
+            with pytest.raises(HypervisorError, match="not running"):
+                await made.create(request(3)).prepare_move("worker3")
+
+            unused = await guest.prepare_move("worker3")
+            with pytest.raises(HypervisorError, match="already"):
+                await guest.prepare_move("worker3")
+            await unused.cancel()
+            assert list(machines(guest)) == [pid]
+
+            move = await guest.prepare_move("worker3")
+            running = asyncio.ensure_future(move.run())
+            await paused(guest, move)
+            guest.write(b"kept=$kept-typed\n")
+            await move.cancel()
+            with pytest.raises(HypervisorError, match="cancelled"):
+                await running
+            assert list(machines(guest)) == [pid]
+            assert await answers(two) == "whole-typed"
+
+            move = await guest.prepare_move("worker3")
+            running = asyncio.ensure_future(move.run())
+            await paused(guest, move)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            assert await answers(two) == "whole-typed"
+
+            move = await guest.prepare_move("worker3")
+            running = asyncio.ensure_future(move.run())
+            await paused(guest, move)
+            (target,) = set(machines(guest)) - {pid}
+            os.kill(target, signal.SIGKILL)
+            with pytest.raises(HypervisorError, match="the target's QEMU ended"):
+                await running
+            assert await answers(two) == "whole-typed"
+            assert list(machines(guest)) == [pid]
+
+            move = await guest.prepare_move("worker3")
+            running = asyncio.ensure_future(move.run())
+            await paused(guest, move)
+            os.kill(pid, signal.SIGKILL)
+            with pytest.raises(HypervisorError, match="the guest ended"):
+                await running
+            ending = await asyncio.wait_for(guest.wait_exit(), PATIENCE_SECONDS)
+            assert ending.how == "crash"
+            assert list(machines(guest)) == []
+            assert list(tmp_path.iterdir()) == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("ends", ["kill", "close"])
+def test_a_guest_that_ends_in_mid_migration_leaves_nothing(tmp_path, ends):
+    async def scenario():
+        async with hypervisor(tmp_path, migration=ENDLESS) as made:
+            guest = made.create(request(2))
+            await guest.start()
+            move = await guest.prepare_move("worker3")
+            running = asyncio.ensure_future(move.run())
+            await paused(guest, move)
+            assert len(list(machines(guest))) == 2
+            await (guest.kill() if ends == "kill" else made.close())
+            assert list(machines(guest)) == []
+            with pytest.raises(HypervisorError):
+                await running
+            assert (await guest.wait_exit()).how == "stopped"
+        assert list(tmp_path.iterdir()) == []
+
+    asyncio.run(scenario())
+
+
+async def paused(guest, move):
+    """Wait until the guest stands still, in the middle of the switch-over."""
+
+    async def ask():
+        while not guest.is_paused:
+            assert not move.over
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(ask(), PATIENCE_SECONDS)
