@@ -1,9 +1,9 @@
 # ruff: noqa: INP001 - a script beside the documents, no package
 """Makes the pictures of the HTML page in ``docs/images``: ``python docs/screenshots.py [DIRECTORY]``.
 
-Runs six nodes on three networks in the lab, with a slow link, a lossy link, a cut pair and a cordoned node, and opens
-the page of that run in Chromium. ``python tests/browser/browser_setup.py`` installs what that needs, besides Selenium
-and Pillow.
+Runs six nodes on three networks in the lab, with a slow link, a lossy link, a cut pair and a cordoned node, then three
+live migrations, and opens the pages of these runs in Chromium. ``python tests/browser/browser_setup.py`` installs what
+that needs, besides Selenium and Pillow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -39,6 +43,18 @@ ARGUMENTS = (
     "--kv-html", "page.html", "--kv-artifacts", "artifacts",
 )  # fmt: skip
 LOSSY = ".heat td.loss a"
+MIGRATIONS = """
+guests: sim
+nodes: [worker1, worker2, worker3]
+networks:
+  default/blue-network: {latency: 200us, jitter: 20us}
+migration: {preparation_gap: 1200ms, downtime: 200ms}
+seed: 11
+"""
+OF_MIGRATIONS = (
+    "--kv-lab=lab.yaml", "--kv-nad", "default/blue-network", "--kv-nodes", "migrations", "--kv-max-gap", "1400ms",
+    "--kv-html", "page.html",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -50,10 +66,11 @@ def main() -> int:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS / "images"
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        page = _run(Path(name))
+        page = _run(Path(name) / "mesh", LAB, ARGUMENTS)
+        moved = _run(Path(name) / "migrations", MIGRATIONS, OF_MIGRATIONS)
         browser = Browser()
         try:
-            for picture, content in _pictures(browser, page):
+            for picture, content in (*_pictures(browser, page), *_pictures_of_migrations(browser, moved)):
                 path = target / f"{picture}.png"
                 # 256 colours are as good to look at, and half the size.
                 Image.open(io.BytesIO(content)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
@@ -65,9 +82,10 @@ def main() -> int:
     return 0
 
 
-def _run(directory: Path) -> Path:
-    (directory / "lab.yaml").write_text(LAB, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest_kvlatency", "-q", *ARGUMENTS]
+def _run(directory: Path, lab: str, arguments: Sequence[str]) -> Path:
+    directory.mkdir()
+    (directory / "lab.yaml").write_text(lab, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest_kvlatency", "-q", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(  # noqa: S603 - our own arguments
         command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=300
@@ -93,6 +111,20 @@ def _pictures(browser, page):  # type: ignore[no-untyped-def]
     yield "dark", browser.picture()
     browser.open(page, width=390, height=844)
     yield "phone", browser.picture()
+
+
+def _pictures_of_migrations(browser, page):  # type: ignore[no-untyped-def]
+    browser.open(page, width=1240, height=560)
+    browser.run("document.getElementById('moves').scrollIntoView()")
+    top, end = browser.run(
+        "const box = document.getElementById('moves').getBoundingClientRect(); return [box.top, box.bottom]"
+    )
+    browser.open(page, width=1240, height=round(end - top) + 28)
+    browser.run("document.getElementById('moves').scrollIntoView()")
+    yield "migrations", browser.picture()
+    browser.open(page, width=820, height=850)
+    browser.open_pair("#moves td[data-entry] a")
+    yield "migration", browser.picture()
 
 
 if __name__ == "__main__":
