@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.checkup.run_state import CONTACT_SECONDS
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.errors import HIDDEN
+from pytest_kvlatency.errors import HIDDEN, PermissionDeniedError
+from pytest_kvlatency.plan.moves import is_open
 from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads, result_of
 
@@ -127,18 +128,31 @@ class ClusterSession:
             configmap.start(self.state.results.start_changes(configmap.existing_keys), deadline)
 
     def look_at_nodes(self, checks: Sequence[Check], deadline: Deadline) -> SeenNodes:
-        """Read the nodes that these checks name, where that is permitted. Raises ``KvLatencyError``."""
-        from pytest_kvlatency.kube.nodes import look_at
+        """Read the nodes that these checks name, where that is permitted; all of them where a guest may go to any.
 
+        Raises ``KvLatencyError``.
+        """
+        from pytest_kvlatency.kube.nodes import list_nodes, look_at
+
+        names = [node for check in checks for node in (*check.pair.nodes, *check.among)]
+        needs_all = any(is_open(check) for check in checks)
+        if needs_all:
+            try:
+                self._listed = (list_nodes(self.client(), deadline), True)
+            except PermissionDeniedError:
+                needs_all = False
+            else:
+                names += [node.name for node in self._listed[0]]
         before, is_whole = self._listed
-        return look_at(
+        seen = look_at(
             self.client(),
-            [node for check in checks for node in check.pair.nodes],
+            names,
             deadline,
             tolerations=tolerations(self.state.inputs.given),
             before=before,
             is_whole=is_whole,
         )
+        return replace(seen, is_whole=needs_all)
 
 
 def tolerations(settings: Settings) -> tuple[dict[str, str], ...]:

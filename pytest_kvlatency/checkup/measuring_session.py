@@ -116,6 +116,7 @@ class MeasuringSession:
     def assemble(self, checks: Sequence[Check]) -> Engine:
         """Put the engine of a plan together, which creates nothing yet. Raises ``KvLatencyError``."""
         from pytest_kvlatency.engine.assembly import assemble
+        from pytest_kvlatency.kube.facts import DEFAULT_MIGRATIONS
 
         state = self.state
         facts, share = state.results.cluster_facts, state.share
@@ -136,6 +137,7 @@ class MeasuringSession:
             occupy=self.role.occupy,
             on_measured=self.tally.has_measured,
             kubevirt_version=None if facts is None else facts.kubevirt_version,
+            parallel_migrations=DEFAULT_MIGRATIONS if facts is None else facts.parallel_migrations,
             move_refusal=self.cluster.move_refusal(checks),
         )
 

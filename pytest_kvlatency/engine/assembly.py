@@ -15,6 +15,7 @@ from pytest_kvlatency.engine.move import Mover
 from pytest_kvlatency.engine.provision import Provisioner
 from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.whereabouts import Whereabouts
+from pytest_kvlatency.kube.facts import DEFAULT_MIGRATIONS
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.podlook import PodLook
@@ -56,6 +57,7 @@ def assemble(
     occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
     on_measured: Callable[[Attempt], None] = lambda _: None,
     kubevirt_version: str | None = None,
+    parallel_migrations: int = DEFAULT_MIGRATIONS,
     move_refusal: KvLatencyError | None = None,
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.
@@ -64,7 +66,8 @@ def assemble(
     that the checks name. ``has_manifest_hooks``: ``change_manifest`` may change something. ``addresses`` is its share
     of a block that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI. Inside
     ``occupy(nodes, deadline)`` no other process measures on these nodes.
-    ``on_measured`` is told what was measured ahead. ``move_refusal`` is why no guest can migrate.
+    ``on_measured`` is told what was measured ahead. ``move_refusal`` is why no guest can migrate;
+    ``parallel_migrations`` how many the cluster has under way at once.
     """
     run_id = secrets.token_hex(4)
     in_subnets = guests_by_subnet(checks)
@@ -110,6 +113,7 @@ def assemble(
         leftovers,
         run_id=run_id,
         version=kubevirt_version,
+        at_once=parallel_migrations,
         node_labels=provisioner.site.destination_labels,
     )
     engine = Engine(

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.vmi import Vmis
     from pytest_kvlatency.model import Check
 
-#: KubeVirt's default of ``parallelMigrationsPerCluster``: more at once would only stay Pending.
-AT_ONCE: Final = 5
 #: From the phase Running on a longer step would tell the two gaps apart less well.
 _STEP_SECONDS: Final = 0.1
 _PAUSES: Final = Backoff(first=0.1, longest=1.0, factor=1.5)
@@ -111,7 +109,7 @@ class _Log:
 
 
 class Mover:
-    """Migrates guests, at most as many at once as the cluster does by default. Thread-safe.
+    """Migrates guests, at most ``at_once`` at a time: more would only stay Pending. Thread-safe.
 
     ``node_labels`` are the labels by which a node can be selected, None where that is not known. ``version`` is
     KubeVirt's.
@@ -127,7 +125,7 @@ class Mover:
         version: str | None,
         node_labels: Callable[[str], Mapping[str, str] | None] = lambda _: None,
         limits: MoveLimits | None = None,
-        at_once: int = AT_ONCE,
+        at_once: int,
     ) -> None:
         self._client = client
         self._vmis = vmis

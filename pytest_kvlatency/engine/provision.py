@@ -275,8 +275,11 @@ class Provisioner:
 def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
     """What counts is where the VMI really is."""
     if key.node is not None and state.node != key.node:
+        # One that is to migrate only prefers its node, for its affinity cannot be edited later.
+        full = f"see whether {key.node} is full, or run the check again" if key.journey else ""
         raise ProvisionError(
             f"VMI {handle} runs on {state.node}: expected {key.node}",
+            hint=full,
             summary=f"a VMI for {key.node} runs on another node",
             node=key.node,
         )

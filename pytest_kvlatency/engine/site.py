@@ -86,10 +86,14 @@ class Site:
 
     def _stranded(self, check: Check) -> KvLatencyError | None:
         """Why a guest that may go anywhere can go nowhere, as far as the nodes are known."""
-        start, others = check.pair.target, [name for name in check.among if name != check.pair.target]
-        if check.pair.destination != ANYWHERE or not check.among:
+        if check.pair.destination != ANYWHERE:
             return None
-        found = [self._refused([name]) for name in others]
+        start, nodes = check.pair.target, self._blueprint.nodes
+        # Of a set that is not named all nodes count, where they could be listed.
+        names = check.among or (nodes.by_name if nodes.is_whole else ())
+        if not names:
+            return None
+        found = [self._refused([name]) for name in names if name != start]
         if any(one is None for one in found):
             return None
         why = "; ".join(one.reason for one in found if one is not None)

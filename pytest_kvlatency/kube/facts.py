@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LAB_ANNOTATION: Final = "kvlatency.lab/guests"
 # How many times faster than the clock its guests' time runs, where it does.
 LAB_SCALE_ANNOTATION: Final = "kvlatency.lab/time-scale"
+#: KubeVirt's default of ``parallelMigrationsPerCluster``.
+DEFAULT_MIGRATIONS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,12 @@ class ClusterFacts:
         if self.configuration is None:
             return None
         return frozenset((self.configuration.get("network") or {}).get("binding") or {})
+
+    @property
+    def parallel_migrations(self) -> int:
+        """How many live migrations KubeVirt has under way at once; its default where that is unknown."""
+        migrations = (self.configuration or {}).get("migrations") or {}
+        return max(1, int(migrations.get("parallelMigrationsPerCluster") or DEFAULT_MIGRATIONS))
 
 
 def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:

@@ -61,11 +61,12 @@ class SeenNodes:
     """What was read of the nodes.
 
     ``by_name`` holds those that were read, with None for one that does not exist; what may not be read is not in it.
-    ``listed`` has the names of all nodes, None where they could not be listed.
+    ``listed`` has the names of all nodes, None where they could not be listed. ``is_whole``: all were read.
     """
 
     by_name: Mapping[str, NodeFacts | None] = field(default_factory=dict)
     listed: tuple[str, ...] | None = None
+    is_whole: bool = False
 
 
 def list_nodes(

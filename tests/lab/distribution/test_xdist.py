@@ -13,6 +13,7 @@ import pytest
 from xdistruns import MESH, passed
 
 from pytest_kvlatency.__main__ import main
+from pytest_kvlatency.kube import paths
 
 PAIRS = [f"worker{one}:worker{other}" for one in range(1, 5) for other in range(one + 1, 5)]
 # Says which worker is in its body, and stays there until it is told to go on.
@@ -188,6 +189,39 @@ def test_what_a_killed_worker_left_is_removed_and_its_item_is_an_error(run):
     assert "worker gw0 of pytest-xdist died" in died["failureReason"]
     assert died["received"]
     assert mine.vmis() == []
+
+
+def test_a_migration_of_a_killed_worker_is_removed_with_its_guest(run, administrator):
+    mine = run(
+        """
+        import os, pathlib
+        import pytest
+
+        (pathlib.Path(__file__).parent / f"body-{os.environ['PYTEST_XDIST_WORKER']}").write_text(str(os.getpid()))
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2>worker3")
+        def test_it(kv_migration):
+            pass
+        """,
+        "-n",
+        "1",
+    )
+
+    def migrations():
+        return administrator.request("GET", paths.migration("default")).get("items", [])
+
+    mine.wait_for(
+        lambda: [one for one in migrations() if (one.get("status") or {}).get("phase") == "Running"]
+    )
+    (name,) = (one["metadata"]["name"] for one in migrations())
+    os.kill(mine.pids("body")["body-gw0"], signal.SIGKILL)
+    assert mine.end() == 1, mine.output
+    (died,) = mine.document["measurements"]
+    assert "worker gw0 of pytest-xdist died" in died["failureReason"]
+    assert mine.vmis() == []
+    assert migrations() == []
+    asked = [one["resource"] for one in mine.requests() if (one["verb"], one.get("name")) == ("delete", name)]
+    assert asked[:2] == ["virtualmachineinstancemigrations", "virtualmachineinstances"]
 
 
 def test_what_no_test_uses_is_noted_once_and_by_the_controller(run):
