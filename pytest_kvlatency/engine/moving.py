@@ -24,7 +24,7 @@ _BEFORE_SECONDS: Final = 1.0
 _FIRST_REPLY_SECONDS: Final = 5.0
 AFTER_SECONDS: Final = 5.0
 #: For the first reply after a migration, before the network counts as gone.
-_SILENCE_SECONDS: Final = 30.0
+SILENCE_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
 _SLACK_SECONDS: Final = 30.0
 #: How long a migration and all that is pinged around it usually take.
@@ -67,7 +67,7 @@ class _Sample:
         before, ended = self._stream.replies(self._deadline), time.monotonic()
         self._pause(AFTER_SECONDS)
         while self._stream.replies(self._deadline) == before:
-            if time.monotonic() - ended >= _SILENCE_SECONDS:
+            if time.monotonic() - ended >= SILENCE_SECONDS:
                 return
             self._pause(_LOOK_SECONDS)
         if time.monotonic() - ended >= 2 * AFTER_SECONDS:
@@ -98,7 +98,7 @@ def ping_through(
             parameters,
             dialect,
             deadline,
-            longest_seconds=mover.longest_seconds + AFTER_SECONDS + _SILENCE_SECONDS + _SLACK_SECONDS,
+            longest_seconds=mover.longest_seconds + AFTER_SECONDS + SILENCE_SECONDS + _SLACK_SECONDS,
         )
         try:
             journey, before, after = None, None, None

@@ -11,6 +11,7 @@ from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine import move, moving
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
@@ -30,9 +31,13 @@ networks:
   default/failing-network: {}
   default/astray-network: {}
   default/far-network: {}
+  default/slow-network: {}
+  default/lost-network: {}
 links:
   - {between: [worker1, worker3], network: default/far-network, latency: 1s}
+  - {between: [worker1, worker3], network: default/lost-network, partition: true}
 faults:
+  - {fault: migration-slow, network: default/slow-network, times: 100, after: 60s}
   - {fault: not-migratable, network: default/rigid-network, times: 100}
   - {fault: migration-pending, network: default/pending-network, times: 100}
   - {fault: migration-unschedulable, network: default/full-network, times: 100}
@@ -55,31 +60,46 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
         process.stop()
 
 
+class Namespace:
+    """What is in the namespace of the checks."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        return self._client.request(method, path, deadline=Deadline(60), ok_missing=True)
+
+    @property
+    def vmis(self) -> list[str]:
+        return self._names(paths.vmi("default"))
+
+    @property
+    def migrations(self) -> list[str]:
+        return self._names(paths.migration("default"))
+
+    def _names(self, path: str) -> list[str]:
+        return [one["metadata"]["name"] for one in self.request("GET", path)["items"]]
+
+
 @pytest.fixture
-def left(kubeconfig: Path) -> Iterator[Any]:
-    """What is in the namespace: names of VMIs and of migrations."""
+def namespace(kubeconfig: Path) -> Iterator[Namespace]:
     client = KubeClient.connect(kubeconfig=kubeconfig, context=None, stop=Stop())
-
-    def look() -> list[str]:
-        return [
-            one["metadata"]["name"]
-            for path in (paths.vmi("default"), paths.migration("default"))
-            for one in client.request("GET", path, deadline=Deadline(60))["items"]
-        ]
-
-    yield look
+    yield Namespace(client)
     client.close()
 
 
 @pytest.fixture
-def moved(checkup: Checkup, left: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def moved(checkup: Checkup, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run checks with a migration; the document's measurements. Nothing is left afterwards."""
     monkeypatch.setattr(moving, "AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(moving, "SILENCE_SECONDS", 3.0)
     monkeypatch.setattr(move, "LIMITS", move.MoveLimits(pending=1.0, scheduling=2.0, pod=1.0))
 
     def run(*arguments: str) -> list[dict[str, Any]]:
-        checkup.run("--kv-json", "result.json", "--kv-max-loss", "none", *arguments)
-        assert left() == []
+        checkup.run("--kv-json", "result.json", *arguments)
+        assert namespace.migrations == []
+        if "--kv-keep" not in arguments:
+            assert namespace.vmis == []
         measurements: list[dict[str, Any]] = checkup.document["measurements"]
         return measurements
 
@@ -231,3 +251,42 @@ def test_each_attempt_migrates_another_guest_and_pings_it_afterwards_where_it_is
     assert second["migration"]["succeeded"]
     (extra,) = second["extra"]
     assert (extra["nodes"], extra["migration"]) == ("worker4:worker6", None)
+
+
+def test_a_network_that_stays_cut_after_the_migration_is_connectivity(moved: Any) -> None:
+    (one,) = moved(*pair("lost", "worker1:worker2>worker3"), "--kv-max-loss", "none")
+    assert (one["outcome"], one["failureKind"]) == ("failed", "connectivity")
+    assert "no reply since the migration to worker3" in one["failureReason"]
+    assert one["migration"]["succeeded"]
+
+
+def test_a_migration_that_another_client_deletes_is_the_cause(
+    moved: Any, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Vmis.get_migration
+
+    def delete_it_once_it_runs(self: Vmis, handle: Any, uid: str, deadline: Deadline) -> Any:
+        found = real(self, handle, uid, deadline)
+        if found is not None and found.phase == "Running" and not found.deleting:
+            namespace.request("DELETE", paths.migration("default", handle.name))
+        return found
+
+    monkeypatch.setattr(Vmis, "get_migration", delete_it_once_it_runs)
+    (one,) = moved(*pair("slow", "worker1:worker2>worker3"))
+    assert (one["outcome"], one["failureKind"]) == ("error", "provision")
+    assert not one["migration"]["succeeded"]
+    assert one["received"] > 0
+
+
+def test_a_guest_that_is_kept_stays_without_its_migration(moved: Any, namespace: Namespace) -> None:
+    (one,) = moved(*pair("blue", "worker1:worker2>worker3"), "--kv-keep", "always")
+    assert one["succeeded"], one["failureReason"]
+    assert len(namespace.vmis) == 2
+    for name in namespace.vmis:
+        namespace.request("DELETE", paths.vmi("default", name))
+
+
+def test_a_guest_that_has_nowhere_to_go_is_not_created(moved: Any) -> None:
+    (one,) = moved(*pair("blue", "worker1:worker2>?"), "--kv-node-set", "worker2,worker99")
+    assert one["sourceVmi"] is None
+    assert one["outcome"] == "error", one
