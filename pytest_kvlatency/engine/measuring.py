@@ -76,13 +76,11 @@ class Measurer:
         say: Say,
         *,
         look_again: Sequence[ReadyGuest],
-        migrates: bool = False,
     ) -> Measurement:
         """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``, and ``NotMigrated``.
 
         ``look_again`` are the guests whose nodes are read again afterwards: in a matrix not after each of its pairs,
-        which would make requests grow with the square of the nodes. After a loss both are looked at. ``migrates``: the
-        target migrates meanwhile, as the check's pair says.
+        which would make requests grow with the square of the nodes. After a loss both are looked at.
         """
         watch = Stopwatch()
         shell, address = source.shell, target.address.address
@@ -92,11 +90,11 @@ class Measurer:
         mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
         in_guest.check_mtu(check.ping, address, mtus)
         interval_ns = effective(check.ping, dialect).interval_ns
-        if migrates:
+        if check.pair.is_move:
             interval_ns = interval_of(check, source, dialect, deadline)
         require_samples(check, interval_ns)
         require_interval(check, interval_ns)
-        if migrates:
+        if check.pair.is_move:
             self._mover.require_migratable(target, deadline)
         say(
             f"waiting for the first reply of {address}",
@@ -115,7 +113,7 @@ class Measurer:
                 during=f"pinging {target.node} from {source.node}",
                 phase="pinging",
             )
-            if migrates:
+            if check.pair.is_move:
                 passage = ping_through(
                     self._mover, check, source, target, dialect, watched, say, interval_ns=interval_ns
                 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, PermissionDeniedError, ProvisionError
+from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
 from pytest_kvlatency.kube.targetpod import target_pod_trouble
 from pytest_kvlatency.model import ANYWHERE, Migration, MigrationPhase
@@ -232,9 +233,14 @@ class Mover:
         except ProvisionError as error:
             return Journey(migration=replace(began, failure_reason=error.reason), error=error)
         migration = replace(began, uid=created.uid)
-        state, cause = self._follow(target, migration.uid, log, deadline)
-        ended = time.monotonic_ns()
-        state, now, moved = self._outcome(target, state, migration.uid, deadline)
+        try:
+            state, cause = self._follow(target, migration.uid, log, deadline)
+            ended = time.monotonic_ns()
+            state, now, moved = self._outcome(target, state, migration.uid, deadline)
+        except KubeApiError as error:
+            # What became of it is not known; what was measured is.
+            migration = replace(migration, phases=tuple(log.phases), failure_reason=error.reason)
+            return Journey(migration=migration, error=error, created=log.began)
         migration = replace(
             migration,
             target_node=now.node if now is not None else None,

@@ -47,29 +47,22 @@ class Trials:
         self._last_used = last_used
 
     def measure(self, ticket: Ticket, check: Check, *, confirm: bool = True) -> Attempt:
-        """Measure ``check``; ``confirm`` has the target asked after a loss, and migrate if the check says so."""
+        """Measure ``check``; ``confirm`` has the target asked after a loss."""
         try:
             source, target = ticket.pair()
         except KvLatencyError as error:
             return failed(check, error, *those_up_or_none(ticket.guests))
-        migrates = check.pair.is_move and confirm
         pinging = f"preparing to ping {target.node} from {source.node}"
         with self._activity.doing(check.id, "run", pinging, who=pair_place(source.node, target.node)) as say:
             try:
                 if source.nad.address_mode == "dhcp":
                     # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
                     check_distinct((source, target), self._guests())
-                seconds = check.ping.sample_duration_ns / 1e9 + (USUAL_SECONDS if migrates else 0.0)
+                seconds = check.ping.sample_duration_ns / 1e9 + (USUAL_SECONDS if check.pair.is_move else 0.0)
                 self._cover((target, source), seconds, ticket.deadline)
                 with self._consoles.using(source.shell, ticket.deadline):
                     measured = self._measurer.measure(
-                        check,
-                        source,
-                        target,
-                        ticket.deadline,
-                        say,
-                        look_again=self._last_used(ticket),
-                        migrates=migrates,
+                        check, source, target, ticket.deadline, say, look_again=self._last_used(ticket)
                     )
                 measured = replace(measured, round=ticket.round)
                 if measured.has_lost and confirm:

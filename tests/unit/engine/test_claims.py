@@ -87,7 +87,7 @@ class Measurer:
         self.began = threading.Event()
         self.stopped = threading.Event()
 
-    def measure(self, check, source, target, deadline, say, *, look_again, migrates):
+    def measure(self, check, source, target, deadline, say, *, look_again):
         self.began.set()
         while not self.may_end.wait(0.01):
             try:
