@@ -19,6 +19,7 @@ from pytest_kvlatency.console import detached
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
 from pytest_kvlatency.ping import stamps
+from pytest_kvlatency.ping.arrivals import corrected
 from pytest_kvlatency.ping.gaps import without_end
 
 if TYPE_CHECKING:
@@ -219,24 +220,25 @@ class Stream:
         asked = replace(
             ping.asked_of(self.parameters, self._address, dialect=self._dialect, count=self._count), sent=None
         )
-        for reading in range(_READINGS):
-            said = detached.collect(
-                self.shell,
-                self._running,
-                purpose=f"the ping of {self._address}",
-                timeout_seconds=_END_SECONDS + self._count / 500,
-                deadline=deadline,
-            )
-            stamped = stamps.read(said.output)
-            if ping.reads_whole(stamped.text, asked) or reading == _READINGS - 1:
+        is_busybox = self._dialect is not ping.Dialect.IPUTILS
+        stamped = stamps.read(self._collected(deadline))
+        for _ in range(_READINGS - 1):
+            if ping.reads_whole(stamped.text, asked):
+                break
+            before, stamped = stamped, stamps.read(self._collected(deadline))
+            if stamped == before:
+                # So it stands in its file: no other program printed into it on the console.
                 break
         result = ping.parse(
             stamped.text,
             asked=asked,
             came_at_ns=stamped.at_ns,
+            is_interrupted=is_busybox,
             started_at=self._started_at,
             duration_seconds=seconds,
         )
+        if is_busybox:
+            result = corrected(result, self.parameters.interval_ns)
         return without_end(result, self.parameters.interval_ns)
 
     def discard(self) -> None:
@@ -245,6 +247,16 @@ class Stream:
             self.shell.run(
                 self._interrupt(), purpose="the end of a ping", deadline=Deadline(_DISCARD_SECONDS)
             )
+
+    def _collected(self, deadline: Deadline) -> str:
+        """What the reader has written, once ping has ended."""
+        return detached.collect(
+            self.shell,
+            self._running,
+            purpose=f"the ping of {self._address}",
+            timeout_seconds=_END_SECONDS + self._count / 500,
+            deadline=deadline,
+        ).output
 
     def _interrupt(self) -> str:
         # The guest may have no sudo, and needs none for a process of its own.

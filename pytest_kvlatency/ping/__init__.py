@@ -2,8 +2,9 @@
 
 ``output`` makes a result of the answer, step by step: ``lines`` reads what stands there, ``selection`` picks the lines
 that are this ping's, ``reconcile`` checks them against each other and against what was asked for (``contradictions``),
-``surplus`` takes out what is no part of the sample, and ``notes`` says what is odd. ``complaints`` says whose fault it
-is when ping stopped. ``stamps`` reads lines that say when they came; ``gaps`` finds the longest time without a reply.
+``surplus`` and ``interruption`` take out what is no part of the sample, and ``oddities`` says what is odd.
+``complaints`` says whose fault it is when ping stopped. ``stamps`` reads lines that say when they came (``arrivals``
+corrects them), and ``gaps`` finds the longest time without a reply.
 """
 
 from pytest_kvlatency.ping.command import (

@@ -99,7 +99,7 @@ class _Reply:
     index: int
 
 
-def _numbers(result: PingResult) -> list[int] | None:
+def numbers_of(result: PingResult) -> list[int] | None:
     """The requests of the samples, by their number; None where it is not known which they are."""
     lost = result.lost_sequence
     if lost is None or len(result.samples_ns) != result.received:
@@ -111,7 +111,7 @@ def _numbers(result: PingResult) -> list[int] | None:
 
 def _sent_at(result: PingResult) -> list[tuple[int, int]] | None:
     """When each request that was answered had been sent, with its number."""
-    numbers = _numbers(result)
+    numbers = numbers_of(result)
     if numbers is None or result.replied_at_ns is None:
         return None
     return [
@@ -122,7 +122,7 @@ def _sent_at(result: PingResult) -> list[tuple[int, int]] | None:
 
 def _replies(result: PingResult, interval_ns: int) -> list[_Reply] | None:
     """The replies in the order in which they came; None where nothing can be said of them."""
-    numbers = _numbers(result)
+    numbers = numbers_of(result)
     if not result.samples_ns:
         return None
     if result.replied_at_ns is not None:
@@ -223,7 +223,7 @@ def without_gaps(result: PingResult, gaps: Sequence[Gap | None], interval_ns: in
     Of a gap are the requests that were lost in it, and the replies whose way there and back was longer because of it:
     they were under way when it was, and came when it ended or later.
     """
-    numbers = _numbers(result)
+    numbers = numbers_of(result)
     replies = _replies(result, kept_interval_ns(result, interval_ns))
     found = [gap for gap in gaps if gap is not None]
     if not found or numbers is None or replies is None:
@@ -249,7 +249,7 @@ def rtts_between(
     result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
 ) -> RttSummary | None:
     """The round-trip times of the replies that came in a part of the sample; None where there is none."""
-    numbers, replies = _numbers(result), _replies(result, kept_interval_ns(result, interval_ns))
+    numbers, replies = numbers_of(result), _replies(result, kept_interval_ns(result, interval_ns))
     if numbers is None or replies is None:
         return None
     came = {reply.index: reply.at_ns for reply in replies}

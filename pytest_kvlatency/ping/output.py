@@ -15,6 +15,7 @@ from pytest_kvlatency.ping.complaints import (
     find_error,
     path_mtu,
 )
+from pytest_kvlatency.ping.interruption import without_interrupted
 from pytest_kvlatency.ping.lines import read
 from pytest_kvlatency.ping.reconcile import check
 from pytest_kvlatency.ping.selection import Asked, select
@@ -37,6 +38,7 @@ def parse(
     asked: Asked | None = None,
     fits: bool = False,
     came_at_ns: Sequence[int | None] = (),
+    is_interrupted: bool = False,
     started_at: datetime | None = None,
     duration_seconds: float = 0.0,
 ) -> PingResult:
@@ -44,7 +46,7 @@ def parse(
 
     Requests of the surplus and their replies are no part of the result; only iputils is given one. ``fits``: the own
     interface is known to carry the packet, so what is too long is so for the network. ``came_at_ns`` says of each line
-    when it came, as far as that is known.
+    when it came, as far as that is known. ``is_interrupted``: a signal ended a BusyBox ping (``interruption``).
 
     Raises ``PingDoubtful`` when counters and replies are missing or contradict each other, ``PingUnreadable`` when
     they say nothing of round-trip times, ``ConfigError`` for a packet that the own interface cannot carry or an
@@ -56,6 +58,8 @@ def parse(
     error = find_error(output, fits=fits)
     with _quoting(output):
         selected = select(printed, asked)
+        if is_interrupted:
+            selected = without_interrupted(selected)
         if error is not None:
             _stop_without_replies(error, selected)
         counted = sample = check(selected, asked)

@@ -6,13 +6,12 @@ has ``EPOCHREALTIME`` (bash 5, BusyBox 1.34): ``12 21.53 1700000000.564255 64 by
 before its line, as wall clock too.
 
 The monotonic time says when a line came, right to its resolution; the wall clock, which may be set meanwhile, says the
-rest. It is believed as far as the monotonic one bears it out.
+rest: what it is ahead of the monotonic one stays the same for as long as it is not set.
 """
 
 from __future__ import annotations
 
 import re
-import statistics
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -27,8 +26,8 @@ BEGIN: Final = "BEGIN"
 #: What is printed where only the time is asked for.
 NOW: Final = "NOW"
 _UPTIME_NS: Final = 10_000_000
-#: So late a reader may be that stamps what ping has stamped before; later, it is taken for a clock that was set.
-_READER_NS: Final = 5_000_000
+#: So many lines are looked at before and after one for what both clocks say of each other.
+_AROUND: Final = 30
 _STAMPED: Final = re.compile(
     r"(?P<count>[0-9]{1,9}) (?P<mono>[0-9]{1,19}|[0-9]{1,10}\.[0-9]{2})"
     r" (?P<wall>-|[0-9]{9,11}[.,][0-9]{6}) (?P<line>.*)"
@@ -39,19 +38,15 @@ _OWN: Final = re.compile(r"\[(?P<wall>[0-9]{9,11}\.[0-9]{6})\] ")
 
 @dataclass(frozen=True, kw_only=True)
 class Stamp:
-    """When a line came: not before ``low_ns`` and not after ``high_ns`` of a monotonic clock.
+    """When a line was read: not before ``low_ns`` and not after ``high_ns`` of a monotonic clock.
 
-    ``wall_ns`` is the wall clock's finer time, which may be set at any moment; None where there is none.
+    ``wall_ns`` is the wall clock's time, which is finer, or that of ping itself, which is no later, and which may be
+    set at any moment; None where there is none.
     """
 
     low_ns: int
     high_ns: int
     wall_ns: int | None = None
-
-    @property
-    def middle_ns(self) -> int:
-        """The best that the monotonic clock alone can say."""
-        return (self.low_ns + self.high_ns) // 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +108,13 @@ def only(output: str, line: str = NOW) -> Stamp | None:
 
 def stamp_of(mono: str, wall: str, *, own: str | None = None) -> Stamp:
     """The stamp that was written as ``mono`` and ``wall``; ``own`` is ping's own wall clock, taken before both."""
-    earlier = _READER_NS if own is not None else 0
     wall_ns = _wall(own if own is not None else wall)
     if "." in mono:
         low = int(Decimal(mono) * 1_000_000_000)
-        return Stamp(low_ns=low - earlier, high_ns=low + _UPTIME_NS, wall_ns=wall_ns)
+        return Stamp(low_ns=low, high_ns=low + _UPTIME_NS, wall_ns=wall_ns)
     exact = int(mono)
-    # Nothing that the wall clock says is better.
-    return Stamp(low_ns=exact - earlier, high_ns=exact, wall_ns=wall_ns if earlier else None)
+    # No other clock of the reader's is better.
+    return Stamp(low_ns=exact, high_ns=exact, wall_ns=wall_ns if own is not None else None)
 
 
 def _wall(text: str) -> int | None:
@@ -129,22 +123,31 @@ def _wall(text: str) -> int | None:
 
 def _monotonic(stamps: Sequence[Stamp | None]) -> Iterator[int | None]:
     """The times of all lines by the monotonic clock, as fine as the wall clock gives them, in no case running back."""
-    offset = _offset(stamps)
     latest: int | None = None
-    for stamp in stamps:
+    for stamp, ahead in zip(stamps, _ahead(stamps), strict=True):
         if stamp is None:
             yield None
             continue
-        time = stamp.middle_ns
-        if stamp.wall_ns is not None and offset is not None:
-            # Where both clocks disagree the wall clock was set, by as much as brings it back.
-            time = min(max(stamp.wall_ns - offset, stamp.low_ns), stamp.high_ns)
-            offset = stamp.wall_ns - time
+        time = stamp.high_ns
+        if stamp.wall_ns is not None and ahead is not None:
+            time = min(stamp.wall_ns - ahead, stamp.high_ns)
         latest = time if latest is None else max(latest, time)
         yield latest
 
 
-def _offset(stamps: Sequence[Stamp | None]) -> int | None:
-    """What the wall clock is ahead of the monotonic one at first."""
-    ahead = [one.wall_ns - one.middle_ns for one in stamps if one is not None and one.wall_ns is not None]
-    return round(statistics.median(ahead[:100])) if ahead else None
+def _ahead(stamps: Sequence[Stamp | None]) -> list[int | None]:
+    """For each line what the wall clock was ahead of the monotonic one, at least; None for a line without both.
+
+    A reader may be late, or the monotonic time be cut: then the wall clock seems to be less ahead than it is. So it is
+    the most that lines around say. The lines before a clock was set and those after it say different things: then the
+    smaller is believed, which moves no line beyond what its own stamp bears out.
+    """
+    known = [(index, one.wall_ns - one.high_ns) for index, one in enumerate(stamps) if one and one.wall_ns]
+    values = [value for _, value in known]
+    found: list[int | None] = [None] * len(stamps)
+    for number, (index, _) in enumerate(known):
+        before = max(values[max(0, number - _AROUND) : number + 1])
+        after = max(values[number : number + _AROUND + 1])
+        is_set = abs(before - after) > _UPTIME_NS
+        found[index] = min(before, after) if is_set else max(before, after)
+    return found

@@ -45,12 +45,13 @@ def test_jobs(kv_pair, kv_ping, kv_stream):
     assert source.run("echo $$").output == shell
 
     # A ping that is stamped line by line, beside them.
-    down = "i=$(ls /sys/class/net | grep -v lo | head -n 1); ip link set $i down; sleep 0.5; ip link set $i up"
+    down = "i=$(ls /sys/class/net | grep -v lo | head -n 1); ip link set $i down; sleep 1; ip link set $i up"
     with kv_stream(interval="10ms") as stream:
         kv_pair.target.run(down, check=True)
         before = stream.replies()
         while stream.replies() < before + 10:
             pass
+    # A reply that the guest gets late, for want of processor time, makes a gap seem shorter.
     assert 500 < stream.longest_gap_ms < 20_000
     assert stream.lost > 5
     assert len(stream.samples_ns) == stream.received > 10

@@ -1,5 +1,6 @@
 """The longest time without a reply, and the stamps from which it is known."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,6 +9,7 @@ from pytest_kvlatency import ping
 from pytest_kvlatency.errors import GapExceeded, GuestError
 from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingResult
 from pytest_kvlatency.ping import stamps
+from pytest_kvlatency.ping.arrivals import corrected
 from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest, with_gaps, without_end
 from pytest_kvlatency.ping.verdict import judge, to_exception
 
@@ -260,6 +262,39 @@ def arrivals():
         yield (sent, sent + 2)
 
 
+INTERRUPTED = f"""PING {ADDRESS} ({ADDRESS}): 56 data bytes
+64 bytes from {ADDRESS}: seq=0 ttl=64 time=1.000 ms
+64 bytes from {ADDRESS}: seq=2 ttl=64 time=3.000 ms
+{{last}}
+--- {ADDRESS} ping statistics ---
+{{transmitted}} packets transmitted, {{received}} packets received, {{loss}}% packet loss
+round-trip min/avg/max = 1.000/{{avg}}/{{max}} ms"""
+
+
+@pytest.mark.parametrize(
+    ("last", "transmitted", "received", "figures", "sent"),
+    [
+        ("", 3, 2, ("33", "2.000", "3.000"), 3),
+        # The last line was written, and is written once more.
+        (f"64 bytes from {ADDRESS}: seq=2 ttl=64 time=3.000 ms\n", 4, 2, ("50", "2.000", "3.000"), 4),
+        # A reply was counted, and is printed in part or not at all; the request after it is under way.
+        (f"64 bytes from {ADDRESS}: se", 5, 3, ("40", "3.000", "5.000"), 3),
+        ("", 5, 3, ("40", "3.000", "5.000"), 3),
+    ],
+)
+def test_a_busybox_ping_that_is_interrupted_while_it_prints_is_read_all_the_same(
+    last, transmitted, received, figures, sent
+):
+    loss, avg, longest_ms = figures
+    text = INTERRUPTED.format(
+        last=last, transmitted=transmitted, received=received, loss=loss, avg=avg, max=longest_ms
+    )
+    found = ping.parse(text, asked=ping.Asked(address=ADDRESS, first=0), is_interrupted=True)
+    assert (found.transmitted, found.received, found.duplicates) == (sent, 2, 0)
+    assert found.samples_ns == (MS, 3 * MS)
+    assert found.lost_sequence == (1, *range(3, sent))
+
+
 def stamped(lines):
     begin = f"0 {lines[0][0]} {lines[0][1]} BEGIN"
     return "\n".join([begin, *(f"{n} {mono} {wall} {line}" for n, (mono, wall, line) in enumerate(lines))])
@@ -312,14 +347,42 @@ def test_a_stamp_without_a_wall_clock_is_right_to_its_resolution():
     assert read_at(lines) == pytest.approx(times, abs=11)
 
 
-def test_iputils_own_stamp_is_finer_than_that_of_a_reader_that_is_late():
+def test_iputils_own_stamp_stands_where_the_reader_is_late():
+    # 3 ms late every other time, and 200 ms once.
+    late = [3 * MS if n % 2 else 200 * MS if n == 10 else 0 for n in range(20)]
     lines = [
-        (5_000_000_000 + n * 10 * MS + (3 * MS if n % 2 else 0), "-", f"[1700000000.{n:02}0000] {reply(n)}")
-        for n in range(20)
+        (5_000_000_000 + n * 10 * MS + late[n], "-", f"[1700000000.{n:02}0000] {reply(n)}") for n in range(20)
     ]
-    assert read_at(lines) == pytest.approx([n * 10 for n in range(20)], abs=3)
-    deltas = {b - a for a, b in pairwise(read_at(lines)[1:])}
+    deltas = {later - earlier for earlier, later in pairwise(read_at(lines))}
     assert deltas == {10}
+
+
+def test_a_clock_that_is_set_under_iputils_own_stamps_moves_no_reply():
+    for by in (1000, -1000):
+        lines = [
+            (
+                5_000_000_000 + n * 10 * MS + (2 * MS if n % 3 else 0),
+                "-",
+                f"[{1_700_000_000 + (n * 10 + (by if n >= 50 else 0)) / 1000:.6f}] {reply(n)}",
+            )
+            for n in range(100)
+        ]
+        assert read_at(lines) == pytest.approx([n * 10 for n in range(100)], abs=4)
+
+
+def test_a_reader_that_has_caught_up_corrects_what_it_was_late_with():
+    """BusyBox sends no two requests within its interval."""
+    true = {n: (n * 11, n * 11 + 2) for n in range(100) if not 40 <= n < 70}
+    # Late by up to 80 ms, until it has caught up.
+    late = [max(came, 380) if came >= 300 else came for _, came in true.values()]
+    sample = replace(result(true), replied_at_ns=tuple(at * MS for at in late))
+    fixed = corrected(sample, 10 * MS)
+    assert fixed.samples_ns == sample.samples_ns
+    for found, (_, came) in zip(fixed.replied_at_ns, true.values(), strict=True):
+        # In no case too early; the rest is what its interval is longer than asked for.
+        assert came <= found / MS <= came + 10
+    assert max(late[n] - came for n, (_, came) in enumerate(list(true.values())[:40])) > 60
+    assert corrected(PingResult(transmitted=1, received=0), 10 * MS).replied_at_ns is None
 
 
 def test_stamped_lines_are_read_as_ping_s_own_and_each_sample_knows_when_it_came():

@@ -87,8 +87,9 @@ def test_a_stream_s_time_and_the_host_s_meet(shell):
 
 
 def test_a_stream_ends_by_itself_after_its_longest_time(shell):
-    result = start(shell, seconds=0.5).stop(Deadline(60))
-    assert result.transmitted <= 50
+    stream = start(shell, seconds=0.5)
+    until(lambda: stream.has_ended(Deadline(60)))
+    assert stream.stop(Deadline(60)).transmitted == 50
 
 
 def test_a_lost_console_costs_a_stream_nothing(shell):
