@@ -11,7 +11,7 @@ import pytest
 from pytest_kvlatency.report.notes import Unused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from pytest_kvlatency.checkup.sharding import Share
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.engine.occupancy import Occupy
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.ledger import Journal
     from pytest_kvlatency.model import Check, Failure, NodeChoice, Outcome
     from pytest_kvlatency.plan.addresses import AddressShare
     from pytest_kvlatency.report.run import ItemResult
-
-    Occupy = Callable[[Collection[str], Deadline], AbstractContextManager[None]]
 
 
 class Removable(Protocol):

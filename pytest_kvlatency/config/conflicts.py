@@ -59,6 +59,12 @@ def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
             f"Use --kv-sample-duration {format_duration(_P99_SAMPLES * interval)} or longer",
             options=("max_p99", "sample_duration", "interval"),
         )
+    if settings.max_gap_ns is not None and settings.max_gap_ns < 2 * interval:
+        yield Conflict(
+            text=f"--kv-max-gap {format_duration(settings.max_gap_ns)} is shorter than two intervals of ping "
+            f"({every}), which one lost packet takes. Use a shorter interval, or a longer limit",
+            options=("max_gap", "interval"),
+        )
     if settings.timeout_ns is not None and settings.timeout_ns <= sample:
         yield Conflict(
             text=timeout_too_short(settings, rounds=1, needed_ns=sample),

@@ -36,7 +36,8 @@ def usual_ns(check: Check) -> int:
     return MOVE_NS if check.pair.is_move else check.ping.sample_duration_ns
 
 
-def _least_ns(check: Check) -> int:
+def least_ns(check: Check) -> int:
+    """How long a sample takes at least."""
     return _LEAST_MOVE_NS if check.pair.is_move else check.ping.sample_duration_ns
 
 
@@ -45,11 +46,11 @@ def check_timeout(settings: Settings, checks: Sequence[Check], *, rounds: int) -
     if settings.timeout_ns is None or not checks or rounds < 1:
         return
     # At the least: the longest sample fills a round, and the shortest ones the others.
-    *shorter, longest = sorted(map(_least_ns, checks))
+    *shorter, longest = sorted(map(least_ns, checks))
     needed = longest + sum(shorter[: rounds - 1])
     if settings.timeout_ns > needed:
         return
     source = settings.sources["timeout"]
-    is_move = max(checks, key=_least_ns).pair.is_move
+    is_move = max(checks, key=least_ns).pair.is_move
     found = timeout_too_short(settings, rounds=rounds, needed_ns=needed, is_move=is_move)
     raise SettingsError([Problem(text=f"{found}{tail((source,))}", sources=(source,))])

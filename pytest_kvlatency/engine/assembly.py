@@ -25,13 +25,13 @@ from pytest_kvlatency.plan.addresses import AddressShare
 from pytest_kvlatency.plan.checks import guests_by_subnet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.engine.attempts import Attempt
+    from pytest_kvlatency.engine.occupancy import Occupy
     from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
@@ -54,7 +54,7 @@ def assemble(
     has_manifest_hooks: bool = False,
     addresses: AddressShare | None = None,
     journal: Journal | None = None,
-    occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
+    occupy: Occupy | None = None,
     on_measured: Callable[[Attempt], None] = lambda _: None,
     kubevirt_version: str | None = None,
     parallel_migrations: int = DEFAULT_MIGRATIONS,
@@ -64,10 +64,9 @@ def assemble(
 
     ``binding_plugins`` are those that KubeVirt knows, None where that is unknown; ``nodes`` what was read of the nodes
     that the checks name. ``has_manifest_hooks``: ``change_manifest`` may change something. ``addresses`` is its share
-    of a block that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI. Inside
-    ``occupy(nodes, deadline)`` no other process measures on these nodes.
-    ``on_measured`` is told what was measured ahead. ``move_refusal`` is why no guest can migrate;
-    ``parallel_migrations`` how many the cluster has under way at once.
+    of a block that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI.
+    ``occupy`` keeps other processes from nodes. ``on_measured`` is told what was measured ahead. ``move_refusal`` is
+    why no guest can migrate; ``parallel_migrations`` how many the cluster has under way at once.
     """
     run_id = secrets.token_hex(4)
     in_subnets = guests_by_subnet(checks)

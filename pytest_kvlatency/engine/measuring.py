@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.config.timeouts import least_ns
 from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.engine.guests import Stopwatch, setup_timings
 from pytest_kvlatency.engine.moving import interval_of, ping_through
@@ -269,7 +270,7 @@ def require_samples(check: Check, interval_ns: int) -> None:
     ``interval_ns`` is what the guest's ping does of the interval that was asked for: nothing else is lost on the way.
     """
     needed = samples_needed(check.limits)
-    actual = replace(check.ping, interval_ns=interval_ns)
+    actual = replace(check.ping, interval_ns=interval_ns, sample_duration_ns=least_ns(check))
     if actual.count >= needed:
         return
     raise ConfigError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_kvlatency.engine.steps import pair_place
 from pytest_kvlatency.plan import moves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
     from contextlib import AbstractContextManager
 
     from pytest_kvlatency.deadline import Deadline
@@ -18,15 +18,24 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.ticket import Ticket
 
 
+class Occupy(Protocol):
+    """Keeps other processes of the run from nodes."""
+
+    def __call__(
+        self, nodes: Collection[str], deadline: Deadline, *, migrates: bool
+    ) -> AbstractContextManager[None]:
+        """No other process measures on these nodes inside; with ``migrates`` no more migrate than the cluster takes."""
+
+
 class Occupancy:
     """Takes the nodes of a ticket's guests, and gives them back. Thread-safe.
 
-    Inside ``occupy(nodes, deadline)`` no other process measures on these nodes; None: there is no other.
+    ``occupy`` is None where there is no other process.
     """
 
     def __init__(
         self,
-        occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None,
+        occupy: Occupy | None,
         activity: Activity,
     ) -> None:
         self._occupy = occupy
@@ -45,7 +54,8 @@ class Occupancy:
         doing = self._activity.doing(ticket.check.id, "setup", waiting, who=who)
         with ExitStack() as held, doing as say:
             say(waiting, phase="busy nodes")
-            held.enter_context(self._occupy(nodes, ticket.deadline))
+            migrates = ticket.check.pair.is_move
+            held.enter_context(self._occupy(nodes, ticket.deadline, migrates=migrates))
             with self._lock:
                 self._held[ticket] = held.pop_all()
 

@@ -32,14 +32,14 @@ from pytest_kvlatency.plan.moves import is_open
 from pytest_kvlatency.threads import Steward, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Sequence
 
     from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.engine.consoles import Consoles
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.measuring import Measurer
+    from pytest_kvlatency.engine.occupancy import Occupy
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.engine.whereabouts import Whereabouts
@@ -71,7 +71,7 @@ class Engine:
         whereabouts: Whereabouts,
         deadline: Deadline,
         parallel: int | None,
-        occupy: Callable[[Collection[str], Deadline], AbstractContextManager[None]] | None = None,
+        occupy: Occupy | None = None,
         on_measured: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
         self._provisioner = provisioner

@@ -547,6 +547,19 @@ def test_an_explicit_timeout_must_hold_a_migration() -> None:
     )
 
 
+def test_a_limit_on_the_gap_must_be_longer_than_what_one_lost_packet_takes() -> None:
+    assert cli(max_gap="200ms").max_gap_ns == 200_000_000
+    assert cli(max_gap="20ms", interval="10ms").limits.max_gap_ns == 20_000_000
+    with pytest.raises(SettingsError) as caught:
+        cli(max_gap="199ms")
+    assert str(caught.value) == (
+        "--kv-max-gap 199ms is shorter than two intervals of ping (--kv-interval 100ms), which one lost packet takes. "
+        "Use a shorter interval, or a longer limit (from the command line)"
+    )
+    # A migration is pinged more often.
+    assert cli(max_gap="50ms", nodes=["migrations"]).max_gap_ns == 50_000_000
+
+
 def test_a_sample_that_is_as_long_as_its_migration_is_held_to_no_duration() -> None:
     for nodes in ("w1:w2>w3", "migrations", "drain:w1"):
         assert cli(nodes=[nodes], max_p99="1ms", sample_duration="1s").max_p99_ns == 1_000_000

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import Backoff, Deadline
+from pytest_kvlatency.plan.moves import MOST_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -22,17 +23,24 @@ PAUSES = Backoff(first=0.005, longest=0.1)
 
 
 class NodeLocks:
-    """Locks in ``directory``; with ``parallel`` at most so many holders at once, whatever their nodes."""
+    """Locks in ``directory``; with ``parallel`` at most so many holders at once, whatever their nodes.
 
-    def __init__(self, directory: Path, *, parallel: int | None = None) -> None:
+    Of those that migrate a guest there are never more than ``migrations``.
+    """
+
+    def __init__(
+        self, directory: Path, *, parallel: int | None = None, migrations: int = MOST_AT_ONCE
+    ) -> None:
         self._directory = directory
         self._slots = [f"slot-{number}" for number in range(parallel or 0)]
+        self._turns = [f"migration-{number}" for number in range(migrations)]
 
     @contextmanager
-    def hold(self, nodes: Collection[str], deadline: Deadline) -> Iterator[None]:
+    def hold(self, nodes: Collection[str], deadline: Deadline, *, migrates: bool = False) -> Iterator[None]:
         """Have these nodes for oneself inside. Raises ``CheckupTimeoutError``, ``InterruptedRunError``.
 
-        All processes take nodes in the same order, and a slot last: nobody waits for one who waits for him.
+        All processes take nodes in the same order, then a turn to migrate, and a slot last: nobody waits for one who
+        waits for him.
         """
         with ExitStack() as held:
             for node in sorted(set(nodes)):
@@ -40,6 +48,8 @@ class NodeLocks:
                 self._take(
                     [file], deadline, held, f"node {node}, where another worker of pytest-xdist measures"
                 )
+            if migrates:
+                self._take(self._turns, deadline, held, "another worker's migration to end")
             if self._slots:
                 self._take(self._slots, deadline, held, "another worker's measurement to end (--kv-parallel)")
             yield

@@ -32,6 +32,7 @@ from pytest_kvlatency.config.timeouts import ROUND_NS, usual_ns
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.plan.addresses import AddressShare
 from pytest_kvlatency.plan.checks import guest_count
+from pytest_kvlatency.plan.moves import MOST_AT_ONCE
 from pytest_kvlatency.threads import Steward, result_of
 
 if TYPE_CHECKING:
@@ -179,8 +180,12 @@ class Worker(Role):
         if self._locks is None:
             from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
 
-            directory = Path(self._input["directory"])
-            self._locks = NodeLocks(directory, parallel=self._state.inputs.given.parallel)
+            directory, facts = Path(self._input["directory"]), self._state.results.cluster_facts
+            self._locks = NodeLocks(
+                directory,
+                parallel=self._state.inputs.given.parallel,
+                migrations=MOST_AT_ONCE if facts is None else facts.parallel_migrations,
+            )
         return self._locks.hold
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 import pytest
 from begun import begun
@@ -58,6 +59,22 @@ def test_parallel_bounds_the_holders(tmp_path):
         pytest.raises(CheckupTimeoutError, match="--kv-parallel"),
         locks.hold(["c"], Deadline(0.05)),
     ):
+        pass
+
+
+def test_no_more_workers_migrate_at_once_than_a_cluster_does(tmp_path):
+    locks = NodeLocks(tmp_path, migrations=3)
+    with ExitStack() as held:
+        for number in range(3):
+            held.enter_context(locks.hold([f"a{number}"], Deadline(60), migrates=True))
+        with (
+            pytest.raises(CheckupTimeoutError, match="another worker's migration to end"),
+            locks.hold(["b"], Deadline(0.05), migrates=True),
+        ):
+            pass
+        with locks.hold(["b"], Deadline(60)):
+            pass
+    with locks.hold(["b"], Deadline(60), migrates=True):
         pass
 
 

@@ -191,7 +191,10 @@ def test_guests_that_were_let_go_meanwhile_give_their_cause_too(rig):
 
 
 @pytest.mark.parametrize(
-    "rig", [None, lambda nodes, deadline: nullcontext()], indirect=True, ids=["alone", "with-others"]
+    "rig",
+    [None, lambda nodes, deadline, migrates: nullcontext()],
+    indirect=True,
+    ids=["alone", "with-others"],
 )
 def test_the_guest_that_is_up_is_known_when_the_other_is_lost(rig):
     pair = check("a", "b")
