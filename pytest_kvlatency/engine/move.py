@@ -13,7 +13,7 @@ from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
-from pytest_kvlatency.kube.targetpod import target_pod_trouble
+from pytest_kvlatency.kube.targetpod import PodTrouble, target_pod_trouble
 from pytest_kvlatency.model import ANYWHERE, Migration, MigrationPhase
 from pytest_kvlatency.units import format_duration
 
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 _STEP_SECONDS: Final = 0.1
 _PAUSES: Final = Backoff(first=0.1, longest=1.0, factor=1.5)
 _REMOVAL_SECONDS: Final = 5.0
+#: KubeVirt begins with a migration within a fraction of it, unless its limits forbid that.
+_USUALLY_PENDING_SECONDS: Final = 3.0
 _POD_SECONDS: Final = 2.0
+_AT_LIMIT: Final = "the cluster's limit on parallel migrations is reached"
 _LIMITS_HINT: Final = (
     "wait until other migrations have ended (kubectl get vmim -A), or raise parallelMigrationsPerCluster and "
     "parallelOutboundMigrationsPerNode in the KubeVirt object"
@@ -195,12 +198,7 @@ class Mover:
             )
         target.has_migrated = True
         destination = check.pair.destination or ANYWHERE
-        to = "" if destination == ANYWHERE else destination
-        say(
-            f"migrating to {to or 'another node'}",
-            during=f"migrating {target.node}'s guest to {to or 'another node'}",
-            phase=f"migrating {target.node}→{destination}",
-        )
+        _say_migrating(say, target, destination)
         began = Migration(
             name=target.handle.name,
             uid="",
@@ -213,12 +211,12 @@ class Mover:
         # Nobody is to talk to the guest now, and its console will be lost: it is opened again when it is needed.
         target.shell.suspend()
         try:
-            return self._move(began, target, deadline)
+            return self._move(began, target, deadline, say)
         finally:
             with suppress(KvLatencyError):
                 self._vmis.remove_migration(target.handle, Deadline(_REMOVAL_SECONDS))
 
-    def _move(self, began: Migration, target: ReadyGuest, deadline: Deadline) -> Journey:
+    def _move(self, began: Migration, target: ReadyGuest, deadline: Deadline, say: Say) -> Journey:
         handle, destination = target.handle, began.requested_node
         labels = None
         if self._selects_nodes and destination != ANYWHERE:
@@ -234,7 +232,7 @@ class Mover:
             return Journey(migration=replace(began, failure_reason=error.reason), error=error)
         migration = replace(began, uid=created.uid)
         try:
-            state, cause = self._follow(target, migration.uid, log, deadline)
+            state, cause = self._follow(target, migration, log, deadline, say)
             ended = time.monotonic_ns()
             state, now, moved = self._outcome(target, state, migration.uid, deadline)
         except KubeApiError as error:
@@ -256,22 +254,33 @@ class Mover:
         return Journey(migration=migration, error=wrong, created=log.began, ended=ended)
 
     def _follow(
-        self, target: ReadyGuest, uid: str, log: _Log, deadline: Deadline
+        self, target: ReadyGuest, migration: Migration, log: _Log, deadline: Deadline, say: Say
     ) -> tuple[MigrationState | None, ProvisionError | None]:
         """Look at the migration until it has ended: its last state, and why it was given up, if it was."""
+        uid, to = migration.uid, migration.requested_node
         limit = deadline.limit(self._limits.whole)
-        pod = _PodWatch(self._client, target, uid, self._limits.pod)
+        pod, has_waited = _PodWatch(self._client, target, uid, self._limits.pod), False
         while True:
             asked_at = time.monotonic_ns()
             state = self._vmis.get_migration(target.handle, uid, deadline)
             if state is None:
-                return None, _failed(target, "another client deleted its migration")
+                return None, _failed(
+                    target,
+                    "another client deleted its migration",
+                    summary="another client deleted a migration",
+                )
             log.see(state, asked_at, time.monotonic_ns())
             if state.has_ended:
                 return state, None
             cause = self._late(target, state, log, pod, limit, deadline)
             if cause is not None:
                 return state, cause
+            is_waiting = state.phase == "Pending" and log.seconds_in_phase >= _USUALLY_PENDING_SECONDS
+            if is_waiting:
+                say("waiting for a turn: the cluster limits parallel migrations", phase="waiting for a turn")
+            elif has_waited:
+                _say_migrating(say, target, to)
+            has_waited = is_waiting
             deadline.pause(_STEP_SECONDS, f"the migration of VMI {target.handle} (phase {state.phase})")
 
     def _late(
@@ -290,24 +299,23 @@ class Mover:
                 return None
             return _failed(
                 target,
-                f"its migration stayed Pending for {_words(seconds)}: the cluster's limit on parallel migrations is "
-                "reached",
+                f"its migration stayed Pending for {_words(seconds)}: {_AT_LIMIT}",
+                summary=f"a migration stayed Pending: {_AT_LIMIT}",
                 hint=_LIMITS_HINT,
             )
         if state.phase == "Scheduling":
-            trouble = pod.trouble(deadline)
-            if not trouble and seconds < self._limits.scheduling:
+            if not pod.look(deadline) and seconds < self._limits.scheduling:
                 return None
-            said = trouble or pod.latest or "no node takes its target pod"
+            said = pod.latest.words if pod.latest is not None else "its target pod does not start"
             return _failed(
                 target,
                 f"its migration stayed Scheduling for {_words(seconds)}: {said}",
+                summary=f"a migration stayed Scheduling: {said}",
                 hint="see kubectl get nodes, and kubectl describe pod -l kubevirt.io/migrationJobUID",
             )
         if limit.expired() and not limit.is_cut_short:
-            return _failed(
-                target, f"its migration did not end within {_words(limit.seconds)} (phase {state.phase})"
-            )
+            said = f"did not end within {_words(limit.seconds)} (phase {state.phase})"
+            return _failed(target, f"its migration {said}", summary=f"a migration {said}")
         return None
 
     def _outcome(
@@ -318,17 +326,14 @@ class Mover:
         now: VmiState | None = None
         moved: Moved | None = None
         while True:
-            if state is not None and state.has_ended and not state.has_outcome:
+            if state is not None and state.has_ended and not _is_told(state, moved):
                 state = self._vmis.get_migration(target.handle, uid, deadline) or state
             found = self._vmis.get_moved(target.handle, deadline)
             if found is not None:
                 now = found[0]
                 # Until it is scheduled the VMI shows the migration before it.
                 moved = found[1] if found[1] is not None and found[1].uid == uid else None
-            is_told = state is None or not state.has_ended or state.has_outcome
-            if state is not None and state.phase == SUCCEEDED:
-                is_told = is_told and moved is not None and moved.completed
-            if is_told or limit.expired():
+            if _is_told(state, moved) or limit.expired():
                 return state, now, moved
             deadline.pause(_STEP_SECONDS, f"the outcome of the migration of VMI {target.handle}")
 
@@ -367,29 +372,48 @@ class _PodWatch:
         self._lasts = lasts
         self._due = 0.0
         self._since = 0.0
-        #: What the latest look showed; empty where nothing is wrong.
-        self.latest = ""
+        #: What the latest look showed; None where nothing is wrong.
+        self.latest: PodTrouble | None = None
 
-    def trouble(self, deadline: Deadline) -> str:
-        """Look now and then; what is wrong, once that has lasted."""
+    def look(self, deadline: Deadline) -> bool:
+        """Look now and then; whether no node takes the pod, and has not for a while. An image may yet be pulled."""
         if time.monotonic() >= self._due:
-            found = ""
+            found = None
             with suppress(KvLatencyError):
                 found = target_pod_trouble(self._client, self._handle, self._uid, deadline)
-            if not found or not self.latest:
+            if found is None or self.latest is None or not self.latest.is_placement:
                 self._since = time.monotonic()
             self.latest = found
             self._due = time.monotonic() + _POD_SECONDS
-        return self.latest if self.latest and time.monotonic() - self._since >= self._lasts else ""
+        is_lasting = time.monotonic() - self._since >= self._lasts
+        return self.latest is not None and self.latest.is_placement and is_lasting
 
 
-def _failed(target: ReadyGuest, what: str, *, hint: str = "") -> ProvisionError:
+def _say_migrating(say: Say, target: ReadyGuest, destination: str) -> None:
+    to = "another node" if destination == ANYWHERE else destination
+    say(
+        f"migrating to {to}",
+        during=f"migrating {target.node}'s guest to {to}",
+        phase=f"migrating {target.node}→{destination}",
+    )
+
+
+def _failed(target: ReadyGuest, what: str, *, summary: str, hint: str = "") -> ProvisionError:
     return ProvisionError(
         f"VMI {target.handle} was not migrated from {target.node}: {what}",
-        summary="a VMI was not migrated",
+        summary=summary,
         hint=hint,
         stage="run",
     )
+
+
+def _is_told(state: MigrationState | None, moved: Moved | None) -> bool:
+    """Whether nothing more is to be expected of what came of a migration."""
+    if state is None or not state.has_ended:
+        return True
+    if state.phase == SUCCEEDED:
+        return state.has_outcome and moved is not None and moved.completed
+    return bool(_failure_reason(state, moved))
 
 
 def _failure_reason(state: MigrationState | None, moved: Moved | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.kube import paths
@@ -19,24 +20,35 @@ _LOOK_SECONDS: Final = 3.0
 _ON_ITS_WAY: Final = ("", "ContainerCreating", "PodInitializing")
 
 
-def target_pod_trouble(client: KubeClient, handle: VmiHandle, uid: str, deadline: Deadline) -> str:
-    """What is wrong with the target pod of the migration with this uid, in the cluster's words.
+@dataclass(frozen=True, kw_only=True)
+class PodTrouble:
+    """What is wrong with a target pod, in the cluster's words. ``is_placement``: no node takes it."""
 
-    Empty where nothing is, or where pods may not be read. Raises as ``KubeClient.optional``.
+    words: str
+    is_placement: bool = False
+
+
+def target_pod_trouble(
+    client: KubeClient, handle: VmiHandle, uid: str, deadline: Deadline
+) -> PodTrouble | None:
+    """What is wrong with the target pod of the migration with this uid.
+
+    None where nothing is, or where pods may not be read. Raises as ``KubeClient.optional``.
     """
     pods = client.optional(
         paths.namespaced(paths.CORE, handle.namespace, "pods"),
         query={"labelSelector": f"{_MIGRATION}={uid}"},
         deadline=deadline.limit(_LOOK_SECONDS),
     )
-    return next(filter(None, map(_trouble, (pods or {}).get("items") or [])), "")
+    return next(filter(None, map(_trouble, (pods or {}).get("items") or [])), None)
 
 
-def _trouble(pod: Mapping[str, Any]) -> str:
+def _trouble(pod: Mapping[str, Any]) -> PodTrouble | None:
     status = pod.get("status") or {}
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"its target pod is {condition.get('reason')}: {condition.get('message') or 'no reason given'}"
+            said = condition.get("message") or "no reason given"
+            return PodTrouble(words=f"its target pod is {condition.get('reason')}: {said}", is_placement=True)
     for container in (
         *(status.get("initContainerStatuses") or []),
         *(status.get("containerStatuses") or []),
@@ -46,5 +58,7 @@ def _trouble(pod: Mapping[str, Any]) -> str:
         if reason not in _ON_ITS_WAY:
             node = (pod.get("spec") or {}).get("nodeName")
             where = f" on {node}" if node else ""
-            return f"its target pod{where} waits: {waiting.get('message') or reason} ({reason})"
-    return ""
+            return PodTrouble(
+                words=f"its target pod{where} waits: {waiting.get('message') or reason} ({reason})"
+            )
+    return None

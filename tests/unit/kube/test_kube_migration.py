@@ -11,6 +11,7 @@ from pytest_kvlatency.errors import PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST, LABEL_MANAGED_BY, NAME, vmi_manifest
 from pytest_kvlatency.kube.migration import knows_node_selector, latest_migration
 from pytest_kvlatency.kube.state import VmiHandle
+from pytest_kvlatency.kube.targetpod import target_pod_trouble
 from pytest_kvlatency.kube.vmi import Vmis
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
@@ -183,3 +184,54 @@ def test_a_vmi_that_does_not_migrate_costs_no_request_more(server, vmis, deadlin
     vmis.delete_all([GUEST], deadline)
     vmis.wait_gone([GUEST], deadline)
     assert server.asked() == [f"DELETE {VMIS}/vmi-a", f"GET {VMIS}/vmi-a"]
+
+
+def pods(*, conditions=(), waiting=None):
+    status = {"conditions": list(conditions)}
+    if waiting is not None:
+        status["containerStatuses"] = [{"name": "compute", "state": {"waiting": waiting}}]
+    return {"items": [{"metadata": {"name": "p"}, "spec": {"nodeName": "worker3"}, "status": status}]}
+
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/3 nodes are available",
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "is_placement"),
+    [
+        (pods(conditions=[UNSCHEDULABLE]), "its target pod is Unschedulable: 0/3 nodes are available", True),
+        (
+            pods(waiting={"reason": "ImagePullBackOff", "message": "Back-off pulling image"}),
+            "its target pod on worker3 waits: Back-off pulling image (ImagePullBackOff)",
+            False,
+        ),
+    ],
+    ids=["unschedulable", "image"],
+)
+def test_what_keeps_a_target_pod_from_starting_is_told_in_the_clusters_words(
+    server, client, deadline, answer, words, is_placement
+):
+    server.answer("GET /api/v1/namespaces/checks/pods", answer)
+    found = target_pod_trouble(client, GUEST, "7", deadline)
+    assert (found.words, found.is_placement) == (words, is_placement)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pods(
+            conditions=[{"type": "PodScheduled", "status": "True"}], waiting={"reason": "ContainerCreating"}
+        ),
+        {"items": []},
+        status_object(403, "Forbidden", 'pods is forbidden: User "sa" cannot list resource "pods"'),
+    ],
+    ids=["starting", "none", "forbidden"],
+)
+def test_nothing_is_said_of_a_target_pod_that_starts_or_may_not_be_read(server, client, deadline, answer):
+    server.answer("GET /api/v1/namespaces/checks/pods", answer)
+    assert target_pod_trouble(client, GUEST, "7", deadline) is None
