@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
 
 import documentschema
 import pytest
 from hypothesis import HealthCheck, settings
+from plain import needs, plain, plainly_installed
 
 from pytest_kvlatency.report import document
 
@@ -22,6 +25,36 @@ settings.load_profile("unhurried")
 
 # Every document that is made in a process of tests; those of other processes are read from their files below.
 document.build = documentschema.checked(document.build)
+
+
+@pytest.fixture
+def pytester(
+    pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
+    """Let its runs find the plugins of a plain installation, and those that an option or the mark ``keeps`` names."""
+    kept = [name for mark in request.node.iter_markers("keeps") for name in mark.args]
+    run_here, run_apart = pytester.inline_run, pytester.run
+
+    @contextlib.contextmanager
+    def environment(arguments: tuple[Any, ...]) -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            for name, value in plain(*kept, arguments=arguments).items():
+                patch.setenv(name, f"{value} {os.environ.get(name, '')}")
+            yield
+
+    def inline_run(*arguments: Any, **more: Any) -> Any:
+        found = plainly_installed(*kept, arguments=arguments)
+        # Workers are processes of their own.
+        with found, environment(arguments) if needs("xdist", arguments) else contextlib.nullcontext():
+            return run_here(*arguments, **more)
+
+    def run(*command: Any, **more: Any) -> Any:
+        with environment(command):
+            return run_apart(*command, **more)
+
+    monkeypatch.setattr(pytester, "inline_run", inline_run)
+    monkeypatch.setattr(pytester, "run", run)
+    return pytester
 
 
 #: The directories that have been looked through.

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from conftest import Checkup, Maps
 
 pytest.importorskip("pytest_forked")
+pytestmark = pytest.mark.keeps("forked")
 
 BLUE = ("--kv-nad", "default/blue-network")
 REFUSED = (

@@ -240,6 +240,7 @@ def test_E66_what_was_not_run_is_reported_as_such(checkup: Checkup, arguments: t
 
 
 @pytest.mark.smoke
+@pytest.mark.keeps("rerunfailures")
 def test_E66_a_rerun_measures_anew(checkup: Checkup) -> None:
     pytest.importorskip("pytest_rerunfailures")
     checkup.pytester.makepyfile(

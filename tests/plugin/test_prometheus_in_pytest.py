@@ -48,6 +48,7 @@ def test_the_metrics_have_the_numbers_of_the_document(checkup: Checkup) -> None:
     assert found["kvlatency_last_run_success"] == [({"lab": "true"}, 0)]
 
 
+@pytest.mark.keeps("rerunfailures")
 def test_a_suite_with_several_tests_and_a_rerun_has_each_series_once(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(
         """

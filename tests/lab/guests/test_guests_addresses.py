@@ -130,6 +130,7 @@ def test_E91_the_address_of_a_guest_that_never_came_up_is_given_back(check, netw
     assert run.measurements[0]["failureKind"] == "provision"
 
 
+@pytest.mark.keeps("rerunfailures")
 def test_E91_a_rerun_among_other_tests_waits_for_the_guests_that_are_going(pytester, check):
     pytest.importorskip("pytest_rerunfailures")
     pytester.makepyfile(
