@@ -163,6 +163,13 @@ def what_failed(entry: Mapping[str, Any]) -> str:
     return str(kind)
 
 
+def fixture_of(extra: Mapping[str, Any]) -> str:
+    """The fixture that made a measurement within a test: only a stream takes note of when its replies came."""
+    if is_move(extra):
+        return "kv_migration"
+    return "kv_ping" if extra.get("repliesNanoSec") is None else "kv_stream"
+
+
 def own_parameters(extra: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     """By which ping parameters a measurement within a test differs from the test's own: ``1400 bytes, for 1 s``."""
     usual, own = entry["ping"] or {}, extra["ping"] or {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import svg
+from pytest_kvlatency.report.entries import fixture_of
 from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.matrix import heatmap
 from pytest_kvlatency.report.matrix.cell import anchor, milliseconds
@@ -160,7 +161,9 @@ def extras(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
 def details(entry: Mapping[str, Any]) -> str:
     """Pictures of the sample and the folded transcript, of the item and of what its test measured beyond."""
     parts = [_block(entry, "")]
-    parts += [_block(one, f"kv_ping {number}: ") for number, one in enumerate(entry["extra"], start=1)]
+    parts += [
+        _block(one, f"{fixture_of(one)} {number}: ") for number, one in enumerate(entry["extra"], start=1)
+    ]
     body = "".join(parts)
     return f'<div style="background:#fff;color:#1a1a1a;padding:4px">{body}</div>' if body else ""
 

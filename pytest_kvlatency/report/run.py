@@ -22,7 +22,8 @@ _NOTHING_SELECTED: Final = Failure(kind="config", stage="config", reason="no che
 class ItemResult:
     """One attempt at one test item. ``failures`` are the item's own (assertion, set-up), beside the measurement's.
 
-    ``extra`` are what ``kv_ping`` measured. ``transcript_file`` is the artifact's path, where one was written.
+    ``extra`` are what ``kv_ping`` and ``kv_stream`` measured. ``transcript_file`` is the artifact's path, where one
+    was written.
     """
 
     nodeid: str

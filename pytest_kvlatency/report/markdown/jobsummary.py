@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.causes import causes_of, numbers_by_test
-from pytest_kvlatency.report.entries import is_failed, own_parameters, pair, test_name, verdict
+from pytest_kvlatency.report.entries import fixture_of, is_failed, own_parameters, pair, test_name, verdict
 from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
 from pytest_kvlatency.report.places import is_move
@@ -181,7 +181,7 @@ def _cells_of_migration(entry: Entry, one: Entry, causes: Mapping[str, str]) -> 
         "network": escaped(one["nad"] or ""),
         "nodes": escaped(pair(one)),
         "test": escaped(test_name(entry)),
-        "verdict": escaped(verdict(entry)) if one is entry else "kv&#95;migration",
+        "verdict": escaped(verdict(entry)) if one is entry else escaped(fixture_of(one)),
         **{
             head: "" if (length := gaps[name]) is None else f"{length / 1e6:.0f}"
             for head, name in _GAPS.items()
@@ -208,7 +208,7 @@ def _rows(entry: Entry, heads: Sequence[str]) -> Iterator[list[str]]:
         if is_move(extra):
             continue
         cells = _row({**entry, "comparison": None, **extra, "outcome": "passed"}, heads)
-        cells[heads.index("verdict")] = escaped(f"kv_ping {own_parameters(extra, entry)}".strip())
+        cells[heads.index("verdict")] = escaped(f"{fixture_of(extra)} {own_parameters(extra, entry)}".strip())
         yield cells
 
 

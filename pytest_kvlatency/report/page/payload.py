@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import harmless, printable
 from pytest_kvlatency.report.causes import causes_of
-from pytest_kvlatency.report.entries import broken_limits, own_parameters
+from pytest_kvlatency.report.entries import broken_limits, fixture_of, own_parameters
 from pytest_kvlatency.report.page.entry import own_test, pair_id, pair_of, pair_text, reason, what
 from pytest_kvlatency.report.page.hyperlinks import link
 from pytest_kvlatency.report.page.phases import bands
@@ -133,7 +133,11 @@ def _entry(entry: Mapping[str, Any], tables: _Tables, folder: Path | None) -> di
 
 def _extra(measured: Mapping[str, Any], entry: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
     """What a test measured beyond, with what its ping was asked for otherwise."""
-    return {"differs": own_parameters(measured, entry), **_measured(measured, tables)}
+    return {
+        "fixture": fixture_of(measured),
+        "differs": own_parameters(measured, entry),
+        **_measured(measured, tables),
+    }
 
 
 def _measured(entry: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.causes import numbers_by_test
-from pytest_kvlatency.report.entries import ABSENT, is_failed, own_parameters, pair, test_name, verdict
+from pytest_kvlatency.report.entries import (
+    ABSENT,
+    fixture_of,
+    is_failed,
+    own_parameters,
+    pair,
+    test_name,
+    verdict,
+)
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.terminal.columns import Columns, row
 from pytest_kvlatency.report.terminal.writer import plain
@@ -27,7 +35,7 @@ MOST_ALIKE: Final = 3
 def table(entries: Sequence[Mapping[str, Any]], width: int) -> list[Line]:
     """Headline and rows, aligned, at most ``width`` columns wide as long as names can be shortened to do it.
 
-    What a test measured beyond its own check (``kv_ping``) follows its row.
+    What a test measured beyond its own check (``kv_ping``, ``kv_stream``) follows its row.
     """
     # Several tests of one pair are told apart by their names, which say nothing where each has its own.
     has_names = bool(_shared_pairs(entries)) or any(entry["extra"] for entry in entries)
@@ -86,16 +94,16 @@ def _cells(entry: Mapping[str, Any], word: str) -> dict[str, str]:
         "p90 ms": _milliseconds(entry["p90LatencyNanoSec"]),
         "p99 ms": _milliseconds(entry["p99LatencyNanoSec"]),
         "max ms": _milliseconds(entry["maxLatencyNanoSec"]),
-        "gap ms": gap_ms(entry.get("longestGap")),
+        "gap ms": gap_ms(entry.get("longestGap")) if _asks_for_gaps(entry) else "",
         "verdict": printable(word),
     }
 
 
 def _extra_cells(extra: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, str]:
-    """A row for what ``kv_ping`` measured; it has no limits, so there is no verdict but that it failed."""
+    """A row for what ``kv_ping`` or ``kv_stream`` measured; without limits there is no verdict but that it failed."""
     cells = _cells(extra, "" if extra["failureKind"] is None else f"FAILED {extra['failureKind']}")
     own = own_parameters(extra, entry)
-    return {**cells, "network": "", "nodes": "", "test": printable(f"  kv_ping {own}".rstrip())}
+    return {**cells, "network": "", "nodes": "", "test": printable(f"  {fixture_of(extra)} {own}".rstrip())}
 
 
 def _shared_pairs(entries: Sequence[Mapping[str, Any]]) -> set[tuple[str | None, str]]:
@@ -104,6 +112,12 @@ def _shared_pairs(entries: Sequence[Mapping[str, Any]]) -> set[tuple[str | None,
     for entry in entries:
         tests.setdefault((entry["nad"], pair(entry)), set()).add(entry["nodeid"])
     return {place for place, ids in tests.items() if len(ids) > 1}
+
+
+def _asks_for_gaps(entry: Mapping[str, Any]) -> bool:
+    """Whether the gap was what is measured: of a sample like others it says no more than its interval and loss."""
+    limits = entry["limits"] or {}
+    return limits.get("maxGapNanoSec") is not None or entry.get("repliesNanoSec") is not None
 
 
 def gap_ms(gap: Mapping[str, Any] | None) -> str:

@@ -134,7 +134,7 @@ def test_a_migration_that_a_test_makes_is_in_the_table_of_migrations_alone(make:
         "default/blue-network",
         "worker1 → worker2&gt;worker3",
         "test_y",
-        "kv&#95;migration",
+        "kv_migration",
     ]
     assert len(others) == 3
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_kvlatency.model import Failure, Gap, Gaps
+from pytest_kvlatency.model import Failure, Gap, Gaps, Limits
 from pytest_kvlatency.report import csv as csv_report
 from pytest_kvlatency.report import prometheus
 from pytest_kvlatency.report.causes import find_causes
@@ -22,6 +22,7 @@ from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.entries import pair, verdict
 from pytest_kvlatency.report.html import details, slim
 from pytest_kvlatency.report.junit.properties import case_properties, is_own
+from pytest_kvlatency.report.markdown.jobsummary import render
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.terminal.summary import summary
@@ -127,12 +128,26 @@ def test_what_a_test_migrates_itself_is_in_the_table_too(make: Make) -> None:
     assert sum("kv_ping" in line for line in lines) == 1
 
 
-def test_every_measurement_has_its_longest_gap_where_a_terminal_is_wide(make: Make) -> None:
+def test_a_limit_on_the_gap_brings_a_column_with_it_where_a_terminal_is_wide(make: Make) -> None:
     measured = make.measurement()
     gaps = Gaps(longest=Gap(begins_ns=0, length_ns=103_400_000), interval_ns=100 * MS)
-    lines = screen(build(make.run(make.item(replace(measured, gaps=gaps)))), 160)
+    limited = replace(measured.check, limits=Limits(max_gap_ns=200 * MS))
+    lines = screen(build(make.run(make.item(replace(measured, check=limited, gaps=gaps)))), 160)
     assert lines[-2].split()[-3:] == ["gap", "ms", "verdict"]
     assert lines[-1].split()[-2:] == ["103", "ok"]
+
+
+def test_what_kv_stream_measured_has_its_name_and_its_gap(make: Make) -> None:
+    measured = make.measurement()
+    assert measured.result is not None
+    gaps = Gaps(longest=Gap(begins_ns=0, length_ns=217 * MS), interval_ns=10 * MS)
+    stream = replace(measured, result=replace(measured.result, replied_at_ns=(0, 217 * MS)), gaps=gaps)
+    document = build(make.run(make.item(extra=(stream, measured))))
+    lines = screen(document, 160)
+    assert [line.split()[0] for line in lines[-2:]] == ["kv_stream", "kv_ping"]
+    assert [line.split()[-1] for line in lines[-2:]] == ["217", "3.000"]
+    assert "kv_stream 1: " in details(document["measurements"][0])
+    assert "| kv_stream |" in render(document)
 
 
 def test_migrations_are_in_no_cell_of_a_matrix(make: Make) -> None:

@@ -61,7 +61,7 @@ function pairContent(entry) {
   for (const words of entry.advice ?? []) said.append(element("p", { class: "advice" }, words));
   body.append(said, attemptsOf(entry), ...measuredContent(entry, limitsOf(entry)));
   (entry.extra ?? []).forEach((extra, number) => {
-    body.append(element("h3", { class: "extra" }, [`kv_ping ${number + 1}`, extra.differs, extra.reason].filter(Boolean).join(": ")), ...measuredContent(extra, {}));
+    body.append(element("h3", { class: "extra" }, [`${extra.fixture} ${number + 1}`, extra.differs, extra.reason].filter(Boolean).join(": ")), ...measuredContent(extra, {}));
   });
   body.append(factsOf(entry));
   return [head, body];
