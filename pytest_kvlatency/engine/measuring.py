@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 #: A console that was closed meanwhile is opened and logged into again within it.
 CONFIRM_SECONDS = 15.0
+NOT_BEGUN = "no migration was begun: not one reply came before it"
 SLOW_PING = "the guest's ping has no -i (BusyBox before 1.30): pinged once a second"
 _CHANGED = "changed since it was set up"
 _SILENT = "does not answer on its console either"
@@ -141,7 +142,12 @@ class Measurer:
             silence=silence,
             migration=None if passage is None else passage.migration,
             timings=replace(setup_timings(source, target), measure=seconds),
-            notes=(*moved, *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
+            notes=(
+                *moved,
+                *((NOT_BEGUN,) if passage is not None and passage.migration is None else ()),
+                *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()),
+                *result.warnings,
+            ),
         )
         if passage is not None and passage.error is not None:
             raise NotMigrated(measurement, passage.error)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _BEFORE_SECONDS: Final = 1.0
 #: For a first reply: without one there is nothing to be seen of a migration.
-_FIRST_REPLY_SECONDS: Final = 5.0
+FIRST_REPLY_SECONDS: Final = 5.0
 AFTER_SECONDS: Final = 5.0
 #: For the first reply after a migration, before the network counts as gone.
 SILENCE_SECONDS: Final = 30.0
@@ -59,7 +59,7 @@ class _Sample:
             self._pause(_BEFORE_SECONDS)
             if self._stream.replies(self._deadline):
                 return True
-            if time.monotonic() - began >= _FIRST_REPLY_SECONDS:
+            if time.monotonic() - began >= FIRST_REPLY_SECONDS:
                 return False
 
     def finish(self) -> None:

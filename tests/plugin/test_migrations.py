@@ -33,6 +33,7 @@ networks:
   default/far-network: {}
   default/slow-network: {}
   default/lost-network: {}
+  default/cut-network: {partition: true}
 links:
   - {between: [worker1, worker3], network: default/far-network, latency: 1s}
   - {between: [worker1, worker3], network: default/lost-network, partition: true}
@@ -93,6 +94,7 @@ def moved(checkup: Checkup, namespace: Namespace, monkeypatch: pytest.MonkeyPatc
     """Run checks with a migration; the document's measurements. Nothing is left afterwards."""
     monkeypatch.setattr(moving, "AFTER_SECONDS", 1.0)
     monkeypatch.setattr(moving, "SILENCE_SECONDS", 3.0)
+    monkeypatch.setattr(moving, "FIRST_REPLY_SECONDS", 1.0)
     monkeypatch.setattr(move, "LIMITS", move.MoveLimits(pending=1.0, scheduling=2.0, pod=1.0))
 
     def run(*arguments: str) -> list[dict[str, Any]]:
@@ -258,6 +260,14 @@ def test_a_network_that_stays_cut_after_the_migration_is_connectivity(moved: Any
     assert (one["outcome"], one["failureKind"]) == ("failed", "connectivity")
     assert "no reply since the migration to worker3" in one["failureReason"]
     assert one["migration"]["succeeded"]
+
+
+def test_a_network_that_is_cut_anyway_is_told_without_a_migration(moved: Any) -> None:
+    (one,) = moved(*pair("cut", "worker1:worker2>worker3"), "--kv-warmup", "0")
+    assert (one["outcome"], one["failureKind"], one["received"]) == ("failed", "connectivity", 0)
+    assert "not even ARP is answered" in one["failureReason"]
+    assert one["migration"] is None
+    assert "no migration was begun: not one reply came before it" in one["notes"]
 
 
 def test_a_migration_that_another_client_deletes_is_the_cause(
