@@ -24,6 +24,7 @@ BEYOND = {
     "result.packetsTransmitted",
     "result.packetsReceived",
     "result.packetLossPercent",
+    "result.longestGapMilliSec",
     "result.p50LatencyNanoSec",
     "result.p90LatencyNanoSec",
 }
