@@ -204,7 +204,8 @@ class PingResult:
     Duplicates and late replies (after ping had closed its count) are counted, and are no samples. ``lost`` are the
     requests without a reply, counted from 0; None where it could not be read which they are. ``replied_at_ns`` says
     when each reply of ``samples_ns`` came, counted from when ping began; None where nothing took note of it.
-    ``sent_every_ns`` is the interval that ping says it kept; None where it does not say.
+    ``overflowed`` are replies that came, and for which ping had no room: they are not received, and no loss of the
+    network's. ``sent_every_ns`` is the interval that ping says it kept; None where it does not say.
     ``started_at`` (aware) and ``duration_seconds`` are by the tool's own clock. ``answered_elsewhere`` are other
     addresses that answered in place of the target: what they answered is not received.
     """
@@ -214,6 +215,7 @@ class PingResult:
     duplicates: int = 0
     late: int = 0
     errors: int = 0
+    overflowed: int = 0
     samples_ns: tuple[int, ...] = ()
     lost: tuple[int, ...] | None = None
     replied_at_ns: tuple[int, ...] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import shlex
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
-from pytest_kvlatency.ping.gaps import without_end
+from pytest_kvlatency.ping.gaps import with_overflow, without_end
 
 if TYPE_CHECKING:
     from pytest_kvlatency.console.detached import Detached
@@ -59,17 +60,28 @@ done
 _LOOK: Final = """
 now; echo "0 $m $e {now}"
 """
+# BusyBox' ping has room for some 14 replies: the kernel drops what is answered beyond them in one go, and counts it.
 # Before it says its first word ping may not be ready to be interrupted; iputils says it with its first reply.
 _INTERRUPT: Final = """
 d={directory} n=0
 until [ -f $d/rc ] || [ $n -ge 60 ]; do
   if read -r p <$d/ping && {{ [ $n -ge 10 ] || {{ read -r x && read -r x; }} <$d/out; }}; then
+    [ -f $d/full ] || {{
+      s=$(ls -l /proc/$p/fd || {root}ls -l /proc/$p/fd); f=0
+      while read -r x x x x x x x x x i x x m; do
+        case $s in *"socket:[$i]"*) f=$((f + m));; esac
+      done </proc/net/raw{version}
+      echo $f >$d/full
+    }}
     {kill}
   fi
   n=$((n + 1))
   sleep 0.1 || sleep 1
 done 2>/dev/null
+f=0; {{ read -r f <$d/full; }} 2>/dev/null
+echo "full: $f"
 """
+_FULL: Final = re.compile(r"^full: ([0-9]{1,9})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,9 +226,10 @@ class Stream:
         Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
         """
         seconds = time.monotonic() - self._started
-        self.shell.run(
+        said = self.shell.run(
             self._interrupt(), purpose=f"the end of the ping of {self._address}", deadline=deadline
-        )
+        ).output
+        full = _FULL.search(said)
         asked = replace(
             ping.asked_of(self.parameters, self._address, dialect=self._dialect, count=self._count), sent=None
         )
@@ -237,6 +250,7 @@ class Stream:
             started_at=self._started_at,
             duration_seconds=seconds,
         )
+        result = with_overflow(result, int(full[1]) if full else 0)
         if is_busybox:
             result = corrected(result, self.parameters.interval_ns)
         return without_end(result, self.parameters.interval_ns)
@@ -262,7 +276,8 @@ class Stream:
         # The guest may have no sudo, and needs none for a process of its own.
         root = self.shell.profile.become_root
         kill = "kill -INT $p 2>/dev/null" + (f' || {root}sh -c "kill -INT $p"' if root else "")
-        return _INTERRUPT.format(directory=self._running.directory, kill=kill)
+        version = "6" if ":" in self._address else ""
+        return _INTERRUPT.format(directory=self._running.directory, kill=kill, root=root, version=version)
 
     def _beginning(self, deadline: Deadline) -> Stamp:
         """When ping began, by the guest's clock."""

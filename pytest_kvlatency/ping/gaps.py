@@ -217,6 +217,15 @@ def without_end(result: PingResult, interval_ns: int) -> PingResult:
     return replace(result, transmitted=end, lost=tuple(index for index in lost if index < end))
 
 
+def with_overflow(result: PingResult, dropped: int) -> PingResult:
+    """The result of a ping for whose socket the kernel has dropped so many packets, each of which may be a reply."""
+    overflowed = min(dropped, max(0, result.transmitted - result.received))
+    if not overflowed:
+        return result
+    note = f"{overflowed} replies came in bursts for which ping had no room: they are no loss"
+    return replace(result, overflowed=overflowed, warnings=(*result.warnings, note))
+
+
 def without_gaps(result: PingResult, gaps: Sequence[Gap | None], interval_ns: int) -> PingResult:
     """The part of a sample that lies outside of some of its gaps: what the network itself has to answer for.
 

@@ -227,7 +227,8 @@ def _over_latencies(result: PingResult, limits: Limits) -> Iterator[Failure]:
 
 
 def _over_loss(result: PingResult, limits: Limits) -> Iterator[Failure]:
-    loss = result.loss_percent
+    lost = max(0, result.transmitted - result.received - result.overflowed)
+    loss = 100.0 * lost / result.transmitted if result.overflowed else result.loss_percent
     if limits.max_loss_percent is not None and loss > limits.max_loss_percent:
         yield _failure(
             "loss",

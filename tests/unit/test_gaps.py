@@ -10,7 +10,14 @@ from pytest_kvlatency.errors import GapExceeded, GuestError
 from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingResult
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
-from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest, with_gaps, without_end
+from pytest_kvlatency.ping.gaps import (
+    gaps_of,
+    kept_interval_ns,
+    longest,
+    with_gaps,
+    with_overflow,
+    without_end,
+)
 from pytest_kvlatency.ping.verdict import judge, to_exception
 
 MS = 1_000_000
@@ -260,6 +267,17 @@ def arrivals():
     for n in range(200):
         sent = n * 10 + (500 if n >= 50 else 0)
         yield (sent, sent + 2)
+
+
+def test_replies_for_which_ping_had_no_room_are_no_loss():
+    sample = result({n: (n * 10, n * 10 + 2) for n in range(100) if not 40 <= n < 45})
+    gaps = gaps_of(sample, 10 * MS)
+    assert [failure.kind for failure in judge(with_overflow(sample, 4), Limits(), gaps=gaps)] == ["loss"]
+    spared = with_overflow(sample, 7)
+    assert judge(spared, Limits(), gaps=gaps) == ()
+    assert (spared.overflowed, spared.received) == (5, 95)
+    assert spared.warnings == ("5 replies came in bursts for which ping had no room: they are no loss",)
+    assert with_overflow(sample, 0) == sample
 
 
 INTERRUPTED = f"""PING {ADDRESS} ({ADDRESS}): 56 data bytes
