@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,37 @@ async def paused(guest, move):
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(ask(), PATIENCE_SECONDS)
+
+
+@pytest.mark.steady
+def test_a_downtime_of_500_ms_more_makes_the_gap_of_the_switch_over_500_ms_longer(tmp_path):
+    async def switchovers(name, downtime_seconds):
+        """The shortest gap that the switch saw at five migrations, and the interval at which the peer pinged.
+
+        The shortest: what a busy machine does makes a gap longer only.
+        """
+        capture = tmp_path / f"{name}.pcap"
+        networks = (NetworkSpec(name=NETWORK, capture=str(capture)),)
+        migration = MigrationSpec(downtime_seconds=downtime_seconds, seconds=0.5)
+        async with hypervisor(tmp_path / name, networks=networks, migration=migration) as made:
+            one, two = await booted(made, request(1), request(2))
+            one.guest.write(b"ping -i 0.01 198.18.0.2\n")
+            await one.expect("seq=10 ")
+            moved = []
+            for number in range(5):
+                move = await two.guest.prepare_move(f"worker{3 - number % 2}")
+                begun = time.time_ns()
+                await move.run()
+                one.text = ""
+                await one.expect("seq=(?:.*\n){20}")
+                moved.append((begun, time.time_ns()))
+        sent = [when for when, _, _ in pings(capture, ECHO_REQUEST)]
+        found = [max(length for length, when in gaps(capture) if begin <= when < end) for begin, end in moved]
+        return min(found), (sent[-1] - sent[0]) / (len(sent) - 1)
+
+    async def scenario():
+        short, interval = await switchovers("short", 0)
+        long, _ = await switchovers("long", 0.5)
+        assert long - short == pytest.approx(500_000_000, abs=interval)
+
+    asyncio.run(scenario())
