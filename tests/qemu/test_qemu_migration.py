@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from pcap import ECHO_REQUEST, frames, gaps, pings
+from pcap import ECHO_REPLY, ECHO_REQUEST, frames, gaps, pings
+from plain import plain
 from test_qemu_guests import NETWORK, PATIENCE_SECONDS, booted, hypervisor, request
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
@@ -17,6 +22,7 @@ from pytest_kvlatency.lab.spec.labspec import LinkSpec, MigrationSpec, NetworkSp
 
 pytestmark = pytest.mark.qemu
 
+ROOT = Path(__file__).parents[2]
 TARGET_MAC = bytes.fromhex("020000000102")
 RARP = b"\x80\x35"
 ENDLESS = MigrationSpec(downtime_seconds=600, seconds=0)
@@ -207,3 +213,54 @@ def test_a_downtime_of_500_ms_more_makes_the_gap_of_the_switch_over_500_ms_longe
         assert long - short == pytest.approx(500_000_000, abs=interval)
 
     asyncio.run(scenario())
+
+
+LAB = """
+guests: qemu
+networks: {default/blue-network: {capture: blue.pcap}}
+migration: {preparation_gap: 2s, downtime: 500ms}
+"""
+
+
+def test_the_gaps_of_a_live_migration_are_those_that_the_switch_saw(tmp_path):
+    (tmp_path / "lab.yaml").write_text(LAB, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest_kvlatency", "-p", "no:cacheprovider", "--kv-lab=lab.yaml"),
+            *("--kv-nad", "default/blue-network", "--kv-nodes", "worker1:worker2>worker3"),
+            *("--kv-max-gap", "5s", "--kv-json", "out.json"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **plain()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    (measurement,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["measurements"]
+    migration, interval = measurement["migration"], measurement["gapResolutionNanoSec"]
+    preparation, switchover = migration["preparationGap"], migration["switchoverGap"]
+    assert (migration["sourceNode"], migration["targetNode"]) == ("worker2", "worker3")
+    assert measurement["longestGap"] == preparation
+    assert preparation["nanoSec"] + interval >= 2_000_000_000
+    assert 500_000_000 <= switchover["nanoSec"] + interval < 2_000_000_000
+
+    # Warming up is a ping, too: the sample is the one with the most requests.
+    capture = tmp_path / "blue.pcap"
+    owners = Counter(owner for _, owner, _ in pings(capture, ECHO_REQUEST))
+    (sample, _sent), *_ = owners.most_common()
+    requests = {number: when for when, owner, number in pings(capture, ECHO_REQUEST) if owner == sample}
+    replies = {when: number for when, owner, number in pings(capture, ECHO_REPLY) if owner == sample}
+    seen = gaps(capture, sample)
+    first = seen[0][1] - preparation["beginsNanoSec"]
+    for told in (preparation, switchover):
+        length, began = min(seen, key=lambda gap: abs(gap[1] - first - told["beginsNanoSec"]))
+        before = measurement["repliesNanoSec"].index(told["beginsNanoSec"])
+        # What a busy guest makes of the round trips on both sides of the gap is in its times only.
+        own = [
+            measurement["samplesNanoSec"][index] - (when - requests[replies[when]])
+            for index, when in ((before, began), (before + 1, began + length))
+        ]
+        assert abs(length - told["nanoSec"]) <= interval + max(own), (told, seen[:5], own, interval)
