@@ -9,6 +9,7 @@ late is no loss, and a request that was lost between two that were answered leng
 from __future__ import annotations
 
 import bisect
+import statistics
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
@@ -173,7 +174,18 @@ def _unsent_ns(result: PingResult, gap: Gap, interval_ns: int) -> int:
     if not before or not after:
         return 0
     (first, begin), (last, end) = max(before), min(after)
-    return max(0, end - begin - (last - first) * kept_interval_ns(result, interval_ns))
+    usual = usual_interval_ns([number for number, _ in sent], [at for _, at in sent]) or interval_ns
+    return max(0, end - begin - (last - first) * usual)
+
+
+def usual_interval_ns(numbers: Sequence[int], sent: Sequence[int]) -> int:
+    """What most often lies between two requests, given those that were answered; 0 where no two tell."""
+    between = [
+        later - earlier
+        for (number, earlier), (other, later) in pairwise(zip(numbers, sent, strict=True))
+        if other == number + 1
+    ]
+    return round(statistics.median(between)) if between else 0
 
 
 def _end_ns(result: PingResult, interval_ns: int) -> int:

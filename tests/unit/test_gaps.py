@@ -403,6 +403,27 @@ def test_a_reader_that_has_caught_up_corrects_what_it_was_late_with():
     assert corrected(PingResult(transmitted=1, received=0), 10 * MS).replied_at_ns is None
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_reply_that_a_sleep_of_the_guest_kept_from_its_stamp_came_before_it(is_lost):
+    """As seen: request 40 was answered at once, the guest slept for 400 ms, and the network was gone meanwhile."""
+    after = {
+        n: (n * 10 + 400, max(n * 10 + 402, 1402) if not is_lost else n * 10 + 402) for n in range(41, 200)
+    }
+    if is_lost:
+        after = {n: at for n, at in after.items() if n >= 100}
+    true = {**{n: (n * 10, n * 10 + 2) for n in range(41)}, **after}
+    stamped_late = tuple((at if n != 40 else 805) * MS for n, (_, at) in true.items())
+    sample = replace(result(true, 200), replied_at_ns=stamped_late)
+    assert gaps_of(sample, 10 * MS).longest.length_ns < 700 * MS
+    fixed = corrected(sample, 10 * MS)
+    gap = gaps_of(fixed, 10 * MS).longest
+    assert (gap.begins_ns, gap.length_ns) == (402 * MS, 1000 * MS)
+    # Of the network's that is surely the part in which requests were sent.
+    assert judge(fixed, Limits(max_gap_ns=500 * MS), gaps=gaps_of(fixed, 10 * MS))[-1].kind == "gap"
+    with pytest.raises(GuestError, match="sent no requests"):
+        judge(fixed, Limits(max_gap_ns=700 * MS, max_loss_percent=None), gaps=gaps_of(fixed, 10 * MS))
+
+
 def test_stamped_lines_are_read_as_ping_s_own_and_each_sample_knows_when_it_came():
     lines = [
         (1_000_000_000 + n * 10 * MS, "-", text)
