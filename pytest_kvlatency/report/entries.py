@@ -157,7 +157,7 @@ def what_failed(entry: Mapping[str, Any]) -> str:
     """What a failure is about, with the limit beside what broke it; else its kind."""
     kind = entry["failureKind"]
     if kind == "connectivity":
-        return "no reply after the migration" if entry["received"] and is_move(entry) else "no reply"
+        return "no reply afterwards" if entry["received"] and is_move(entry) else "no reply"
     if kind in ("latency", "loss", "gap"):
         return ", ".join(map(str, broken_limits(entry))) or str(kind)
     return str(kind)

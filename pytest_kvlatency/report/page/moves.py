@@ -54,7 +54,7 @@ def section(document: Mapping[str, Any]) -> str:
         f'<th scope="col"{look}>{for_html(name)}</th>'
         for name, look in (
             ("Outcome", ""), *([("Network", "")] if len(networks) > 1 else []), ("Pair", ""),
-            (f"{_seconds(start)} to {_seconds(end)} s since it was created", ""),
+            (f"{_tenths(start)} to {_tenths(end)} s since it was created", ""),
             ("Preparation ms", ' class="number"'), ("Switch-over ms", ' class="number"'),
             ("Lost", ' class="number"'), ("RTT ms before → after", ' class="number"'),
         )
@@ -104,9 +104,14 @@ def _seconds(nanoseconds: float) -> str:
     return f"{nanoseconds / 1e9:.3g}"
 
 
+def _tenths(nanoseconds: float) -> str:
+    # What rounds to -0 is 0.
+    return f"{round(nanoseconds / 1e9, 1) + 0.0:g}"
+
+
 def _span(measured: Sequence[Entry]) -> tuple[float, float]:
-    """What the axis shows, since the creations: from the first gap or creation to the end of the last."""
-    starts, ends = [0.0], [1e9]
+    """What the axis shows, since the creations: from the first gap or creation to the end of the last one."""
+    starts, ends, gaps = [0.0], [1e9], [0.0]
     for one in measured:
         migration = one.get("migration") or {}
         created = migration.get("createdNanoSec") or 0
@@ -115,8 +120,9 @@ def _span(measured: Sequence[Entry]) -> tuple[float, float]:
             gap = migration.get(key)
             if gap is not None:
                 starts.append(gap["beginsNanoSec"] - created)
-                ends.append(gap["beginsNanoSec"] + gap["nanoSec"] - created)
-    return min(starts), max(ends)
+                gaps.append(gap["beginsNanoSec"] + gap["nanoSec"] - created)
+    # One that never ended would leave no room for the others: its length stands beside it.
+    return min(starts), max(*ends, min(max(gaps), 2 * max(ends)))
 
 
 def _picture(one: Entry, migration: Mapping[str, Any], start: float, end: float) -> str:
@@ -136,10 +142,11 @@ def _picture(one: Entry, migration: Mapping[str, Any], start: float, end: float)
         gap = migration.get(key)
         if gap is not None:
             x = (gap["beginsNanoSec"] - created - start) * scale
+            width = min(max(gap["nanoSec"] * scale, 1.5), max(_WIDTH - x, 1.5))
             words = f"{name} gap: {_milliseconds(gap)} ms"
             said.append(words)
             shapes.append(
-                f'<rect x="{x:.1f}" y="{_GAP_TOP}" width="{max(gap["nanoSec"] * scale, 1.5):.1f}" '
+                f'<rect x="{x:.1f}" y="{_GAP_TOP}" width="{width:.1f}" '
                 f'height="{_GAP_HEIGHT}" class="gap"><title>{for_html(words)}</title></rect>'
             )
     title = for_html(f"{pair_text(one)}: {', '.join(said) or 'no gaps are known'}")

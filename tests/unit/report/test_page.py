@@ -131,6 +131,19 @@ def test_without_a_script_the_page_holds_each_migration_with_its_gaps_and_phases
     assert len(data[0]["arrivals"]) == len(data[0]["samples"])
 
 
+def test_a_gap_that_never_ended_leaves_room_for_the_other_migrations(make: Make) -> None:
+    endless = make.migrated(target="worker4", switchover_ms=60_000)
+    page = Read(render(build(make.run(make.item(make.migrated()), make.item(endless)))))
+    assert "0 to 12.4 s since it was created" in page.text
+    assert "60000" in page.text
+    ends = [
+        float(str(one["x"])) + float(str(one["width"]))
+        for tag, one in page.tags
+        if tag == "rect" and one["class"] == "gap"
+    ]
+    assert max(ends) == 300
+
+
 def test_a_migration_of_which_little_is_known_has_a_row_too(make: Make) -> None:
     """It failed before anything was created, or while nothing could be read of it."""
     moved = make.migrated(failure="no node is left")

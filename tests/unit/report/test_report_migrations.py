@@ -81,7 +81,7 @@ def test_a_broken_limit_of_the_gap_stands_beside_the_gap(make: Make) -> None:
     # The loss of the whole sample is 11.5%: what was lost in the gaps does not count.
     assert verdict(entry(make, lossy, max_loss_percent=0.0, max_latency_ns=1)) == "FAILED loss 1.5% > 0%"
     silent = Failure(kind="connectivity", stage="run", reason="no reply since the migration to worker3")
-    assert verdict(entry(make, silent)) == "FAILED no reply after the migration"
+    assert verdict(entry(make, silent)) == "FAILED no reply afterwards"
 
 
 def test_the_terminal_has_a_table_of_migrations_with_both_gaps_the_failed_ones_first(make: Make) -> None:

@@ -10,6 +10,8 @@ function startMoves() {
 }
 
 const seconds = (nanoseconds) => (nanoseconds / 1e9).toFixed(nanoseconds < 9.95e8 ? 2 : 1);
+// A gap with its unit: milliseconds, or seconds where these are many.
+const gapText = (nanoseconds) => (nanoseconds < 1e10 ? [milliseconds(nanoseconds), "ms"] : [(nanoseconds / 1e9).toFixed(1), "s"]);
 const gapsOf = (move) => [["preparation", move.preparation], ["switch-over", move.switchover]].filter(([, gap]) => gap);
 
 function moveInWords(move) {
@@ -22,7 +24,7 @@ function moveInWords(move) {
 function moveTiles(measured, list) {
   const { move } = measured;
   const add = (name, value, unit) => list.append(element("div", {}, element("dt", {}, name), element("dd", {}, value, element("small", {}, ` ${unit}`))));
-  for (const [name, gap] of gapsOf(move)) add(name, milliseconds(gap[0]), "ms");
+  for (const [name, gap] of gapsOf(move)) add(name, ...gapText(gap[0]));
   if (isKnown(move.before)) add("mean before", milliseconds(move.before), "ms");
   if (isKnown(move.after)) add("mean after", milliseconds(move.after), "ms");
   add("lost in gaps", String(move.lost), move.lost === 1 ? "ping" : "pings");
@@ -40,7 +42,7 @@ function movePicture(measured, limit) {
   const bottom = box.y0 - BAND - BAND_GAP;
   const width = Math.max(...ends, 1e9);
   const atX = (ns) => box.x0 + ((box.x1 - box.x0) * Math.min(ns, width)) / width;
-  const said = gapsOf(move).map(([name, gap]) => `${name} gap ${milliseconds(gap[0])} ms`);
+  const said = gapsOf(move).map(([name, gap]) => `${name} gap ${gapText(gap[0]).join(" ")}`);
   const root = picture(box, `Round-trip times by when the replies came, while the guest migrated: ${said.join(", ")}`, "move");
   const atY = timesAxis(root, box, replies, limit, bottom);
   gapsOf(move).forEach((gap, row) => drawGap(root, box, gap, atX, bottom, row));
@@ -48,7 +50,7 @@ function movePicture(measured, limit) {
   for (const reply of thinnedReplies(replies, atX, atY)) {
     root.append(svg("circle", { cx: short(reply.x), cy: short(reply.y), r: 1.9, class: exceeds(reply.value, limit) ? "reply above" : "reply" }));
   }
-  drawBands(root, box, move, atX, last);
+  drawBands(root, box, move, atX, width);
   drawSeconds(root, box, width, atX);
   return root;
 }
@@ -86,18 +88,18 @@ function drawGap(root, box, [name, [length, begins]], atX, bottom, row) {
   const x = atX(begins);
   const wide = Math.max(atX(begins + length) - x, 1.5);
   const area = svg("rect", { x: short(x), y: box.y1, width: short(wide), height: short(bottom - box.y1), class: "gap-area" });
-  area.append(svg("title", {}, `${name} gap: ${milliseconds(length)} ms, from ${seconds(begins)} s on`));
+  area.append(svg("title", {}, `${name} gap: ${gapText(length).join(" ")}, from ${seconds(begins)} s on`));
   root.append(area, line(x, box.y1, x, bottom, "gap-edge"), line(x + wide, box.y1, x + wide, bottom, "gap-edge"));
   const isLeft = x + wide / 2 < (box.x0 + box.x1) / 2;
-  root.append(label(isLeft ? Math.max(x, box.x0 + 46) : x + wide, box.y1 - 8 - (row ? 0 : 13), `${name} ${milliseconds(length)} ms`, isLeft ? "start" : "end", "gap-text"));
+  root.append(label(isLeft ? Math.max(x, box.x0 + 46) : x + wide, box.y1 - 8 - (row ? 0 : 13), `${name} ${gapText(length).join(" ")}`, isLeft ? "start" : "end", "gap-text"));
 }
 
-function drawBands(root, box, move, atX, last) {
+function drawBands(root, box, move, atX, width) {
   const y = box.y0 - BAND;
   move.bands.forEach(([name, look, start, end], number) => {
     const isLast = number === move.bands.length - 1;
     const x = atX(move.created + start);
-    const right = atX(isLast ? Math.max(last, move.created + end) : move.created + end);
+    const right = atX(isLast ? width : move.created + end);
     const band = svg("rect", { x: short(x), y, width: short(Math.max(right - x, 0.5)), height: BAND, class: `band ${look}` });
     band.append(svg("title", {}, isLast ? `${name}, ${seconds(start)} s after the migration was created` : `${name}: ${seconds(end - start)} s`));
     root.append(band);

@@ -120,7 +120,7 @@ function tilesOf(measured, limits) {
   if (measured.move) lists.push(list = element("dl", { class: "tiles" }));
   if (measured.gap) {
     const bound = limits.maxGapNanoSec;
-    add("longest gap", milliseconds(measured.gap[0]), "ms", isKnown(bound) ? rounded(bound) : null, isBroken(measured, "gap", measured.gap[0], bound));
+    add("longest gap", ...gapText(measured.gap[0]), isKnown(bound) ? rounded(bound) : null, isBroken(measured, "gap", measured.gap[0], bound));
   }
   if (measured.move) moveTiles(measured, list);
   return lists;
