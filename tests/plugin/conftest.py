@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import lazy
@@ -36,16 +37,28 @@ time_scale: 20
 """
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
-    directory = tmp_path_factory.mktemp("lab")
+@contextmanager
+def _running(directory: Path, text: str) -> Iterator[LabProcess]:
     spec = directory / "lab.yaml"
-    spec.write_text(LAB, encoding="utf-8")
+    spec.write_text(text, encoding="utf-8")
     process = LabProcess.start(str(spec), directory / "run", 60)
     try:
         yield process
     finally:
         process.stop()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
+    with _running(tmp_path_factory.mktemp("lab"), LAB) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def unhurried_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
+    """The same lab without compressed time, in which gaps are not what they are."""
+    with _running(tmp_path_factory.mktemp("unhurried"), LAB.replace("time_scale: 20", "")) as process:
+        yield process
 
 
 @pytest.fixture
