@@ -121,6 +121,9 @@ async def _open_hypervisor(spec: LabSpec, directory: Path) -> tuple[Hypervisor, 
         except HypervisorError as error:
             await hypervisor.close()
             reason = str(error)
+        except OSError as error:
+            await hypervisor.close()
+            raise LabSetupError(f"cannot write {error.filename}: {error.strerror}") from error
         else:
             return hypervisor, ""
     if spec.guests == "qemu":

@@ -18,7 +18,8 @@ from plain import plain
 from test_qemu_guests import NETWORK, PATIENCE_SECONDS, booted, hypervisor, request
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
-from pytest_kvlatency.lab.spec.labspec import LinkSpec, MigrationSpec, NetworkSpec
+from pytest_kvlatency.lab.labserver import LabSetupError, run
+from pytest_kvlatency.lab.spec.labspec import LabSpec, LinkSpec, MigrationSpec, NetworkSpec
 
 pytestmark = pytest.mark.qemu
 
@@ -213,6 +214,13 @@ def test_a_downtime_of_500_ms_more_makes_the_gap_of_the_switch_over_500_ms_longe
         assert long - short == pytest.approx(500_000_000, abs=interval)
 
     asyncio.run(scenario())
+
+
+def test_a_capture_that_cannot_be_written_stops_the_lab_before_any_guest(tmp_path):
+    spec = LabSpec(networks=(NetworkSpec(name=NETWORK, capture=str(tmp_path / "missing" / "b.pcap")),))
+    starting = run(spec, tmp_path, lambda _info: None, asyncio.Event())
+    with pytest.raises(LabSetupError, match=r"cannot write .*/missing/b\.pcap: No such file or directory"):
+        asyncio.run(starting)
 
 
 LAB = """

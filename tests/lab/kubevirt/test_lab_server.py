@@ -47,6 +47,15 @@ def test_without_qemu_the_default_is_simulated_and_says_what_was_missing(tmp_pat
     assert info.reason_not_qemu == "qemu-system-x86_64 is missing: run the set-up"
 
 
+def test_without_qemu_a_capture_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "usable", lambda: "qemu-system-x86_64 is missing: run the set-up")
+    lab = tmp_path / "lab.yaml"
+    lab.write_text("networks: {a/b: {capture: b.pcap}}", encoding="utf-8")
+    with pytest.raises(LabSetupError, match="a capture needs real guests, which are not available: qemu-"):
+        up(str(lab), tmp_path)
+    assert not (tmp_path / "b.pcap").exists()
+
+
 def test_without_qemu_real_guests_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "usable", lambda: "qemu-system-x86_64 is missing: run the set-up")
     with pytest.raises(LabSetupError, match="guests: qemu is not available: qemu-system-x86_64 is missing"):

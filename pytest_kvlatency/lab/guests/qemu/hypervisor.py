@@ -64,7 +64,10 @@ class QemuHypervisor:
         return self._accelerator == accelerator.TCG
 
     async def open(self) -> None:
-        """Find the programs, build the shared image, probe KVM. Raises ``HypervisorError`` with the way out."""
+        """Find the programs, build the shared image, probe KVM. Raises ``HypervisorError`` with the way out.
+
+        Raises ``OSError`` for a directory or a capture that cannot be written.
+        """
         trouble = usable()
         self._qemu, self._busybox, self._kernel = assets.qemu(), assets.busybox(), assets.kernel()
         if trouble or self._qemu is None or self._busybox is None or self._kernel is None:
@@ -113,12 +116,7 @@ class QemuHypervisor:
     def _open_captures(self) -> None:
         for network in self._spec.networks:
             if network.capture is not None:
-                try:
-                    self._captures[network.name] = Capture(Path(network.capture))
-                except OSError as error:
-                    raise HypervisorError(
-                        f"cannot write the capture of {network.name} to {network.capture}: {error.strerror}"
-                    ) from error
+                self._captures[network.name] = Capture(Path(network.capture))
 
     def _prepare(self, request: GuestRequest, faults: Mapping[str, FaultSpec]) -> Plan:
         if self._kernel is None or self._busybox is None:
