@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
@@ -47,6 +48,20 @@ def test_the_shipped_role_passes_a_preflight(lab, preflight, role):
         "ok optional permissions: not granted, and not needed (they make a run faster, and its reasons more exact): "
         f"{OPTIONAL}" in done.lines
     )
+
+
+def test_a_preflight_of_a_migration_names_the_rules_that_it_needs_in_addition(lab, preflight, role):
+    done = preflight(*BLUE, "--kv-nodes", "worker1:worker2>worker3", kubeconfig=lab.account(role))
+    assert done.status == 1, done.output
+    migrations = "virtualmachineinstancemigrations.kubevirt.io in namespace checks"
+    for verb in ("get", "create", "delete"):
+        assert f"FAILED permission {verb} {migrations}: not granted" in done.lines
+    assert f"ok permission create {VMIS} in namespace checks: granted" in done.lines
+    # The manifest replaces an earlier one of its kind, and grants the rules of that as well.
+    assert re.search(
+        r"- virtualmachineinstancemigrations\n\s+verbs:\n\s+- get\n\s+- create\n\s+- delete", done.output
+    )
+    assert re.search(r"- virtualmachineinstances\n\s+verbs:", done.output)
 
 
 @pytest.mark.edge_case(
