@@ -319,7 +319,13 @@ def judged(measurement: Measurement, check: Check) -> Measurement:
     interval_ns = measurement.interval_ns or check.ping.interval_ns
     require_samples(check, interval_ns)
     require_interval(check, interval_ns)
-    failures = judge(measurement.result, check.limits, gaps=measurement.gaps, migration=measurement.migration)
+    failures = judge(
+        measurement.result,
+        check.limits,
+        gaps=measurement.gaps,
+        migration=measurement.migration,
+        interval_ns=interval_ns,
+    )
     if measurement.silence and failures:
         failures = (_explained(failures[0], check, measurement.silence), *failures[1:])
     return replace(measurement, check=check, failures=failures)

@@ -67,15 +67,24 @@ def long_gaps(result: PingResult, interval_ns: int, *, longer_than_ns: int | Non
 
 
 def gaps_over(result: PingResult, interval_ns: int, limit_ns: int) -> tuple[Gap | None, Gap | None]:
-    """The longest gap that is surely longer than a limit, and the longest that may be: in it the source slept.
+    """The longest gap that is surely longer than a limit, and the longest that may be.
 
     A guest that is short of processor time sends nothing for a while. What it did not ask was not answered, and says
-    nothing of the network.
+    nothing of the network. Where nothing is stamped, and ping does not say how often it sent, it may have kept the
+    interval that it was asked for.
     """
     over = long_gaps(result, interval_ns, longer_than_ns=limit_ns)
-    slept = {gap: _unsent_ns(result, gap, interval_ns) for gap in over}
-    surely = [gap for gap in over if gap.length_ns - slept[gap] > limit_ns]
+    surely = [gap for gap in over if gap.length_ns - _doubtful_ns(result, gap, interval_ns) > limit_ns]
     return max(surely, key=_length, default=None), max(over, key=_length, default=None)
+
+
+def _doubtful_ns(result: PingResult, gap: Gap, interval_ns: int) -> int:
+    """How much of a gap may not be the network's."""
+    if result.replied_at_ns is not None:
+        return _unsent_ns(result, gap, interval_ns)
+    if result.sent_every_ns is not None:
+        return 0
+    return (gap.lost + 1) * (kept_interval_ns(result, interval_ns) - interval_ns)
 
 
 def kept_interval_ns(result: PingResult, interval_ns: int) -> int:

@@ -56,13 +56,19 @@ def counters(result: PingResult) -> str:
 
 
 def judge(
-    result: PingResult, limits: Limits, *, gaps: Gaps | None = None, migration: Migration | None = None
+    result: PingResult,
+    limits: Limits,
+    *,
+    gaps: Gaps | None = None,
+    migration: Migration | None = None,
+    interval_ns: int | None = None,
 ) -> tuple[Failure, ...]:
     """Every way in which ``result`` does not hold; empty when it does. Without any reply that alone is said.
 
-    ``gaps`` is the sample's longest gap, if it is known. With a ``migration`` the limits of latency and loss judge what
-    lies outside of its gaps (``gaps.gaps_of_migration``); what was lost or late in these is judged by the limit on the
-    gap alone. A migration that failed says nothing of the network, and nor does its sample: that alone is said then.
+    ``gaps`` is the sample's longest gap, if it is known, and ``interval_ns`` the interval that ping was asked for. With
+    a ``migration`` the limits of latency and loss judge what lies outside of its gaps (``gaps_of_migration``); what
+    was lost or late in these is judged by the limit on the gap alone. A migration that failed says nothing of the
+    network, and nor does its sample: that alone is said then.
 
     Raises ``GuestError`` when only what ping did not send is left to judge: too few requests for a percentile, or none
     during a gap that is longer than its limit. No packet was lost then.
@@ -80,10 +86,10 @@ def judge(
     failures = (
         *_over_latencies(outside, limits),
         *_over_loss(outside, limits),
-        *_over_gap(result, limits, gaps, migration),
+        *_over_gap(result, limits, gaps, migration, interval_ns),
     )
     if not failures:
-        _require_requests(result, limits, gaps)
+        _require_requests(result, limits, gaps, interval_ns)
     if outside.transmitted >= samples_needed(limits):
         return (*failures, *_unknown_p99(outside, limits))
     if not failures:
@@ -160,11 +166,17 @@ def _silence_since(result: PingResult, migration: Migration) -> Failure:
 
 
 def _over_gap(
-    result: PingResult, limits: Limits, gaps: Gaps | None, migration: Migration | None
+    result: PingResult,
+    limits: Limits,
+    gaps: Gaps | None,
+    migration: Migration | None,
+    interval_ns: int | None,
 ) -> Iterator[Failure]:
     if limits.max_gap_ns is None:
         return
-    over = None if gaps is None else gaps_over(result, gaps.interval_ns, limits.max_gap_ns)[0]
+    over = None
+    if gaps is not None:
+        over, _ = gaps_over(result, interval_ns or gaps.interval_ns, limits.max_gap_ns)
     if over is not None:
         yield _failure(
             "gap",
@@ -185,11 +197,20 @@ def _over_gap(
         )
 
 
-def _require_requests(result: PingResult, limits: Limits, gaps: Gaps | None) -> None:
-    """Raise ``GuestError`` when there is a gap over the limit in which the source sent nothing."""
+def _require_requests(result: PingResult, limits: Limits, gaps: Gaps | None, interval_ns: int | None) -> None:
+    """Raise ``GuestError`` when there is a gap over the limit in which the source may have sent nothing."""
     if limits.max_gap_ns is None or gaps is None:
         return
-    gap = gaps_over(result, gaps.interval_ns, limits.max_gap_ns)[1]
+    _, gap = gaps_over(result, interval_ns or gaps.interval_ns, limits.max_gap_ns)
+    if gap is not None and result.replied_at_ns is None:
+        raise GuestError(
+            f"cannot judge the longest gap, {format_duration(gap.length_ns)} at most: the guest's ping does not say "
+            "how often it sent",
+            summary="ping does not say how often it sent",
+            hint="use a longer --kv-sample-duration, or a guest image with iputils ping",
+            transcript=result.transcript,
+            stage="run",
+        )
     if gap is not None:
         raise GuestError(
             f"cannot judge the longest gap, {format_duration(gap.length_ns)}: the guest sent no requests during it",

@@ -262,6 +262,27 @@ def test_a_gap_in_which_the_source_slept_says_nothing_of_the_network():
     assert failure.reason.startswith('actual longest gap "410ms" is greater')
 
 
+def test_a_gap_of_an_ordinary_sample_is_over_its_limit_only_if_it_surely_is():
+    """BusyBox does not say how often it sent, and the console takes part of the time: 100 ms asked for, 150 measured."""
+    sample = PingResult(
+        transmitted=11,
+        received=9,
+        lost=(4, 5),
+        samples_ns=(MS,) * 9,
+        duration_seconds=2.5,
+    )
+    gaps = gaps_of(sample, 100 * MS)
+    assert gaps.longest == Gap(begins_ns=pytest.approx(451 * MS), length_ns=pytest.approx(450 * MS), lost=2)
+
+    def judged_by(limit_ms):
+        limits = Limits(max_gap_ns=limit_ms * MS, max_loss_percent=None)
+        return [one.kind for one in judge(sample, limits, gaps=gaps, interval_ns=100 * MS)]
+
+    assert (judged_by(450), judged_by(290)) == ([], ["gap"])
+    with pytest.raises(GuestError, match="cannot judge the longest gap, 450ms at most"):
+        judged_by(400)
+
+
 def arrivals():
     """Requests every 10 ms with a sleep of 500 ms before the fiftieth."""
     for n in range(200):
