@@ -119,6 +119,7 @@ def streaming(
 
     def ended() -> Measurement:
         result = stream.stop(deadline)
+        stream.remove()
         interval_ns = stream.parameters.interval_ns
         measurement = Measurement(
             check=check,

@@ -262,6 +262,15 @@ class Stream:
                 self._interrupt(), purpose="the end of a ping", deadline=Deadline(_DISCARD_SECONDS)
             )
 
+    def remove(self) -> None:
+        """Remove what it wrote, once that is read: a long stream takes some of the guest's memory. Never raises."""
+        with contextlib.suppress(KvLatencyError):
+            self.shell.run(
+                f"rm -rf {self._running.directory}",
+                purpose="the removal of a ping's output",
+                deadline=Deadline(_DISCARD_SECONDS),
+            )
+
     def _collected(self, deadline: Deadline) -> str:
         """What the reader has written, once ping has ended."""
         return detached.collect(

@@ -39,6 +39,7 @@ def test_gap(kv_pair, kv_stream, kv_latency):
     assert stream.lost == stream.transmitted - stream.received > 10
     assert len(stream.samples_ns) == stream.received == stream.replies()
     assert stream.gaps[0].begins_ns > 0
+    assert kv_pair.source.run("grep -l BEGIN /tmp/.kv-*/out").output == ""
     assert max(one.length_ns for one in stream.gaps) == stream.longest_gap_ns
     assert kv_latency.longest_gap_ms < 600
 

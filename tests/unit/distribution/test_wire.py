@@ -10,7 +10,13 @@ from multiprocessing.connection import Listener
 import pytest
 
 from pytest_kvlatency.checkup.xdist.wire import Exchange, WorkerLink
-from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError, PermissionDeniedError
+from pytest_kvlatency.errors import (
+    ConfigError,
+    GapExceeded,
+    InterruptedRunError,
+    KvLatencyError,
+    PermissionDeniedError,
+)
 from pytest_kvlatency.model import NadRef
 
 pytestmark = pytest.mark.smoke
@@ -29,6 +35,8 @@ class Controller:
             raise PermissionDeniedError("no", hint="ask", transcript="t", stage="run")
         if message == "usage":
             raise pytest.UsageError("wrong option")
+        if message == "gap":
+            raise GapExceeded("too long", hint="look")
         if message == "bug":
             raise ZeroDivisionError("oh")
         return worker, message
@@ -68,6 +76,12 @@ def test_errors_keep_their_type_and_words(link):
     with pytest.raises(KvLatencyError, match="ZeroDivisionError: oh"):
         link.call("bug")
     assert link.call("x")
+
+
+def test_an_error_that_takes_other_arguments_keeps_its_words(link):
+    with pytest.raises(ConfigError, match="too long") as caught:
+        link.call("gap")
+    assert caught.value.hint == "look"
 
 
 def test_the_end_of_a_worker_is_heard(controller, link):
