@@ -20,7 +20,7 @@ BETWEEN: Final = {
     "connectivity": "no replies",
     "loss": "packets are lost",
     "latency": "latency exceeds the limit",
-    "gap": "the gap exceeds the limit",
+    "gap": "the longest gap exceeds the limit",
 }
 # As this package names VMIs; a namespace may stand before it.
 _VMI: Final = re.compile(r"(?:VMI )?(?:\b[a-z0-9-]+/)?\blatency-check-[a-z0-9]{5}\b")
