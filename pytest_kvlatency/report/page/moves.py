@@ -164,7 +164,8 @@ def _legend(found: Sequence[tuple[Entry, Entry]]) -> str:
             if band.end > band.start:
                 named.setdefault(band.name, band)
     items = "".join(
-        f'<li><span class="swatch {look_of(name)}"></span>{for_html(name)}</li>' for name in named
+        f'<li><span class="swatch {look_of(name)}"></span>{for_html(name)}</li>'
+        for name in sorted(named, key=look_of)
     )
     gap = '<li><span class="swatch gap"></span>no reply (above)</li>'
     return f'<ul class="legend" aria-label="Legend">{gap}{items}</ul>' if items else ""

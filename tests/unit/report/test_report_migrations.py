@@ -25,6 +25,7 @@ from pytest_kvlatency.report.junit.properties import case_properties, is_own
 from pytest_kvlatency.report.markdown.jobsummary import render
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.measurement import measurement_entry
+from pytest_kvlatency.report.page import moves
 from pytest_kvlatency.report.terminal.summary import summary
 
 if TYPE_CHECKING:
@@ -119,6 +120,19 @@ def test_more_migrations_than_a_screen_has_room_for_are_counted(make: Make) -> N
     lines = screen(build(make.run(*many)))
     assert len(lines) <= 40
     assert lines[-1] == "and 30 more migrations, none with a longer gap"
+
+
+def test_the_page_names_the_phases_in_their_order_though_the_first_migration_skipped_one(make: Make) -> None:
+    whole, quick = item(make), item(make, target="worker4")
+    measured = quick.measurement
+    assert measured is not None
+    assert measured.migration is not None
+    seen = tuple(phase for phase in measured.migration.phases if phase.name != "Scheduled")
+    moved = replace(measured.migration, phases=seen)
+    skipping = replace(quick, measurement=replace(measured, migration=moved))
+    page = moves.section(build(make.run(skipping, whole)))
+    named = re.findall(r'<span class="swatch p\d"></span>(\w+)</li>', page)
+    assert named[:6] == ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running"]
 
 
 def test_what_a_test_migrates_itself_is_in_the_table_too(make: Make) -> None:
