@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import wait
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class Departures:
         self._leftovers = leftovers
         self._threads = threads
         self._leaving_threads = Threads(MAX_LEAVING, "kvlatency-leave")
+        self._leaving: list[Future[None]] = []
         self._leaving_since: float | None = None
         self._is_closed = False
         self._lock = threading.Lock()
@@ -63,33 +65,39 @@ class Departures:
                 one.add_done_callback(lambda done: self._remove(those_up([done])))
 
     def _remove(self, guests: Sequence[ReadyGuest]) -> None:
-        handles = [guest.handle for guest in guests]
+        # Those that stay are handed over at once: the end waits for none that it does not know of.
+        going = [guest for guest in guests if not self._leave_kept_one(guest)]
+        handles = [guest.handle for guest in going]
 
         def remove() -> None:
-            self._close_consoles(guests)
+            self._close_consoles(going)
             self._leftovers.delete(handles, Deadline(CLEANUP_SECONDS))
 
         if self._is_closed:
-            self._close_consoles(guests)
-        elif guests:
+            self._close_consoles(going)
+        elif going:
             self._leftovers.doom(handles)
             self._threads.submit(remove)
 
+    def _leave_kept_one(self, guest: ReadyGuest) -> bool:
+        """Hand a guest over to people if it is kept; whether it is."""
+        if not self._leftovers.is_kept(guest.handle):
+            return False
+        self._leave(guest)
+        return True
+
     def _close_consoles(self, guests: Iterable[ReadyGuest]) -> None:
         for guest in guests:
-            if self._leftovers.is_kept(guest.handle):
-                self._leave(guest)
-            else:
-                guest.shell.close()
-                with self._lock:
-                    if self._open is not None:
-                        self._open.pop(guest.handle, None)
+            guest.shell.close()
+            with self._lock:
+                if self._open is not None:
+                    self._open.pop(guest.handle, None)
 
     def _leave(self, guest: ReadyGuest) -> None:
         """Hand a guest that stays over to people, in the background."""
         # After the end a terminal stays as it is.
         with suppress(RuntimeError):
-            self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS))
+            self._leaving.append(self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS)))
 
     def close(self) -> None:
         """Delete nothing more."""
@@ -99,8 +107,7 @@ class Departures:
         """Hand those of these guests that stay over to people; ``shut_down`` waits for it, from now on."""
         self._leaving_since = time.monotonic()
         for guest in guests:
-            if self._leftovers.is_kept(guest.handle):
-                self._leave(guest)
+            self._leave_kept_one(guest)
 
     def patience_seconds(self, *, hurries: bool) -> float:
         """How long the end still waits for guests that leave."""
@@ -111,12 +118,14 @@ class Departures:
         return max(0.0, whole - passed)
 
     def shut_down(self, hurries: Callable[[], bool]) -> None:
-        """Hand over nothing more; what is under way has so long to end. A signal may make it hurry meanwhile."""
+        """Hand over nothing more; what was begun has so long to end. A signal may make it hurry meanwhile."""
         began = time.monotonic()
-        while not self._leaving_threads.shut_down(SLICE_SECONDS):
+        # One that no thread has taken up yet would be dropped with the threads.
+        while wait(self._leaving, timeout=SLICE_SECONDS).not_done:
             is_late = time.monotonic() - began >= LAST_SECONDS
             if is_late and not self.patience_seconds(hurries=hurries()):
-                return
+                break
+        self._leaving_threads.shut_down(0.0)
 
     def close_consoles(self) -> None:
         """Close every console, also of guests whose removal has not had its turn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
@@ -53,3 +54,20 @@ def test_a_signal_ends_the_wait_for_a_slow_console(leaving):
 
     leaving.departures.shut_down(hurries)
     assert not leaving.left.is_set()
+
+
+def test_a_guest_that_stays_does_not_wait_for_a_thread_that_deletes_others():
+    may_end, left = threading.Event(), []
+    busy = Threads(1, "test")
+    busy.submit(may_end.wait, SECONDS)
+    shell = SimpleNamespace(leave=lambda deadline: left.append("kept"))
+    guest = SimpleNamespace(handle="kept", shell=shell)
+    up = Future()
+    up.set_result(guest)
+    made = Departures(
+        SimpleNamespace(kept=("kept",), is_kept=lambda handle: True, doom=lambda handles: None), busy
+    )
+    made.discard([up])
+    made.shut_down(lambda: False)
+    may_end.set()
+    assert left == ["kept"]
