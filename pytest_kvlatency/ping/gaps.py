@@ -331,10 +331,12 @@ def gaps_of_migration(migration: Migration, result: PingResult, interval_ns: int
     """What a migration did to the network: before Running and later, the longest gap and the one that lost most.
 
     They are most often one. A guest, or a machine, that stands still for a moment makes a longer gap without a loss.
+    A silence to the end of the sample is none of them: the network was not back when it was last looked at.
     """
     found: list[Gap] = []
+    last = last_reply_ns(result, interval_ns) or 0
     for since, until in _parts(migration, result, interval_ns):
-        gaps = list(_within(result, interval_ns, since, until))
+        gaps = [gap for gap in _within(result, interval_ns, since, until) if gap.begins_ns < last]
         if gaps:
             found += [max(gaps, key=_length), max(gaps, key=_loss)]
     return tuple(dict.fromkeys(found))

@@ -229,6 +229,13 @@ def test_a_network_that_never_comes_back_is_connectivity_and_names_the_node():
     assert [kind for kind, _ in judged(late, max_gap_ns=1000 * MS)] == ["gap"]
 
 
+def test_a_network_that_dies_again_after_the_migration_is_no_gap_of_it():
+    # It comes back at the new node, and from 4 s on nothing is answered to the end of the sample.
+    sample = with_a_move(lambda sent: None if sent >= 4000 else usual(sent))
+    assert [kind for kind, _ in judged(sample, max_loss_percent=1.0)] == ["loss"]
+    assert with_gaps(moved(), sample, 10 * MS).lost_in_gaps == 60
+
+
 def test_a_migration_that_failed_says_nothing_of_the_network():
     failed = moved(succeeded=False, failure_reason="the migration failed: no")
     assert judged(with_a_move(usual), failed, max_gap_ns=1) == [("provision", "the migration failed: no")]
