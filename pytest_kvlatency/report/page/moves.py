@@ -44,7 +44,7 @@ def section(document: Mapping[str, Any]) -> str:
         for entry, one in found
     )
     resolutions = [one["gapResolutionNanoSec"] for _, one in found if one.get("gapResolutionNanoSec")]
-    exact = f" Gaps are right to {max(resolutions) / 1e6:.3g} ms." if resolutions else ""
+    exact = f" Gaps are right to {max(resolutions) / 1e6:.0f} ms." if resolutions else ""
     where = f" on {printable(found[0][1]['nad'] or 'no network')}" if len(networks) == 1 else ""
     text = (
         f"{plural(len(found), 'migration')}{where}. A gap is the longest time between two replies: "

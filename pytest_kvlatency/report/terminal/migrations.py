@@ -106,4 +106,4 @@ def _colour(entry: Entry, one: Entry) -> Colour:
 def _precision(shown: Sequence[tuple[Entry, Entry]]) -> str:
     """How exactly the gaps are known: to the interval that ping kept; of several the longest."""
     known = [one["gapResolutionNanoSec"] for _, one in shown if one.get("gapResolutionNanoSec")]
-    return f" (±{max(known) / 1e6:.3g})" if known else ""
+    return f" (±{max(known) / 1e6:.0f})" if known else ""

@@ -104,6 +104,12 @@ def test_the_terminal_has_a_table_of_migrations_with_both_gaps_the_failed_ones_f
     ]
 
 
+def test_a_precision_of_a_second_is_a_plain_number(make: Make) -> None:
+    document = build(make.run(item(make)))
+    document["measurements"][0]["gapResolutionNanoSec"] = 1_000_116_817
+    assert "live migrations on default/blue-network: gaps in ms (±1000)" in screen(document)
+
+
 def test_of_a_good_run_the_verdict_names_the_longest_gap(make: Make) -> None:
     lines = screen(build(make.run(item(make), item(make, destination="worker4", switchover_ms=1_500))))
     assert lines[0] == ("2 pairs passed; longest gap 1.5s, default/blue-network worker1 → worker2>worker4")
