@@ -49,6 +49,8 @@ def check_files(directory: Path) -> None:
 
 def checked(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """The same function, whose documents are checked."""
+    # Once, and not in each process that is forked from this one.
+    _validator(is_new=True)
 
     @functools.wraps(build)
     def build_and_check(*arguments: Any, **named: Any) -> dict[str, Any]:

@@ -8,12 +8,15 @@ MODULES = (
     "checkup.checkup",
     "checkup.own_run",
     "checkup.pair",
+    "config.configmap",
     "console.opening",
     "console.shell",
     "console.transport",
     "engine.assembly",
+    "kube.client",
     "kube.configmap",
     "kube.facts",
+    "kube.reviews",
     "report.html",
 )
 

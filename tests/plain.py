@@ -6,12 +6,13 @@ Hypothesis alone takes longer to load than pytest itself.
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
 #: Names of the entry points, by the plugin that a test may keep.
@@ -44,6 +45,18 @@ def needs(plugin: str, arguments: Sequence[object]) -> bool:
     """Whether one of the arguments is an option of the plugin."""
     words = {str(one).partition("=")[0] for one in arguments}
     return any(option in words for option, owner in _OPTIONS.items() if owner == plugin)
+
+
+def remember_what_is_installed() -> None:
+    """Let runs in this process, and in those forked from it, read once what tells about what is installed now."""
+    look, places, found = importlib.metadata.distributions, set(sys.path), _distributions()
+
+    def distributions(**more: Any) -> Iterable[importlib.metadata.Distribution]:
+        if more:
+            return look(**more)
+        return (*look(path=[place for place in sys.path if place not in places]), *found)
+
+    importlib.metadata.distributions = distributions
 
 
 class _Distribution(importlib.metadata.PathDistribution):

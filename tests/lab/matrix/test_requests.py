@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-SIZES = (4, 8, 16, 32)
+SIZES = (4, 8, 16)
 #: Create, delete, console, and looks until it runs and until it is gone.
 FOR_A_NODE = 14
 
