@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
 from pytest_kvlatency.lab.guests.qemu import agent
-from pytest_kvlatency.lab.guests.qemu.machine import Build, Machine
-from pytest_kvlatency.lab.guests.qemu.move import QemuMove
+from pytest_kvlatency.lab.guests.qemu.emulator import Build, Emulator
+from pytest_kvlatency.lab.guests.qemu.qemumove import QemuMove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.lab.fabric.switch import Switch
     from pytest_kvlatency.lab.guests.base import GuestRequest
-    from pytest_kvlatency.lab.guests.qemu.machine import Plan
+    from pytest_kvlatency.lab.guests.qemu.emulator import Plan
     from pytest_kvlatency.lab.spec.labspec import MigrationSpec
 
 _SERIAL_LOG_LIMIT = 256 * 1024
@@ -44,8 +44,8 @@ class QemuGuest:
         self._sink: Callable[[bytes], None] | None = None
         self._report = agent.Report()
         self._build: Build | None = None
-        self._machine: Machine | None = None
-        self._watchers: dict[Machine, asyncio.Task[None]] = {}
+        self._machine: Emulator | None = None
+        self._watchers: dict[Emulator, asyncio.Task[None]] = {}
         self._move: QemuMove | None = None
         self._held: bytearray | None = None
         self._exit: asyncio.Future[GuestExit] = asyncio.get_running_loop().create_future()
@@ -90,14 +90,14 @@ class QemuGuest:
             reported=self._report.feed,
         )
         try:
-            self._machine = await Machine.start(self._build, self.request.node)
+            self._machine = await Emulator.start(self._build, self.request.node)
         except BaseException:
             os.close(memory)
             raise
         self.own(self._machine)
 
-    def own(self, machine: Machine) -> None:
-        """Take note of a machine: it ends with the guest. See ``move.Mover``."""
+    def own(self, machine: Emulator) -> None:
+        """Take note of a machine: it ends with the guest. See ``qemumove.Movable``."""
         self._watchers[machine] = asyncio.ensure_future(self._watch(machine))
         if self._stopped or self._exit.done():
             machine.process.kill()
@@ -119,11 +119,11 @@ class QemuGuest:
             self._machine.console.write(data)
 
     def hold(self) -> None:
-        """Keep what is typed until ``run_on``. See ``move.Mover``."""
+        """Keep what is typed until ``run_on``. See ``qemumove.Movable``."""
         self._held = self._held or bytearray()
 
-    def run_on(self, machine: Machine) -> None:
-        """Be ``machine`` from now on. See ``move.Mover``."""
+    def run_on(self, machine: Emulator) -> None:
+        """Be ``machine`` from now on. See ``qemumove.Movable``."""
         self._machine = machine
         held, self._held = self._held, None
         if held:
@@ -166,7 +166,7 @@ class QemuGuest:
         if self._sink is not None:
             self._sink(data)
 
-    async def _watch(self, machine: Machine) -> None:
+    async def _watch(self, machine: Emulator) -> None:
         status = await machine.ended()
         del self._watchers[machine]
         if self._move is not None:

@@ -15,8 +15,8 @@ from pytest_kvlatency.lab.fabric.switch import Switch
 from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.guests.qemu import accelerator, assets, image, seed
 from pytest_kvlatency.lab.guests.qemu import faultsettings as guest_faults
+from pytest_kvlatency.lab.guests.qemu.emulator import Plan, PlannedNic
 from pytest_kvlatency.lab.guests.qemu.guest import QemuGuest
-from pytest_kvlatency.lab.guests.qemu.machine import Plan, PlannedNic
 from pytest_kvlatency.lab.guests.qemu.setup import usable
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ class Build:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Machine:
+class Emulator:
     """A started QEMU. ``ports`` are in the order of the plan's interfaces."""
 
     process: Process
@@ -68,7 +68,7 @@ class Machine:
     switch: Switch
 
     @classmethod
-    async def start(cls, build: Build, node: str, *, incoming: socket.socket | None = None) -> Machine:
+    async def start(cls, build: Build, node: str, *, incoming: socket.socket | None = None) -> Emulator:
         """Start QEMU on ``node``: it boots, or waits for a guest that migrates to it, over ``incoming``.
 
         The caller closes ``incoming``. A machine that waits hears nothing on its networks until its ports listen.

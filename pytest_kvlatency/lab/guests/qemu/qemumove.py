@@ -15,13 +15,13 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
-from pytest_kvlatency.lab.guests.qemu.machine import Machine
+from pytest_kvlatency.lab.guests.qemu.emulator import Emulator
 from pytest_kvlatency.lab.guests.qemu.qmp import QmpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pytest_kvlatency.lab.guests.qemu.machine import Build
+    from pytest_kvlatency.lab.guests.qemu.emulator import Build
     from pytest_kvlatency.lab.spec.labspec import MigrationSpec
 
 #: What QEMU may take for a migration, beyond what the lab file adds.
@@ -33,25 +33,25 @@ _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _DESCRIPTOR: Final = "migration"
 
 
-class Mover(Protocol):
+class Movable(Protocol):
     """The guest that migrates, as its move knows it."""
 
-    def own(self, machine: Machine) -> None:
+    def own(self, machine: Emulator) -> None:
         """Take note of ``machine``, which is the target's: it is to end with the guest."""
 
     def hold(self) -> None:
         """Keep what is typed from now on, for the guest is paused."""
 
-    def run_on(self, machine: Machine) -> None:
+    def run_on(self, machine: Emulator) -> None:
         """Be ``machine`` from now on, and type there what was kept."""
 
 
 class QemuMove:
     """Implements ``base.Move``; made by ``prepare``. ``ended`` is to be called when one of the machines ends."""
 
-    def __init__(self, source: Machine, mover: Mover, spec: MigrationSpec) -> None:
+    def __init__(self, source: Emulator, mover: Movable, spec: MigrationSpec) -> None:
         self._source = source
-        self._target: Machine | None = None
+        self._target: Emulator | None = None
         self._mover = mover
         self._spec = spec
         self._channel, self._far_channel = socket.socketpair()
@@ -59,7 +59,7 @@ class QemuMove:
         self._status = ""
         self._resumed = False
         self._cancelled = False
-        self._dead: list[Machine] = []
+        self._dead: list[Emulator] = []
         self._news = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._giving_up = False
@@ -77,7 +77,7 @@ class QemuMove:
         """
         try:
             with self._far_channel:
-                self._target = await Machine.start(build, node, incoming=self._far_channel)
+                self._target = await Emulator.start(build, node, incoming=self._far_channel)
                 self._mover.own(self._target)
                 await self._negotiate(self._target, self._far_channel.fileno())
         except BaseException as error:
@@ -111,12 +111,12 @@ class QemuMove:
                 # Taken note of, for ``run`` may have been cancelled before it could raise it.
                 self._work.exception()
 
-    def ended(self, machine: Machine) -> None:
+    def ended(self, machine: Emulator) -> None:
         """Take note that ``machine`` has ended."""
         self._dead.append(machine)
         self._news.set()
 
-    async def _negotiate(self, target: Machine, incoming: int) -> None:
+    async def _negotiate(self, target: Emulator, incoming: int) -> None:
         self._source.qmp.on_event = self._source_said
         target.qmp.on_event = self._target_said
         await asyncio.gather(self._source.qmp.negotiate(), target.qmp.negotiate())
@@ -125,7 +125,7 @@ class QemuMove:
             await machine.qmp.execute("migrate-set-capabilities", {"capabilities": capabilities})
         await target.qmp.execute("migrate-incoming", {"uri": f"fd:{incoming}"})
 
-    async def _move(self, target: Machine) -> None:
+    async def _move(self, target: Emulator) -> None:
         try:
             # A guest that is taken over while its network is still gone would make one gap of two.
             await self._sleep_until(self._quiet_until_ns)
@@ -141,7 +141,7 @@ class QemuMove:
         self._source.process.kill()
         await self._source.process.wait()
 
-    async def _transfer(self, target: Machine) -> None:
+    async def _transfer(self, target: Emulator) -> None:
         qmp = self._source.qmp
         await qmp.execute("getfd", {"fdname": _DESCRIPTOR}, descriptor=self._channel.fileno())
         self._channel.close()
