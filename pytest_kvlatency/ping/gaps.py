@@ -264,11 +264,14 @@ def without_gaps(result: PingResult, gaps: Sequence[Gap | None], interval_ns: in
         for number, took in zip(numbers, result.samples_ns, strict=True)
         if not any(gap.begins_ns < came[number] and came[number] - took < gap.ends_ns for gap in found)
     ]
-    lost = max(0, result.transmitted - result.received - sum(gap.lost for gap in found))
+    in_gaps = sum(gap.lost for gap in found)
+    lost = max(0, result.transmitted - result.received - in_gaps)
     return replace(
         result,
         transmitted=len(kept) + lost,
         received=len(kept),
+        # What is excused with its gap excuses nothing else.
+        overflowed=max(0, result.overflowed - in_gaps),
         samples_ns=tuple(took for _, took in kept),
         lost=None if lost else (),
         replied_at_ns=tuple(came[number] for number, _ in kept),

@@ -308,6 +308,14 @@ def test_replies_for_which_ping_had_no_room_are_no_loss():
     assert with_overflow(sample, 0) == sample
 
 
+def test_replies_without_room_in_a_migration_excuse_no_loss_outside_of_it():
+    missing = {*range(210, 230), *range(10, 15)}
+    answered = {n: (n * 10, n * 10 + 2) for n in range(800) if n not in missing}
+    sample = with_overflow(result(answered, transmitted=800), 20)
+    failures = judge(sample, Limits(), gaps=gaps_of(sample, 10 * MS), migration=moved())
+    assert [failure.kind for failure in failures] == ["loss"]
+
+
 INTERRUPTED = f"""PING {ADDRESS} ({ADDRESS}): 56 data bytes
 64 bytes from {ADDRESS}: seq=0 ttl=64 time=1.000 ms
 64 bytes from {ADDRESS}: seq=2 ttl=64 time=3.000 ms
