@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Migration, PingResult
 
 _RUNNING: Final = "Running"
+#: So many requests in a row are lost in an outage; a network that loses one in ten does so once in 100,000.
+_OUTAGE: Final = 5
 # BusyBox waits so long for what is lost after its last request, and for longer round trips twice those.
 _TAIL_SECONDS: Final = 1.0
 _TAIL_STEP_NS: Final = 512 * 1024 * 1000
@@ -334,7 +336,9 @@ def gaps_of_migration(migration: Migration, result: PingResult, interval_ns: int
     """What a migration did to the network: before Running and later, the longest gap and the one that lost most.
 
     They are most often one. A guest, or a machine, that stands still for a moment makes a longer gap without a loss.
-    A silence to the end of the sample is none of them: the network was not back when it was last looked at.
+    Until the migration has ended, so is each other outage (``_OUTAGE`` requests in a row): a bridge may be confused
+    several times while the target is prepared. Losses of single requests are the network's. A silence to the end of
+    the sample is none of them: the network was not back when it was last looked at.
     """
     found: list[Gap] = []
     last = last_reply_ns(result, interval_ns) or 0
@@ -342,6 +346,8 @@ def gaps_of_migration(migration: Migration, result: PingResult, interval_ns: int
         gaps = [gap for gap in _within(result, interval_ns, since, until) if gap.begins_ns < last]
         if gaps:
             found += [max(gaps, key=_length), max(gaps, key=_loss)]
+        ended = migration.ended_ns or 0
+        found += [gap for gap in gaps if gap.lost >= _OUTAGE and gap.begins_ns < ended]
     return tuple(dict.fromkeys(found))
 
 
@@ -351,10 +357,17 @@ def _parts(migration: Migration, result: PingResult, interval_ns: int) -> tuple[
     if created is None:
         return ()
     earlier = kept_interval_ns(result, interval_ns) + (migration.clock_error_ns or 0)
-    running = next((phase for phase in migration.phases if phase.name == _RUNNING), None)
-    border = None if running is None else created + (running.not_before_ns + running.seen_ns) // 2
+    border = running_ns(migration)
     preparation = (max(0, created - earlier), border)
     return (preparation,) if border is None else (preparation, (border, None))
+
+
+def running_ns(migration: Migration) -> int | None:
+    """When the phase Running began: the middle of what is known of it; None where it has not been seen."""
+    running = next((phase for phase in migration.phases if phase.name == _RUNNING), None)
+    if running is None or migration.created_ns is None:
+        return None
+    return migration.created_ns + (running.not_before_ns + running.seen_ns) // 2
 
 
 def _loss(gap: Gap) -> tuple[int, int]:

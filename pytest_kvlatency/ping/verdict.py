@@ -20,7 +20,13 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.ping.gaps import gaps_of_migration, gaps_over, last_reply_ns, without_gaps
+from pytest_kvlatency.ping.gaps import (
+    gaps_of_migration,
+    gaps_over,
+    last_reply_ns,
+    running_ns,
+    without_gaps,
+)
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
 from pytest_kvlatency.units import format_duration
 
@@ -181,10 +187,10 @@ def _over_gap(
         yield _failure(
             "gap",
             f'actual longest gap "{format_duration(over.length_ns)}" is greater than desired '
-            f'"{format_duration(limits.max_gap_ns)}"{_when(over, migration)}',
+            f'"{format_duration(limits.max_gap_ns)}"{_when(over, migration, gaps)}',
             result,
             summary="the longest gap exceeds the limit",
-            hint=_BRIDGE_HINT if migration and over == migration.preparation_gap else "",
+            hint=_BRIDGE_HINT if _is_of_preparation(over, migration, gaps) else "",
         )
     elif gaps is None and result.has_lost:
         yield _failure(
@@ -221,12 +227,22 @@ def _require_requests(result: PingResult, limits: Limits, gaps: Gaps | None, int
         )
 
 
-def _when(gap: Gap, migration: Migration | None) -> str:
+def _is_of_preparation(gap: Gap, migration: Migration | None, gaps: Gaps | None) -> bool:
+    """Whether a gap surely began before the switch-over: an outage begins up to an interval after the last reply."""
+    if migration is None or gap != migration.preparation_gap:
+        return False
+    running = running_ns(migration)
+    return running is None or gaps is None or gap.begins_ns + gaps.interval_ns <= running
+
+
+def _when(gap: Gap, migration: Migration | None, gaps: Gaps | None) -> str:
     """Where in a migration a gap lies, in words; empty without one."""
     if migration is None:
         return ""
-    if gap == migration.preparation_gap:
+    if _is_of_preparation(gap, migration, gaps):
         return " (while the migration was prepared)"
+    if gap == migration.preparation_gap:
+        return " (at the switch-over, or just before it)"
     return " (at the switch-over)" if gap == migration.switchover_gap else " (outside of the migration)"
 
 

@@ -316,6 +316,33 @@ def test_replies_without_room_in_a_migration_excuse_no_loss_outside_of_it():
     assert [failure.kind for failure in failures] == ["loss"]
 
 
+def test_each_outage_of_a_preparation_is_the_migrations_and_single_losses_are_the_networks():
+    twice = {*range(110, 130), *range(150, 165), *range(210, 220)}
+    answered = {n: (n * 10, n * 10 + 2) for n in range(800) if n not in twice}
+    sample = result(answered, transmitted=800)
+    assert judge(sample, Limits(), gaps=gaps_of(sample, 10 * MS), migration=moved()) == ()
+    scattered = {n: times for n, times in answered.items() if n not in {135, 140, 145}}
+    sample = result(scattered, transmitted=800)
+    (failure,) = judge(sample, Limits(), gaps=gaps_of(sample, 10 * MS), migration=moved())
+    assert failure.kind == "loss"
+    later = {n: times for n, times in answered.items() if n not in range(400, 420)}
+    sample = result({n: times for n, times in later.items() if n not in range(600, 610)}, transmitted=800)
+    (failure,) = judge(sample, Limits(), gaps=gaps_of(sample, 10 * MS), migration=moved())
+    assert failure.kind == "loss", "after its end an outage is the network's"
+
+
+def test_a_gap_at_the_switch_over_that_coarse_pings_show_earlier_is_not_blamed_on_the_bridge():
+    # A ping each 0.5 s; the outage begins at Running, and the last reply before it came 0.4 s earlier.
+    answered = {n: (n * 500 + 100, n * 500 + 102) for n in range(16) if n not in {4, 5, 6, 7}}
+    sample = result(answered, transmitted=16)
+    gaps = gaps_of(sample, 500 * MS)
+    migration = with_gaps(moved(), sample, 500 * MS)
+    assert migration.preparation_gap == gaps.longest
+    (failure,) = judge(sample, Limits(max_gap_ns=1500 * MS), gaps=gaps, migration=migration)
+    assert failure.reason.endswith(" (at the switch-over, or just before it)")
+    assert failure.hint == ""
+
+
 INTERRUPTED = f"""PING {ADDRESS} ({ADDRESS}): 56 data bytes
 64 bytes from {ADDRESS}: seq=0 ttl=64 time=1.000 ms
 64 bytes from {ADDRESS}: seq=2 ttl=64 time=3.000 ms
