@@ -110,8 +110,9 @@ class Measurer:
         with self._vigil.over((source.handle, target.handle), deadline) as watched:
             warmth = in_guest.warm_up(shell, address, warming, dialect, watched)
             passage = None
+            times = "" if check.pair.is_move else f", {effective(check.ping, dialect).count} times"
             say(
-                f"pinging {address}, {effective(check.ping, dialect).count} times",
+                f"pinging {address}{times}",
                 during=f"pinging {target.node} from {source.node}",
                 phase="pinging",
             )

@@ -208,7 +208,7 @@ class Mover:
             succeeded=False,
             created_at=datetime.now(timezone.utc),
         )
-        # Nobody is to talk to the guest now, and its console will be lost: it is opened again when it is needed.
+        # Nothing is typed there now, and the migration drops the console: it is opened again when it is needed.
         target.shell.suspend()
         try:
             return self._move(began, target, deadline, say)

@@ -114,6 +114,7 @@ def ping_through(
                 sample.finish()
                 after = stream.clock(deadline)
             result = stream.stop(deadline)
+            stream.remove()
         except BaseException:
             stream.discard()
             raise

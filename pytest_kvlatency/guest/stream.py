@@ -165,9 +165,6 @@ class Stream:
         script = f"{root}sh -c {shlex.quote(look)}" if root else f"({look})"
         low, high = -math.inf, math.inf
         for _ in range(_CLOCK_READINGS):
-            script = (
-                f"{self.shell.profile.become_root}sh -c {shlex.quote(_CLOCK + _LOOK.format(now=stamps.NOW))}"
-            )
             asked = time.monotonic_ns()
             said = self.shell.run(script, purpose="reading its clock", deadline=deadline).output
             answered = time.monotonic_ns()

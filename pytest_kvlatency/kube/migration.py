@@ -47,10 +47,8 @@ class MigrationState:
     uid: str
     phase: str = ""
     timestamps: Mapping[str, str] = field(default_factory=dict)
-    deleting: bool = False
     has_outcome: bool = False
     failure_reason: str = ""
-    target_node: str | None = None
     mode: str | None = None
 
     @property
@@ -70,7 +68,6 @@ class Moved:
     completed: bool = False
     failed: bool = False
     failure_reason: str = ""
-    target_node: str | None = None
     mode: str | None = None
 
 
@@ -200,10 +197,8 @@ def migration_state(found: Mapping[str, Any]) -> MigrationState:
             for one in status.get("phaseTransitionTimestamps") or []
             if one.get("phaseTransitionTimestamp")
         },
-        deleting=bool(metadata.get("deletionTimestamp")),
         has_outcome=bool(outcome),
         failure_reason=str(outcome.get("failureReason") or ""),
-        target_node=outcome.get("targetNode") or None,
         mode=outcome.get("mode") or None,
     )
 
@@ -218,7 +213,6 @@ def latest_migration(vmi: Mapping[str, Any]) -> Moved | None:
         completed=bool(state.get("completed")),
         failed=bool(state.get("failed")),
         failure_reason=str(state.get("failureReason") or ""),
-        target_node=state.get("targetNode") or None,
         mode=state.get("mode") or None,
     )
 

@@ -59,7 +59,6 @@ class Stamped:
     text: str
     at_ns: tuple[int | None, ...]
     replies: int
-    has_begun: bool
 
 
 def read(output: str) -> Stamped:
@@ -88,7 +87,6 @@ def read(output: str) -> Stamped:
         text="\n".join(line for line, _ in found),
         at_ns=tuple(None if time is None else max(0, time - zero) for time in times),
         replies=replies,
-        has_begun=began is not None,
     )
 
 

@@ -39,8 +39,8 @@ class NodeLocks:
     def hold(self, nodes: Collection[str], deadline: Deadline, *, migrates: bool = False) -> Iterator[None]:
         """Have these nodes for oneself inside. Raises ``CheckupTimeoutError``, ``InterruptedRunError``.
 
-        All processes take nodes in the same order, then a turn to migrate, and a slot last: nobody waits for one who
-        waits for him.
+        All processes take nodes in the same order, then a turn to migrate, and a slot last, so that no two
+        wait for each other.
         """
         with ExitStack() as held:
             for node in sorted(set(nodes)):
