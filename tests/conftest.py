@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,12 @@ settings.load_profile("unhurried")
 
 # Every document that is made in a process of tests; those of other processes are read from their files below.
 document.build = documentschema.checked(document.build)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of every later collection of garbage: it stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 
 class SetupError(Exception):
@@ -40,12 +44,20 @@ def install(packages):
         raise SetupError(
             f"this knows only how to install Debian and Ubuntu packages; install {', '.join(packages)}"
         )
-    # Another set-up may install something at this moment.
     wait = ["-o", "DPkg::Lock::Timeout=300"]
     command = ["apt-get", *wait, "install", "-y", "-q", "--no-install-recommends", *packages]
-    try:
-        checked(command)
-    except SetupError:
-        # There are no lists, or they name files that are gone.
-        checked(["apt-get", "update"])
-        checked(command)
+    with _one_at_a_time():
+        try:
+            checked(command)
+        except SetupError:
+            # There are no lists, or they name files that are gone.
+            checked(["apt-get", "update"])
+            checked(command)
+
+
+@contextlib.contextmanager
+def _one_at_a_time():
+    """Wait for another set-up that installs something: apt waits for packages in use, but not for its lists."""
+    with (Path(tempfile.gettempdir()) / "kvlatency-set-up.lock").open("a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

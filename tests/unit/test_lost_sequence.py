@@ -94,6 +94,7 @@ def test_E12_no_ping_is_lost_where_all_replies_are_counted_and_one_is_torn() -> 
     assert (len(result.samples_ns), result.lost_sequence) == (3, ())
 
 
+@pytest.mark.once
 def test_E31_sequence_numbers_wrap_and_positions_go_on() -> None:
     sent, lost = 66_000, (7, 65_534, 65_535, 65_536, 65_999)
     answered = [number for number in range(sent) if number not in lost]

@@ -70,6 +70,7 @@ def test_parallel_bounds_a_round() -> None:
     assert len(rounds(wanted, parallel=3)) == 22
 
 
+@pytest.mark.once
 def test_a_thousand_nodes_are_planned() -> None:
     names = [f"n{number}" for number in range(1000)]
     assert len(set(colour(list(combinations(names, 2))))) == 999

@@ -33,6 +33,7 @@ def ends(found):
     return [(pair.source, pair.target) for pair in found]
 
 
+@pytest.mark.once
 @given(NAMES)
 def test_a_mesh_has_every_pair_once_in_one_direction(names):
     assert ends(pairs(Mesh(), of(names))) == list(combinations(names, 2))

@@ -69,6 +69,7 @@ def test_a_cut_counts_the_guests(checks: list[Check], count: int) -> None:
     assert {one.most_guests for one in cuts} == {max(one.guests for one in cuts)}
 
 
+@pytest.mark.once
 def test_a_mesh_of_200_nodes_in_50_parts_needs_no_more_than_45_guests_a_part() -> None:
     # 200 * sqrt(2 / 50) = 40 are needed by parts that are squares; all 200 by parts drawn at random.
     assert cut(mesh(200), 0, 50).most_guests <= 45

@@ -6,6 +6,8 @@ import ast
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import pytest_kvlatency
 
 PACKAGE = Path(pytest_kvlatency.__file__).parent
@@ -29,6 +31,7 @@ def class_names(path: Path) -> set[str]:
     return {node.name.lstrip("_") for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
+@pytest.mark.once
 def test_no_class_of_the_lab_shares_its_name_with_another_class_of_the_package():
     by_file = {path: class_names(path) for path in PACKAGE.rglob("*.py")}
     times = Counter(name for names in by_file.values() for name in names)

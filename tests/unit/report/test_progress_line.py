@@ -143,6 +143,7 @@ def test_names_that_are_wide_or_command_a_terminal_do_not_break_the_line() -> No
 NAMES = st.text(max_size=40)
 
 
+@pytest.mark.once
 @given(
     who=NAMES,
     pair=st.tuples(NAMES, NAMES),

@@ -176,6 +176,7 @@ def test_cells_are_coloured_by_what_became_of_the_pair() -> None:
     assert [row.count(f"\x1b[{code}m") for code in (33, 35, 31)] == [1, 1, 1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("width", [80, 120, 200])
 @pytest.mark.parametrize("count", [3, 6, 12, 32, 60, 120])
 def test_a_summary_of_three_causes_fits_on_forty_lines(count: int, width: int) -> None:
