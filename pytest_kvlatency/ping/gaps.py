@@ -225,14 +225,16 @@ def _length(gap: Gap) -> int:
 def without_end(result: PingResult, interval_ns: int) -> PingResult:
     """The result of a ping that was interrupted, without the requests whose answer it did not wait for.
 
-    These are the last ones, as far as they were sent within ``LISTEN_SECONDS`` of the end: what is not answered for
-    longer is lost.
+    These are the last ones, as far as they were sent within ``LISTEN_SECONDS`` of the end, or within half as long again
+    as the last answer took: where answers take seconds, so many are always under way. What is not answered for longer
+    is lost.
     """
     lost = result.lost_sequence
-    if not lost or not result.received:
+    if not lost or not result.samples_ns:
         return result
     kept = kept_interval_ns(result, interval_ns)
-    most = -(-LISTEN_SECONDS * 1_000_000_000 // kept)
+    listened_ns = max(LISTEN_SECONDS * 1_000_000_000, result.samples_ns[-1] * 3 // 2)
+    most = -(-listened_ns // kept)
     missing = set(lost)
     end = result.transmitted
     while end - 1 in missing and result.transmitted - end < most:

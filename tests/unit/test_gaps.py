@@ -117,6 +117,12 @@ def test_what_ping_did_not_wait_for_when_it_was_interrupted_is_not_lost():
     # Of a network that stays silent, only the last second is not known.
     cut = without_end(result(answered, transmitted=500), 10 * MS)
     assert (cut.transmitted, len(cut.lost)) == (400, 300)
+    # Where each answer takes two seconds, those of the last two seconds are still under way.
+    slow = {n: (n * 10, n * 10 + 2000) for n in range(300)}
+    cut = without_end(result(slow, transmitted=500), 10 * MS)
+    assert (cut.transmitted, cut.lost) == (300, ())
+    cut = without_end(result(slow, transmitted=800), 10 * MS)
+    assert (cut.transmitted, len(cut.lost)) == (500, 200)
 
 
 def moved(**more):
