@@ -1,7 +1,7 @@
-"""Starts checkups by forking a process that has loaded Python, pytest and the plugin: half of what a short one costs.
+"""Starts checkups and labs by forking processes that have loaded what these need: half of what a short checkup costs.
 
 What comes of it is a process like any other: its directory, environment, arguments, descriptors, signals and end are
-its own. Tests of how a checkup starts, and what needs another interpreter, start one with ``subprocess``.
+its own. Tests of how a checkup or a lab starts, and what needs another interpreter, start one with ``subprocess``.
 """
 
 from __future__ import annotations
@@ -17,33 +17,49 @@ import sys
 import threading
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 from hangups import told_when_hung_up
 from plain import plain
 
+from pytest_kvlatency.lab import process
+
 MODULES = ("pytest", "pytest_kvlatency")
+LAB_SECONDS = 60
 SERVER = Path(__file__).with_name("loaded.py")
 
 
 class Forked:
     """A process, as ``subprocess.Popen`` gives one."""
 
-    def __init__(self, command, *, cwd, env, stdout=None, start_new_session=False):
-        """``stdout`` is a file for its output; without one it is a stream to read from."""
+    def __init__(
+        self, command, *, cwd, env, stdout=None, start_new_session=False, with_input=False, server="checkups"
+    ):
+        """``stdout`` is a file for its output; without one it is a stream to read from.
+
+        ``with_input`` gives it a pipe for its input, else it finds nothing there.
+        """
         reading = None
         if stdout is None:
             reading, writing = os.pipe()
         else:
             writing = os.dup(stdout.fileno())
-        nothing = os.open(os.devnull, os.O_RDONLY)
+        self.stdin = None
+        if with_input:
+            given, giving = os.pipe()
+            self.stdin = open(giving, "wb", buffering=0)  # noqa: PTH123, SIM115
+        else:
+            given = os.open(os.devnull, os.O_RDONLY)
         news, theirs = socket.socketpair()
         request = {"command": list(map(str, command)), "cwd": str(cwd), "env": dict(env)}
         request["new session"] = start_new_session
         try:
-            socket.send_fds(_server(), [json.dumps(request).encode()], [theirs.fileno(), nothing, writing])
+            message = [json.dumps(request).encode()]
+            socket.send_fds(_server(server), message, [theirs.fileno(), given, writing])
         finally:
             theirs.close()
-            os.close(nothing)
+            os.close(given)
             os.close(writing)
         self.stdout = None if reading is None else open(reading, encoding="utf-8")  # noqa: PTH123, SIM115
         self._news = news.makefile("r")
@@ -64,13 +80,16 @@ class Forked:
 
     def wait(self, timeout=None):
         if not self._ended.wait(timeout):
-            raise subprocess.TimeoutExpired("a checkup", timeout)
+            raise subprocess.TimeoutExpired("what was forked", timeout)
         return self.returncode
 
     def send_signal(self, number):
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
 
     def kill(self):
         self.send_signal(signal.SIGKILL)
@@ -84,6 +103,21 @@ def started(command, *, cwd, env, stdout=None, **more):
     if is_checkup and is_possible:
         return Forked(command, cwd=cwd, env=env, stdout=stdout, **more)
     return executed(command, cwd=cwd, env=env, stdout=stdout, **more)
+
+
+def lab(spec, directory):
+    """Start a lab as ``LabProcess.start`` does."""
+
+    def forked(command, *, cwd, env, start_new_session, **streams):
+        assert streams["stdin"] == streams["stdout"] == subprocess.PIPE, streams
+        return Forked(
+            command, cwd=cwd, env=env, start_new_session=start_new_session, with_input=True, server="labs"
+        )
+
+    starting = SimpleNamespace(**{name: getattr(subprocess, name) for name in subprocess.__all__})
+    starting.Popen = forked
+    with mock.patch.object(process, "subprocess", starting):
+        return process.LabProcess.start(str(spec), directory, LAB_SECONDS)
 
 
 def executed(command, *, cwd, env, stdout=None, **more):
@@ -103,12 +137,12 @@ def executed(command, *, cwd, env, stdout=None, **more):
 
 def run(command, *, timeout, **more):
     """Start a command as ``started`` does, and wait for its end; return it as ``subprocess.run`` does."""
-    process = started(command, **more)
-    late = threading.Timer(timeout, process.kill)
+    checkup = started(command, **more)
+    late = threading.Timer(timeout, checkup.kill)
     late.start()
-    with process.stdout as output:
+    with checkup.stdout as output:
         text = output.read()
-    status = process.wait()
+    status = checkup.wait()
     assert late.is_alive(), f"not over after {timeout} s:\n{text}"
     late.cancel()
     return subprocess.CompletedProcess(command, status, text)
@@ -126,13 +160,13 @@ def _fixed(env):
 
 
 @cache
-def _server():
-    """Start the process that forks; it ends when this one does."""
+def _server(loaded):
+    """Start the process that forks ``checkups`` or ``labs``; it ends when this one does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with told_when_hung_up():
-        process = subprocess.Popen(
-            [sys.executable, SERVER, str(theirs.fileno())],
+        server = subprocess.Popen(
+            [sys.executable, SERVER, str(theirs.fileno()), loaded],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -140,11 +174,11 @@ def _server():
             env={**own, **plain()},
         )
     theirs.close()
-    atexit.register(_end, process, ours)
+    atexit.register(_end, server, ours)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     return ours
 
 
-def _end(process, requests):
+def _end(server, requests):
     requests.close()
-    process.wait()
+    server.wait()

@@ -1,4 +1,4 @@
-"""The process behind ``forking``: it has loaded what a checkup loads, and forks for each request."""
+"""The process behind ``forking``: it has loaded what a checkup or a lab loads, and forks for each request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from pathlib import Path
 
 #: What a checkup in a pod loads besides, which takes as long as the rest of it.
 IN_PODS = ("kubernetes.config", "kubernetes.client.rest")
+LAB = ("cli", "labserver")
 MESSAGE_BYTES = 1 << 20
 
 
-def load():
+def load_lab():
+    for name in LAB:
+        importlib.import_module(f"pytest_kvlatency.lab.{name}")
+
+
+def load_checkup():
     """Load pytest with its plugins as a run does, so that their assertions are rewritten, and then the rest."""
     pytest = importlib.import_module("pytest")
     pytest.main(["--markers"])
@@ -27,6 +33,9 @@ def load():
     del sys.path[0]
     for name in IN_PODS:
         importlib.import_module(name)
+
+
+def settle():
     # What is left in a buffer would be printed by each process that is forked.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -93,7 +102,8 @@ def main():
     requests = socket.socket(fileno=int(sys.argv[1]))
     # Its own directory, where nothing of a checkup's lies.
     del sys.path[0]
-    load()
+    {"checkups": load_checkup, "labs": load_lab}[sys.argv[2]]()
+    settle()
     # An interrupt of the tests is not the end of what they clean up with.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked = serve(requests)

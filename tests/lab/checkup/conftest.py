@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
+import forking
 import pytest
 from administrator import Administrator
 from running import Checkup
 
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.lab.process import LabProcess
 
 NAMESPACE = "checks"
 CONFIGMAPS = paths.namespaced(paths.CORE, NAMESPACE, "configmaps")
@@ -102,7 +102,7 @@ def clusters(tmp_path_factory):
         directory = tmp_path_factory.mktemp("lab")
         spec = directory / "lab.yaml"
         spec.write_text(text, encoding="utf-8")
-        lab = LabProcess.start(str(spec), directory / "run", 60)
+        lab = forking.lab(spec, directory / "run")
         started.append(lab)
         return Cluster(lab, directory)
 

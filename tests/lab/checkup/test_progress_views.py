@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import sys
 
+import forking
 import pytest
 from terminal import Terminal, steady
-
-from pytest_kvlatency.lab.process import LabProcess
 
 LAB = """
 guests: sim
@@ -44,7 +43,7 @@ def lab(tmp_path_factory):
     directory = tmp_path_factory.mktemp("lab")
     spec = directory / "lab.yaml"
     spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 60)
+    process = forking.lab(spec, directory / "run")
     yield process
     process.stop()
 

@@ -11,11 +11,10 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import forking
 import pytest
 import yaml
 from plain import plain
-
-from pytest_kvlatency.lab.process import LabProcess
 
 ROOT = Path(__file__).parents[3]
 CI = ROOT / "examples" / "ci"
@@ -55,7 +54,7 @@ def github_step(job, name):
 def lab(tmp_path_factory):
     directory = tmp_path_factory.mktemp("lab")
     (directory / "lab.yaml").write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(directory / "lab.yaml"), directory / "run", 60)
+    process = forking.lab(directory / "lab.yaml", directory / "run")
     yield process
     process.stop()
 

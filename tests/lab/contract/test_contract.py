@@ -16,7 +16,6 @@ from kvcontract.stage import audit_of
 from plain import plain
 
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.lab.process import LabProcess
 
 #: What a checkup must not find by accident.
 KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START", "VIRTUAL_ENV")
@@ -24,7 +23,7 @@ KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_S
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    lab = LabProcess.start(str(FOLDER / "lab.yaml"), tmp_path_factory.mktemp("lab"), 60)
+    lab = forking.lab(FOLDER / "lab.yaml", tmp_path_factory.mktemp("lab"))
     yield lab
     lab.stop()
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import forking
 import pytest
 from administrator import Administrator
 from xdistruns import LAB, Run
 
-from pytest_kvlatency.lab.process import LabProcess
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from pytest_kvlatency.lab.process import LabProcess
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
     directory = tmp_path_factory.mktemp("lab")
     spec = directory / "lab.yaml"
     spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 60)
+    process = forking.lab(spec, directory / "run")
     try:
         yield process
     finally:

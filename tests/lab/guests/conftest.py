@@ -10,15 +10,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import forking
 import kubernetes
 import lazy
 import pytest
 
-from pytest_kvlatency.lab.process import LabProcess
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from pytest_kvlatency.lab.process import LabProcess
 
 lazy.load()
 
@@ -88,7 +89,7 @@ class Labs:
 def start_lab(spec: str, directory: Path) -> LabProcess:
     file = directory / "lab.yaml"
     file.write_text(spec, encoding="utf-8")
-    return LabProcess.start(str(file), directory / "run", 60)
+    return forking.lab(file, directory / "run")
 
 
 @pytest.fixture(scope="module")

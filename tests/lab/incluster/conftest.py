@@ -6,10 +6,9 @@ import os
 import shutil
 import subprocess
 
+import forking
 import jobcontroller
 import pytest
-
-from pytest_kvlatency.lab.process import LabProcess
 
 LAB = """
 guests: sim
@@ -28,7 +27,7 @@ def lab(tmp_path_factory):
     """One lab for a module's tests."""
     directory = tmp_path_factory.mktemp("lab")
     (directory / "lab.yaml").write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(directory / "lab.yaml"), directory / "run", 60)
+    process = forking.lab(directory / "lab.yaml", directory / "run")
     yield process
     process.stop()
 

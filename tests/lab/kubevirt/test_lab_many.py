@@ -6,6 +6,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import forking
 import pytest
 import urllib3
 import yaml
@@ -14,7 +15,6 @@ from labtools import vmi
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.facts import describe
-from pytest_kvlatency.lab.process import LabProcess
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 COUNT, HANDS, SECONDS = 100, 30, 120
@@ -22,7 +22,7 @@ COUNT, HANDS, SECONDS = 100, 30, 120
 
 @pytest.fixture
 def lab(tmp_path):
-    process = LabProcess.start("sim", tmp_path / "lab", SECONDS)
+    process = forking.lab("sim", tmp_path / "lab")
     yield process
     process.stop()
 

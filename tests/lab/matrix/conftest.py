@@ -14,8 +14,6 @@ import pytest
 from administrator import Administrator
 from plain import plain
 
-from pytest_kvlatency.lab.process import LabProcess
-
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "default"
 ADMINISTRATOR = "kubernetes-admin"
@@ -98,7 +96,7 @@ def grid(tmp_path):
         spec = directory / "lab.yaml"
         fixed = f"guests: sim\nseed: 7\nboot: 100ms\ntime_scale: {time_scale}\n"
         spec.write_text(f"{fixed}nodes: {nodes}\n{more}", encoding="utf-8")
-        lab = LabProcess.start(str(spec), directory / "run", 60)
+        lab = forking.lab(spec, directory / "run")
         started.append(lab)
         return Grid(lab, directory)
 

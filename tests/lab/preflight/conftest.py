@@ -6,12 +6,12 @@ import contextlib
 import importlib
 import json
 
+import forking
 import lazy
 import pytest
 from administrator import Administrator
 
 from pytest_kvlatency.checkup import own_run as only
-from pytest_kvlatency.lab.process import LabProcess
 
 NAMESPACE = "checks"
 LAB = """
@@ -137,7 +137,7 @@ def bare_cluster(tmp_path):
     """The kubeconfig of a cluster without KubeVirt."""
     spec = tmp_path / "lab.yaml"
     spec.write_text("{guests: sim, faults: [{fault: kubevirt-missing}]}", encoding="utf-8")
-    process = LabProcess.start(str(spec), tmp_path / "lab", 60)
+    process = forking.lab(spec, tmp_path / "lab")
     yield process.kubeconfig
     process.stop()
 
@@ -147,7 +147,7 @@ def lab(tmp_path_factory):
     directory = tmp_path_factory.mktemp("lab")
     spec = directory / "lab.yaml"
     spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 60)
+    process = forking.lab(spec, directory / "run")
     found = Lab(process, directory)
     found.has("notready", {"conditions": [{"type": "Ready", "status": "False", "reason": "KubeletNotReady"}]})
     found.has("emulated", {"allocatable": {"devices.kubevirt.io/kvm": "0"}})

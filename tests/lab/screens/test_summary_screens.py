@@ -4,10 +4,9 @@ import re
 import sys
 from pathlib import Path
 
+import forking
 import pytest
 from terminal import Terminal
-
-from pytest_kvlatency.lab.process import LabProcess
 
 HERE = Path(__file__).parent
 ROWS = 40
@@ -42,7 +41,7 @@ def kubeconfig(tmp_path_factory):
     directory = tmp_path_factory.mktemp("lab")
     spec = directory / "lab.yaml"
     spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 60)
+    process = forking.lab(spec, directory / "run")
     try:
         yield process.kubeconfig
     finally:
