@@ -31,7 +31,8 @@ def test_a_queue_of_pings_that_are_answered_late_is_a_gap_without_a_loss(check, 
     assert (late["lossPercent"], late["longestGap"]["lost"], late["failureKind"]) == (0, 0, "gap")
     assert late["failureReason"].startswith('run: actual longest gap "1.')
     # Right to one interval, which is the time between two requests by ping's own count or this tool's clock.
-    assert abs(late["longestGap"]["nanoSec"] - 1200 * MS) <= late["gapResolutionNanoSec"]
+    # Beside it stand the round trips of both replies, which a busy machine lengthens.
+    assert abs(late["longestGap"]["nanoSec"] - 1200 * MS) <= late["gapResolutionNanoSec"] + 20 * MS
     assert late["gapResolutionNanoSec"] < 200 * MS
     assert steady["longestGap"]["nanoSec"] < 300 * MS
 
