@@ -33,6 +33,18 @@ settings.load_profile("unhurried")
 document.build = documentschema.checked(document.build)
 
 
+#: Marks of few tests, each of which stands in the file of its tests.
+_RARE_MARKS = ("once", "smoke")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Load no file of which ``-m`` asks for no test: collecting all takes longer than those few."""
+    mark = config.option.markexpr
+    if mark not in _RARE_MARKS or not collection_path.match("test_*.py"):
+        return None
+    return f"mark.{mark}" not in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_finish() -> None:
     """Leave what was collected out of every later collection of garbage: it stays until the end."""
     gc.collect()
