@@ -230,6 +230,7 @@ migration: {preparation_gap: 2s, downtime: 500ms}
 """
 
 
+@pytest.mark.steady
 def test_the_gaps_of_a_live_migration_are_those_that_the_switch_saw(tmp_path):
     (tmp_path / "lab.yaml").write_text(LAB, encoding="utf-8")
     done = subprocess.run(
