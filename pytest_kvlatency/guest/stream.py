@@ -260,10 +260,12 @@ class Stream:
             )
 
     def remove(self) -> None:
-        """Remove what it wrote, once that is read: a long stream takes some of the guest's memory. Never raises."""
+        """Leave nothing of it in the guest, once it is read: it takes memory, and a process. Never raises."""
+        # What ran it waits for a reader of its pipe, and would wait on without a file.
+        pipe = f"{self._running.directory}/pipe"
         with contextlib.suppress(KvLatencyError):
             self.shell.run(
-                f"rm -rf {self._running.directory}",
+                f"[ ! -p {pipe} ] || true <>{pipe}; rm -rf {self._running.directory}",
                 purpose="the removal of a ping's output",
                 deadline=Deadline(_DISCARD_SECONDS),
             )
