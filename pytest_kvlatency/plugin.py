@@ -83,7 +83,7 @@ def _is_asked(config: pytest.Config) -> bool:
 
 def _may_be_placeholder(argument: str) -> bool:
     """Whether an argument may be an id that stands for several (see ``plan.placeholders``)."""
-    return argument.endswith("]") and any(one in argument for one in ("mesh", "ring", "star:", "configmap-"))
+    return argument.endswith("]") and any(one in argument for one in (*options.SHAPES, "configmap-"))
 
 
 def _has_values(config: pytest.Config) -> bool:

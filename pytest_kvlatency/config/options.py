@@ -21,6 +21,8 @@ MARKER: Final = "kvlatency"
 CHECK_FIXTURES: Final = frozenset(
     {"kv_check", "kv_pair", "kv_latency", "kv_migration", "kv_ping", "kv_stream"}
 )
+#: What an id has in place of nodes where it stands for all pairs of a shape; with a colon a node follows.
+SHAPES: Final = ("mesh", "ring", "star:", "migrations", "drain:")
 #: What an Indexed Job gives its pods, and what its author adds: Kubernetes has no variable for the completions.
 INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
 SHARDS_VARIABLE: Final = "KVLATENCY_SHARDS"

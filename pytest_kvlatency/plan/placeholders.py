@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.config.options import SHAPES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -20,9 +22,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.plan.checks import PlannedCheck
 
 _ARGUMENT: Final = re.compile(r"(?P<path>[^\[\]]+?)::(?P<names>[^\[\]]+)\[(?P<id>.*)\]")
-_PLACEHOLDER: Final = re.compile(
-    r"(?:.*-)?(?:mesh|ring|migrations|(?:star|drain):[^-]\S*|configmap-\S+)(?:-.*)?"
-)
+_SHAPES: Final = "|".join(rf"{one}[^-]\S*" if one.endswith(":") else one for one in SHAPES)
+_PLACEHOLDER: Final = re.compile(rf"(?:.*-)?(?:{_SHAPES}|configmap-\S+)(?:-.*)?")
 
 
 @dataclass(frozen=True, kw_only=True)

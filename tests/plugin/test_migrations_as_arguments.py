@@ -41,6 +41,23 @@ def test_collecting_only_shows_migrations_as_they_are_written_and_contacts_no_cl
 
 
 @pytest.mark.parametrize(
+    ("shape", "pairs"),
+    [
+        ("mesh", ["worker1:worker2", "worker1:worker3", "worker2:worker3"]),
+        ("migrations", MIGRATIONS),
+        ("drain:worker2", DRAIN),
+    ],
+)
+def test_the_id_of_a_shape_chooses_its_pairs_without_any_option(
+    pytester: pytest.Pytester, shape: str, pairs: Sequence[str]
+) -> None:
+    text = TESTS.format(nodes=[shape, "worker1:worker1"])
+    pytester.makepyfile(test_it=text.replace("nodes=", "node_set='worker1,worker2,worker3', nodes="))
+    argument = f"test_it.py::test_moves[default/blue-network-{shape}]"
+    assert ids(pytester.runpytest_inprocess("--collect-only", "-q", argument)) == [*pairs]
+
+
+@pytest.mark.parametrize(
     ("nodes", "chosen", "pairs"),
     [
         (["worker1:worker2>worker3", "worker1:worker2"], "worker1:worker2>worker3", 1),
