@@ -6,6 +6,7 @@ None of it is escaped: each report escapes for where it writes.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,12 +121,17 @@ def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
 def _judged(entry: Mapping[str, Any]) -> Iterator[Broken]:
     """Those of a sample with a migration: its numbers are of all of it, but not all of it was judged by each limit."""
     for found in _REASON.finditer(entry["failureReason"] or ""):
-        times, loss, gap, actual, desired = found.groups()
-        if loss:
-            yield Broken(name=loss, measured=f"{float(actual.rstrip('%')):.3g}%", limit=desired)
-        else:
-            measured = _duration(parse_duration(actual), parse_duration(desired))
-            yield Broken(name=times or gap, measured=measured, limit=desired)
+        # What a guest or a cluster says may read alike, with anything between the quotes.
+        with suppress(ValueError):
+            yield _read(*found.groups())
+
+
+def _read(times: str | None, loss: str | None, gap: str | None, actual: str, desired: str) -> Broken:
+    """Raises ``ValueError`` if ``actual`` or ``desired`` is none of what a verdict gives."""
+    if loss:
+        return Broken(name=loss, measured=f"{float(actual.rstrip('%')):.3g}%", limit=desired)
+    measured = _duration(parse_duration(actual), parse_duration(desired))
+    return Broken(name=times or gap or "", measured=measured, limit=desired)
 
 
 def _exceeded(entry: Mapping[str, Any]) -> Iterator[Broken]:

@@ -85,6 +85,14 @@ def test_a_broken_limit_of_the_gap_stands_beside_the_gap(make: Make) -> None:
     assert verdict(entry(make, silent)) == "FAILED no reply afterwards"
 
 
+def test_E67_a_guests_words_that_read_like_a_broken_limit_are_no_number(make: Make) -> None:
+    said = 'the console says "actual max latency "soon" is greater than desired "now""'
+    other = Failure(kind="teardown", stage="teardown", reason=said)
+    made = item(make, TOO_LONG, max_gap_ns=1_000 * MS)
+    made = replace(made, failures=(other,))
+    assert verdict(measurement_entry(made)) == "FAILED gap 1.3s > 1s"
+
+
 def test_the_terminal_has_a_table_of_migrations_with_both_gaps_the_failed_ones_first(make: Make) -> None:
     items = [
         item(make),
