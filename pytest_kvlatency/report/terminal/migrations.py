@@ -31,11 +31,11 @@ def table(entries: Sequence[Entry], width: int, room: int) -> list[Line]:
 
     Of many there are as many as fit into ``room`` lines.
     """
-    found = list(_migrations(last_attempts(entries)))
+    found = sorted(_migrations(last_attempts(entries)), key=_badness)
     if not found:
         return []
-    most = _ALL if len(found) <= _ALL else min(_ALL, room - 3)
-    shown = sorted(found, key=_badness)[: max(_FEWEST, most)]
+    most = max(_FEWEST, _ALL if len(found) <= _ALL else min(_ALL, room - 3))
+    shown, left = found[:most], found[most:]
     has_names = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry, _ in found)
     networks = {one["nad"] for _, one in found}
     rows = [(_cells(entry, one, has_names=has_names), _colour(entry, one)) for entry, one in shown]
@@ -51,8 +51,14 @@ def table(entries: Sequence[Entry], width: int, room: int) -> list[Line]:
         plain(row({name: name for name in widths}, widths), "bold"),
         *(plain(row(cells, widths), colour) for cells, colour in rows),
     ]
-    left = len(found) - len(shown)
-    return [*lines, plain(f"and {left} more migrations, none with a longer gap")] if left else lines
+    return [*lines, plain(_left_out(left, shown))] if left else lines
+
+
+def _left_out(left: Sequence[tuple[Entry, Entry]], shown: Sequence[tuple[Entry, Entry]]) -> str:
+    longest, longest_shown = (max(_longest(one) for _, one in some) for some in (left, shown))
+    # Those that failed come first, however short their gaps are.
+    how = "" if longest > longest_shown else ", none with a longer gap"
+    return f"and {len(left)} more migration{'' if len(left) == 1 else 's'}{how}"
 
 
 def _migrations(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry]]:
@@ -67,7 +73,12 @@ def _migrations(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry]]:
 
 def _badness(found: tuple[Entry, Entry]) -> tuple[bool, int]:
     entry, one = found
-    return not is_failed(entry), -(one.get("longestGap") or {}).get("nanoSec", 0)
+    return not is_failed(entry), -_longest(one)
+
+
+def _longest(one: Entry) -> int:
+    found: int = (one.get("longestGap") or {}).get("nanoSec", 0)
+    return found
 
 
 def _cells(entry: Entry, one: Entry, *, has_names: bool) -> dict[str, str]:

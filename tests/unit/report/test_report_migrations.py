@@ -136,6 +136,15 @@ def test_more_migrations_than_a_screen_has_room_for_are_counted(make: Make) -> N
     assert lines[-1] == "and 30 more migrations, none with a longer gap"
 
 
+def test_nothing_is_said_of_the_gaps_left_out_where_failed_migrations_with_shorter_ones_are_shown(
+    make: Make,
+) -> None:
+    failed = [item(make, STUCK, target=f"worker{n}", failure="no node") for n in range(4, 14)]
+    longer = item(make, target="worker14", switchover_ms=1_700)
+    lines = screen(build(make.run(*failed, longer)))
+    assert lines[-1] == "and 1 more migration"
+
+
 def test_the_page_names_the_phases_in_their_order_though_the_first_migration_skipped_one(make: Make) -> None:
     whole, quick = item(make), item(make, target="worker4")
     measured = quick.measurement
