@@ -44,10 +44,11 @@ GAP = Failure(kind="gap", stage="run", reason='actual longest gap "1.3s" is grea
 def whole(make: Make) -> dict[str, Any]:
     """A run that has every metric: one good pair, one slow and lossy, one cut, one that could not be measured.
 
-    And one whose guest migrates for too long.
+    And one whose guest migrates for too long, and one whose migration fails after such a gap.
     """
     samples = (1_000_000,) * 100
-    moved = make.migrated(target="worker6", destination="worker1", max_latency_ns=1, max_gap_ns=1_000_000_000)
+    how: dict[str, Any] = {"destination": "worker1", "max_latency_ns": 1, "max_gap_ns": 1_000_000_000}
+    moved = make.migrated(target="worker6", **how)
     return build(
         make.run(
             make.item(make.measurement(samples, **LIMITS)),
@@ -55,6 +56,7 @@ def whole(make: Make) -> dict[str, Any]:
             make.item(make.measurement((), transmitted=100, target="worker4", **LIMITS)),
             make.broken(kind="provision", target="worker5"),
             make.item(replace(moved, failures=(GAP,))),
+            make.item(make.migrated(target="worker7", failure="no node is left", **how)),
             cluster={
                 "server": "https://10.0.0.1:6443",
                 "kubernetesVersion": None,
@@ -222,7 +224,7 @@ def test_each_alert_fires_where_it_should_and_only_there(make: Make, promtool: s
         "KvlatencyLatencyOverLimit": ["worker3"],
         "KvlatencyRegression": ["worker2"],
         "KvlatencyGapOverLimit": ["worker6"],
-        "KvlatencyCouldNotMeasure": ["worker5"],
+        "KvlatencyCouldNotMeasure": ["worker5", "worker7"],
     }
     text = prometheus.render(compared(whole(make)))
     assert alerts_at(promtool, tmp_path, 10, text) == {**pairs, "KvlatencyRunFailed": []}
