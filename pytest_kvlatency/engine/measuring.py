@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 #: A console that was closed meanwhile is opened and logged into again within it.
 CONFIRM_SECONDS = 15.0
-NOT_BEGUN = "no migration was begun: not one reply came before it"
 SLOW_PING = "the guest's ping has no -i (BusyBox before 1.30): pinged once a second"
 _CHANGED = "changed since it was set up"
 _SILENT = "does not answer on its console either"
@@ -91,9 +90,7 @@ class Measurer:
         dialect = source.dialect
         mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
         in_guest.check_mtu(check.ping, address, mtus)
-        interval_ns = effective(check.ping, dialect).interval_ns
-        if check.pair.is_move:
-            interval_ns = interval_of(check, source, dialect, deadline)
+        interval_ns = interval_of(check, source, dialect, deadline)
         require_samples(check, interval_ns)
         require_interval(check, interval_ns)
         if check.pair.is_move:
@@ -109,25 +106,23 @@ class Measurer:
             warming = replace(warming, warmup=max(1, warming.warmup))
         with self._vigil.over((source.handle, target.handle), deadline) as watched:
             warmth = in_guest.warm_up(shell, address, warming, dialect, watched)
-            passage = None
             times = "" if check.pair.is_move else f", {effective(check.ping, dialect).count} times"
             say(
                 f"pinging {address}{times}",
                 during=f"pinging {target.node} from {source.node}",
                 phase="pinging",
             )
+            passage = None
             if check.pair.is_move:
                 passage = ping_through(
                     self._mover, check, source, target, dialect, watched, say, interval_ns=interval_ns
                 )
-                result = passage.result
-                silence = "" if result.received else self._silence(source, address, dialect, watched)
-            else:
-                result, silence = self._sample(check, source, address, dialect, watched)
+            result = passage.result if passage else self._sample(check, source, address, dialect, watched)
+            silence = self._silence(result, source, address, dialect, watched)
         if result.has_lost:
             self._blame_the_source(source, deadline)
         seconds, there = watch.lap(), target.facts
-        if passage is not None and passage.migration is not None:
+        if passage and passage.migration:
             # Where it started is what was asked for, and where it is now is the migration's to say.
             target.node = passage.migration.target_node or target.node
         moved = self._look_again((source, target) if result.has_lost else look_again, deadline)
@@ -135,22 +130,22 @@ class Measurer:
             check=check,
             binding=source.nad.binding,
             source=source.facts,
-            target=there if passage is not None else target.facts,
+            target=there if passage else target.facts,
             result=result,
             interval_ns=interval_ns,
             gaps=gaps_of(result, interval_ns),
             warmup_seconds=warmth.seconds if warming.warmup else None,
             silence=silence,
-            migration=None if passage is None else passage.migration,
+            migration=passage.migration if passage else None,
             timings=replace(setup_timings(source, target), measure=seconds),
             notes=(
                 *moved,
-                *((NOT_BEGUN,) if passage is not None and passage.migration is None else ()),
+                *(passage.notes if passage else ()),
                 *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()),
                 *result.warnings,
             ),
         )
-        if passage is not None and passage.error is not None:
+        if passage and passage.error:
             raise NotMigrated(measurement, passage.error)
         return judged(measurement, check)
 
@@ -197,33 +192,29 @@ class Measurer:
             raise _blamed(target, f"packets to VMI {target.handle}", lost)
         return ""
 
+    @staticmethod
     def _sample(
-        self,
-        check: Check,
-        source: ReadyGuest,
-        address: str,
-        dialect: Dialect,
-        deadline: Deadline,
-    ) -> tuple[PingResult, str]:
-        """The sample, and, when nothing at all came back, how far it got."""
+        check: Check, source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline
+    ) -> PingResult:
         started_at = datetime.now(timezone.utc)
         try:
-            result = in_guest.take_sample(
+            return in_guest.take_sample(
                 source.shell, address, check.ping, dialect, deadline, mtu=source.address.mtu
             )
         except ConnectivityError as error:
             # The kernel itself said that nobody is there, and ping gave up: as good as every packet lost.
             count = effective(check.ping, dialect).count
-            result = PingResult(
+            return PingResult(
                 transmitted=count, received=0, started_at=started_at, transcript=error.transcript
             )
-        if result.received or result.answered_elsewhere:
-            return result, ""
-        return result, self._silence(source, address, dialect, deadline)
 
     @staticmethod
-    def _silence(source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline) -> str:
-        """How far a sample got of which nothing at all came back."""
+    def _silence(
+        result: PingResult, source: ReadyGuest, address: str, dialect: Dialect, deadline: Deadline
+    ) -> str:
+        """How far a sample got of which nothing at all came back; empty for another."""
+        if result.received or result.answered_elsewhere:
+            return ""
         interface = source.address.interface
         return in_guest.explain_silence(source.shell, interface, address, dialect, deadline)
 

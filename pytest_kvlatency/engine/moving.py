@@ -43,6 +43,11 @@ class Passage:
     migration: Migration | None = None
     error: ProvisionError | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know."""
+        return () if self.migration else ("no migration was begun: not one reply came before it",)
+
 
 class _Sample:
     """The ping of one move, and what is waited for in it."""
@@ -129,8 +134,10 @@ def ping_through(
 
 
 def interval_of(check: Check, source: ReadyGuest, dialect: Dialect, deadline: Deadline) -> int:
-    """The interval at which a move is pinged: a short one, as a gap is right to one interval."""
+    """The interval at which a check is pinged; one with a move at a short one, as a gap is right to one interval."""
     asked = effective(check.ping, dialect).interval_ns
+    if not check.pair.is_move:
+        return asked
     return min(asked, shortest_interval_ns(source.shell, dialect, deadline))
 
 
