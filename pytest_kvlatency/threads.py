@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,9 @@ from pytest_kvlatency.errors import HIDDEN, KvLatencyError, again
 from pytest_kvlatency.shortage import shortage, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from pytest_kvlatency.deadline import Deadline
 
     _Task = tuple[Future[Any], Callable[[], Any]]
 
@@ -125,6 +128,36 @@ class Threads:
             _do(task)
             # Nothing of a finished task may live on in a waiting thread's frame.
             del task
+
+
+class Slots:
+    """So many places that can be taken at the same time. Thread-safe."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(
+        self, deadline: Deadline, what: str, *, on_wait: Callable[[], object] = lambda: None
+    ) -> Iterator[None]:
+        """Have a place inside, as soon as there is one; ``on_wait`` is called if that is not at once.
+
+        Raises as ``Deadline.check``; ``what`` is what is waited for.
+        """
+        with self._changed:
+            if not self._free:
+                on_wait()
+            while not self._free:
+                deadline.check(what)
+                self._changed.wait(min(0.2, deadline.remaining()))
+            self._free -= 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify()
 
 
 class Steward:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.shortage import at_once
+from pytest_kvlatency.threads import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,7 @@ class Consoles:
     def __init__(self, *, guests: int, limit: int | None = None) -> None:
         limit = most_open() if limit is None else limit
         self._stay_open = guests <= limit
-        self._free = limit
-        self._changed = threading.Condition()
+        self._slots = Slots(limit)
 
     @contextmanager
     def using(self, shell: Shell, deadline: Deadline) -> Iterator[None]:
@@ -37,15 +36,8 @@ class Consoles:
         if self._stay_open:
             yield
             return
-        with self._changed:
-            while not self._free:
-                deadline.check("a console to be free")
-                self._changed.wait(min(0.2, deadline.remaining()))
-            self._free -= 1
-        try:
-            yield
-        finally:
-            shell.suspend()
-            with self._changed:
-                self._free += 1
-                self._changed.notify()
+        with self._slots.taken(deadline, "a console to be free"):
+            try:
+                yield
+            finally:
+                shell.suspend()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff, Deadline
+from pytest_kvlatency.engine.phaselog import PhaseLog
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
-from pytest_kvlatency.kube.targetpod import PodTrouble, target_pod_trouble
-from pytest_kvlatency.model import ANYWHERE, Migration, MigrationPhase
+from pytest_kvlatency.kube.targetpod import TargetPodWatch
+from pytest_kvlatency.model import ANYWHERE, Migration
+from pytest_kvlatency.threads import Slots
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
@@ -35,7 +37,6 @@ _PAUSES: Final = Backoff(first=0.1, longest=1.0, factor=1.5)
 _REMOVAL_SECONDS: Final = 5.0
 #: KubeVirt begins with a migration within a fraction of it, unless its limits forbid that.
 _USUALLY_PENDING_SECONDS: Final = 3.0
-_POD_SECONDS: Final = 2.0
 _AT_LIMIT: Final = "the cluster's limit on parallel migrations is reached"
 _LIMITS_HINT: Final = (
     "wait until other migrations have ended (kubectl get vmim -A), or raise parallelMigrationsPerCluster and "
@@ -77,41 +78,6 @@ class Journey:
     ended: int | None = None
 
 
-@dataclass(kw_only=True)
-class _Log:
-    """A migration's phases as they are seen, in nanoseconds since it was asked for."""
-
-    began: int
-    phases: list[MigrationPhase] = field(default_factory=list)
-    looked_at: int = 0
-
-    def see(self, state: MigrationState, asked_at: int, seen_at: int) -> None:
-        """Take what a look showed that was asked for and answered at these times."""
-        known = {one.name for one in self.phases}
-        # Those that came and went between two looks have a timestamp all the same.
-        passed = [name for name in state.timestamps if name not in known and name != state.phase]
-        fresh = [*passed, state.phase] if state.phase and state.phase not in known else passed
-        self.phases = [
-            replace(one, timestamp=one.timestamp or state.timestamps.get(one.name)) for one in self.phases
-        ]
-        self.phases += [
-            MigrationPhase(
-                name=name,
-                not_before_ns=self.looked_at,
-                seen_ns=seen_at - self.began,
-                timestamp=state.timestamps.get(name),
-            )
-            for name in fresh
-        ]
-        self.looked_at = asked_at - self.began
-
-    @property
-    def seconds_in_phase(self) -> float:
-        """Since when the latest phase has lasted."""
-        since = self.phases[-1].seen_ns if self.phases else 0
-        return (time.monotonic_ns() - self.began - since) / 1e9
-
-
 class Mover:
     """Migrates guests, at most ``at_once`` at a time: more would only stay Pending. Thread-safe.
 
@@ -138,8 +104,7 @@ class Mover:
         self._selects_nodes = knows_node_selector(version)
         self._node_labels = node_labels
         self._limits = limits or LIMITS
-        self._free = at_once
-        self._changed = threading.Condition()
+        self._turns = Slots(at_once)
 
     @property
     def longest_seconds(self) -> float:
@@ -167,22 +132,13 @@ class Mover:
                 return
             deadline.pause(next(pauses), f"VMI {target.handle} to be migratable")
 
-    @contextmanager
-    def turn(self, deadline: Deadline, say: Say) -> Iterator[None]:
+    def turn(self, deadline: Deadline, say: Say) -> AbstractContextManager[None]:
         """Migrate inside, as soon as no more are under way than the cluster takes. Raises as ``Deadline.check``."""
-        with self._changed:
-            if not self._free:
-                say("waiting for other migrations to end", phase="other migrations")
-            while not self._free:
-                deadline.check("other migrations to end")
-                self._changed.wait(min(0.2, deadline.remaining()))
-            self._free -= 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += 1
-                self._changed.notify()
+        return self._turns.taken(
+            deadline,
+            "other migrations to end",
+            on_wait=lambda: say("waiting for other migrations to end", phase="other migrations"),
+        )
 
     def move(self, check: Check, target: ReadyGuest, deadline: Deadline, say: Say) -> Journey:
         """Migrate the target guest and wait for the end of that; the migration is deleted afterwards in any case.
@@ -222,7 +178,7 @@ class Mover:
         if self._selects_nodes and destination != ANYWHERE:
             # Else the affinity leaves only one choice.
             labels = self._node_labels(destination)
-        log = _Log(began=time.monotonic_ns())
+        log = PhaseLog(began=time.monotonic_ns())
         try:
             with self._leftovers.migrating(handle, deadline):
                 created = self._vmis.migrate(handle, deadline, run_id=self._run_id, node_labels=labels)
@@ -254,12 +210,12 @@ class Mover:
         return Journey(migration=migration, error=wrong, created=log.began, ended=ended)
 
     def _follow(
-        self, target: ReadyGuest, migration: Migration, log: _Log, deadline: Deadline, say: Say
+        self, target: ReadyGuest, migration: Migration, log: PhaseLog, deadline: Deadline, say: Say
     ) -> tuple[MigrationState | None, ProvisionError | None]:
         """Look at the migration until it has ended: its last state, and why it was given up, if it was."""
         uid, to = migration.uid, migration.requested_node
         limit = deadline.limit(self._limits.whole)
-        pod, has_waited = _PodWatch(self._client, target, uid, self._limits.pod), False
+        pod, has_waited = TargetPodWatch(self._client, target.handle, uid, lasts=self._limits.pod), False
         while True:
             asked_at = time.monotonic_ns()
             state = self._vmis.get_migration(target.handle, uid, deadline)
@@ -287,8 +243,8 @@ class Mover:
         self,
         target: ReadyGuest,
         state: MigrationState,
-        log: _Log,
-        pod: _PodWatch,
+        log: PhaseLog,
+        pod: TargetPodWatch,
         limit: Deadline,
         deadline: Deadline,
     ) -> ProvisionError | None:
@@ -360,33 +316,6 @@ class Mover:
                 stage="run",
             )
         return None
-
-
-class _PodWatch:
-    """What keeps the target pod of a migration from starting, where pods may be read."""
-
-    def __init__(self, client: KubeClient, target: ReadyGuest, uid: str, lasts: float) -> None:
-        self._client = client
-        self._handle = target.handle
-        self._uid = uid
-        self._lasts = lasts
-        self._due = 0.0
-        self._since = 0.0
-        #: What the latest look showed; None where nothing is wrong.
-        self.latest: PodTrouble | None = None
-
-    def look(self, deadline: Deadline) -> bool:
-        """Look now and then; whether no node takes the pod, and has not for a while. An image may yet be pulled."""
-        if time.monotonic() >= self._due:
-            found = None
-            with suppress(KvLatencyError):
-                found = target_pod_trouble(self._client, self._handle, self._uid, deadline)
-            if found is None or self.latest is None or not self.latest.is_placement:
-                self._since = time.monotonic()
-            self.latest = found
-            self._due = time.monotonic() + _POD_SECONDS
-        is_lasting = time.monotonic() - self._since >= self._lasts
-        return self.latest is not None and self.latest.is_placement and is_lasting
 
 
 def _say_migrating(say: Say, target: ReadyGuest, destination: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.kube import paths
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 _MIGRATION: Final = "kubevirt.io/migrationJobUID"
 _LOOK_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 2.0
 #: Why a container waits that is about to start by itself.
 _ON_ITS_WAY: Final = ("", "ContainerCreating", "PodInitializing")
 
@@ -26,6 +30,36 @@ class PodTrouble:
 
     words: str
     is_placement: bool = False
+
+
+class TargetPodWatch:
+    """What keeps the target pod of the migration ``uid`` of a VMI from starting, where pods may be read.
+
+    No node takes it for good once that has lasted for ``lasts`` seconds.
+    """
+
+    def __init__(self, client: KubeClient, handle: VmiHandle, uid: str, *, lasts: float) -> None:
+        self._client = client
+        self._handle = handle
+        self._uid = uid
+        self._lasts = lasts
+        self._due = 0.0
+        self._since = 0.0
+        #: What the latest look showed; None where nothing is wrong.
+        self.latest: PodTrouble | None = None
+
+    def look(self, deadline: Deadline) -> bool:
+        """Look now and then; whether no node takes the pod, and has not for a while. An image may yet be pulled."""
+        if time.monotonic() >= self._due:
+            found = None
+            with suppress(KvLatencyError):
+                found = target_pod_trouble(self._client, self._handle, self._uid, deadline)
+            if found is None or self.latest is None or not self.latest.is_placement:
+                self._since = time.monotonic()
+            self.latest = found
+            self._due = time.monotonic() + _PAUSE_SECONDS
+        is_lasting = time.monotonic() - self._since >= self._lasts
+        return self.latest is not None and self.latest.is_placement and is_lasting
 
 
 def target_pod_trouble(
