@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.places import is_move, moved
 from pytest_kvlatency.units import format_duration, parse_duration
 
@@ -51,6 +52,11 @@ class Broken:
 
     def __str__(self) -> str:
         return f"{self.name} {self.measured} > {self.limit}"
+
+
+def is_own_check(entry: Mapping[str, Any]) -> bool:
+    """Whether the own check measured it, whose ids say no more than network and pair."""
+    return str(entry["nodeid"]).startswith("kvlatency::check[")
 
 
 def is_failed(entry: Mapping[str, Any]) -> bool:
@@ -136,7 +142,7 @@ def _read(times: str | None, loss: str | None, gap: str | None, actual: str, des
 
 def _exceeded(entry: Mapping[str, Any]) -> Iterator[Broken]:
     limits = entry["limits"] or {}
-    gap = (entry.get("longestGap") or {}).get("nanoSec")
+    gap = gaps_of(entry)["longestGap"]
     numbers = [(name, entry[number], limits.get(limit)) for name, number, limit in _LIMITS]
     for name, measured, accepted in (*numbers, ("gap", gap, limits.get("maxGapNanoSec"))):
         if measured is not None and accepted is not None and measured > accepted:
@@ -174,6 +180,11 @@ def fixture_of(extra: Mapping[str, Any]) -> str:
     if is_move(extra):
         return "kv_migration"
     return "kv_ping" if extra.get("repliesNanoSec") is None else "kv_stream"
+
+
+def extra_verdict(extra: Mapping[str, Any]) -> str:
+    """How a measurement within a test ended; it has no limits, so there is no verdict but that it failed."""
+    return "" if extra["failureKind"] is None else f"FAILED {extra['failureKind']}"
 
 
 def own_parameters(extra: Mapping[str, Any], entry: Mapping[str, Any]) -> str:

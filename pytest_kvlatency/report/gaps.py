@@ -18,6 +18,11 @@ def gaps_of(entry: Mapping[str, Any]) -> dict[str, int | None]:
     return {name: None if gap is None else gap["nanoSec"] for name, gap in found.items()}
 
 
+def whole_milliseconds(nanoseconds: int) -> str:
+    """Whole milliseconds, which is as exactly as a gap is known."""
+    return f"{nanoseconds / 1e6:.0f}"
+
+
 def milliseconds_up(nanoseconds: int | None) -> int | None:
     """Whole milliseconds, rounded up: a gap is never shown as shorter than it was."""
     return None if nanoseconds is None else -(-nanoseconds // 1_000_000)

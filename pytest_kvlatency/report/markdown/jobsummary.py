@@ -6,9 +6,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.causes import causes_of, numbers_by_test
-from pytest_kvlatency.report.entries import fixture_of, is_failed, own_parameters, pair, test_name, verdict
-from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.entries import (
+    fixture_of,
+    is_failed,
+    is_own_check,
+    own_parameters,
+    pair,
+    test_name,
+    verdict,
+)
+from pytest_kvlatency.report.gaps import gaps_of, whole_milliseconds
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
+from pytest_kvlatency.report.migrationrows import migration_rows
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.schema import TIMESTAMP
 from pytest_kvlatency.report.success import last_attempts
@@ -17,6 +26,8 @@ from pytest_kvlatency.report.terminal.verdict import verdict as run_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_kvlatency.report.migrationrows import MigrationRow
 
     Entry = Mapping[str, Any]
 
@@ -39,7 +50,6 @@ _OF_MIGRATIONS: Final = (
     "network", "nodes", "test", "verdict", *_GAPS, "lost", *_BEFORE_AND_AFTER, "cause",
 )  # fmt: skip
 _WITHOUT_NUMBERS: Final = ("network", "nodes", "test", "verdict")
-_OWN_CHECK: Final = "kvlatency::check["
 #: The columns of numbers, in milliseconds.
 _TIMES: Final = (
     ("avg ms", "avgLatencyNanoSec"),
@@ -146,7 +156,7 @@ def _numbers_of_causes(document: Mapping[str, Any]) -> dict[str, str]:
 
 def _heads(entries: Sequence[Entry]) -> list[str]:
     """The columns that any row fills."""
-    has_tests = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry in entries)
+    has_tests = not all(map(is_own_check, entries))
     times = [name for name, key in _TIMES if any(entry[key] is not None for entry in entries)]
     gap = [_GAP] if any(entry.get("longestGap") for entry in entries) else []
     change = [_CHANGE] if any(_change(entry) is not None for entry in entries) else []
@@ -165,33 +175,29 @@ def _heads(entries: Sequence[Entry]) -> list[str]:
 
 def _add_migrations(page: Bounded, entries: Sequence[Entry], causes: Mapping[str, str]) -> None:
     """A table of their own: the failed ones first, then those with the longest gaps."""
-    found = [(entry, one) for entry in entries for one in (entry, *entry["extra"]) if is_move(one)]
-    found.sort(key=lambda one: (not is_failed(one[0]), -(gaps_of(one[1])["longestGap"] or 0)))
-    has_tests = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry, _ in found)
+    found = migration_rows(entries)
+    has_tests = any(not is_own_check(one.test) for one in found)
     heads = [name for name in _OF_MIGRATIONS if name != "test" or has_tests]
-    rows = [[_cells_of_migration(entry, one, causes)[name] for name in heads] for entry, one in found]
+    rows = [[_cells_of_migration(one, causes)[name] for name in heads] for one in found]
     page.table(heads, rows, name="migrations", title="")
 
 
-def _cells_of_migration(entry: Entry, one: Entry, causes: Mapping[str, str]) -> dict[str, str]:
-    migration, gaps = one.get("migration") or {}, gaps_of(one)
-    lost = None if one["transmitted"] is None else one["transmitted"] - one["received"]
-    times = [migration.get(name) for name in ("rttBefore", "rttAfter")]
+def _cells_of_migration(one: MigrationRow, causes: Mapping[str, str]) -> dict[str, str]:
     return {
-        "network": escaped(one["nad"] or ""),
-        "nodes": escaped(pair(one)),
-        "test": escaped(test_name(entry)),
-        "verdict": escaped(verdict(entry)) if one is entry else escaped(fixture_of(one)),
+        "network": escaped(one.measured["nad"] or ""),
+        "nodes": escaped(pair(one.measured)),
+        "test": escaped(test_name(one.test)),
+        "verdict": escaped(verdict(one.test) if one.is_own else fixture_of(one.measured)),
         **{
-            head: "" if (length := gaps[name]) is None else f"{length / 1e6:.0f}"
+            head: "" if (length := one.gaps[name]) is None else whole_milliseconds(length)
             for head, name in _GAPS.items()
         },
-        "lost": "" if lost is None else str(lost),
+        "lost": "" if one.lost is None else str(one.lost),
         **{
-            head: "" if time is None else f"{time['avgNanoSec'] / 1e6:.3f}"
-            for head, time in zip(_BEFORE_AND_AFTER, times, strict=True)
+            head: "" if mean is None else f"{mean / 1e6:.3f}"
+            for head, mean in zip(_BEFORE_AND_AFTER, one.means, strict=True)
         },
-        "cause": causes.get(entry["nodeid"], "") if one is entry else "",
+        "cause": causes.get(one.test["nodeid"], "") if one.is_own else "",
     }
 
 
@@ -223,7 +229,7 @@ def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = 
         "received": "" if sent is None else f"{entry['received']}/{sent}",
         "loss": "" if loss is None else f"{loss:.3g}%",
         **{name: "" if entry[key] is None else f"{entry[key] / 1e6:.3f}" for name, key in _TIMES},
-        _GAP: "" if (gap := gaps_of(entry)["longestGap"]) is None else f"{gap / 1e6:.0f}",
+        _GAP: "" if (gap := gaps_of(entry)["longestGap"]) is None else whole_milliseconds(gap),
         _CHANGE: "" if change is None else f"{change:+.1f}%",
     }
     row = [cells[name] for name in heads]

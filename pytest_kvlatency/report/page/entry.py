@@ -6,15 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report.entries import test_name, what_failed
+from pytest_kvlatency.report.entries import is_own_check, test_name, what_failed
 from pytest_kvlatency.report.matrix.cell import anchor
 from pytest_kvlatency.report.places import moved, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The ids of the own check say no more than network and pair.
-_OWN_CHECK: Final = re.compile(r"kvlatency::check\[")
 _STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
 
 
@@ -39,7 +37,7 @@ def pair_text(entry: Mapping[str, Any]) -> str:
 
 def own_test(entry: Mapping[str, Any]) -> str | None:
     """The test that measured the pair; None for the own check, which has no other name."""
-    return None if _OWN_CHECK.match(entry["nodeid"]) else printable(test_name(entry))
+    return None if is_own_check(entry) else printable(test_name(entry))
 
 
 def what(entry: Mapping[str, Any]) -> str | None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
-from pytest_kvlatency.report.entries import verdict
+from pytest_kvlatency.report.entries import is_failed, verdict
+from pytest_kvlatency.report.gaps import whole_milliseconds
+from pytest_kvlatency.report.migrationrows import migration_rows, resolution
 from pytest_kvlatency.report.page.entry import pair_text, plural
-from pytest_kvlatency.report.page.phases import Band, bands, look_of
-from pytest_kvlatency.report.places import is_move
+from pytest_kvlatency.report.page.phases import bands, look_of
 from pytest_kvlatency.report.success import last_attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from pytest_kvlatency.report.migrationrows import MigrationRow
 
     Entry = Mapping[str, Any]
 
@@ -25,7 +28,6 @@ _GAP_TOP, _GAP_HEIGHT = 3, 9
 _BAND_TOP, _BAND_HEIGHT = 15, 11
 #: What a gap is called, and where the document has it.
 _GAPS: Final = (("preparation", "preparationGap"), ("switch-over", "switchoverGap"))
-_BAD: Final = ("failed", "error")
 _GOOD: Final = ("passed", "xpassed")
 
 
@@ -33,19 +35,17 @@ def section(document: Mapping[str, Any]) -> str:
     """The table, the failed ones first, then those with the longest gaps; empty without a migration."""
     entries = document["measurements"]
     places = {id(entry): number for number, entry in enumerate(entries)}
-    found = list(_moves(last_attempts(entries)))
+    found = migration_rows(last_attempts(entries))
     if not found:
         return ""
-    found.sort(key=lambda one: (one[0]["outcome"] not in _BAD, -_longest(one[1])))
-    start, end = _span([one for _, one in found])
-    networks = {one["nad"] for _, one in found}
+    start, end = _span([one.measured for one in found])
+    networks = {one.measured["nad"] for one in found}
     rows = "".join(
-        _row(places[id(entry)], entry, one, (start, end), has_network=len(networks) > 1)
-        for entry, one in found
+        _row(places[id(one.test)], one, (start, end), has_network=len(networks) > 1) for one in found
     )
-    resolutions = [one["gapResolutionNanoSec"] for _, one in found if one.get("gapResolutionNanoSec")]
-    exact = f" Gaps are right to {max(resolutions) / 1e6:.0f} ms." if resolutions else ""
-    where = f" on {printable(found[0][1]['nad'] or 'no network')}" if len(networks) == 1 else ""
+    known = resolution(found)
+    exact = "" if known is None else f" Gaps are right to {whole_milliseconds(known)} ms."
+    where = f" on {printable(found[0].measured['nad'] or 'no network')}" if len(networks) == 1 else ""
     text = (
         f"{plural(len(found), 'migration')}{where}. A gap is the longest time between two replies: "
         f"during the preparation, until the phase Running, and during the switch-over, from then on.{exact}"
@@ -66,38 +66,22 @@ def section(document: Mapping[str, Any]) -> str:
     )
 
 
-def _moves(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry]]:
-    """Each migration, in front of it the entry that it belongs to."""
-    for entry in entries:
-        for one in (entry, *entry["extra"]):
-            if is_move(one):
-                yield entry, one
-
-
-def _longest(measured: Entry) -> int:
-    found: int = (measured.get("longestGap") or {}).get("nanoSec", 0)
-    return found
-
-
-def _row(number: int, entry: Entry, one: Entry, span: tuple[float, float], *, has_network: bool) -> str:
-    migration = one.get("migration") or {}
-    lost = "" if one["transmitted"] is None else str(one["transmitted"] - one["received"])
-    outcome = entry["outcome"]
-    look = "bad" if outcome in _BAD else "good" if outcome in _GOOD else "odd"
-    gaps = "".join(f'<td class="number">{_milliseconds(migration.get(key))}</td>' for _, key in _GAPS)
-    times = [migration.get(name) for name in ("rttBefore", "rttAfter")]
-    means = " → ".join("?" if time is None else f"{time['avgNanoSec'] / 1e6:.3f}" for time in times)
-    network = f"<td>{for_html(printable(one['nad'] or ''))}</td>" if has_network else ""
+def _row(number: int, one: MigrationRow, span: tuple[float, float], *, has_network: bool) -> str:
+    measured, migration = one.measured, one.measured.get("migration")
+    look = "bad" if is_failed(one.test) else "good" if one.test["outcome"] in _GOOD else "odd"
+    lengths = [one.gaps[key] for _, key in _GAPS]
+    said = ["" if length is None else whole_milliseconds(length) for length in lengths]
+    said.append("" if one.lost is None else str(one.lost))
+    means = " → ".join("?" if mean is None else f"{mean / 1e6:.3f}" for mean in one.means)
+    said.append("" if one.means == (None, None) else means)
+    numbers = "".join(f'<td class="number">{text}</td>' for text in said)
+    network = f"<td>{for_html(printable(measured['nad'] or ''))}</td>" if has_network else ""
     return (
-        f'<tr class="{look}"><td><span class="state {look}">{for_html(printable(verdict(entry)))}</span></td>'
-        f'{network}<td data-entry="{number}">{for_html(pair_text(one))}</td>'
-        f"<td>{_picture(one, migration, *span) if migration else ''}</td>{gaps}"
-        f'<td class="number">{lost}</td><td class="number">{means if any(times) else ""}</td></tr>'
+        f'<tr class="{look}"><td><span class="state {look}">{for_html(printable(verdict(one.test)))}</span></td>'
+        f'{network}<td data-entry="{number}">{for_html(pair_text(measured))}</td>'
+        f"<td>{_picture(measured, migration, *span) if migration else ''}</td>"
+        f"{numbers}</tr>"
     )
-
-
-def _milliseconds(gap: Mapping[str, Any] | None) -> str:
-    return "" if gap is None else f"{gap['nanoSec'] / 1e6:.0f}"
 
 
 def _seconds(nanoseconds: float) -> str:
@@ -143,7 +127,7 @@ def _picture(one: Entry, migration: Mapping[str, Any], start: float, end: float)
         if gap is not None:
             x = (gap["beginsNanoSec"] - created - start) * scale
             width = min(max(gap["nanoSec"] * scale, 1.5), max(_WIDTH - x, 1.5))
-            words = f"{name} gap: {_milliseconds(gap)} ms"
+            words = f"{name} gap: {whole_milliseconds(gap['nanoSec'])} ms"
             said.append(words)
             shapes.append(
                 f'<rect x="{x:.1f}" y="{_GAP_TOP}" width="{width:.1f}" '
@@ -156,13 +140,10 @@ def _picture(one: Entry, migration: Mapping[str, Any], start: float, end: float)
     )
 
 
-def _legend(found: Sequence[tuple[Entry, Entry]]) -> str:
+def _legend(found: Sequence[MigrationRow]) -> str:
     """The phases in their order, after the gap."""
-    named: dict[str, Band] = {}
-    for _, one in found:
-        for band in bands(one.get("migration") or {}):
-            if band.end > band.start:
-                named.setdefault(band.name, band)
+    shown = (band for one in found for band in bands(one.measured.get("migration") or {}))
+    named = dict.fromkeys(band.name for band in shown if band.end > band.start)
     items = "".join(
         f'<li><span class="swatch {look_of(name)}"></span>{for_html(name)}</li>'
         for name in sorted(named, key=look_of)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report import checklist
 from pytest_kvlatency.report.causes import causes_of
+from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.page.entry import plural, what
 from pytest_kvlatency.report.page.facts import badges
 from pytest_kvlatency.report.terminal.verdict import verdict as terminal_verdict
@@ -116,5 +117,5 @@ def _measured(cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]
 def _measure(entry: Mapping[str, Any], kind: str) -> float:
     """The number that a failure of this kind is about; 0 where there is none."""
     if kind == "gap":
-        return float((entry.get("longestGap") or {}).get("nanoSec", 0))
+        return gaps_of(entry)["longestGap"] or 0
     return float(entry["lossPercent" if kind == "loss" else "maxLatencyNanoSec"] or 0)

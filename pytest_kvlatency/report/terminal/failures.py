@@ -8,6 +8,7 @@ from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.causes import numbers_by_test
 from pytest_kvlatency.report.entries import (
     ABSENT,
+    extra_verdict,
     fixture_of,
     is_failed,
     own_parameters,
@@ -15,6 +16,7 @@ from pytest_kvlatency.report.entries import (
     test_name,
     verdict,
 )
+from pytest_kvlatency.report.gaps import gaps_of, whole_milliseconds
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.terminal.columns import Columns, row
 from pytest_kvlatency.report.terminal.writer import plain
@@ -94,14 +96,14 @@ def _cells(entry: Mapping[str, Any], word: str) -> dict[str, str]:
         "p90 ms": _milliseconds(entry["p90LatencyNanoSec"]),
         "p99 ms": _milliseconds(entry["p99LatencyNanoSec"]),
         "max ms": _milliseconds(entry["maxLatencyNanoSec"]),
-        "gap ms": gap_ms(entry.get("longestGap")) if _asks_for_gaps(entry) else "",
+        "gap ms": gap_ms(gaps_of(entry)["longestGap"]) if _asks_for_gaps(entry) else "",
         "verdict": printable(word),
     }
 
 
 def _extra_cells(extra: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, str]:
-    """A row for what ``kv_ping`` or ``kv_stream`` measured; without limits there is no verdict but that it failed."""
-    cells = _cells(extra, "" if extra["failureKind"] is None else f"FAILED {extra['failureKind']}")
+    """A row for what ``kv_ping`` or ``kv_stream`` measured."""
+    cells = _cells(extra, extra_verdict(extra))
     own = own_parameters(extra, entry)
     return {**cells, "network": "", "nodes": "", "test": printable(f"  {fixture_of(extra)} {own}".rstrip())}
 
@@ -120,9 +122,9 @@ def _asks_for_gaps(entry: Mapping[str, Any]) -> bool:
     return limits.get("maxGapNanoSec") is not None or entry.get("repliesNanoSec") is not None
 
 
-def gap_ms(gap: Mapping[str, Any] | None) -> str:
-    """A gap in whole milliseconds, which is as exactly as it is known."""
-    return ABSENT if gap is None else f"{gap['nanoSec'] / 1e6:.0f}"
+def gap_ms(nanoseconds: int | None) -> str:
+    """A gap in whole milliseconds."""
+    return ABSENT if nanoseconds is None else whole_milliseconds(nanoseconds)
 
 
 def colour_of(entry: Mapping[str, Any]) -> Colour:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report.entries import ABSENT, is_failed, pair, test_name, verdict
-from pytest_kvlatency.report.places import is_move
+from pytest_kvlatency.report.entries import (
+    ABSENT,
+    extra_verdict,
+    is_own_check,
+    pair,
+    test_name,
+    verdict,
+)
+from pytest_kvlatency.report.gaps import whole_milliseconds
+from pytest_kvlatency.report.migrationrows import migration_rows, resolution
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.columns import Columns, row
 from pytest_kvlatency.report.terminal.failures import colour_of, gap_ms
 from pytest_kvlatency.report.terminal.writer import plain, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from pytest_kvlatency.report.migrationrows import MigrationRow
     from pytest_kvlatency.report.terminal.writer import Colour, Line
 
     Entry = Mapping[str, Any]
@@ -23,7 +32,6 @@ _TIMES: Final = "rtt before/after"
 _COLUMNS: Final = Columns(optional=("network", "test", _TIMES), dispensable=(_TIMES, "lost"))
 _ALL: Final = 10
 _FEWEST: Final = 3
-_OWN_CHECK: Final = "kvlatency::check["
 
 
 def table(entries: Sequence[Entry], width: int, room: int) -> list[Line]:
@@ -31,14 +39,14 @@ def table(entries: Sequence[Entry], width: int, room: int) -> list[Line]:
 
     Of many there are as many as fit into ``room`` lines.
     """
-    found = sorted(_migrations(last_attempts(entries)), key=_badness)
+    found = migration_rows(last_attempts(entries))
     if not found:
         return []
     most = max(_FEWEST, _ALL if len(found) <= _ALL else min(_ALL, room - 3))
     shown, left = found[:most], found[most:]
-    has_names = any(not entry["nodeid"].startswith(_OWN_CHECK) for entry, _ in found)
-    networks = {one["nad"] for _, one in found}
-    rows = [(_cells(entry, one, has_names=has_names), _colour(entry, one)) for entry, one in shown]
+    has_names = any(not is_own_check(one.test) for one in found)
+    networks = {one.measured["nad"] for one in found}
+    rows = [(_cells(one, has_names=has_names), _colour(one)) for one in shown]
     where = ""
     if len(networks) == 1:
         # A column that says the same in each row has no room beside those that do not.
@@ -54,67 +62,35 @@ def table(entries: Sequence[Entry], width: int, room: int) -> list[Line]:
     return [*lines, plain(_left_out(left, shown))] if left else lines
 
 
-def _left_out(left: Sequence[tuple[Entry, Entry]], shown: Sequence[tuple[Entry, Entry]]) -> str:
-    longest, longest_shown = (max(_longest(one) for _, one in some) for some in (left, shown))
+def _left_out(left: Sequence[MigrationRow], shown: Sequence[MigrationRow]) -> str:
+    longest, longest_shown = (max(one.longest for one in some) for some in (left, shown))
     # Those that failed come first, however short their gaps are.
     how = "" if longest > longest_shown else ", none with a longer gap"
     return f"and {len(left)} more migration{'' if len(left) == 1 else 's'}{how}"
 
 
-def _migrations(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Entry]]:
-    """Each migration, in front of it the test that it belongs to."""
-    for entry in entries:
-        if is_move(entry):
-            yield entry, entry
-        for extra in entry["extra"]:
-            if is_move(extra):
-                yield entry, extra
-
-
-def _badness(found: tuple[Entry, Entry]) -> tuple[bool, int]:
-    entry, one = found
-    return not is_failed(entry), -_longest(one)
-
-
-def _longest(one: Entry) -> int:
-    found: int = (one.get("longestGap") or {}).get("nanoSec", 0)
-    return found
-
-
-def _cells(entry: Entry, one: Entry, *, has_names: bool) -> dict[str, str]:
-    migration = one.get("migration") or {}
-    lost = None if one["transmitted"] is None else one["transmitted"] - one["received"]
-    own = (
-        verdict(entry)
-        if one is entry
-        else ""
-        if one["failureKind"] is None
-        else f"FAILED {one['failureKind']}"
-    )
+def _cells(one: MigrationRow, *, has_names: bool) -> dict[str, str]:
     return {
-        "network": printable(one["nad"] or ABSENT),
-        "nodes": printable(pair(one)),
-        "test": printable(test_name(entry)) if has_names else "",
-        "preparation": gap_ms(migration.get("preparationGap")),
-        "switch-over": gap_ms(migration.get("switchoverGap")),
-        "lost": ABSENT if lost is None else str(lost),
-        _TIMES: _times(migration),
-        "verdict": printable(own),
+        "network": printable(one.measured["nad"] or ABSENT),
+        "nodes": printable(pair(one.measured)),
+        "test": printable(test_name(one.test)) if has_names else "",
+        "preparation": gap_ms(one.gaps["preparationGap"]),
+        "switch-over": gap_ms(one.gaps["switchoverGap"]),
+        "lost": ABSENT if one.lost is None else str(one.lost),
+        _TIMES: _times(one.means),
+        "verdict": printable(verdict(one.test) if one.is_own else extra_verdict(one.measured)),
     }
 
 
-def _times(migration: Mapping[str, Any]) -> str:
-    """The means before and after."""
-    both = [migration.get(name) for name in ("rttBefore", "rttAfter")]
-    said = ["?" if one is None else f"{one['avgNanoSec'] / 1e6:.3f}" for one in both]
-    return "/".join(said) if any(both) else ABSENT
+def _times(means: tuple[int | None, int | None]) -> str:
+    said = ["?" if mean is None else f"{mean / 1e6:.3f}" for mean in means]
+    return ABSENT if means == (None, None) else "/".join(said)
 
 
-def _colour(entry: Entry, one: Entry) -> Colour:
-    return colour_of(entry) if one is entry else ""
+def _colour(one: MigrationRow) -> Colour:
+    return colour_of(one.test) if one.is_own else ""
 
 
-def _precision(shown: Sequence[tuple[Entry, Entry]]) -> str:
-    """How exactly the gaps are known: to the interval that ping kept; of several the longest."""
-    known = [one["gapResolutionNanoSec"] for _, one in shown if one.get("gapResolutionNanoSec")]
-    return f" (±{max(known) / 1e6:.0f})" if known else ""
+def _precision(shown: Sequence[MigrationRow]) -> str:
+    known = resolution(shown)
+    return "" if known is None else f" (±{whole_milliseconds(known)})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import counted, is_failed, place
+from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.causes import own_causes
@@ -93,7 +94,7 @@ def _worst(entries: Sequence[Mapping[str, Any]]) -> str:
     if len(measured) > 1:
         slowest = max(measured, key=lambda entry: entry["maxLatencyNanoSec"])
         said = f"; worst {format_duration(slowest['maxLatencyNanoSec'])}, {printable(place(slowest))}"
-    gaps = [(one["longestGap"]["nanoSec"], one) for one in moves if one.get("longestGap")]
+    gaps = [(length, one) for one in moves if (length := gaps_of(one)["longestGap"]) is not None]
     if gaps:
         length, longest = max(gaps, key=lambda one: one[0])
         where = f", {printable(place(longest))}" if len(entries) > 1 else ""
