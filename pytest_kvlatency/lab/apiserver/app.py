@@ -349,7 +349,7 @@ class Application:
         watch = self._parts.handlers.watch(call)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        # A client that is gone has nobody left to tell.
+        # A client that is gone needs no answer.
         with contextlib.suppress(ConnectionResetError):
             await response.prepare(request)
             record.write(200)

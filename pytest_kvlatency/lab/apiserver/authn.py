@@ -110,7 +110,7 @@ class Authenticator:
         return Identity(user=service_account_user(namespace, account["name"], account["uid"]))
 
     def authenticate(self, authorization: str | None, peer: Mapping[str, Any] | None) -> Identity | None:
-        """Return who asks, or None for nobody. ``peer`` is a verified client certificate. Errors: 401."""
+        """Return who asks, or None without credentials. ``peer`` is a verified client certificate. Errors: 401."""
         if authorization:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():

@@ -90,7 +90,7 @@ class Controllers:
         return next(item for item in resources.RESOURCES if item.key == key[0])
 
     def _owner_exists(self, reference: dict[str, Any], namespace: str) -> bool:
-        """Say whether an owner is there; an owner of an unknown kind counts as there, as nobody can tell."""
+        """Say whether an owner is there; an owner of an unknown kind counts as there."""
         resource = resources.by_kind(str(reference.get("apiVersion")), str(reference.get("kind")))
         if resource is None:
             return True

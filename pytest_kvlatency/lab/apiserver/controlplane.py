@@ -49,7 +49,7 @@ class Versions:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    """Write a file that nobody else may read, at no moment."""
+    """Write a file that no other user may read, from its first moment on."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:

@@ -74,7 +74,7 @@ class ObjectRequest:
     body: bytes
     #: Raises the refusal of what is about to be stored, given its old state (None: a new object) and its new one.
     admit: Admission
-    #: Who owns what the request changes; None for the lab's own parts, whose fields nobody owns.
+    #: Who owns what the request changes; None for the lab's own parts, whose fields have no owner.
     manager: str | None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Path = tuple[str, ...]
 
-#: What nobody owns: it names the object, or is the server's.
+#: What has no owner: it names the object, or is the server's.
 _UNOWNED: Final = frozenset(
     {
         "name", "namespace", "generateName", "uid", "resourceVersion", "creationTimestamp", "generation",

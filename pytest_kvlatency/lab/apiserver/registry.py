@@ -70,7 +70,7 @@ def admit_all(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
 
 
 def untracked(old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, Any]]:
-    """Leave the owners of fields as they are: what the server writes itself is owned by nobody."""
+    """Leave the owners of fields as they are: what the server writes itself has no owner."""
     del old
     return list(new["metadata"].get("managedFields") or ())
 

@@ -109,9 +109,9 @@ class Switch:
             port.listening = True
 
     def mislead(self, port: Port, mac: bytes, seconds: float) -> None:
-        """Send what is for ``mac`` to ``port`` for so long, as if it had been learned there, whoever speaks meanwhile.
+        """Send what is for ``mac`` to ``port`` for so long, as if it had been learned there.
 
-        Afterwards what was learned holds again.
+        Frames from ``mac`` at other ports do not change that. Afterwards what was learned holds again.
         """
         with self._lock:
             self._misled[port.network, mac] = (port, time.monotonic_ns() + round(seconds * 1e9))

@@ -16,7 +16,7 @@ class Nic:
     """One interface of a guest: the VMI's interface ``name``, its MAC, and the network (``NAMESPACE/NAME``) it is on.
 
     ``lease`` is the address in CIDR form that KubeVirt's DHCP server hands out on this interface, where the NAD
-    has IPAM and the binding is ``bridge``; ``None`` means that nobody answers DHCP. ``has_container_interface``: the
+    has IPAM and the binding is ``bridge``; ``None`` means that DHCP gets no answer. ``has_container_interface``: the
     CNI gives the pod an interface with the guest's MAC, from which a bridge learns a port when the pod is made.
     """
 

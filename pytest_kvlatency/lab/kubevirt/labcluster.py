@@ -93,7 +93,7 @@ class LabCluster:
     def emit(
         self, involved: Mapping[str, Any], kind: str, reason: str, message: str, source: str, host: str = ""
     ) -> None:
-        """Record an event; nobody waits for it, and a control plane that refuses it is no matter."""
+        """Record an event, without waiting for it; a control plane that refuses it does not matter."""
         body = pods.event(involved, kind, reason, message, source=source, host=host)
         self.spawn(self._emit(involved["metadata"]["namespace"], body))
 

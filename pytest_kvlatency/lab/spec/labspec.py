@@ -105,8 +105,8 @@ class FaultSpec:
 class MigrationSpec:
     """What a live migration does to the network of the guest that migrates, beyond what it takes by itself.
 
-    For ``preparation_gap_seconds`` after the target was set up, frames to the guest go to the target, where nobody
-    hears them. For ``downtime_seconds`` the guest is paused at the switch-over. Both are the guests' time.
+    For ``preparation_gap_seconds`` after the target was set up, frames to the guest go to the target, where they are
+    lost. For ``downtime_seconds`` the guest is paused at the switch-over. Both are the guests' time.
 
     Without them a migration takes about ``seconds`` until it has succeeded. At most ``parallel`` are under way in the
     cluster, and ``parallel_outbound`` out of one node; a target pod that fits nowhere is given up after

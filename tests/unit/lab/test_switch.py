@@ -174,7 +174,7 @@ def test_a_port_that_does_not_listen_yet_hears_nothing_and_is_learned(make):
     closed(one, two, three)
 
 
-def test_a_switch_that_is_misled_sends_elsewhere_for_so_long_whoever_speaks(make):
+def test_a_switch_that_is_misled_sends_elsewhere_for_so_long_even_if_the_guest_speaks(make):
     switch = make()
     one, two = plug(switch, "a"), plug(switch, "b")
     port, three = switch.plug("default/blue", "c")

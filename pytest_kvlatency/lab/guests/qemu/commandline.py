@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 MINIMUM_MEMORY_MIB = 128
 
 # A guest that software emulation starves must not lose its clock, its timer interrupt or its nerves (the watchdogs),
-# and self tests of ciphers nobody uses take half a second of its boot.
+# and self tests of unused ciphers take half a second of its boot.
 _KERNEL_OPTIONS = (
     "mitigations=off tsc=reliable no_timer_check noreplace-smp nowatchdog rcupdate.rcu_cpu_stall_suppress=1 "
     "rcupdate.rcu_expedited=1 random.trust_cpu=on cryptomgr.notests lsm="

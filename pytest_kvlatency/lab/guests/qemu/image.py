@@ -62,7 +62,7 @@ def _rootfs(folder: Traversable, prefix: str) -> list[cpio.ArchiveEntry]:
 
 
 def without_ping(busybox: Path) -> bytes:
-    """Return BusyBox with the applets ``ping`` and ``ping6`` renamed, so that nobody finds them.
+    """Return BusyBox with the applets ``ping`` and ``ping6`` renamed, so that they are not found.
 
     Removing links would not do: its shell runs applets without looking in PATH. The names stand in one sorted,
     NUL-separated list, and stay sorted. Raises ``ValueError`` when the list is not as expected.

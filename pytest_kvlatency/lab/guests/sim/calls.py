@@ -22,7 +22,7 @@ _NO_FIFO = "-"
 
 
 class PipeCall:
-    """A program under way, at the other end of its FIFO (see ``machine.Call``); nobody listens if ``fd`` is -1."""
+    """A program under way, at the other end of its FIFO (see ``machine.Call``); an ``fd`` of -1: unread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, name: str, arguments: Sequence[str]) -> None:
         self._loop = loop

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Most end with their terminal. A program that was just starting belongs to nobody's foreground, and what was put in
+# Most end with their terminal. A program that was just starting is in no terminal's foreground, and what was put in
 # the background may have a session of its own. The pipe's other end is the lab's alone: it closes when that dies.
 # grep's exit status says nothing: it is that of an error as soon as one process may not be read, or has just ended.
 # Two looks that find nothing: what a process forked just before it ended was in no list yet.

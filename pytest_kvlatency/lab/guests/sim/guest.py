@@ -96,7 +96,7 @@ class SimGuest:
             self._sink = None
 
     def write(self, data: bytes) -> None:
-        """See ``base.Guest``. Nobody reads what is typed before the login prompt."""
+        """See ``base.Guest``. What is typed before the login prompt is lost."""
         if self._silent or not data:
             return
         if self._machine is not None and self._machine.clock.is_paused:

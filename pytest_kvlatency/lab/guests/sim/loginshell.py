@@ -114,7 +114,7 @@ class ShellProcess:
         except BlockingIOError:
             return
         except OSError:
-            # EIO: nobody has the terminal open any more; the shell's own end is reported apart.
+            # EIO: no process has the terminal open any more; the shell's own end is reported apart.
             self._loop.remove_reader(self._master)
             return
         self._on_output(data)

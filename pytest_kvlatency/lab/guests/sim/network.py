@@ -69,7 +69,7 @@ class Route(NamedTuple):
 
 
 class Echo(NamedTuple):
-    """What an echo request meets, in seconds after it was sent: its replies, or that nobody answered ARP.
+    """What an echo request meets, in seconds after it was sent: its replies, or that ARP got no answer.
 
     ``queued``: it waited for a guest that was paused, in line with others.
     """
@@ -193,7 +193,7 @@ class Stack:
         """
         answer = self.resolve(interface, address)
         if answer is None and self._is_taken(address):
-            return OTHER_MAC, 0.0002 + self._stream("stranger").random() * 0.0002
+            return OTHER_MAC, 0.0002 + self._stream("taken").random() * 0.0002
         return answer
 
     def resolve(self, interface: SimInterface, address: IPAddress) -> tuple[str, float] | None:
