@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.kubevirt import pod as pods
-from pytest_kvlatency.lab.kubevirt.api import EVENTS, Api, ApiStatusError
+from pytest_kvlatency.lab.kubevirt.api import EVENTS, PODS, Api, ApiStatusError
 from pytest_kvlatency.lab.kubevirt.faultbook import FaultBook
 from pytest_kvlatency.lab.kubevirt.nads import AddressPool
 from pytest_kvlatency.lab.kubevirt.scheduler import Decision, Placed, schedule
@@ -89,6 +89,13 @@ class LabCluster:
             await asyncio.wait_for(self._changed.wait(), seconds)
         except asyncio.TimeoutError:
             return
+
+    async def write_pod_status(self, pod: Mapping[str, Any], phase: str, **more: Any) -> None:
+        """Write a pod's status; ``more`` is as for ``pod_status``."""
+        meta = pod["metadata"]
+        names = [container["name"] for container in pod["spec"]["containers"]]
+        body = {"status": pods.pod_status(phase, names, **more)}
+        await self.api.patch(PODS, meta["namespace"], meta["name"], body, subresource="status")
 
     def emit(
         self, involved: Mapping[str, Any], kind: str, reason: str, message: str, source: str, host: str = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
 from pytest_kvlatency.lab.kubevirt.api import PODS, ApiStatusError
 from pytest_kvlatency.lab.kubevirt.attach import SandboxError, attach, detach
@@ -130,9 +129,7 @@ class TargetPod:
     async def write_status(self, phase: str, **more: Any) -> None:
         """Write the pod's status; ``more`` is as for ``pod_status``."""
         assert self.pod is not None  # noqa: S101 (create comes first)
-        names = [container["name"] for container in self.pod["spec"]["containers"]]
-        body = {"status": pods.pod_status(phase, names, **more)}
-        await self._cluster.api.patch(PODS, self._record.namespace, self.name, body, subresource="status")
+        await self._cluster.write_pod_status(self.pod, phase, **more)
 
     async def remove(self) -> None:
         """Have it gone, with all that it holds."""

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.kubevirt import migrationobject as migrations
-from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
-from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS, PODS
+from pytest_kvlatency.lab.kubevirt.api import MIGRATIONS
 from pytest_kvlatency.lab.kubevirt.attach import detach
 from pytest_kvlatency.lab.kubevirt.migrationpod import TargetPod, TargetPodError
 from pytest_kvlatency.lab.kubevirt.timestamp import now
@@ -247,9 +246,7 @@ class MigrationRun:
         cluster.emit(record.vmi, "Normal", "Migrated", text, "virt-handler", self._source)
         cluster.spawn(self._afterwards())
         if old is not None:
-            status = pods.pod_status("Succeeded", [one["name"] for one in old["spec"]["containers"]])
-            name = old["metadata"]["name"]
-            await cluster.api.patch(PODS, record.namespace, name, {"status": status}, subresource="status")
+            await cluster.write_pod_status(old, "Succeeded")
         await self._pause(_READY)
         if record.status.get("phase") == "Running":
             record.set_condition("Ready", "True")

@@ -6,9 +6,8 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.lab.kubevirt import pod as pods
 from pytest_kvlatency.lab.kubevirt import vmiobject as vmis
-from pytest_kvlatency.lab.kubevirt.api import PODS, VMIS
+from pytest_kvlatency.lab.kubevirt.api import VMIS
 from pytest_kvlatency.lab.kubevirt.faultbook import Subject
 
 if TYPE_CHECKING:
@@ -106,12 +105,7 @@ class VmiRecord:
     async def write_pod_status(self, phase: str, **more: Any) -> None:
         """Write the pod's status, if there is a pod; ``more`` is as for ``pod_status``."""
         if self.pod is not None:
-            names = [container["name"] for container in self.pod["spec"]["containers"]]
-            status = pods.pod_status(phase, names, **more)
-            name = self.pod["metadata"]["name"]
-            await self._cluster.api.patch(
-                PODS, self.namespace, name, {"status": status}, subresource="status"
-            )
+            await self._cluster.write_pod_status(self.pod, phase, **more)
 
     def strike(self, name: str, node: str | None = None) -> FaultSpec | None:
         """Ask whether a fault strikes this VMI now."""
