@@ -10,6 +10,7 @@ from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
 from pytest_kvlatency.lab.guests.qemu import agent
 from pytest_kvlatency.lab.guests.qemu.emulator import Build, Emulator
 from pytest_kvlatency.lab.guests.qemu.qemumove import QemuMove
+from pytest_kvlatency.lab.guests.serialoutput import SerialOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.base import GuestRequest
     from pytest_kvlatency.lab.guests.qemu.emulator import Plan
     from pytest_kvlatency.lab.spec.labspec import MigrationSpec
-
-_SERIAL_LOG_LIMIT = 256 * 1024
 
 
 class QemuGuest:
@@ -40,8 +39,7 @@ class QemuGuest:
         self._switch = switch
         self._migration = migration
         self._prepare = prepare
-        self._log = bytearray()
-        self._sink: Callable[[bytes], None] | None = None
+        self._output = SerialOutput()
         self._report = agent.Report()
         self._build: Build | None = None
         self._machine: Emulator | None = None
@@ -54,7 +52,7 @@ class QemuGuest:
     @property
     def serial_log(self) -> bytes:
         """All that the serial console printed so far (bounded to its last 256 KiB)."""
-        return bytes(self._log)
+        return self._output.log
 
     @property
     def pid(self) -> int | None:
@@ -86,7 +84,7 @@ class QemuGuest:
             memory_mib=self.request.memory_mib,
             memory=memory,
             plan=plan,
-            printed=self._printed,
+            printed=self._output.add,
             reported=self._report.feed,
         )
         try:
@@ -104,12 +102,11 @@ class QemuGuest:
 
     def attach(self, sink: Callable[[bytes], None]) -> None:
         """Send serial output to ``sink`` from now on (no scrollback), instead of to an earlier one."""
-        self._sink = sink
+        self._output.attach(sink)
 
     def detach(self, sink: Callable[[bytes], None]) -> None:
         """Stop sending output to ``sink``, if it is the attached one."""
-        if self._sink == sink:
-            self._sink = None
+        self._output.detach(sink)
 
     def write(self, data: bytes) -> None:
         """Type ``data`` on the serial console."""
@@ -158,13 +155,6 @@ class QemuGuest:
         if self._machine is None and not self._exit.done():
             self._exit.set_result(GuestExit(how="stopped"))
         await self.wait_exit()
-
-    def _printed(self, data: bytes) -> None:
-        self._log += data
-        if len(self._log) > _SERIAL_LOG_LIMIT:
-            del self._log[:-_SERIAL_LOG_LIMIT]
-        if self._sink is not None:
-            self._sink(data)
 
     async def _watch(self, machine: Emulator) -> None:
         status = await machine.ended()

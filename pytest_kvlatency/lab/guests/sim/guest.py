@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError, datasource_wait_seconds
 from pytest_kvlatency.lab.guests.cloudinit import read_user_data
+from pytest_kvlatency.lab.guests.serialoutput import SerialOutput
 from pytest_kvlatency.lab.guests.sim import bootmessages, commands, confine, unattended, wiring
 from pytest_kvlatency.lab.guests.sim.clock import Clock
 from pytest_kvlatency.lab.guests.sim.loginprompt import LoginPrompt
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.machine import PingProgram
     from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
-SERIAL_LOG_BYTES = 256 * 1024
 _SHUTDOWN_SECONDS = 0.2
 
 _LOADER_SECONDS = 10.0
@@ -47,8 +47,7 @@ class SimGuest:
         self._host = host
         self._directory = directory
         self._phase: _Phase = "off"
-        self._sink: Callable[[bytes], None] | None = None
-        self._log = bytearray()
+        self._output = SerialOutput()
         self._shell: ShellProcess | None = None
         self._login: LoginPrompt | None = None
         self._machine: Machine | None = None
@@ -76,7 +75,7 @@ class SimGuest:
     @property
     def serial_log(self) -> bytes:
         """See ``base.Guest``."""
-        return bytes(self._log[-SERIAL_LOG_BYTES:])
+        return self._output.log
 
     async def start(self) -> None:
         """See ``base.Guest``."""
@@ -88,12 +87,11 @@ class SimGuest:
 
     def attach(self, sink: Callable[[bytes], None]) -> None:
         """See ``base.Guest``."""
-        self._sink = sink
+        self._output.attach(sink)
 
     def detach(self, sink: Callable[[bytes], None]) -> None:
         """See ``base.Guest``."""
-        if self._sink == sink:
-            self._sink = None
+        self._output.detach(sink)
 
     def write(self, data: bytes) -> None:
         """See ``base.Guest``. What is typed before the login prompt is lost."""
@@ -271,7 +269,7 @@ class SimGuest:
         self._stop_timers()
         self._stack.clear()
         used = self._end_shell()
-        self._sink = None
+        self._output.detach()
         self._cleaning = asyncio.ensure_future(self._clean_up(used=used))
         self._exit.set_result(result)
 
@@ -421,14 +419,10 @@ class SimGuest:
             return
         if self._noise is not None and self._phase != "boot":
             data = self._noise.apply(data)
-        self._log += data
+        self._output.add(data)
         if self._on_output is not None:
             first, self._on_output = self._on_output, None
             first()
-        if len(self._log) > 2 * SERIAL_LOG_BYTES:
-            del self._log[:-SERIAL_LOG_BYTES]
-        if self._sink is not None:
-            self._sink(data)
 
     # Helpers.
 
