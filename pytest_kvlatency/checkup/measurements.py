@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import pytest
@@ -22,6 +23,7 @@ from pytest_kvlatency.report.numbers import numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from pytest_kvlatency.checkup.attempt import ItemAttempt
     from pytest_kvlatency.checkup.collection import Collection
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 NO_LIMITS: Final = Limits(max_loss_percent=None)
 STREAM_OPTIONS: Final = frozenset({"interval", "packet_size", "dont_fragment"})
+#: It lasts as long as its block: no interval is too long for a sample that it does not have.
+STREAM_VALUES: Final = {"sample_duration": "1h", "timeout": "none"}
 PING_OPTIONS: Final = frozenset({"sample_duration", "interval", "packet_size", "dont_fragment", "warmup"})
 #: The names of an item's JUnit properties that are ours.
 PROPERTIES_KEY = pytest.StashKey["frozenset[str]"]()
@@ -126,25 +130,26 @@ class Measurements:
 
         return Streams(lambda parameters: self.stream(item, parameters))
 
-    @contextmanager
-    def stream(self, item: pytest.Item, parameters: dict[str, object]) -> Iterator[StreamedLatency]:
-        """Ping between the item's owned guests while the body runs; kept under ``extra``."""
+    def stream(
+        self, item: pytest.Item, parameters: dict[str, object]
+    ) -> AbstractContextManager[StreamedLatency]:
+        """Ping between the item's owned guests inside; kept under ``extra``. Raises ``ConfigError`` as it is called."""
         from pytest_kvlatency.checkup.streaming import streaming
 
         attempt = item.stash[ATTEMPT_KEY]
         check = self.check_of(item)
-        ping = self._parameters(item, "kv_stream", parameters, STREAM_OPTIONS)
+        ping = self._parameters(item, "kv_stream", parameters, STREAM_OPTIONS, fixed=STREAM_VALUES)
+        ping = replace(ping, sample_duration_ns=check.ping.sample_duration_ns)
         if attempt.guests is None:
             raise ConfigError("the pair cannot be used after its test has ended", stage="run")
-        with streaming(
+        return streaming(
             replace(check, limits=NO_LIMITS, ping=ping),
             attempt.guests,
             self.measuring.state.stop,
             is_interval_given="interval" in parameters,
             failing=lambda: _failing(attempt),
             keep=attempt.extra.append,
-        ) as latency:
-            yield latency
+        )
 
     @contextmanager
     def owning_pair(self, item: pytest.Item, check: Check) -> Iterator[Pair]:
@@ -184,13 +189,22 @@ class Measurements:
     # --- inside
 
     def _parameters(
-        self, item: pytest.Item, call: str, parameters: Mapping[str, object], options: frozenset[str]
+        self,
+        item: pytest.Item,
+        call: str,
+        parameters: Mapping[str, object],
+        options: frozenset[str],
+        *,
+        fixed: Mapping[str, object] = MappingProxyType({}),
     ) -> PingParameters:
-        """The ping parameters of an item, changed as a call says. Raises ``ConfigError`` for a wrong argument."""
+        """The ping parameters of an item, changed as a call says, and as is ``fixed`` for all of its kind.
+
+        Raises ``ConfigError`` for a wrong argument.
+        """
         known = {name: value for name, value in parameters.items() if name in options}
         wrong = [unknown_argument(call, name, options) for name in parameters if name not in known]
         try:
-            ping = self.collection.settings_of(item, call=call, arguments=known).ping
+            ping = self.collection.settings_of(item, call=call, arguments={**fixed, **known}).ping
         except SettingsError as error:
             raise ConfigError("; ".join([*wrong, *error.messages])) from None
         if wrong:

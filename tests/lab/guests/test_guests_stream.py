@@ -57,11 +57,17 @@ def test_queue(kv_stream):
     # By the round-trip times, which are simulated, it is to the interval what it was made.
     assert 1_180 < stream.max_ms <= 1_200
 
+@pytest.mark.kvlatency(sample_duration="200ms")
+def test_an_interval_that_is_longer_than_a_sample(kv_stream):
+    with kv_stream(interval="300ms") as stream:
+        pass
+    assert stream.received
+
 def test_wrong_calls(kv_stream):
     with pytest.raises(ConfigError, match="^kv_stream has no argument 'size'. Did you mean packet_size[?]"):
-        kv_stream(size=3).__enter__()
+        kv_stream(size=3)
     with pytest.raises(ConfigError, match="interval: '3' has no unit.*from the call of kv_stream"):
-        kv_stream(interval="3").__enter__()
+        kv_stream(interval="3")
     with pytest.raises(ConfigError, match="takes keyword arguments only"):
         kv_stream("10ms")
 """
@@ -70,7 +76,7 @@ def test_wrong_calls(kv_stream):
 def test_what_a_test_does_to_its_pair_shows_as_a_gap_and_is_reported(check, pytester, leftovers):
     pytester.makepyfile(TESTS)
     run = check("blue", args=("--kv-nodes", "worker1:worker2"))
-    run.result.assert_outcomes(passed=3, failed=1)
+    run.result.assert_outcomes(passed=4, failed=1)
     assert "ValueError: the test's own" in run.stdout
     by_test = {one["nodeid"].split("::")[1].split("[")[0]: one for one in run.measurements}
     (stream,) = by_test["test_gap"]["extra"]
