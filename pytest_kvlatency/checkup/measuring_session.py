@@ -11,6 +11,7 @@ from pytest_kvlatency.checkup.cluster import Cluster
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, may_be_measured_ahead
 from pytest_kvlatency.errors import HIDDEN, CheckupTimeoutError, InterruptedRunError, KvLatencyError, again
 from pytest_kvlatency.plan.checks import guest_count
+from pytest_kvlatency.plan.moves import MOST_AT_ONCE
 from pytest_kvlatency.shortage import told
 from pytest_kvlatency.threads import Threads
 
@@ -116,7 +117,6 @@ class MeasuringSession:
     def assemble(self, checks: Sequence[Check]) -> Engine:
         """Put the engine of a plan together, which creates nothing yet. Raises ``KvLatencyError``."""
         from pytest_kvlatency.engine.assembly import assemble
-        from pytest_kvlatency.kube.facts import DEFAULT_MIGRATIONS
 
         state = self.state
         facts, share = state.results.cluster_facts, state.share
@@ -137,7 +137,7 @@ class MeasuringSession:
             occupy=self.role.occupy,
             on_measured=self.tally.has_measured,
             kubevirt_version=None if facts is None else facts.kubevirt_version,
-            parallel_migrations=DEFAULT_MIGRATIONS if facts is None else facts.parallel_migrations,
+            parallel_migrations=MOST_AT_ONCE if facts is None else facts.parallel_migrations,
             move_refusal=self.cluster.move_refusal(checks),
         )
 

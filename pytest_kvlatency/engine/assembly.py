@@ -15,7 +15,6 @@ from pytest_kvlatency.engine.move import Mover
 from pytest_kvlatency.engine.provision import Provisioner
 from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.whereabouts import Whereabouts
-from pytest_kvlatency.kube.facts import DEFAULT_MIGRATIONS
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.podlook import PodLook
@@ -23,6 +22,7 @@ from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.kube.watch import VmiWatch
 from pytest_kvlatency.plan.addresses import AddressShare
 from pytest_kvlatency.plan.checks import guests_by_subnet
+from pytest_kvlatency.plan.moves import MOST_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +57,7 @@ def assemble(
     occupy: Occupy | None = None,
     on_measured: Callable[[Attempt], None] = lambda _: None,
     kubevirt_version: str | None = None,
-    parallel_migrations: int = DEFAULT_MIGRATIONS,
+    parallel_migrations: int = MOST_AT_ONCE,
     move_refusal: KvLatencyError | None = None,
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.patience import FIRST_ANSWER
+from pytest_kvlatency.plan.moves import MOST_AT_ONCE
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 LAB_ANNOTATION: Final = "kvlatency.lab/guests"
 # How many times faster than the clock its guests' time runs, where it does.
 LAB_SCALE_ANNOTATION: Final = "kvlatency.lab/time-scale"
-#: KubeVirt's default of ``parallelMigrationsPerCluster``.
-DEFAULT_MIGRATIONS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ class ClusterFacts:
     def parallel_migrations(self) -> int:
         """How many live migrations KubeVirt has under way at once; its default where that is unknown."""
         migrations = (self.configuration or {}).get("migrations") or {}
-        return max(1, int(migrations.get("parallelMigrationsPerCluster") or DEFAULT_MIGRATIONS))
+        return max(1, int(migrations.get("parallelMigrationsPerCluster") or MOST_AT_ONCE))
 
 
 def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
