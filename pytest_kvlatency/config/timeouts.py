@@ -19,8 +19,10 @@ BASE_TIMEOUT_NS: Final = 300_000_000_000
 ROUND_NS: Final = 2_000_000_000
 #: What a sample with a migration may take: most are over in ten seconds, that of a busy guest or cluster is not.
 MOVE_NS: Final = 60_000_000_000
-#: And what it takes in any case: a second before the migration, and five after it.
-_LEAST_MOVE_NS: Final = 6_000_000_000
+#: Of these seconds it pings in any case, before the migration and after it.
+BEFORE_MOVE_SECONDS: Final = 1.0
+AFTER_MOVE_SECONDS: Final = 5.0
+_LEAST_MOVE_NS: Final = round((BEFORE_MOVE_SECONDS + AFTER_MOVE_SECONDS) * 1e9)
 
 
 def timeout_for(settings: Settings, checks: Sequence[Check], *, rounds: int) -> int:

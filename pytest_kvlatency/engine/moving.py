@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.config.timeouts import AFTER_MOVE_SECONDS, BEFORE_MOVE_SECONDS
 from pytest_kvlatency.guest.stream import Stream, shortest_interval_ns
 from pytest_kvlatency.ping import Dialect, effective
 from pytest_kvlatency.ping.gaps import with_gaps
@@ -19,16 +20,12 @@ if TYPE_CHECKING:
     from pytest_kvlatency.guest.stream import ClockReading
     from pytest_kvlatency.model import Check, Migration, PingResult
 
-_BEFORE_SECONDS: Final = 1.0
 #: For a first reply: without one there is nothing to be seen of a migration.
 FIRST_REPLY_SECONDS: Final = 5.0
-AFTER_SECONDS: Final = 5.0
 #: For the first reply after a migration, before the network counts as gone.
 SILENCE_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
 _SLACK_SECONDS: Final = 30.0
-#: How long a migration and all that is pinged around it usually take.
-USUAL_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ class _Sample:
         """Ping for a while before the migration; whether a reply came."""
         began = time.monotonic()
         while True:
-            self._pause(_BEFORE_SECONDS)
+            self._pause(BEFORE_MOVE_SECONDS)
             if self._stream.replies(self._deadline):
                 return True
             if time.monotonic() - began >= FIRST_REPLY_SECONDS:
@@ -70,14 +67,14 @@ class _Sample:
     def finish(self) -> None:
         """Ping on for a while after the migration, and longer as long as no reply comes."""
         before, ended = self._stream.replies(self._deadline), time.monotonic()
-        self._pause(AFTER_SECONDS)
+        self._pause(AFTER_MOVE_SECONDS)
         while self._stream.replies(self._deadline) == before:
             if time.monotonic() - ended >= SILENCE_SECONDS:
                 return
             self._pause(_LOOK_SECONDS)
-        if time.monotonic() - ended >= 2 * AFTER_SECONDS:
+        if time.monotonic() - ended >= 2 * AFTER_MOVE_SECONDS:
             # What it is like now that it is back.
-            self._pause(AFTER_SECONDS)
+            self._pause(AFTER_MOVE_SECONDS)
 
     def _pause(self, seconds: float) -> None:
         self._deadline.pause(seconds, f"the ping of {self._target}")
@@ -103,7 +100,7 @@ def ping_through(
             parameters,
             dialect,
             deadline,
-            longest_seconds=mover.longest_seconds + AFTER_SECONDS + SILENCE_SECONDS + _SLACK_SECONDS,
+            longest_seconds=mover.longest_seconds + AFTER_MOVE_SECONDS + SILENCE_SECONDS + _SLACK_SECONDS,
         )
         try:
             journey, before, after = None, None, None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.config.timeouts import usual_ns
 from pytest_kvlatency.engine.attempts import Attempt, failed
 from pytest_kvlatency.engine.guests import check_distinct, those_up_or_none
 from pytest_kvlatency.engine.measuring import NotMigrated, untold
-from pytest_kvlatency.engine.moving import USUAL_SECONDS
 from pytest_kvlatency.engine.steps import pair_place
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.units import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,8 +59,7 @@ class Trials:
                 if source.nad.address_mode == "dhcp":
                     # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
                     check_distinct((source, target), self._guests())
-                seconds = check.ping.sample_duration_ns / 1e9 + (USUAL_SECONDS if check.pair.is_move else 0.0)
-                self._cover((target, source), seconds, ticket.deadline)
+                self._cover((target, source), to_seconds(usual_ns(check)), ticket.deadline)
                 with self._consoles.using(source.shell, ticket.deadline):
                     measured = self._measurer.measure(
                         check, source, target, ticket.deadline, say, look_again=self._last_used(ticket)

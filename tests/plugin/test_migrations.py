@@ -92,7 +92,7 @@ def namespace(kubeconfig: Path) -> Iterator[Namespace]:
 @pytest.fixture
 def moved(checkup: Checkup, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run checks with a migration; the document's measurements. Nothing is left afterwards."""
-    monkeypatch.setattr(moving, "AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(moving, "AFTER_MOVE_SECONDS", 1.0)
     monkeypatch.setattr(moving, "SILENCE_SECONDS", 3.0)
     monkeypatch.setattr(moving, "FIRST_REPLY_SECONDS", 1.0)
     monkeypatch.setattr(move, "LIMITS", move.MoveLimits(pending=1.0, scheduling=2.0, pod=1.0))
