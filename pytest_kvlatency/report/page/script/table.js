@@ -76,7 +76,7 @@ function rowOf(entry) {
 function marked(column, entry) {
   const limits = limitsOf(entry);
   const bounds = { max: limits.maxLatencyNanoSec, avg: limits.maxAvgLatencyNanoSec, p99: limits.maxP99LatencyNanoSec, loss: limits.maxLossPercent, gap: limits.maxGapNanoSec };
-  return isBroken(entry, column.key, column.key === "gap" ? entry.gap?.[0] : entry[column.key], bounds[column.key]);
+  return isBroken(entry, column.key, column.value?.(entry), bounds[column.key]);
 }
 
 // A second time turns the order round. What has no value is always last.
