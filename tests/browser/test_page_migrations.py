@@ -72,6 +72,18 @@ def test_the_view_of_a_migration_is_accessible(browser, migrations, axe, scheme,
     )
 
 
+def test_a_migration_that_took_half_an_hour_is_drawn(browser, document, entries, tmp_path):
+    long = moved(entries["worker1:worker10"])
+    more = range(13_000_000_000, 2_000_000_000_000, 10_000_000)
+    long["repliesNanoSec"] += more
+    long["samplesNanoSec"] += [300_000] * len(more)
+    changed = {**document, "measurements": [long], "causes": []}
+    browser.open(saved(changed, tmp_path / "page.html"))
+    browser.open_pair("#moves td[data-entry] a")
+    assert browser.texts("#view .gap-text") == ["preparation 1300 ms", "switch-over 400 ms"]
+    assert browser.complaints == []
+
+
 def test_migrations_are_in_no_cell_of_the_heat_map(browser, migrations, page):
     browser.open(page)
     before = browser.texts(".heat td[data-pair]")
