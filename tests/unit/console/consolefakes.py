@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from pytest_kvlatency.console.login import Patience
 from pytest_kvlatency.console.outcomes import ConnectionLost
@@ -56,11 +57,26 @@ class PtyGuest:
         self.connection = PtyTransport(self)
         return self.connection
 
+    def processes(self):
+        """The process ids of the guest's session: its shell, and all that was started from it, in whatever group."""
+        found = set()
+        for one in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, _parent, _group, session, *_ = one.read_text().rpartition(")")[2].split()
+                if session == str(self.process.pid) and state not in "ZX":
+                    found.add(int(one.parent.name))
+        return found
+
     def stop(self):
-        # One that has just begun has no group of its own yet.
+        # One that has just begun has no session of its own yet.
         self.process.kill()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while left := self.processes():
+            assert time.monotonic() < until, left
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
         os.close(self.master)
         self.process.wait(60)
 

@@ -1,9 +1,7 @@
 """A ping beside other commands, in real shells: when its replies come, how it ends, and what the reader costs it."""
 
-import contextlib
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -71,25 +69,14 @@ def test_a_stream_says_when_each_reply_came_and_ends_when_it_is_told_to(shell):
     assert stream.stop(Deadline(60)).samples_ns == result.samples_ns
 
 
-def processes(shell):
-    """Those of the guest's session."""
-    found = set()
-    for one in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = one.read_text().rpartition(")")[2].split()
-            if fields[3] == str(shell.guest.process.pid):
-                found.add(one.parent.name)
-    return found
-
-
 def test_a_stream_that_was_read_leaves_no_process_in_the_guest(shell):
-    before = processes(shell)
+    before = shell.guest.processes()
     assert before
     stream = start(shell)
     until(lambda: stream.replies(Deadline(60)) > 10)
     stream.stop(Deadline(60))
     stream.remove()
-    until(lambda: processes(shell) == before)
+    until(lambda: shell.guest.processes() == before)
 
 
 def test_a_stream_s_time_and_the_host_s_meet(shell):
