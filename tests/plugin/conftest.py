@@ -15,7 +15,8 @@ from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 lazy.load()
@@ -46,6 +47,12 @@ def _running(directory: Path, text: str) -> Iterator[LabProcess]:
         yield process
     finally:
         process.stop()
+
+
+@pytest.fixture(scope="session")
+def running_lab() -> Callable[[Path, str], AbstractContextManager[LabProcess]]:
+    """Run a lab in a directory, as the text of its file says, as long as one is in its context."""
+    return _running
 
 
 @pytest.fixture(scope="session")

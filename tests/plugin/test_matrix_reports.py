@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.lab.process import LabProcess
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from pytest_kvlatency.lab.process import LabProcess
 
 LAB = """
 guests: sim
@@ -33,15 +34,12 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope="module")
-def four_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    directory = tmp_path_factory.mktemp("lab4")
-    spec = directory / "lab.yaml"
-    spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 60)
-    try:
+def four_nodes(
+    running_lab: Callable[[Path, str], AbstractContextManager[LabProcess]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Path]:
+    with running_lab(tmp_path_factory.mktemp("lab4"), LAB) as process:
         yield process.kubeconfig
-    finally:
-        process.stop()
 
 
 @pytest.fixture

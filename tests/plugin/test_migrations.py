@@ -12,13 +12,15 @@ from pytest_kvlatency.engine import move, moving
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.vmi import Vmis
-from pytest_kvlatency.lab.process import LabProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from conftest import Checkup
+
+    from pytest_kvlatency.lab.process import LabProcess
 
 LAB = """
 guests: sim
@@ -50,15 +52,12 @@ boot: 100ms
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
-    directory = tmp_path_factory.mktemp("lab")
-    spec = directory / "lab.yaml"
-    spec.write_text(LAB, encoding="utf-8")
-    process = LabProcess.start(str(spec), directory / "run", 60)
-    try:
+def lab(
+    running_lab: Callable[[Path, str], AbstractContextManager[LabProcess]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LabProcess]:
+    with running_lab(tmp_path_factory.mktemp("lab"), LAB) as process:
         yield process
-    finally:
-        process.stop()
 
 
 class Namespace:
