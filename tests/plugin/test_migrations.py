@@ -255,7 +255,7 @@ def test_each_attempt_migrates_another_guest_and_pings_it_afterwards_where_it_is
 
 
 def test_a_network_that_stays_cut_after_the_migration_is_connectivity(moved: Any) -> None:
-    (one,) = moved(*pair("lost", "worker1:worker2>worker3"), "--kv-max-loss", "none")
+    (one,) = moved(*pair("lost", "worker1:worker2>worker3"))
     assert (one["outcome"], one["failureKind"]) == ("failed", "connectivity")
     assert "no reply since the migration to worker3" in one["failureReason"]
     assert one["migration"]["succeeded"]
