@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -48,6 +49,27 @@ class Vmis:
                 on_gone(one)
         if left:
             raise TeardownError(f"{', '.join(map(str, left))} not gone")
+
+
+@contextlib.contextmanager
+def under_way(context, last=lambda: None):
+    """Let another thread be in a context: until the event that this gives is set, and ``last`` is done."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def work():
+        with context:
+            began.set()
+            go_on.wait(60)
+            last()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert began.wait(60)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+        thread.join(60)
 
 
 @pytest.fixture
@@ -142,22 +164,11 @@ def test_nothing_is_created_once_it_is_closed(leftovers):
 
 def test_what_was_just_being_created_is_deleted_too(vmis, leftovers):
     vmis.there = []
-    began, go_on = threading.Event(), threading.Event()
-
-    def create():
-        with leftovers.creating(Deadline(60)):
-            began.set()
-            go_on.wait(60)
-            vmis.there.append(ONE)
-
-    creating = threading.Thread(target=create)
-    creating.start()
-    assert began.wait(60)
-    assert not leftovers.is_clean
-    closing = threading.Thread(target=leftovers.close, args=(Deadline(60),))
-    closing.start()
-    go_on.set()
-    creating.join(60)
+    with under_way(leftovers.creating(Deadline(60)), last=lambda: vmis.there.append(ONE)) as go_on:
+        assert not leftovers.is_clean
+        closing = threading.Thread(target=leftovers.close, args=(Deadline(60),))
+        closing.start()
+        go_on.set()
     closing.join(60)
     assert vmis.asked == [ONE]
 
@@ -165,20 +176,10 @@ def test_what_was_just_being_created_is_deleted_too(vmis, leftovers):
 def test_E59_what_came_while_its_creation_was_given_up_is_looked_for_again(vmis, leftovers):
     unknown = VmiHandle(namespace="default", name="vmi-a", token="t")
     vmis.there = [unknown]
-    began, go_on = threading.Event(), threading.Event()
-
-    def create():
-        with leftovers.creating(Deadline(60)):
-            began.set()
-            go_on.wait(60)
-
-    creating = threading.Thread(target=create)
-    creating.start()
-    assert began.wait(60)
-    leftovers.delete([unknown], Deadline(60))
-    go_on.set()
-    leftovers.close(Deadline(60))
-    creating.join(60)
+    with under_way(leftovers.creating(Deadline(60))) as go_on:
+        leftovers.delete([unknown], Deadline(60))
+        go_on.set()
+        leftovers.close(Deadline(60))
     assert vmis.asked == [unknown, unknown]
 
 
@@ -204,20 +205,10 @@ def test_a_server_that_is_gone_is_told_once_with_all_that_may_be_left(vmis, left
 
 def test_a_migration_that_was_just_being_created_goes_with_its_vmi(vmis, leftovers):
     vmis.there = [ONE]
-    began, go_on = threading.Event(), threading.Event()
-
-    def migrate():
-        with leftovers.migrating(ONE, Deadline(60)):
-            began.set()
-            go_on.wait(60)
-
-    migrating = threading.Thread(target=migrate)
-    migrating.start()
-    assert began.wait(60)
-    leftovers.delete([ONE], Deadline(60))
-    go_on.set()
-    leftovers.close(Deadline(60))
-    migrating.join(60)
+    with under_way(leftovers.migrating(ONE, Deadline(60))) as go_on:
+        leftovers.delete([ONE], Deadline(60))
+        go_on.set()
+        leftovers.close(Deadline(60))
     # The first request may have found no migration yet.
     assert vmis.asked == [ONE, ONE]
     with pytest.raises(TeardownError), leftovers.migrating(ONE, Deadline(60)):
