@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,6 @@ from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine import move, moving
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.kube.vmi import Vmis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -281,21 +281,25 @@ def test_a_network_that_is_cut_anyway_is_told_without_a_migration(
     assert "no migration was begun: not one reply came before it" in one["notes"]
 
 
-def test_a_migration_that_another_client_deletes_is_the_cause(
-    moved: Any, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, deleted = Vmis.get_migration, set()
+def test_a_migration_that_another_client_deletes_is_the_cause(moved: Any, namespace: Namespace) -> None:
+    over = threading.Event()
 
-    def delete_it_once_it_runs(self: Vmis, handle: Any, uid: str, deadline: Deadline) -> Any:
-        found = real(self, handle, uid, deadline)
-        if found is not None and found.phase == "Running" and uid not in deleted:
-            deleted.add(uid)
-            namespace.request("DELETE", paths.migration("default", handle.name))
-        return found
+    def delete_it_once_it_runs() -> None:
+        while not over.wait(0.05):
+            for one in namespace.request("GET", paths.migration("default"))["items"]:
+                if (one.get("status") or {}).get("phase") == "Running":
+                    namespace.request("DELETE", paths.migration("default", one["metadata"]["name"]))
+                    return
 
-    monkeypatch.setattr(Vmis, "get_migration", delete_it_once_it_runs)
-    (one,) = moved(*pair("slow", "worker1:worker2>worker3"))
+    other_client = threading.Thread(target=delete_it_once_it_runs)
+    other_client.start()
+    try:
+        (one,) = moved(*pair("slow", "worker1:worker2>worker3"))
+    finally:
+        over.set()
+        other_client.join(60)
     assert (one["outcome"], one["failureKind"]) == ("error", "provision")
+    assert one["failureReason"].endswith(" from worker2 failed: Live migration aborted")
     assert not one["migration"]["succeeded"]
     assert one["received"] > 0
 
