@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import shutil
 from typing import TYPE_CHECKING, Literal
 
-from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError, datasource_wait_seconds
+from pytest_kvlatency.lab.guests.base import GuestExit, HypervisorError
 from pytest_kvlatency.lab.guests.cloudinit import read_user_data
 from pytest_kvlatency.lab.guests.serialoutput import SerialOutput
-from pytest_kvlatency.lab.guests.sim import bootmessages, commands, confine, unattended, wiring
+from pytest_kvlatency.lab.guests.sim import bootmessages, commands, confine, wiring
+from pytest_kvlatency.lab.guests.sim.bootstages import BootStages
 from pytest_kvlatency.lab.guests.sim.clock import Clock
 from pytest_kvlatency.lab.guests.sim.loginprompt import LoginPrompt
 from pytest_kvlatency.lab.guests.sim.loginshell import ShellProcess
@@ -190,8 +190,15 @@ class SimGuest:
         assert self._machine is not None  # noqa: S101 - set by _boot
         self._phase = "boot"
         self._emit("\r\n".join(self._machine.boot_log) + "\r\n")
+        stages = BootStages(
+            self._request,
+            self._machine,
+            emit=self._emit,
+            later=self._later,
+            spawn=lambda arguments: self._spawn(arguments, os.devnull, user="root"),
+        )
         # Once the system is up, before its login prompt is.
-        self._later(seconds - self._host.spec.boot_seconds / 2, self._run_cloud_init)
+        self._later(seconds - self._host.spec.boot_seconds / 2, stages.run)
         self._later(seconds, self._booted)
 
     def _booted(self) -> None:
@@ -286,25 +293,6 @@ class SimGuest:
             self._shell = None
         return self._used
 
-    def _run_cloud_init(self) -> None:
-        """Configure the network, and then run the commands of the boot, as cloud-init's stages do."""
-        self._configure_network()
-        if self._fault("no-cloud-init") is None:
-            self._run_boot_commands()
-
-    def _run_boot_commands(self) -> None:
-        boot_commands = read_user_data(self._request.user_data).boot_commands
-        if not boot_commands:
-            return
-        # As cloud-init joins them.
-        script = "".join(f"{one if isinstance(one, str) else shlex.join(one)}\n" for one in boot_commands)
-        try:
-            pid = self._spawn(("sh", "-c", script), os.devnull, user="root")
-        except OSError as error:
-            self._emit(f"cloud-init[402]: failed to run bootcmd: {os.strerror(error.errno or 0)}\r\n")
-        else:
-            unattended.reap(asyncio.get_running_loop(), pid)
-
     # The login shell.
 
     def _passwords(self) -> dict[str, str]:
@@ -389,25 +377,6 @@ class SimGuest:
             call.close()
         else:
             commands.run(call, self._machine)
-
-    # The network.
-
-    def _configure_network(self) -> None:
-        assert self._machine is not None  # noqa: S101 - set by _boot
-        for interface in self._stack.interfaces:
-            self._stack.configure(interface, wiring.link_local(interface.mac), self._machine.clock.now())
-        if self._fault("no-cloud-init") is not None or not self._request.network_data.strip():
-            return
-        if wait_seconds := datasource_wait_seconds(self._request):
-            self._later(wait_seconds, self._apply_network_data)
-        else:
-            self._apply_network_data()
-
-    def _apply_network_data(self) -> None:
-        assert self._machine is not None  # noqa: S101 - set by _boot
-        complaint = wiring.apply_network_data(self._machine, self._request.network_data)
-        if complaint is not None:
-            self._emit(f"cloud-init[402]: {complaint}\r\n")
 
     # The console.
 
