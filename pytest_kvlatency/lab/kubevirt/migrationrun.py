@@ -65,9 +65,8 @@ class MigrationRun:
         self._transferring = self._moved = False
         self._source = ""
         self._seconds = cluster.spec.migration.seconds
-        self._random = Random(f"{cluster.spec.seed}/{record.name}")  # noqa: S311 (a simulation, no secret)
-        if cluster.spec.seed is None:
-            self._random = Random()  # noqa: S311
+        seed = cluster.spec.seed
+        self._random = Random(None if seed is None else f"{seed}/{record.name}")  # noqa: S311 (a simulation, no secret)
 
     @property
     def uid(self) -> str:
@@ -120,7 +119,7 @@ class MigrationRun:
         """End the work, unless the guest has moved; one that is about to move may yet get there."""
         if self._transferring and self._move is not None:
             await self._move.cancel()
-        elif not self._moved:
+        else:
             work.cancel()
 
     async def _pause(self, share: float) -> None:

@@ -122,6 +122,8 @@ def merging(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(key for key in old if key not in new)
     for key, value in new.items():
         before = old.get(key)
-        both = isinstance(value, dict) and isinstance(before, dict)
-        found[key] = merging(before or {}, value) if both else value
+        if isinstance(value, dict) and isinstance(before, dict):
+            found[key] = merging(before, value)
+        else:
+            found[key] = value
     return found

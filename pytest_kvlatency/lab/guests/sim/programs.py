@@ -108,7 +108,7 @@ kill() {{
   case $1 in
     # Ping takes an interrupt also where it was started with SIGINT ignored, which a script cannot.
     -INT|-2) for _a do
-      [ "$_a" = "$1" ] || printf '%s\037' "$KVLAB" "c.$_a" '{interrupt}' '{record}' 1<>{fifo}
+      [ "$_a" = "$1" ] || printf '%s\\037' "$KVLAB" "c.$_a" '{interrupt}' '{record}' 1<>{fifo}
     done ;;
   esac
   for _a do
