@@ -68,6 +68,19 @@ def _core(kind: str, plural: str, *short: str, **more: bool) -> Resource:
     )
 
 
+def _kubevirt(kind: str, plural: str, *short: str, status: bool = True) -> Resource:
+    return Resource(
+        group="kubevirt.io",
+        versions=("v1", "v1alpha3"),
+        kind=kind,
+        plural=plural,
+        short=short,
+        custom=True,
+        status=status,
+        categories=("all",),
+    )
+
+
 _RBAC = "rbac.authorization.k8s.io"
 
 RESOURCES: tuple[Resource, ...] = (
@@ -133,35 +146,9 @@ RESOURCES: tuple[Resource, ...] = (
         short=("net-attach-def",),
         custom=True,
     ),
-    Resource(
-        group="kubevirt.io",
-        versions=("v1", "v1alpha3"),
-        kind="VirtualMachineInstance",
-        plural="virtualmachineinstances",
-        short=("vmi", "vmis"),
-        custom=True,
-        categories=("all",),
-    ),
-    Resource(
-        group="kubevirt.io",
-        versions=("v1", "v1alpha3"),
-        kind="VirtualMachineInstanceMigration",
-        plural="virtualmachineinstancemigrations",
-        short=("vmim", "vmims"),
-        custom=True,
-        status=True,
-        categories=("all",),
-    ),
-    Resource(
-        group="kubevirt.io",
-        versions=("v1", "v1alpha3"),
-        kind="KubeVirt",
-        plural="kubevirts",
-        short=("kv", "kvs"),
-        custom=True,
-        status=True,
-        categories=("all",),
-    ),
+    _kubevirt("VirtualMachineInstance", "virtualmachineinstances", "vmi", "vmis", status=False),
+    _kubevirt("VirtualMachineInstanceMigration", "virtualmachineinstancemigrations", "vmim", "vmims"),
+    _kubevirt("KubeVirt", "kubevirts", "kv", "kvs"),
 )
 
 VIRTUAL: tuple[VirtualResource, ...] = (
