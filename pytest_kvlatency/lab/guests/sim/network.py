@@ -222,18 +222,17 @@ class Stack:
         neighbour = self._resolve(interface, destination, now)
         if neighbour.failed:
             return Echo(unreachable=neighbour.ready_at - now)
-        if owner is None or owner[0].has_lost(destination):
+        if not rtts or owner is None or owner[0].has_lost(destination):
             return Echo()
         if quality.block_icmp or (quality.mtu is not None and longest > quality.mtu):
             return Echo()
         wait, held = max(0.0, neighbour.ready_at - now), 0.0
-        if self.clock is not None and rtts:
+        if self.clock is not None:
             arrives = self.clock.host_time(now + wait + rtts[0] / 2)
             if self._is_cut(owner[0], arrives):
                 return Echo()
             held = owner[0].held_seconds(arrives) * self.clock.scale
-        if rtts:
-            neighbour.expires_at = now + _NEIGHBOUR_LIFETIME_SECONDS
+        neighbour.expires_at = now + _NEIGHBOUR_LIFETIME_SECONDS
         return Echo(replies=tuple(wait + held + rtt for rtt in rtts), queued=held > 0)
 
     def go_deaf(self, seconds: float) -> None:
