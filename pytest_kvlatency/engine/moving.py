@@ -145,13 +145,10 @@ def _placed(journey: Journey, before: ClockReading, after: ClockReading) -> Migr
     """
     pace = (after.stream_ns - before.stream_ns) / max(1, after.monotonic_ns - before.monotonic_ns)
 
-    def since(moment: int, reading: ClockReading) -> int:
-        return reading.stream_ns + round((moment - reading.monotonic_ns) * pace)
-
     return replace(
         journey.migration,
-        created_ns=None if journey.created is None else since(journey.created, before),
-        ended_ns=None if journey.ended is None else since(journey.ended, after),
+        created_ns=None if journey.created is None else before.at(journey.created, pace),
+        ended_ns=None if journey.ended is None else after.at(journey.ended, pace),
         clock_error_ns=max(before.error_ns, after.error_ns),
         phases=tuple(
             replace(one, not_before_ns=round(one.not_before_ns * pace), seen_ns=round(one.seen_ns * pace))

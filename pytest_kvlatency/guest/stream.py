@@ -95,9 +95,9 @@ class ClockReading:
     stream_ns: int
     error_ns: int
 
-    def at(self, monotonic_ns: int) -> int:
-        """The stream's time at a moment of the host's."""
-        return self.stream_ns + monotonic_ns - self.monotonic_ns
+    def at(self, monotonic_ns: int, pace: float = 1.0) -> int:
+        """The stream's time at a moment of the host's; ``pace`` is how fast the guest's clock runs beside ours."""
+        return self.stream_ns + round((monotonic_ns - self.monotonic_ns) * pace)
 
 
 class Stream:
