@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.config.timeouts import AFTER_MOVE_SECONDS, BEFORE_MOVE_SECONDS
 from pytest_kvlatency.guest.stream import Stream, shortest_interval_ns
 from pytest_kvlatency.ping import Dialect, effective
-from pytest_kvlatency.ping.gaps import with_gaps
+from pytest_kvlatency.ping.migrationgaps import with_gaps
 
 if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline

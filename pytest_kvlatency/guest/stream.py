@@ -21,7 +21,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
-from pytest_kvlatency.ping.gaps import with_overflow, without_end
+from pytest_kvlatency.ping.ending import with_overflow, without_end
 
 if TYPE_CHECKING:
     from pytest_kvlatency.console.detached import Detached

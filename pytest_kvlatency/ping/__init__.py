@@ -4,7 +4,8 @@
 that are this ping's, ``reconcile`` checks them against each other and against what was asked for (``contradictions``),
 ``surplus`` and ``interruption`` take out what is no part of the sample, and ``oddities`` says what is odd.
 ``complaints`` says whose fault it is when ping stopped. ``stamps`` reads lines that say when they came (``arrivals``
-corrects them), and ``gaps`` finds the longest time without a reply.
+corrects them, ``ending`` takes off what a signal left open), ``gaps`` finds the longest time without a reply, and
+``migrationgaps`` what of it a migration did.
 """
 
 from pytest_kvlatency.ping.command import (

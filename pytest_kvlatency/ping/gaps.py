@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import bisect
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.model import Gap, Gaps, RttSummary
-from pytest_kvlatency.ping.command import LISTEN_SECONDS
+from pytest_kvlatency.model import Gap, Gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_kvlatency.model import Migration, PingResult
+    from pytest_kvlatency.model import PingResult
 
-_RUNNING: Final = "Running"
-#: So many requests in a row are lost in an outage; a network that loses one in ten does so once in 100,000.
-_OUTAGE: Final = 5
 # BusyBox waits so long for what is lost after its last request, and for longer round trips twice those.
 _TAIL_SECONDS: Final = 1.0
 _TAIL_STEP_NS: Final = 512 * 1024 * 1000
@@ -36,23 +32,23 @@ def gaps_of(result: PingResult, interval_ns: int) -> Gaps | None:
     None where it cannot be said: without a reply, or when it could not be read which requests were lost.
     """
     kept = kept_interval_ns(result, interval_ns)
-    replies = _replies(result, kept)
+    replies = replies_of(result, kept)
     if replies is None:
         return None
-    return Gaps(longest=max(_gaps(result, replies, kept), key=_length, default=None), interval_ns=kept)
+    return Gaps(longest=max(_gaps(result, replies, kept), key=length_of, default=None), interval_ns=kept)
 
 
 def longest(
     result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
 ) -> Gap | None:
     """The longest gap that begins in a part of the sample; None without one, or where it cannot be said."""
-    return max(_within(result, interval_ns, since_ns, until_ns), key=_length, default=None)
+    return max(gaps_within(result, interval_ns, since_ns, until_ns), key=length_of, default=None)
 
 
-def _within(result: PingResult, interval_ns: int, since_ns: int, until_ns: int | None) -> Iterator[Gap]:
+def gaps_within(result: PingResult, interval_ns: int, since_ns: int, until_ns: int | None) -> Iterator[Gap]:
     """Every gap that begins in a part of the sample; none where they cannot be said."""
     kept = kept_interval_ns(result, interval_ns)
-    replies = _replies(result, kept)
+    replies = replies_of(result, kept)
     for gap in () if replies is None else _gaps(result, replies, kept):
         if gap.begins_ns >= since_ns and (until_ns is None or gap.begins_ns < until_ns):
             yield gap
@@ -62,7 +58,7 @@ def long_gaps(result: PingResult, interval_ns: int, *, longer_than_ns: int | Non
     """Every gap that is longer than two of the intervals that ping kept, or than what is given, in order."""
     kept = kept_interval_ns(result, interval_ns)
     least = 2 * kept if longer_than_ns is None else longer_than_ns
-    replies = _replies(result, kept)
+    replies = replies_of(result, kept)
     if replies is None:
         return ()
     return tuple(gap for gap in _gaps(result, replies, kept) if gap.length_ns > least)
@@ -77,7 +73,7 @@ def gaps_over(result: PingResult, interval_ns: int, limit_ns: int) -> tuple[Gap 
     """
     over = long_gaps(result, interval_ns, longer_than_ns=limit_ns)
     surely = [gap for gap in over if gap.length_ns - _doubtful_ns(result, gap, interval_ns) > limit_ns]
-    return max(surely, key=_length, default=None), max(over, key=_length, default=None)
+    return max(surely, key=length_of, default=None), max(over, key=length_of, default=None)
 
 
 def _doubtful_ns(result: PingResult, gap: Gap, interval_ns: int) -> int:
@@ -104,7 +100,7 @@ def kept_interval_ns(result: PingResult, interval_ns: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Reply:
+class Reply:
     """A reply: when it came, and the number of its request; -1 where that is not known."""
 
     at_ns: int
@@ -132,17 +128,17 @@ def _sent_at(result: PingResult) -> list[tuple[int, int]] | None:
     ]
 
 
-def _replies(result: PingResult, interval_ns: int) -> list[_Reply] | None:
+def replies_of(result: PingResult, interval_ns: int) -> list[Reply] | None:
     """The replies in the order in which they came; None where nothing can be said of them."""
     numbers = numbers_of(result)
     if not result.samples_ns:
         return None
     if result.replied_at_ns is not None:
         known = numbers if numbers is not None else [-1] * len(result.replied_at_ns)
-        found = [_Reply(at_ns=at, index=index) for at, index in zip(result.replied_at_ns, known, strict=True)]
+        found = [Reply(at_ns=at, index=index) for at, index in zip(result.replied_at_ns, known, strict=True)]
     elif numbers is not None:
         found = [
-            _Reply(at_ns=index * interval_ns + took, index=index)
+            Reply(at_ns=index * interval_ns + took, index=index)
             for index, took in zip(numbers, result.samples_ns, strict=True)
         ]
     else:
@@ -150,7 +146,7 @@ def _replies(result: PingResult, interval_ns: int) -> list[_Reply] | None:
     return sorted(found, key=lambda reply: reply.at_ns)
 
 
-def _gaps(result: PingResult, replies: Sequence[_Reply], interval_ns: int) -> Iterator[Gap]:
+def _gaps(result: PingResult, replies: Sequence[Reply], interval_ns: int) -> Iterator[Gap]:
     """Every time between two replies, and what was lost before the first and after the last."""
     lost = sorted(result.lost_sequence or ())
     # Replies may overtake each other: what was lost lies between the latest request that was answered before
@@ -218,159 +214,12 @@ def _tail_seconds(result: PingResult) -> float:
     return max(_TAIL_SECONDS, float(longest_ns // _TAIL_STEP_NS))
 
 
-def _length(gap: Gap) -> int:
+def length_of(gap: Gap) -> int:
+    """The key by which gaps are compared."""
     return gap.length_ns
-
-
-def without_end(result: PingResult, interval_ns: int) -> PingResult:
-    """The result of a ping that was interrupted, without the requests whose answer it did not wait for.
-
-    These are the last ones, as far as they were sent within ``LISTEN_SECONDS`` of the end, or within half as long again
-    as the last answer took: where answers take seconds, so many are always under way. What is not answered for longer
-    is lost.
-    """
-    lost = result.lost_sequence
-    if not lost or not result.samples_ns:
-        return result
-    kept = kept_interval_ns(result, interval_ns)
-    listened_ns = max(LISTEN_SECONDS * 1_000_000_000, result.samples_ns[-1] * 3 // 2)
-    most = -(-listened_ns // kept)
-    missing = set(lost)
-    end = result.transmitted
-    while end - 1 in missing and result.transmitted - end < most:
-        end -= 1
-    return replace(result, transmitted=end, lost=tuple(index for index in lost if index < end))
-
-
-def with_overflow(result: PingResult, dropped: int) -> PingResult:
-    """The result of a ping for whose socket the kernel has dropped so many packets, each of which may be a reply."""
-    overflowed = min(dropped, max(0, result.transmitted - result.received))
-    if not overflowed:
-        return result
-    note = f"{overflowed} replies came in bursts for which ping had no room: they are no loss"
-    return replace(result, overflowed=overflowed, warnings=(*result.warnings, note))
-
-
-def without_gaps(result: PingResult, gaps: Sequence[Gap | None], interval_ns: int) -> PingResult:
-    """The part of a sample that lies outside of some of its gaps: what the network itself has to answer for.
-
-    Of a gap are the requests that were lost in it, and the replies whose way there and back was longer because of it:
-    they were under way when it was, and came when it ended or later.
-    """
-    numbers = numbers_of(result)
-    replies = _replies(result, kept_interval_ns(result, interval_ns))
-    found = [gap for gap in gaps if gap is not None]
-    if not found or numbers is None or replies is None:
-        return result
-    came = {reply.index: reply.at_ns for reply in replies}
-    kept = [
-        (number, took)
-        for number, took in zip(numbers, result.samples_ns, strict=True)
-        if not any(gap.begins_ns < came[number] and came[number] - took < gap.ends_ns for gap in found)
-    ]
-    in_gaps = sum(gap.lost for gap in found)
-    lost = max(0, result.transmitted - result.received - in_gaps)
-    return replace(
-        result,
-        transmitted=len(kept) + lost,
-        received=len(kept),
-        # What is excused with its gap excuses nothing else.
-        overflowed=max(0, result.overflowed - in_gaps),
-        samples_ns=tuple(took for _, took in kept),
-        lost=None if lost else (),
-        replied_at_ns=tuple(came[number] for number, _ in kept),
-    )
-
-
-def rtts_between(
-    result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
-) -> RttSummary | None:
-    """The round-trip times of the replies that came in a part of the sample; None where there is none."""
-    numbers, replies = numbers_of(result), _replies(result, kept_interval_ns(result, interval_ns))
-    if numbers is None or replies is None:
-        return None
-    came = {reply.index: reply.at_ns for reply in replies}
-    times = [
-        took
-        for number, took in zip(numbers, result.samples_ns, strict=True)
-        if came[number] >= since_ns and (until_ns is None or came[number] < until_ns)
-    ]
-    if not times:
-        return None
-    return RttSummary(
-        count=len(times), min_ns=min(times), avg_ns=round(sum(times) / len(times)), max_ns=max(times)
-    )
 
 
 def last_reply_ns(result: PingResult, interval_ns: int) -> int | None:
     """When the last reply came; None without one, or where it is not known."""
-    replies = _replies(result, kept_interval_ns(result, interval_ns))
+    replies = replies_of(result, kept_interval_ns(result, interval_ns))
     return replies[-1].at_ns if replies else None
-
-
-def with_gaps(migration: Migration, result: PingResult, interval_ns: int) -> Migration:
-    """A migration with what the guest that stayed saw of it: both gaps, what was lost in them, round trips around them.
-
-    ``created_ns``, ``ended_ns`` and the phases are needed for it; what cannot be said stays as it is. Which of both a
-    gap is depends on where it begins: before the phase Running, whose moment is taken to be the middle of what is known
-    of it, or later. What was under way when the migration was created belongs to it.
-    """
-    created = migration.created_ns
-    if created is None or _replies(result, interval_ns) is None:
-        return migration
-    longests = [
-        longest(result, interval_ns, since_ns=since, until_ns=until)
-        for since, until in _parts(migration, result, interval_ns)
-    ]
-    return replace(
-        migration,
-        preparation_gap=longests[0],
-        switchover_gap=longests[1] if len(longests) > 1 else None,
-        rtt_before=rtts_between(result, interval_ns, until_ns=created),
-        rtt_after=None
-        if migration.ended_ns is None
-        else rtts_between(result, interval_ns, since_ns=migration.ended_ns),
-        lost_in_gaps=sum(gap.lost for gap in gaps_of_migration(migration, result, interval_ns)),
-    )
-
-
-def gaps_of_migration(migration: Migration, result: PingResult, interval_ns: int) -> tuple[Gap, ...]:
-    """What a migration did to the network: before Running and later, the longest gap and the one that lost most.
-
-    They are most often one. A guest, or a machine, that stands still for a moment makes a longer gap without a loss.
-    Until the migration has ended, so is each other outage (``_OUTAGE`` requests in a row): a bridge may be confused
-    several times while the target is prepared. Losses of single requests are the network's. A silence to the end of
-    the sample is none of them: the network was not back when it was last looked at.
-    """
-    found: list[Gap] = []
-    last = last_reply_ns(result, interval_ns) or 0
-    for since, until in _parts(migration, result, interval_ns):
-        gaps = [gap for gap in _within(result, interval_ns, since, until) if gap.begins_ns < last]
-        if gaps:
-            found += [max(gaps, key=_length), max(gaps, key=_loss)]
-        ended = migration.ended_ns or 0
-        found += [gap for gap in gaps if gap.lost >= _OUTAGE and gap.begins_ns < ended]
-    return tuple(dict.fromkeys(found))
-
-
-def _parts(migration: Migration, result: PingResult, interval_ns: int) -> tuple[tuple[int, int | None], ...]:
-    """Where the gaps of a migration begin: before it is Running, and, if it was, from then on."""
-    created = migration.created_ns
-    if created is None:
-        return ()
-    earlier = kept_interval_ns(result, interval_ns) + (migration.clock_error_ns or 0)
-    border = running_ns(migration)
-    preparation = (max(0, created - earlier), border)
-    return (preparation,) if border is None else (preparation, (border, None))
-
-
-def running_ns(migration: Migration) -> int | None:
-    """When the phase Running began: the middle of what is known of it; None where it has not been seen."""
-    running = next((phase for phase in migration.phases if phase.name == _RUNNING), None)
-    if running is None or migration.created_ns is None:
-        return None
-    return migration.created_ns + (running.not_before_ns + running.seen_ns) // 2
-
-
-def _loss(gap: Gap) -> tuple[int, int]:
-    return gap.lost, gap.length_ns

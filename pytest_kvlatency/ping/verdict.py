@@ -20,13 +20,8 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.ping.gaps import (
-    gaps_of_migration,
-    gaps_over,
-    last_reply_ns,
-    running_ns,
-    without_gaps,
-)
+from pytest_kvlatency.ping.gaps import gaps_over, last_reply_ns
+from pytest_kvlatency.ping.migrationgaps import gaps_of_migration, running_ns, without_gaps
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
 from pytest_kvlatency.units import format_duration
 

@@ -10,14 +10,9 @@ from pytest_kvlatency.errors import GapExceeded, GuestError
 from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingResult
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
-from pytest_kvlatency.ping.gaps import (
-    gaps_of,
-    kept_interval_ns,
-    longest,
-    with_gaps,
-    with_overflow,
-    without_end,
-)
+from pytest_kvlatency.ping.ending import with_overflow, without_end
+from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest
+from pytest_kvlatency.ping.migrationgaps import with_gaps
 from pytest_kvlatency.ping.verdict import judge, to_exception
 
 MS = 1_000_000
