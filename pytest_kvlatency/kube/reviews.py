@@ -126,15 +126,9 @@ class Rules:
         self.need(rules)
         try:
             missing = refused(self._client, rules, deadline.limit(_ASKING_SECONDS))
-            if not missing:
-                return None
-            who = account(self._client, deadline.limit(_ASKING_SECONDS)) or ""
+            return self._denied(missing, missing, self._who(deadline)) if missing else None
         except KvLatencyError:
             return None
-        return PermissionDeniedError(
-            f"{who or 'the account'} may not {_listed(missing)}",
-            hint=way_out(self._needed, missing, who or None),
-        )
 
     def denial(self, wanted: Target, deadline: Deadline, *, user: str = "") -> PermissionDeniedError | None:
         """Return one error that names all that is missing, when the denied request is a part of it.
@@ -148,7 +142,7 @@ class Rules:
         with self._lock:
             try:
                 self._ask(wanted, deadline.limit(_ASKING_SECONDS))
-                who = user or account(self._client, deadline.limit(_ASKING_SECONDS)) or ""
+                who = user or self._who(deadline)
             except KvLatencyError:
                 return None
             missing = [one for one, is_granted in self._needed.items() if is_granted is False]
@@ -156,10 +150,17 @@ class Rules:
                 return None
             # The name of a network tells more than its namespace; that of a VMI is one that the run has made up.
             named = [wanted] if len(missing) == 1 and wanted.group == _NADS[0] else missing
-            return PermissionDeniedError(
-                f"{who or 'the account'} may not {_listed(named)}",
-                hint=way_out(self._needed, missing, who or None),
-            )
+            return self._denied(named, missing, who)
+
+    def _who(self, deadline: Deadline) -> str:
+        """The account's name; empty where it cannot be had."""
+        return account(self._client, deadline.limit(_ASKING_SECONDS)) or ""
+
+    def _denied(self, named: Sequence[Target], missing: Sequence[Target], who: str) -> PermissionDeniedError:
+        return PermissionDeniedError(
+            f"{who or 'the account'} may not {_listed(named)}",
+            hint=way_out(self._needed, missing, who or None),
+        )
 
     def _ask(self, wanted: Target, deadline: Deadline) -> None:
         """Learn of each rule whether it is granted, unless that is known. The lock is held."""
