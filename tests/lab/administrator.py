@@ -36,6 +36,18 @@ class Administrator:
             one["metadata"]["name"] for one in self.objects() if "deletionTimestamp" not in one["metadata"]
         ]
 
+    def migrations(self):
+        """The live migrations that there are."""
+        return self.request("GET", paths.migration(self.namespace)).get("items", [])
+
+    def have_begun(self, phase):
+        """Whether a migration is in this phase, or has been: some last for a few looks only."""
+        return any(
+            one["phase"] == phase
+            for migration in self.migrations()
+            for one in (migration.get("status") or {}).get("phaseTransitionTimestamps", ())
+        )
+
     def audit(self):
         """Every request so far."""
         lines = (self.lab.directory / "audit.jsonl").read_text().splitlines()

@@ -173,15 +173,9 @@ def test_E60_E61_a_sweep_before_a_check_leaves_other_runs_and_what_was_kept(clus
 
 
 def test_E60_a_guest_that_was_left_while_it_migrated_is_swept_with_its_migration(cluster, start, run):
-    migrations = paths.migration("checks")
-
-    def phase():
-        found = cluster.request("GET", migrations).get("items", [])
-        return [(one.get("status") or {}).get("phase") for one in found]
-
     move = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2>worker3")
     killed = start(cluster, *move, json=False, module="pytest_kvlatency")
-    cluster.until(lambda: phase() == ["Scheduling"])
+    cluster.until(lambda: cluster.have_begun("Scheduling"))
     killed.kill()
     for name in cluster.vmis():
         age(cluster, name)
@@ -189,7 +183,7 @@ def test_E60_a_guest_that_was_left_while_it_migrated_is_swept_with_its_migration
     assert done.status == 0, done.output
     assert len(done.document["swept"]) == 2
     assert cluster.objects() == []
-    assert phase() == []
+    assert cluster.migrations() == []
 
 
 def test_E92_user_data_without_room_for_a_watchdog_goes_as_it_is(cluster, run, tmp_path):

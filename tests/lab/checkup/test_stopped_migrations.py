@@ -10,27 +10,18 @@ import time
 
 import pytest
 
-from pytest_kvlatency.kube import paths
-
 #: So many are stopped at random moments; ``MIGRATION_STOPS=50`` for a thorough look.
 STOPS = int(os.environ.get("MIGRATION_STOPS", "2"))
-MIGRATIONS = paths.migration("checks")
 MOVE = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2>worker3", "-p", "no:cacheprovider")
 
 
 @pytest.fixture
-def migrations(cluster):
-    """The migrations that there are."""
-    return lambda: cluster.request("GET", MIGRATIONS).get("items", [])
-
-
-@pytest.fixture
-def nothing_is_left(cluster, migrations):
+def nothing_is_left(cluster):
     """See that neither VMIs nor migrations are there, nor on their way out."""
 
     def look(checkup):
         assert cluster.objects() == [], checkup.output
-        assert migrations() == [], checkup.output
+        assert cluster.migrations() == [], checkup.output
 
     return look
 
@@ -56,10 +47,10 @@ def deletions(cluster, name):
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_E59_while_a_guest_migrates(cluster, start, migrations, nothing_is_left, phase, number):
+def test_E59_while_a_guest_migrates(cluster, start, nothing_is_left, phase, number):
     checkup = start(cluster, *MOVE, module="pytest_kvlatency")
-    cluster.until(lambda: any((one.get("status") or {}).get("phase") == phase for one in migrations()))
-    (name,) = (one["metadata"]["name"] for one in migrations())
+    cluster.until(lambda: cluster.have_begun(phase))
+    (name,) = (one["metadata"]["name"] for one in cluster.migrations())
     checkup.send(number)
     assert checkup.end() == 2, checkup.output
     nothing_is_left(checkup)

@@ -13,7 +13,6 @@ import pytest
 from xdistruns import MESH, passed
 
 from pytest_kvlatency.__main__ import main
-from pytest_kvlatency.kube import paths
 
 PAIRS = [f"worker{one}:worker{other}" for one in range(1, 5) for other in range(one + 1, 5)]
 # Says which worker is in its body, and stays there until it is told to go on.
@@ -207,19 +206,14 @@ def test_a_migration_of_a_killed_worker_is_removed_with_its_guest(run, administr
         "1",
     )
 
-    def migrations():
-        return administrator.request("GET", paths.migration("default")).get("items", [])
-
-    mine.wait_for(
-        lambda: [one for one in migrations() if (one.get("status") or {}).get("phase") == "Running"]
-    )
-    (name,) = (one["metadata"]["name"] for one in migrations())
+    mine.wait_for(lambda: administrator.have_begun("Running"))
+    (name,) = (one["metadata"]["name"] for one in administrator.migrations())
     os.kill(mine.pids("body")["body-gw0"], signal.SIGKILL)
     assert mine.end() == 1, mine.output
     (died,) = mine.document["measurements"]
     assert "worker gw0 of pytest-xdist died" in died["failureReason"]
     assert mine.vmis() == []
-    assert migrations() == []
+    assert administrator.migrations() == []
     asked = [one["resource"] for one in mine.requests() if (one["verb"], one.get("name")) == ("delete", name)]
     assert asked[:2] == ["virtualmachineinstancemigrations", "virtualmachineinstances"]
 
