@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.checkup.pair import asked_for
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.engine.measuring import SLOW_PING, judged
+from pytest_kvlatency.engine.measuring import dialect_for, judged, unjudged
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, NoValue
-from pytest_kvlatency.guest import measure as in_guest
 from pytest_kvlatency.guest.stream import Stream, shortest_interval_ns
 from pytest_kvlatency.model import Measurement
-from pytest_kvlatency.ping import Dialect
-from pytest_kvlatency.ping.gaps import gaps_of, long_gaps
+from pytest_kvlatency.ping.gaps import long_gaps
 from pytest_kvlatency.ping.latency import Latency
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.model import Check, Gap, PingResult
+    from pytest_kvlatency.ping import Dialect
 
 #: A stream that nothing ends.
 LONGEST_SECONDS: Final = 3600.0
@@ -120,18 +119,7 @@ def streaming(
     def ended() -> Measurement:
         result = stream.stop(deadline)
         stream.remove()
-        interval_ns = stream.parameters.interval_ns
-        measurement = Measurement(
-            check=check,
-            binding=source.nad.binding,
-            source=source.facts,
-            target=target.facts,
-            result=result,
-            interval_ns=interval_ns,
-            gaps=gaps_of(result, interval_ns),
-            notes=(*((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
-        )
-        return judged(measurement, check)
+        return judged(unjudged(check, source, target, dialect, result, stream.parameters.interval_ns), check)
 
     latency = StreamedLatency(check, stream, deadline)
     try:
@@ -156,11 +144,7 @@ def _started(
     shell, address = source.shell, target.address.address
     for guest in (source, target):
         guest.watchdog.cover(LONGEST_SECONDS)
-    if source.dialect is None:
-        source.dialect = in_guest.detect_dialect(shell, deadline)
-    dialect = source.dialect
-    mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
-    in_guest.check_mtu(check.ping, address, mtus)
+    dialect = dialect_for(check, source, target, deadline)
     parameters = check.ping
     if not is_interval_given:
         parameters = replace(parameters, interval_ns=shortest_interval_ns(shell, dialect, deadline))

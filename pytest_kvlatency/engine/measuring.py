@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 #: A console that was closed meanwhile is opened and logged into again within it.
 CONFIRM_SECONDS = 15.0
-SLOW_PING = "the guest's ping has no -i (BusyBox before 1.30): pinged once a second"
+_SLOW_PING = "the guest's ping has no -i (BusyBox before 1.30): pinged once a second"
 _CHANGED = "changed since it was set up"
 _SILENT = "does not answer on its console either"
 _LOOK_AT_THE_GUEST = "check the guest with virtctl console, and the events of its VMI"
@@ -85,11 +85,7 @@ class Measurer:
         """
         watch = Stopwatch()
         shell, address = source.shell, target.address.address
-        if source.dialect is None:
-            source.dialect = in_guest.detect_dialect(shell, deadline)
-        dialect = source.dialect
-        mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
-        in_guest.check_mtu(check.ping, address, mtus)
+        dialect = dialect_for(check, source, target, deadline)
         interval_ns = interval_of(check, source, dialect, deadline)
         require_samples(check, interval_ns)
         require_interval(check, interval_ns)
@@ -126,24 +122,15 @@ class Measurer:
             # Where it started is what was asked for, and where it is now is the migration's to say.
             target.node = passage.migration.target_node or target.node
         moved = self._look_again((source, target) if result.has_lost else look_again, deadline)
-        measurement = Measurement(
-            check=check,
-            binding=source.nad.binding,
-            source=source.facts,
-            target=there if passage else target.facts,
-            result=result,
-            interval_ns=interval_ns,
-            gaps=gaps_of(result, interval_ns),
+        measurement = unjudged(check, source, target, dialect, result, interval_ns)
+        measurement = replace(
+            measurement,
+            target=there if passage else measurement.target,
             warmup_seconds=warmth.seconds if warming.warmup else None,
             silence=silence,
             migration=passage.migration if passage else None,
             timings=replace(setup_timings(source, target), measure=seconds),
-            notes=(
-                *moved,
-                *(passage.notes if passage else ()),
-                *((SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()),
-                *result.warnings,
-            ),
+            notes=(*moved, *(passage.notes if passage else ()), *measurement.notes),
         )
         if passage and passage.error:
             raise NotMigrated(measurement, passage.error)
@@ -260,6 +247,36 @@ def _blamed(
 def untold(target: ReadyGuest, why: str) -> str:
     """The note on a target that may or may not have lived."""
     return f"could not tell whether the guest of VMI {target.handle} is alive: {why}"
+
+
+def dialect_for(check: Check, source: ReadyGuest, target: ReadyGuest, deadline: Deadline) -> Dialect:
+    """Which ping the source has. Raises as ``detect_dialect``, and as ``check_mtu`` for packets that do not fit."""
+    if source.dialect is None:
+        source.dialect = in_guest.detect_dialect(source.shell, deadline)
+    mtus = {guest.handle.name: guest.address.mtu for guest in (source, target)}
+    in_guest.check_mtu(check.ping, target.address.address, mtus)
+    return source.dialect
+
+
+def unjudged(
+    check: Check,
+    source: ReadyGuest,
+    target: ReadyGuest,
+    dialect: Dialect,
+    result: PingResult,
+    interval_ns: int,
+) -> Measurement:
+    """A sample between two guests as a measurement of where they are now; see ``judged``."""
+    return Measurement(
+        check=check,
+        binding=source.nad.binding,
+        source=source.facts,
+        target=target.facts,
+        result=result,
+        interval_ns=interval_ns,
+        gaps=gaps_of(result, interval_ns),
+        notes=(*((_SLOW_PING,) if dialect is Dialect.BUSYBOX_OLD else ()), *result.warnings),
+    )
 
 
 def require_samples(check: Check, interval_ns: int) -> None:
