@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from pytest_kvlatency.config.options import SHAPES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 NODEID = "kvlatency"
 ITEM = "check"
 _ID: Final = re.compile(rf"{NODEID}::{ITEM}\[(?P<name>[^\[\]]+)\]")
-#: Shapes around a node: their names have no dash, whatever the node's has.
-_AROUND: Final = ("star", "drain")
 #: The fixture by whose parameter each kvlatency item knows its check.
 PARAMETER = "kv_check"
 
@@ -98,7 +98,9 @@ def _named(nodeid: str) -> dict[str, str] | None:
         return None
     left, _, target = match["name"].partition(":")
     parts = left.split("-")
-    split = len(parts) - 1 if parts[-1] in _AROUND else len(parts) - 1 - target.partition(">")[0].count("-")
+    # A shape around a node has no dash in its name, whatever the node's has.
+    dashes = 0 if f"{parts[-1]}:" in SHAPES else target.partition(">")[0].count("-")
+    split = len(parts) - 1 - dashes
     nad, first = "-".join(parts[:split]), "-".join(parts[split:])
     if split < 1 or not nad or not first:
         return None
