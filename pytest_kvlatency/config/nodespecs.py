@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NODES_HELP: Final = "auto, SRC:DST, SRC:DST>NEW, mesh, ring, star:HUB, migrations or drain:NODE"
-_OTHER_NODES: Final = "(or auto, mesh, ring, star:HUB)"
+_OTHER_NODES: Final = "(or auto, mesh, ring, star:HUB, migrations, drain:NODE)"
 _MOVE_HELP: Final = "SRC:DST>NEW, or SRC:DST>? for any node"
 #: What stands for any node elsewhere.
 _ANY: Final = frozenset({"*", "??", "any"})
@@ -163,6 +163,7 @@ def _spelled(lower: str) -> Iterator[str]:
     pair = _SEPARATOR.sub(":", pair)
     if arrow:
         yield f"{pair}>{ANYWHERE if destination in _ANY else destination}"
-        yield f"{pair}:{destination}"
+        if pair not in _WORDS:
+            yield f"{pair}:{destination}"
     else:
         yield pair

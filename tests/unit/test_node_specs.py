@@ -63,6 +63,8 @@ def test_any_text_is_a_pair_or_is_refused_with_what_is_expected_or_meant(text: s
         ("w1:w2>w3>w4", f"names more than one destination: expected {MOVE}"),
         ("w1:w2:w3>w4", f"is not a node pair: expected {MOVE}"),
         ("auto>?", f"is not a node pair: expected {MOVE}"),
+        ("auto>w3", f"is not a node pair: expected {MOVE}"),
+        ("mesh > w3", f"is not a node pair: expected {MOVE}"),
         ("drain:w1>w2", "has a destination: expected drain:NODE or SRC:DST>NEW"),
         ("drain", "names no node: expected drain:NODE, such as drain:worker1"),
         ("drain:", "names no node: expected drain:NODE, such as drain:worker1"),
@@ -74,7 +76,10 @@ def test_any_text_is_a_pair_or_is_refused_with_what_is_expected_or_meant(text: s
         ("w1>w2>w3", "is not a node pair. Did you mean w1:w2>w3?"),
         ("w1:w2>*", "is not a node pair. Did you mean 'w1:w2>?'?"),
         ("migration", "is not a node pair. Did you mean migrations?"),
-        ("drain w1", "is not a node pair. Did you mean drain:w1? (or auto, mesh, ring, star:HUB)"),
+        (
+            "drain w1",
+            "is not a node pair. Did you mean drain:w1? (or auto, mesh, ring, star:HUB, migrations, drain:NODE)",
+        ),
     ],
 )
 def test_a_slip_in_a_migration_says_which_part_is_wrong_or_what_is_meant(value: str, wrong: str) -> None:

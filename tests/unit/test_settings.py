@@ -266,11 +266,17 @@ def test_bad_values_are_refused_and_say_what_is_expected_or_meant(option: str, v
 @pytest.mark.parametrize(
     ("value", "wrong"),
     [
-        ("w1", "names only one node: expected SRC:DST (or auto, mesh, ring, star:HUB)"),
+        (
+            "w1",
+            "names only one node: expected SRC:DST (or auto, mesh, ring, star:HUB, migrations, drain:NODE)",
+        ),
         ("star", "names no hub: expected star:HUB, such as star:worker1"),
         ("star:", "names no hub: expected star:HUB, such as star:worker1"),
         ("", "is empty: expected auto, SRC:DST, SRC:DST>NEW, mesh, ring, star:HUB, migrations or drain:NODE"),
-        ("w1:w2:w3", "is not a node pair: expected SRC:DST (or auto, mesh, ring, star:HUB)"),
+        (
+            "w1:w2:w3",
+            "is not a node pair: expected SRC:DST (or auto, mesh, ring, star:HUB, migrations, drain:NODE)",
+        ),
         (
             "w_1:w2",
             "is not a node pair: 'w_1' is not the name of a node (expected lower-case letters, digits, '-' and '.')",
@@ -285,10 +291,14 @@ def test_wrong_nodes_say_how_to_choose_them(value: str, wrong: str) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "nearest"),
     [
-        ("nodes", "worker1,worker2", "worker1:worker2? (or auto, mesh, ring, star:HUB)"),
-        ("nodes", "w1 -> w2", "w1:w2? (or auto, mesh, ring, star:HUB)"),
-        ("nodes", "W1:W2", "w1:w2? (or auto, mesh, ring, star:HUB)"),
-        ("nodes", "star,w1", "star:w1? (or auto, mesh, ring, star:HUB)"),
+        (
+            "nodes",
+            "worker1,worker2",
+            "worker1:worker2? (or auto, mesh, ring, star:HUB, migrations, drain:NODE)",
+        ),
+        ("nodes", "w1 -> w2", "w1:w2? (or auto, mesh, ring, star:HUB, migrations, drain:NODE)"),
+        ("nodes", "W1:W2", "w1:w2? (or auto, mesh, ring, star:HUB, migrations, drain:NODE)"),
+        ("nodes", "star,w1", "star:w1? (or auto, mesh, ring, star:HUB, migrations, drain:NODE)"),
         ("nodes", "Mesh", "mesh?"),
         ("nodes", "rign", "ring?"),
         ("nad", "default:blue", "default/blue?"),
