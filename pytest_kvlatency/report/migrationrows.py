@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.report.entries import is_failed
+from pytest_kvlatency.report.entries import extra_verdict, is_failed, verdict
 from pytest_kvlatency.report.gaps import gaps_of
 from pytest_kvlatency.report.places import is_move
 
@@ -26,6 +26,16 @@ class MigrationRow:
     def is_own(self) -> bool:
         """Whether it is what the test's verdict is about."""
         return self.measured is self.test
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether its test failed, or, of one of ``extra``, it itself."""
+        return is_failed(self.test) if self.is_own else self.measured["failureKind"] is not None
+
+    @property
+    def verdict(self) -> str:
+        """How it ended: its test's verdict, or, of one of ``extra``, its own; empty where it has none."""
+        return verdict(self.test) if self.is_own else extra_verdict(self.measured)
 
     @property
     def gaps(self) -> dict[str, int | None]:

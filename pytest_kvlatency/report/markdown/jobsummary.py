@@ -187,7 +187,7 @@ def _cells_of_migration(one: MigrationRow, causes: Mapping[str, str]) -> dict[st
         "network": escaped(one.measured["nad"] or ""),
         "nodes": escaped(pair(one.measured)),
         "test": escaped(test_name(one.test)),
-        "verdict": escaped(verdict(one.test) if one.is_own else fixture_of(one.measured)),
+        "verdict": escaped(one.verdict or fixture_of(one.measured)),
         **{
             head: "" if (length := one.gaps[name]) is None else whole_milliseconds(length)
             for head, name in _GAPS.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
-from pytest_kvlatency.report.entries import is_failed, verdict
+from pytest_kvlatency.report.entries import fixture_of
 from pytest_kvlatency.report.gaps import whole_milliseconds
 from pytest_kvlatency.report.migrationrows import migration_rows, resolution
 from pytest_kvlatency.report.page.entry import pair_text, plural
@@ -68,7 +68,9 @@ def section(document: Mapping[str, Any]) -> str:
 
 def _row(number: int, one: MigrationRow, span: tuple[float, float], *, has_network: bool) -> str:
     measured, migration = one.measured, one.measured.get("migration")
-    look = "bad" if is_failed(one.test) else "good" if one.test["outcome"] in _GOOD else "odd"
+    is_good = one.is_own and one.test["outcome"] in _GOOD
+    look = "bad" if one.is_failed else "good" if is_good else "odd"
+    word = printable(one.verdict or fixture_of(measured))
     lengths = [one.gaps[key] for _, key in _GAPS]
     said = ["" if length is None else whole_milliseconds(length) for length in lengths]
     said.append("" if one.lost is None else str(one.lost))
@@ -77,7 +79,7 @@ def _row(number: int, one: MigrationRow, span: tuple[float, float], *, has_netwo
     numbers = "".join(f'<td class="number">{text}</td>' for text in said)
     network = f"<td>{for_html(printable(measured['nad'] or ''))}</td>" if has_network else ""
     return (
-        f'<tr class="{look}"><td><span class="state {look}">{for_html(printable(verdict(one.test)))}</span></td>'
+        f'<tr class="{look}"><td><span class="state {look}">{for_html(word)}</span></td>'
         f'{network}<td data-entry="{number}">{for_html(pair_text(measured))}</td>'
         f"<td>{_picture(measured, migration, *span) if migration else ''}</td>"
         f"{numbers}</tr>"

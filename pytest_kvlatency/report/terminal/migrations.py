@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import (
     ABSENT,
-    extra_verdict,
     is_own_check,
     pair,
     test_name,
-    verdict,
 )
 from pytest_kvlatency.report.gaps import whole_milliseconds
 from pytest_kvlatency.report.migrationrows import migration_rows, resolution
@@ -78,7 +76,7 @@ def _cells(one: MigrationRow, *, has_names: bool) -> dict[str, str]:
         "switch-over": gap_ms(one.gaps["switchoverGap"]),
         "lost": ABSENT if one.lost is None else str(one.lost),
         _TIMES: _times(one.means),
-        "verdict": printable(verdict(one.test) if one.is_own else extra_verdict(one.measured)),
+        "verdict": printable(one.verdict),
     }
 
 

@@ -165,6 +165,16 @@ def test_what_a_test_migrates_itself_is_in_the_table_too(make: Make) -> None:
     assert sum("kv_ping" in line for line in lines) == 1
 
 
+def test_a_migration_beside_the_tests_own_has_its_own_verdict_in_every_table(make: Make) -> None:
+    bad = replace(make.migrated(target="worker4"), failures=(TOO_LONG,))
+    test = replace(item(make, STUCK, failure="no node"), extra=(make.migrated(), bad))
+    document = build(make.run(test))
+    page = re.findall(r'<span class="state (\w+)">(.*?)</span>', moves.section(document))
+    assert page == [("bad", "FAILED provision"), ("odd", "kv_migration"), ("bad", "FAILED gap")]
+    table = [line.split(" | ")[2] for line in render(document).splitlines() if "&gt;worker3 |" in line]
+    assert table == [word for _, word in page]
+
+
 def test_a_limit_on_the_gap_brings_a_column_with_it_where_a_terminal_is_wide(make: Make) -> None:
     measured = make.measurement()
     gaps = Gaps(longest=Gap(begins_ns=0, length_ns=103_400_000), interval_ns=100 * MS)
