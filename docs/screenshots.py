@@ -52,7 +52,7 @@ migration: {preparation_gap: 1200ms, downtime: 200ms}
 seed: 11
 """
 OF_MIGRATIONS = (
-    "--kv-lab=lab.yaml", "--kv-nad", "default/blue-network", "--kv-nodes", "migrations", "--kv-max-gap", "1400ms",
+    "--kv-lab=lab.yaml", "--kv-nad", "default/blue-network", "--kv-nodes", "migrations", "--kv-max-gap", "1430ms",
     "--kv-html", "page.html",
 )  # fmt: skip
 
