@@ -11,6 +11,8 @@ import pytest
 
 import pytest_kvlatency
 from pytest_kvlatency import hookspecs
+from pytest_kvlatency.checkup.streaming import StreamedLatency
+from pytest_kvlatency.ping.livemigration import LiveMigration
 
 if TYPE_CHECKING:
     from conftest import Checkup
@@ -104,6 +106,15 @@ def test_the_page_lists_every_attribute_with_its_type(checkup: Checkup) -> None:
 
 def _cells(row: list[str]) -> tuple[list[str], list[str]]:
     return _code(row[0]), _code(row[1]) or [""]
+
+
+@pytest.mark.parametrize("kind", [LiveMigration, StreamedLatency])
+def test_the_page_lists_every_number_of_a_migration_and_of_a_stream(kind: type) -> None:
+    _, *rows = _tables()[kind.__name__]
+    page = {name for row in rows for name in _code(row[0]) if not name.endswith("()")}
+    assert page == {name for name, value in vars(kind).items() if isinstance(value, property)} - {
+        "_migration"
+    }
 
 
 def test_the_page_lists_every_fixture_with_its_scope(pytester: pytest.Pytester) -> None:
