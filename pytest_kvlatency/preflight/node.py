@@ -32,9 +32,11 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
         "for auto": ("A pair", any(key.is_auto for key in scope.vmis)),
         "for a migration to any": ("It", any(map(is_open, scope.checks))),
     }
+    sets = tuple(dict.fromkeys((check.pair.target, check.among) for check in scope.checks if check.among))
     listed = _listed(scope, deadline)
     try:
-        found = _each(scope, named, deadline) if listed is None else listed
+        wanted = dict.fromkeys((*named, *(name for _, names in sets for name in names)))
+        found = _each(scope, tuple(wanted), deadline) if listed is None else listed
     except NotPermitted:
         yield Finding(check="nodes", outcome="skipped", message="not permitted to read")
         return
@@ -42,7 +44,12 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
         yield _node(scope, name, found, known=listed)
     for subject, (what, is_left) in choices.items():
         if is_left:
-            yield _choice(scope, listed, subject, f"{what} needs two different nodes")
+            yield _choice(scope, listed, subject, f"{what} needs two different nodes", least=2)
+    for start, names in sets:
+        others = {name: found.get(name) for name in names if name != start}
+        yield _choice(
+            scope, others, f"for a migration from {start}", "It needs another node of the node set", least=1
+        )
 
 
 def _listed(scope: Scope, deadline: Deadline) -> _Nodes | None:
@@ -80,21 +87,21 @@ def _node(scope: Scope, name: str, found: _Nodes, *, known: _Nodes | None) -> Fi
     return Finding(check=CHECK, subject=name, outcome="ok", message="ready; VMs can start there")
 
 
-def _choice(scope: Scope, listed: _Nodes | None, subject: str, needs: str) -> Finding:
-    """Whether there are two nodes to choose from."""
-    if listed is None:
+def _choice(scope: Scope, nodes: _Nodes | None, subject: str, needs: str, *, least: int) -> Finding:
+    """Whether there are at least so many nodes to choose from."""
+    if nodes is None:
         return Finding(check="nodes", subject=subject, outcome="skipped", message="not permitted to list")
-    names = sorted(listed, key=natural_key)
-    able = [name for name in names if (item := listed[name]) is not None and not _obstacles(scope, item)]
+    names = sorted(nodes, key=natural_key)
+    able = [name for name in names if (item := nodes[name]) is not None and not _obstacles(scope, item)]
     left = [name for name in names if name not in able]
-    message = f"VMs can start on {len(able)} of {len(listed)}: {some(able) or 'none'}"
+    message = f"VMs can start on {len(able)} of {len(nodes)}: {some(able) or 'none'}"
     if left:
         message += f"; not on {some(left)}"
     return Finding(
         check="nodes",
         subject=subject,
-        outcome="ok" if len(able) > 1 else "failed",
-        message=message if len(able) > 1 else f"{message}. {needs}",
+        outcome="ok" if len(able) >= least else "failed",
+        message=message if len(able) >= least else f"{message}. {needs}",
     )
 
 

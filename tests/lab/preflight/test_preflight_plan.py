@@ -136,6 +136,17 @@ def test_auto_needs_two_nodes(lab, preflight):
     assert line.endswith(". A pair needs two different nodes")
 
 
+def test_a_migration_to_any_node_of_a_set_needs_one_of_them_where_a_vm_can_start(preflight):
+    pair = (*BLUE, *nodes("worker1:worker2>?"), "--kv-node-set")
+    done = preflight(*pair, "worker2,worker3,worker9")
+    assert done.status == 0, done.output
+    able = "nodes for a migration from worker2: VMs can start on"
+    assert f"ok {able} 1 of 2: worker3; not on worker9" in done.lines
+    done = preflight(*pair, "worker2,cordoned")
+    assert done.status == 1
+    assert f"FAILED {able} 0 of 1: none; not on cordoned. It needs another node of the node set" in done.lines
+
+
 def test_what_may_not_be_read_is_skipped_and_never_guessed(lab, preflight, role):
     done = preflight(*BLUE, *nodes("worker1:worker2"), kubeconfig=lab.account(role))
     assert done.status == 0, done.output
