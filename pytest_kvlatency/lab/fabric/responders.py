@@ -7,7 +7,7 @@ import struct
 
 _ARP, _IPV4 = 0x0806, 0x0800
 _SERVER_MAC = bytes.fromhex("02000000fe01")
-_STRANGER_MAC = bytes.fromhex("02000000fe02")
+_OTHER_MAC = bytes.fromhex("02000000fe02")
 _COOKIE = b"\x63\x82\x53\x63"
 _DISCOVER, _OFFER, _REQUEST, _ACK, _NAK = 1, 2, 3, 5, 6
 _LEASE_SECONDS = 86_400
@@ -91,8 +91,8 @@ class AddressTaken:
                 return []
             self._taken.add(wanted)
         client = frame[6:12]
-        arp = bytes.fromhex("0001080006040002") + _STRANGER_MAC + wanted + client + sender
-        return [client + _STRANGER_MAC + _ARP.to_bytes(2, "big") + arp]
+        arp = bytes.fromhex("0001080006040002") + _OTHER_MAC + wanted + client + sender
+        return [client + _OTHER_MAC + _ARP.to_bytes(2, "big") + arp]
 
 
 def _options(data: bytes) -> dict[int, bytes]:

@@ -91,7 +91,7 @@ class QemuMove:
     async def run(self) -> None:
         """See ``base.Move``."""
         if self._over or self._work is not None or self._target is None:
-            raise HypervisorError("this migration is over, or runs already")
+            raise HypervisorError("this migration is over, or is already running")
         self._work = asyncio.ensure_future(self._move(self._target))
         try:
             await asyncio.shield(self._work)
@@ -219,5 +219,5 @@ class QemuMove:
     @staticmethod
     def _failure(error: BaseException) -> BaseException:
         if isinstance(error, asyncio.TimeoutError):
-            return HypervisorError("the migration was not complete in time")
+            return HypervisorError("the migration did not complete in time")
         return HypervisorError(str(error)) if isinstance(error, QmpError) else error

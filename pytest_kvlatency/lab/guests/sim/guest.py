@@ -133,7 +133,7 @@ class SimGuest:
     async def prepare_move(self, node: str) -> Move:
         """See ``base.Guest``."""
         if self._machine is None or self._phase in {"off", "over"}:
-            raise HypervisorError(f"guest {self._request.name} does not run")
+            raise HypervisorError(f"guest {self._request.name} is not running")
         return SimMove(
             node=node,
             stack=self._stack,
