@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from pcap import ECHO_REPLY, ECHO_REQUEST, frames, gaps, pings
-from plain import plain
 from test_qemu_guests import NETWORK, PATIENCE_SECONDS, booted, hypervisor, request
 
 from pytest_kvlatency.lab.guests.base import HypervisorError
@@ -23,7 +19,6 @@ from pytest_kvlatency.lab.spec.labspec import LabSpec, LinkSpec, MigrationSpec, 
 
 pytestmark = pytest.mark.qemu
 
-ROOT = Path(__file__).parents[2]
 TARGET_MAC = bytes.fromhex("020000000102")
 RARP = b"\x80\x35"
 ENDLESS = MigrationSpec(downtime_seconds=600, seconds=0)
@@ -231,24 +226,8 @@ migration: {preparation_gap: 2s, downtime: 500ms}
 
 
 @pytest.mark.steady
-def test_the_gaps_of_a_live_migration_are_those_that_the_switch_saw(tmp_path):
-    (tmp_path / "lab.yaml").write_text(LAB, encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest_kvlatency", "-p", "no:cacheprovider", "--kv-lab=lab.yaml"),
-            *("--kv-nad", "default/blue-network", "--kv-nodes", "worker1:worker2>worker3"),
-            *("--kv-max-gap", "5s", "--kv-json", "out.json"),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **plain()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    (measurement,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["measurements"]
+def test_the_gaps_of_a_live_migration_are_those_that_the_switch_saw(measured, tmp_path):
+    (measurement,) = measured(LAB, "--kv-nodes", "worker1:worker2>worker3", "--kv-max-gap", "5s")
     migration, interval = measurement["migration"], measurement["gapResolutionNanoSec"]
     preparation, switchover = migration["preparationGap"], migration["switchoverGap"]
     assert (migration["sourceNode"], migration["targetNode"]) == ("worker2", "worker3")
