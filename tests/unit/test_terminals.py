@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import terminal
+from begun import until_gone
 from terminal import Terminal
 
 ORDERLY = """
@@ -40,12 +38,6 @@ while True:
 """
 
 
-def is_alive(pid):
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
-
-
 def test_a_command_that_is_under_way_ends_in_its_own_way(tmp_path):
     with Terminal([sys.executable, "-c", ORDERLY], directory=tmp_path) as shown:
         shown.sees("^ready$")
@@ -56,11 +48,8 @@ def test_nothing_is_left_of_a_command_that_ignores_signals(monkeypatch):
     monkeypatch.setattr(terminal, "ENDING_SECONDS", 0.2)
     with Terminal([sys.executable, "-c", STUBBORN]) as shown:
         (line,) = shown.sees(r"^ready \d+ \d+$")
-    pids = re.findall(r"\d+", line)
-    until = time.monotonic() + 60
-    while left := [one for one in pids if is_alive(one)]:
-        assert time.monotonic() < until, left
-        time.sleep(0.01)
+    for pid in re.findall(r"\d+", line):
+        until_gone(pid)
 
 
 def test_what_a_test_has_found_is_not_hidden_by_a_command_that_cannot_be_ended():

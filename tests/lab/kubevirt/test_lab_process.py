@@ -11,11 +11,10 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from begun import begun
+from begun import begun, until_gone
 
 from pytest_kvlatency.lab.process import LabProcess, LabStartError
 from pytest_kvlatency.lab.spec.faults import FAULTS
@@ -24,19 +23,6 @@ ROOT = Path(__file__).resolve().parents[3]
 UP = [sys.executable, "-m", "pytest_kvlatency.lab", "up"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 SECONDS = 60
-
-
-def gone(pid):
-    """Wait until the process is dead (a zombie is dead, too)."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def run_up(*arguments, **more):
@@ -99,7 +85,7 @@ def test_E60_the_lab_dies_with_a_parent_that_is_killed(tmp_path):
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.kill()
-    assert gone(pid)
+    until_gone(pid)
     # Nobody else would remove its credentials.
     assert not (tmp_path / "lab").exists()
 
@@ -242,7 +228,7 @@ def test_a_lab_whose_output_no_thread_can_read_is_ended(tmp_path, monkeypatch):
         patch.setattr(threading.Thread, "start", start_thread)
         with pytest.raises(RuntimeError, match="new thread"):
             LabProcess.start("sim", tmp_path / "lab", SECONDS)
-    assert gone(started[0].pid)
+    until_gone(started[0].pid)
 
 
 def test_a_lab_that_would_run_out_of_open_files_says_how_many_it_needs(tmp_path):

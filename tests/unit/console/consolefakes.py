@@ -27,6 +27,14 @@ IMPATIENT = Patience(
 )
 
 
+def until(condition):
+    """Wait until the condition holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     phase: str = "Running"

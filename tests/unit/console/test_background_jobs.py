@@ -1,11 +1,9 @@
 """What a command leaves in the background: it lives, its session lives, and its output is no other command's."""
 
-import contextlib
 import os
-import time
-from pathlib import Path
 
 import pytest
+from begun import until_gone
 
 from pytest_kvlatency.console import detached
 from pytest_kvlatency.deadline import Deadline
@@ -23,15 +21,6 @@ def run(shell):
         return "\n".join(line for line in done.output.splitlines() if not line.startswith("[1]"))
 
     return run
-
-
-def until_gone(pid):
-    """Wait for the end of a process that this one may have adopted; nobody reads the console meanwhile."""
-    stat = Path(f"/proc/{pid}/stat")
-    until = time.monotonic() + 60
-    with contextlib.suppress(OSError):
-        while stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z":
-            assert time.monotonic() < until
 
 
 @pytest.mark.parametrize("way", ["may_leave_jobs", "an ordinary command"])

@@ -4,6 +4,7 @@ import sys
 import time
 
 import pytest
+from consolefakes import until
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.guest.stream import Stream
@@ -49,12 +50,6 @@ def shell(request, make_guest, make_shell, tmp_path):
 
 def start(shell, seconds=60):
     return Stream.start(shell, ADDRESS, PARAMETERS, Dialect.BUSYBOX, Deadline(60), longest_seconds=seconds)
-
-
-def until(reached):
-    end = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < end
 
 
 def test_a_stream_says_when_each_reply_came_and_ends_when_it_is_told_to(shell):

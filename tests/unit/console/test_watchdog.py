@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from consolefakes import until
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.guest import watchdog
@@ -30,13 +30,6 @@ def boot(machine, seconds, *, wait=False):
     """Do what cloud-init does with a ``bootcmd``; ``wait`` for what it starts in the background."""
     command = watchdog.boot_command(seconds) + (" wait" if wait else "")
     subprocess.run(["sh", "-c", command], check=True, cwd=machine)
-
-
-def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def process_of(machine):
