@@ -73,6 +73,15 @@ class LabCluster:
             node=node, namespace=meta["namespace"], labels=meta.get("labels") or {}, spec=pod["spec"]
         )
 
+    async def bind(self, uid: str, pod: Mapping[str, Any], node: str) -> None:
+        """Put a pod on a node as kube-scheduler does, and report it; ``uid`` is what ``leave`` takes."""
+        meta = pod["metadata"]
+        self.place(uid, pod, node)
+        await self.api.patch(PODS, meta["namespace"], meta["name"], {"spec": {"nodeName": node}})
+        await self.write_pod_status(pod, "Pending")
+        text = f"Successfully assigned {meta['namespace']}/{meta['name']} to {node}"
+        self.emit(pod, "Normal", "Scheduled", text, "default-scheduler")
+
     def leave(self, uid: str) -> None:
         """Take a VMI's pod from its node: others may fit now."""
         if self.placed.pop(uid, None):

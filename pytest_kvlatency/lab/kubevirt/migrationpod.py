@@ -76,12 +76,7 @@ class TargetPod:
                 await self._report_unschedulable(message)
             await self._cluster.wait_change(_AGAIN if fault is not None else None)
         self.node = self._elsewhere(node)
-        self._cluster.place(self.uid, self.pod, self.node)
-        patch = {"spec": {"nodeName": self.node}}
-        await self._cluster.api.patch(PODS, self._record.namespace, self.name, patch)
-        await self.write_status("Pending")
-        text = f"Successfully assigned {self._record.namespace}/{self.name} to {self.node}"
-        self._cluster.emit(self.pod, "Normal", "Scheduled", text, "default-scheduler")
+        await self._cluster.bind(self.uid, self.pod, self.node)
 
     def _elsewhere(self, node: str) -> str:
         """Return where a guest lands that was sent to ``node``: another node where the fault says so."""
@@ -93,7 +88,7 @@ class TargetPod:
 
     async def _report_unschedulable(self, message: str) -> None:
         assert self.pod is not None  # noqa: S101 (create comes first)
-        await self.write_status("Pending", scheduled=False, unschedulable=message)
+        await self._write_status("Pending", scheduled=False, unschedulable=message)
         self._cluster.emit(self.pod, "Warning", "FailedScheduling", message, "default-scheduler")
         vmi = f"{self._record.namespace}/{self._record.name}"
         text = f"Migration target pod for VMI [{vmi}] is currently unschedulable."
@@ -111,10 +106,10 @@ class TargetPod:
             image = vmis.container_disk(self._record.vmi)
             reason = str(fault.parameters.get("reason", "ImagePullBackOff"))
             message = str(fault.parameters.get("message") or f'Back-off pulling image "{image}"')
-            await self.write_status("Pending", waiting=(reason, message))
+            await self._write_status("Pending", waiting=(reason, message))
             self._cluster.emit(self.pod, "Warning", "BackOff", message, "kubelet", self.node)
             await asyncio.sleep(_AGAIN)
-        await self.write_status("Running", address="10.244.255.2")
+        await self._write_status("Running", address="10.244.255.2")
 
     async def _try_sandbox(self) -> str | None:
         fault = self._record.strike("sandbox-failed", self.node)
@@ -126,7 +121,7 @@ class TargetPod:
             return str(error)
         return None
 
-    async def write_status(self, phase: str, **more: Any) -> None:
+    async def _write_status(self, phase: str, **more: Any) -> None:
         """Write the pod's status; ``more`` is as for ``pod_status``."""
         assert self.pod is not None  # noqa: S101 (create comes first)
         await self._cluster.write_pod_status(self.pod, phase, **more)

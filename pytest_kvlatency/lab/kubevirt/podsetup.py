@@ -107,14 +107,8 @@ class PodSetup:
             await self._report_unschedulable(pod, message)
             await self._cluster.wait_change(_pause(attempt) if fault is not None else None)
             attempt += 1
-        self._cluster.place(self._record.uid, pod, self._record.node)
         self._record.drop_condition("PodScheduled")
-        api = self._cluster.api
-        name = pod["metadata"]["name"]
-        await api.patch(PODS, self._record.namespace, name, {"spec": {"nodeName": self._record.node}})
-        await self._record.write_pod_status("Pending")
-        text = f"Successfully assigned {self._record.namespace}/{name} to {self._record.node}"
-        self._cluster.emit(pod, "Normal", "Scheduled", text, "default-scheduler")
+        await self._cluster.bind(self._record.uid, pod, self._record.node)
 
     async def _report_unschedulable(self, pod: dict[str, Any], message: str) -> None:
         before = self._record.status.get("conditions")
