@@ -315,4 +315,5 @@ def test_a_guest_that_is_kept_stays_without_its_migration(moved: Any, namespace:
 def test_a_guest_that_has_nowhere_to_go_is_not_created(moved: Any) -> None:
     (one,) = moved(*pair("blue", "worker1:worker2>?"), "--kv-node-set", "worker2,worker99")
     assert one["sourceVmi"] is None
-    assert one["outcome"] == "error", one
+    assert (one["outcome"], one["failureKind"]) == ("error", "provision")
+    assert "there is no node that the guest on worker2 could migrate to: " in one["failureReason"]

@@ -234,8 +234,6 @@ def test_a_migration_to_nowhere_stays_scheduling_until_its_time_is_over(tmp_path
                 how, "worker1 worker2 worker3"
             )
             await running.running("a", **between(*nodes.split()))
-            if how == "no node left":
-                await running.running("b", **between("worker2"), labels={"pair": "x"})
             if how in ("cordoned", "no node left"):
                 await running.api.patch(NODES, "", "worker2", {"spec": {"unschedulable": True}})
             where = {"cordoned": to("worker2"), "the same node": to("worker1")}.get(how, {})

@@ -65,7 +65,6 @@ def test_the_guest_that_stays_sees_both_gaps_and_then_the_new_link(lab):
             # What came while the guest was paused waits for it.
             assert late == 0
             assert GAP + 0.05 <= switchover <= GAP + 0.3
-            assert "seq=" in output
             rtts = [rtt for _, rtt in replies(output)]
             assert max(rtts) > GAP
             assert min(rtts[:3]) < 0.05
