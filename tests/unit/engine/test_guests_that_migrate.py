@@ -11,7 +11,7 @@ from pytest_kvlatency.config.nodespecs import nodes
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.fleet import Fleet
 from pytest_kvlatency.engine.ticket import Ticket
-from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.errors import ConfigError, ProvisionError
 from pytest_kvlatency.model import Check, NadRef
 from pytest_kvlatency.plan.checks import vmi_keys
 
@@ -23,8 +23,16 @@ def check(text, among=()):
 
 
 @pytest.fixture
-def fleet():
+def lost():
+    """The keys of guests that do not come up from now on."""
+    return set()
+
+
+@pytest.fixture
+def fleet(lost):
     def bring_up(key, _check):
+        if key in lost:
+            raise ProvisionError("no node is left")
         return SimpleNamespace(key=key, node=key.node)
 
     found = Fleet(bring_up, on_end=lambda _up: None)
@@ -63,6 +71,18 @@ def test_no_guest_that_has_migrated_is_forgotten_when_all_are_taken(fleet):
     assert set(fleet.take_all()) == every
     assert fleet.up() == []
     assert fleet.take_all() == []
+
+
+def test_a_guest_that_has_migrated_is_not_forgotten_when_the_one_after_it_is_lost(fleet, lost):
+    wanted = check("a:b>c")
+    _, former = fleet.both(wanted)
+    up([former])
+    lost.add(vmi_keys(wanted)[1])
+    _, later = fleet.both(wanted)
+    with pytest.raises(ProvisionError):
+        later.result(PATIENCE)
+    fleet.forget_lost(wanted)
+    assert former in fleet.take_all()
 
 
 @pytest.mark.parametrize(
