@@ -299,7 +299,8 @@ def test_a_migration_that_another_client_deletes_is_the_cause(moved: Any, namesp
         over.set()
         other_client.join(60)
     assert (one["outcome"], one["failureKind"]) == ("error", "provision")
-    assert one["failureReason"].endswith(" from worker2 failed: Live migration aborted")
+    # Whichever is seen first: it goes soon after it has failed.
+    assert re.search("Live migration aborted$|another client deleted its migration$", one["failureReason"])
     assert not one["migration"]["succeeded"]
     assert one["received"] > 0
 
