@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -132,19 +133,14 @@ class ClusterSession:
 
         Raises ``KvLatencyError``.
         """
-        from pytest_kvlatency.kube.nodes import list_nodes, look_at
+        from pytest_kvlatency.kube.nodes import list_nodes, look_at, seen_of
 
         names = [node for check in checks for node in (*check.pair.nodes, *check.among)]
-        needs_all = any(is_open(check) for check in checks)
-        if needs_all:
-            try:
-                self._listed = (list_nodes(self.client(), deadline), True)
-            except PermissionDeniedError:
-                needs_all = False
-            else:
-                names += [node.name for node in self._listed[0]]
+        if any(is_open(check) for check in checks):
+            with suppress(PermissionDeniedError):
+                return seen_of(list_nodes(self.client(), deadline), names)
         before, is_whole = self._listed
-        seen = look_at(
+        return look_at(
             self.client(),
             names,
             deadline,
@@ -152,7 +148,6 @@ class ClusterSession:
             before=before,
             is_whole=is_whole,
         )
-        return replace(seen, is_whole=needs_all)
 
 
 def tolerations(settings: Settings) -> tuple[dict[str, str], ...]:

@@ -134,6 +134,12 @@ def look_at(
     return SeenNodes(by_name=found, listed=tuple(old))
 
 
+def seen_of(nodes: Iterable[NodeFacts], names: Iterable[str]) -> SeenNodes:
+    """Take all nodes that there are; what else is named does not exist."""
+    there = {node.name: node for node in nodes}
+    return SeenNodes(by_name={**dict.fromkeys(names), **there}, listed=tuple(there), is_whole=True)
+
+
 def look(client: KubeClient, name: str, deadline: Deadline) -> tuple[NodeFacts | None, ...]:
     """Read one node: its facts, or None where there is none; empty where it could not be read."""
     item = client.optional(f"{paths.CORE}/nodes/{name}", deadline=deadline, ok_missing=True)

@@ -52,6 +52,14 @@ def test_the_node_set(grid, arguments, nodes):
     assert len(lists) == (0 if "worker1,worker3" in arguments else 1)
 
 
+def test_a_migration_to_any_node_reads_the_nodes_by_one_list(grid):
+    lab = grid("\n  - worker1\n  - {name: cordoned, unschedulable: true}\n")
+    done = lab.run(*BLUE, "--kv-nodes", "worker1:worker1>?")
+    assert "there is no node that the guest on worker1 could migrate to: cordoned is cordoned" in done.output
+    assert len(done.requests(verb="list", resource="nodes")) == 1
+    assert not done.requests(verb="get", resource="nodes")
+
+
 def unlabel(lab, *names):
     """Take KubeVirt away from nodes."""
     for name in names:
