@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.config.nearest import did_you_mean, either
+from pytest_kvlatency.config.nodespecs import node, source_node
 from pytest_kvlatency.config.options import OPTIONS, Option, Unit
 from pytest_kvlatency.config.parsers import phrase
 from pytest_kvlatency.config.sources import Layer, Problem, Source
@@ -135,10 +136,21 @@ class _Reader:
             )
         elif "nodes" in given:
             self._refuse(PREFIX + "nodes", f"cannot be combined with {SOURCE_NODE} and {TARGET_NODE}")
-        else:
+        elif self._are_nodes(source, target):
             self.values["nodes"] = [f"{source}:{target}"]
             target_name = self._spelled[TARGET_NODE].removeprefix(PREFIX)
             self.names["nodes"] = f"{self._spelled[SOURCE_NODE]}:{target_name}"
+
+    def _are_nodes(self, source: str, target: str) -> bool:
+        """Whether each is the name of a node: pairs with a migration, and shapes, are for ``nodes``."""
+        is_right = True
+        for key, value, parse in ((SOURCE_NODE, source, source_node), (TARGET_NODE, target, node)):
+            try:
+                parse(value)
+            except ValueError as error:
+                is_right = False
+                self._refuse(self._spelled[key], str(error), value=value)
+        return is_right
 
     def _nads(self, given: dict[str, str]) -> None:
         namespace, name = given.pop(NAD_NAMESPACE, ""), given.pop(NAD_NAME, "")

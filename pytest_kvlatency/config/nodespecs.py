@@ -96,6 +96,23 @@ def nodes(text: str) -> NodesSpec:
     return NodePair(source=source, target=target, destination=destination or None)
 
 
+def node(text: str) -> str:
+    """The name of one node, where a pair's two nodes are given apart."""
+    if ">" in text:
+        raise ValueError("is not the name of a node. For a migration, set nodes to SRC:DST>NEW instead")
+    if not is_subdomain(text):
+        guesses = filter(is_subdomain, [text.lower()])
+        raise ValueError(guessed("is not the name of a node", guesses, expected=NAME_HELP))
+    return text
+
+
+def source_node(text: str) -> str:
+    """As ``node``, for the first of the pair: with the name of a shape there, it would be that shape."""
+    if text in _AROUND:
+        raise ValueError(f"cannot be used here: {text}:{_AROUND[text]} is not a pair of nodes")
+    return node(text)
+
+
 def _is_pair(value: str) -> bool:
     """Whether ``value`` is two names with a colon between them, and perhaps another node for the second."""
     pair, arrow, destination = value.partition(">")

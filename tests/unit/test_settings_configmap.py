@@ -219,6 +219,41 @@ def test_both_nodes_or_neither(there: str, missing: str) -> None:
     ]
 
 
+NEITHER_LETTERS = "is not the name of a node: expected lower-case letters, digits, '-' and '.'"
+FOR_A_MIGRATION = "is not the name of a node. For a migration, set nodes to SRC:DST>NEW instead"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("targetNode", "worker2>worker3", FOR_A_MIGRATION),
+        ("targetNode", "worker2>?", FOR_A_MIGRATION),
+        ("sourceNode", "worker1>worker3", FOR_A_MIGRATION),
+        ("target_node", "worker2>worker3", FOR_A_MIGRATION),
+        ("targetNode", "?", NEITHER_LETTERS),
+        ("sourceNode", "worker1:worker2", NEITHER_LETTERS),
+        ("targetNode", "Worker2", "is not the name of a node. Did you mean worker2?"),
+        ("sourceNode", "star", "cannot be used here: star:HUB is not a pair of nodes"),
+        ("sourceNode", "drain", "cannot be used here: drain:NODE is not a pair of nodes"),
+    ],
+)
+def test_sourceNode_and_targetNode_are_names_of_nodes_and_nothing_else(
+    key: str, value: str, text: str
+) -> None:
+    given = {"sourceNode": "worker1", key: value}
+    if not key.startswith("target"):
+        given["targetNode"] = "worker2"
+    assert problems(param(**given)) == [f"spec.param.{key}: {value!r} {text}"]
+
+
+def test_both_wrong_names_of_nodes_are_reported_together() -> None:
+    assert len(problems(param(sourceNode="worker_1", targetNode="worker_2"))) == 2
+
+
+def test_a_target_node_may_be_called_like_a_shape() -> None:
+    assert read(param(sourceNode="a", targetNode="star")).nodes == (NodePair(source="a", target="star"),)
+
+
 def test_nodes_stand_in_one_place_only() -> None:
     (text,) = problems(param(sourceNode="a", targetNode="b", nodes="c:d"))
     assert text == "spec.param.nodes cannot be combined with sourceNode and targetNode"
