@@ -13,7 +13,7 @@ from pytest_kvlatency.model import Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.engine.runner import Engine
+    from pytest_kvlatency.engine.engine import Engine
     from pytest_kvlatency.errors import Stage
     from pytest_kvlatency.model import Check, Outcome
     from pytest_kvlatency.report.run import ItemResult

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.tally import Tally
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.attempts import Attempt
+    from pytest_kvlatency.engine.engine import Engine
     from pytest_kvlatency.engine.guests import ReadyGuest
-    from pytest_kvlatency.engine.runner import Engine
     from pytest_kvlatency.model import Check, PingParameters
     from pytest_kvlatency.report.progressline import Progress
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.engine.blueprint import Blueprint
 from pytest_kvlatency.engine.consoles import Consoles
+from pytest_kvlatency.engine.engine import Engine
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.engine.lookout import LookOut
 from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.engine.move import Mover
 from pytest_kvlatency.engine.provision import Provisioner
-from pytest_kvlatency.engine.runner import Engine
 from pytest_kvlatency.engine.whereabouts import Whereabouts
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_kvlatency.deadline import Deadline
-from pytest_kvlatency.engine.runner import Engine
+from pytest_kvlatency.engine.engine import Engine
 from pytest_kvlatency.engine.whereabouts import Whereabouts
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError
 from pytest_kvlatency.model import Check, GuestFacts, Limits, Measurement, NadRef, NodePair, PingParameters
