@@ -16,9 +16,10 @@ from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.matrix.cell import MARKS, WORDS, WORST_MARK, Cell, milliseconds
 from pytest_kvlatency.report.matrix.standouts import rule, slow_nodes, stand_outs
 from pytest_kvlatency.report.places import is_move, nodes_of
+from pytest_kvlatency.report.success import last_attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_kvlatency.report.matrix.cell import State
 
@@ -152,11 +153,6 @@ def matrices(entries: Sequence[Mapping[str, Any]]) -> tuple[Matrix, ...]:
         if len(names) >= FEWEST_NODES and len(cells) >= FEWEST_PAIRS:
             found.append(Matrix(nad, names, cells))
     return tuple(found)
-
-
-def last_attempts(entries: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Only the last attempt at each item, in order."""
-    return list({entry["nodeid"]: entry for entry in entries}.values())
 
 
 def _cell(entry: Mapping[str, Any], source: str, target: str) -> Cell:
