@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.document import timestamp
-from pytest_kvlatency.report.gaps import gaps_of, milliseconds_up
+from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 from pytest_kvlatency.report.success import last_attempts
 
@@ -79,8 +79,7 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     changes["status.result.measurementDurationSec"] = None if duration is None else str(round(duration))
     changes["status.result.packetLossPercent"] = None if loss is None else _decimal(loss)
     for gap, length in gaps_of(worst).items():
-        milliseconds = milliseconds_up(length)
-        changes[f"{RESULT_PREFIX}{gap}MilliSec"] = None if milliseconds is None else str(milliseconds)
+        changes[f"{RESULT_PREFIX}{gap}MilliSec"] = None if length is None else str(gap_milliseconds(length))
     changes["status.result.sourceNode"] = _where_it_ran(worst, "source")
     changes["status.result.targetNode"] = _where_it_ran(worst, "target")
     changes[MEASUREMENTS_KEY] = _list(entries) if len(entries) > 1 else None
@@ -142,8 +141,8 @@ def _list(entries: Iterable[Mapping[str, Any]]) -> str:
     for index, entry in enumerate(ordered):
         short = {name: entry[name] for name in _LISTED}
         short |= {f"{end}Node": _where_it_ran(entry, end) for end in ("source", "target")}
-        gaps = {f"{gap}MilliSec": milliseconds_up(length) for gap, length in gaps_of(entry).items()}
-        short |= {name: value for name, value in gaps.items() if value is not None}
+        gaps = {gap: length for gap, length in gaps_of(entry).items() if length is not None}
+        short |= {f"{gap}MilliSec": gap_milliseconds(length) for gap, length in gaps.items()}
         short["failureReason"] = short["failureReason"] and _shortened(short["failureReason"])
         part = json.dumps(short, separators=(",", ":"))
         size += len(part) + 1

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import svg
 from pytest_kvlatency.report.entries import fixture_of
-from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.matrix import heatmap
-from pytest_kvlatency.report.matrix.cell import anchor, milliseconds
+from pytest_kvlatency.report.matrix.cell import anchor
 from pytest_kvlatency.report.page.entry import pair_id
 from pytest_kvlatency.report.page.hyperlinks import link
 from pytest_kvlatency.report.places import moved
@@ -199,7 +199,7 @@ def _migration(entry: Mapping[str, Any]) -> str:
     """The migration and its gaps, in a sentence."""
     migration, gaps = entry["migration"], gaps_of(entry)
     known = [
-        f"{words} gap {milliseconds(length)} ms"
+        f"{words} gap {gap_milliseconds(length)} ms"
         for words, key in (("preparation", "preparationGap"), ("switch-over", "switchoverGap"))
         if (length := gaps[key]) is not None
     ]
@@ -225,12 +225,16 @@ def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:
         f'<td class="kv-col">{for_html(entry["failureKind"] or "")}</td>',
     ]
     for key, _, name in _COLUMNS:
-        value = entry[name]["nanoSec"] if isinstance(entry[name], dict) else entry[name]
-        scaled = value if value is None or name == "lossPercent" else value / 1e6
         # Sorted as text: blanks in front, which HTML does not show, put numbers in their order.
-        text = "" if scaled is None else f"{scaled:12.3f}"
+        text = "" if entry[name] is None else f"{_number(name, entry[name]):>12}"
         cells.append(f'<td class="kv-col col-{key}">{text}</td>')
     return cells
+
+
+def _number(name: str, value: Any) -> str:
+    if name == "longestGap":
+        return str(gap_milliseconds(value["nanoSec"]))
+    return f"{value if name == 'lossPercent' else value / 1e6:.3f}"
 
 
 def _linked_nodes(entry: Mapping[str, Any]) -> str:

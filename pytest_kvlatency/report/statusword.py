@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.ping.statistics import statistics_of
+from pytest_kvlatency.report.gaps import gap_milliseconds
 from pytest_kvlatency.report.matrix.cell import milliseconds
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def status_numbers(measurement: Measurement | None) -> str:
     kinds = {failure.kind for failure in measurement.failures}
     longest = measurement.gaps.longest if measurement.gaps else None
     if longest is not None and (measurement.migration is not None or "gap" in kinds):
-        said.append(f"{milliseconds(longest.length_ns)} ms gap")
+        said.append(f"{gap_milliseconds(longest.length_ns)} ms gap")
         if not kinds & {"latency", "loss"}:
             return said[0]
     is_lost_only = kinds <= {"loss", "gap"} and bool(kinds)

@@ -7,6 +7,7 @@ import html
 import json
 import re
 import xml.etree.ElementTree as ET
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -231,10 +232,20 @@ def gaps_of_prometheus(path: Path, entries: list[dict[str, Any]]) -> Found:
     return found
 
 
+def longest_gaps_of_pytest_html(path: Path) -> dict[str, float]:
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', path.read_text("utf-8"))
+    found: dict[str, float] = {}
+    for nodeid, rows in json.loads(html.unescape(blob))["tests"].items():
+        cells = "".join(cell for row in rows for cell in row["resultsTableRow"])
+        if shown := re.search(r'<td class="kv-col col-kvGap">\s*([\d.]+)</td>', cells):
+            found[nodeid.partition("::setup")[0]] = float(shown[1])
+    return found
+
+
 def gaps_of_configmap(data: dict[str, str], entries: list[dict[str, Any]]) -> Found:
     return {
         next(one["nodeid"] for one in entries if _names(one) == _names(mine)): {
-            name: mine[f"{name}MilliSec"] * MS for name in GAPS if f"{name}MilliSec" in mine
+            name: mine[f"{name}MilliSec"] for name in GAPS if f"{name}MilliSec" in mine
         }
         for mine in json.loads(data["status.result.measurements"])
     }
@@ -250,7 +261,7 @@ def gaps_of_markdown(path: Path) -> dict[str, dict[str, float]]:
     lines = [line[1:-1].split("|") for line in path.read_text("utf-8").splitlines() if line.startswith("| ")]
     (start,) = [number for number, cells in enumerate(lines) if " longest gap ms " in cells]
     row = dict(zip(map(str.strip, lines[start]), map(str.strip, lines[start + 2]), strict=True))
-    return {row["nodes"]: {name: float(row[head]) * MS for head, name in heads.items()}}
+    return {row["nodes"]: {name: float(row[head]) for head, name in heads.items()}}
 
 
 def _names(entry: dict[str, Any]) -> tuple[Any, ...]:
@@ -307,19 +318,20 @@ def _same_gaps(here: Path, data: dict[str, str], entries: list[dict[str, Any]]) 
     (moved,) = [one for one in entries if one["migration"]]
     assert set(gaps(moved)) == set(GAPS)
     assert moved["longestGap"]["nanoSec"] >= moved["migration"]["switchoverGap"]["nanoSec"] > 0
-    # How far each may round: the ConfigMap shows milliseconds, rounded up.
     every: dict[str, tuple[Found, float]] = {
         "JUnit": (gaps_of_junit(here / "out.xml"), 1e-6),
         "JUnit made later": (gaps_of_junit(here / "again.xml"), 1e-6),
         "CSV": (gaps_of_csv(here / "out.csv"), 0),
         "page": (gaps_of_page(here / "page.html"), 0),
         "Prometheus": (gaps_of_prometheus(here / "out.prom", entries), 1e-3),
-        "ConfigMap": (gaps_of_configmap(data, entries), MS),
     }
     for report, (found, rounding) in every.items():
         assert set(found) == {one["nodeid"] for one in entries}, report
         for entry in entries:
             assert found[entry["nodeid"]] == pytest.approx(gaps(entry), abs=rounding, rel=0), report
-    assert gaps_of_markdown(here / "out.md") == {
-        "worker1 → worker2&gt;worker3": pytest.approx(gaps(moved), abs=MS / 2, rel=0)
-    }
+    # Those that show milliseconds round up, all of them.
+    rounded = {one["nodeid"]: {name: ceil(gap / MS) for name, gap in gaps(one).items()} for one in entries}
+    assert gaps_of_configmap(data, entries) == rounded
+    assert gaps_of_markdown(here / "out.md") == {"worker1 → worker2&gt;worker3": rounded[moved["nodeid"]]}
+    longest = {nodeid: found["longestGap"] for nodeid, found in rounded.items() if found}
+    assert longest_gaps_of_pytest_html(here / "out.html") == longest

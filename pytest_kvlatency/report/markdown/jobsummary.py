@@ -15,7 +15,7 @@ from pytest_kvlatency.report.entries import (
     test_name,
     verdict,
 )
-from pytest_kvlatency.report.gaps import gaps_of, whole_milliseconds
+from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
 from pytest_kvlatency.report.migrationrows import migration_rows
 from pytest_kvlatency.report.places import is_move
@@ -189,7 +189,7 @@ def _cells_of_migration(one: MigrationRow, causes: Mapping[str, str]) -> dict[st
         "test": escaped(test_name(one.test)),
         "verdict": escaped(one.verdict or fixture_of(one.measured)),
         **{
-            head: "" if (length := one.gaps[name]) is None else whole_milliseconds(length)
+            head: "" if (length := one.gaps[name]) is None else str(gap_milliseconds(length))
             for head, name in _GAPS.items()
         },
         "lost": "" if one.lost is None else str(one.lost),
@@ -229,7 +229,7 @@ def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = 
         "received": "" if sent is None else f"{entry['received']}/{sent}",
         "loss": "" if loss is None else f"{loss:.3g}%",
         **{name: "" if entry[key] is None else f"{entry[key] / 1e6:.3f}" for name, key in _TIMES},
-        _GAP: "" if (gap := gaps_of(entry)["longestGap"]) is None else whole_milliseconds(gap),
+        _GAP: "" if (gap := gaps_of(entry)["longestGap"]) is None else str(gap_milliseconds(gap)),
         _CHANGE: "" if change is None else f"{change:+.1f}%",
     }
     row = [cells[name] for name in heads]

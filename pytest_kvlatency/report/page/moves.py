@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report.entries import fixture_of
-from pytest_kvlatency.report.gaps import whole_milliseconds
+from pytest_kvlatency.report.gaps import gap_milliseconds, whole_milliseconds
 from pytest_kvlatency.report.migrationrows import migration_rows, resolution
 from pytest_kvlatency.report.page.entry import pair_text, plural
 from pytest_kvlatency.report.page.phases import bands, look_of
@@ -72,7 +72,7 @@ def _row(number: int, one: MigrationRow, span: tuple[float, float], *, has_netwo
     look = "bad" if one.is_failed else "good" if is_good else "odd"
     word = printable(one.verdict or fixture_of(measured))
     lengths = [one.gaps[key] for _, key in _GAPS]
-    said = ["" if length is None else whole_milliseconds(length) for length in lengths]
+    said = ["" if length is None else str(gap_milliseconds(length)) for length in lengths]
     said.append("" if one.lost is None else str(one.lost))
     means = " → ".join("?" if mean is None else f"{mean / 1e6:.3f}" for mean in one.means)
     said.append("" if one.means == (None, None) else means)
@@ -129,7 +129,7 @@ def _picture(one: Entry, migration: Mapping[str, Any], start: float, end: float)
         if gap is not None:
             x = (gap["beginsNanoSec"] - created - start) * scale
             width = min(max(gap["nanoSec"] * scale, 1.5), max(_WIDTH - x, 1.5))
-            words = f"{name} gap: {whole_milliseconds(gap['nanoSec'])} ms"
+            words = f"{name} gap: {gap_milliseconds(gap['nanoSec'])} ms"
             said.append(words)
             shapes.append(
                 f'<rect x="{x:.1f}" y="{_GAP_TOP}" width="{width:.1f}" '

@@ -16,7 +16,7 @@ from pytest_kvlatency.report.entries import (
     test_name,
     verdict,
 )
-from pytest_kvlatency.report.gaps import gaps_of, whole_milliseconds
+from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.terminal.columns import Columns, row
 from pytest_kvlatency.report.terminal.writer import plain
@@ -124,7 +124,7 @@ def _asks_for_gaps(entry: Mapping[str, Any]) -> bool:
 
 def gap_ms(nanoseconds: int | None) -> str:
     """A gap in whole milliseconds."""
-    return ABSENT if nanoseconds is None else whole_milliseconds(nanoseconds)
+    return ABSENT if nanoseconds is None else str(gap_milliseconds(nanoseconds))
 
 
 def colour_of(entry: Mapping[str, Any]) -> Colour:

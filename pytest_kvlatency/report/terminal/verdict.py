@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import counted, is_failed, place
-from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.gaps import gap_duration, gaps_of
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.causes import own_causes
@@ -98,13 +98,8 @@ def _worst(entries: Sequence[Mapping[str, Any]]) -> str:
     if gaps:
         length, longest = max(gaps, key=lambda one: one[0])
         where = f", {printable(place(longest))}" if len(entries) > 1 else ""
-        said += f"; longest gap {format_duration(_whole_milliseconds(length))}{where}"
+        said += f"; longest gap {gap_duration(length)}{where}"
     return said
-
-
-def _whole_milliseconds(nanoseconds: int) -> int:
-    """As exactly as a gap is known: no ping is sent more often."""
-    return round(nanoseconds / 1e6) * 1_000_000 or nanoseconds
 
 
 def _networks(entries: Sequence[Mapping[str, Any]]) -> int:

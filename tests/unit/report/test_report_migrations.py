@@ -181,7 +181,7 @@ def test_a_limit_on_the_gap_brings_a_column_with_it_where_a_terminal_is_wide(mak
     limited = replace(measured.check, limits=Limits(max_gap_ns=200 * MS))
     lines = screen(build(make.run(make.item(replace(measured, check=limited, gaps=gaps)))), 160)
     assert lines[-2].split()[-3:] == ["gap", "ms", "verdict"]
-    assert lines[-1].split()[-2:] == ["103", "ok"]
+    assert lines[-1].split()[-2:] == ["104", "ok"]
 
 
 def test_what_kv_stream_measured_has_its_name_and_its_gap(make: Make) -> None:

@@ -10,8 +10,8 @@ function startMoves() {
 }
 
 const seconds = (nanoseconds) => (nanoseconds / 1e9).toFixed(nanoseconds < 9.95e8 ? 2 : 1);
-// A gap with its unit: milliseconds, or seconds where these are many.
-const gapText = (nanoseconds) => (nanoseconds < 1e10 ? [milliseconds(nanoseconds), "ms"] : [(nanoseconds / 1e9).toFixed(1), "s"]);
+// A gap with its unit: milliseconds, or seconds where these are many; rounded up, too.
+const gapText = (nanoseconds) => (nanoseconds < 1e10 ? [gapMilliseconds(nanoseconds), "ms"] : [(Math.ceil(nanoseconds / 1e8) / 10).toFixed(1), "s"]);
 const gapsOf = (move) => [["preparation", move.preparation], ["switch-over", move.switchover]].filter(([, gap]) => gap);
 
 function moveInWords(move) {

@@ -10,7 +10,7 @@ const COLUMNS = [
   { name: "Attempt", key: "attempt", value: (entry) => entry.attempt, number: true, text: (entry) => String(entry.attempt) },
   { name: "Loss %", key: "loss", value: (entry) => entry.loss, number: true, text: (entry) => percent(entry.loss) },
   ...["min", "avg", "p50", "p90", "p99", "max"].map((key) => ({ name: `${key} ms`, key, value: (entry) => entry[key], number: true, text: (entry) => milliseconds(entry[key]) })),
-  { name: "Gap ms", key: "gap", value: (entry) => entry.gap?.[0], number: true, text: (entry) => milliseconds(entry.gap?.[0]) },
+  { name: "Gap ms", key: "gap", value: (entry) => entry.gap?.[0], number: true, text: (entry) => gapMilliseconds(entry.gap?.[0]) },
   { name: "Δ p50 %", key: "delta", value: (entry) => entry.comparison?.p50?.deltaPercent, number: true, text: deltaText },
   { name: "Pings", key: "pings", text: sparkline },
   { name: "Cause", key: "cause", value: (entry) => entry.what ?? entry.reason, text: causeCell },

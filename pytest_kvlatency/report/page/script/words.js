@@ -24,6 +24,9 @@ function milliseconds(nanoseconds) {
   return value.toFixed(digits);
 }
 
+// A gap, as all reports show it: rounded up, so that it never looks shorter than it was.
+const gapMilliseconds = (nanoseconds) => (isKnown(nanoseconds) ? String(Math.ceil(nanoseconds / 1e6)) : "");
+
 const percent = (value) => (isKnown(value) ? String(Number(value.toPrecision(3))) : "");
 const plural = (count, noun, many = `${noun}s`) => `${count} ${count === 1 ? noun : many}`;
 // A limit, as it would be typed.
