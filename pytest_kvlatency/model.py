@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.errors import FailureKind, KvLatencyError, Stage
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "notrun"]
+LimitName = Literal["max_latency_ns", "max_avg_ns", "max_p99_ns", "max_loss_percent", "max_gap_ns"]
 FindingOutcome = Literal["ok", "failed", "skipped", "warning"]
 
 
@@ -353,10 +354,24 @@ class Timings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exceeded:
+    """The limit of ``Limits`` that a measurement does not hold to, and what of it was judged.
+
+    Both numbers are in the unit of the limit: nanoseconds, or percent. ``measured`` may be of a part of the sample:
+    what a migration loses, or is late in its gaps, is not judged.
+    """
+
+    limit: LimitName
+    measured: float
+    accepted: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why a check is not good: kind, one line of reason (without its stage), way out and transcript's end.
 
-    ``summary``, ``node``, ``network``, ``is_local``, ``guest_node`` and ``pair_nodes`` are those of ``KvLatencyError``.
+    ``summary``, ``node``, ``network``, ``is_local``, ``guest_node`` and ``pair_nodes`` are those of ``KvLatencyError``;
+    ``exceeded`` is None for what is not about a limit.
     """
 
     kind: FailureKind
@@ -370,6 +385,7 @@ class Failure:
     is_local: bool = False
     guest_node: str = ""
     pair_nodes: tuple[str, str] = ("", "")
+    exceeded: Exceeded | None = None
 
     @property
     def failure_reason(self) -> str:
@@ -378,8 +394,9 @@ class Failure:
 
 
 def failure_of(error: KvLatencyError) -> Failure:
-    """An error as data."""
-    return Failure(**{one.name: getattr(error, one.name) for one in fields(Failure)})
+    """An error as data. Limits are judged before there is an error: none says which one."""
+    names = {one.name for one in fields(Failure)} - {"exceeded"}
+    return Failure(**{name: getattr(error, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

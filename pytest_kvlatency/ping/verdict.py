@@ -19,7 +19,7 @@ from pytest_kvlatency.errors import (
     RejectedMeasurementError,
     TeardownError,
 )
-from pytest_kvlatency.model import Failure
+from pytest_kvlatency.model import Exceeded, Failure
 from pytest_kvlatency.ping.gaps import gaps_over, last_reply_ns
 from pytest_kvlatency.ping.migrationgaps import gaps_of_migration, running_ns, without_gaps
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_kvlatency.errors import FailureKind, KvLatencyError
-    from pytest_kvlatency.model import Gap, Gaps, Limits, Migration, PingResult
+    from pytest_kvlatency.model import Gap, Gaps, LimitName, Limits, Migration, PingResult
 
 #: Kinds whose exception takes no more than a reason and its hint; of limits see ``error_of``.
 _EXCEPTIONS: Mapping[str, type[KvLatencyError]] = {
@@ -186,6 +186,7 @@ def _over_gap(
             result,
             summary="the longest gap exceeds the limit",
             hint=_BRIDGE_HINT if _is_of_preparation(over, migration, gaps) else "",
+            exceeded=Exceeded(limit="max_gap_ns", measured=over.length_ns, accepted=limits.max_gap_ns),
         )
     elif gaps is None and result.has_lost:
         yield _failure(
@@ -243,11 +244,12 @@ def _when(gap: Gap, migration: Migration | None, gaps: Gaps | None) -> str:
 
 def _over_latencies(result: PingResult, limits: Limits) -> Iterator[Failure]:
     statistics = statistics_of(result.samples_ns)
-    for name, actual, limit in (
-        ("max", statistics.max_ns, limits.max_latency_ns),
-        ("avg", statistics.avg_ns, limits.max_avg_ns),
-        ("p99", statistics.p99_ns, limits.max_p99_ns),
-    ):
+    judged: tuple[tuple[str, LimitName, int | None, int | None], ...] = (
+        ("max", "max_latency_ns", statistics.max_ns, limits.max_latency_ns),
+        ("avg", "max_avg_ns", statistics.avg_ns, limits.max_avg_ns),
+        ("p99", "max_p99_ns", statistics.p99_ns, limits.max_p99_ns),
+    )
+    for name, key, actual, limit in judged:
         if limit is not None and actual is not None and actual > limit:
             yield _failure(
                 "latency",
@@ -255,6 +257,7 @@ def _over_latencies(result: PingResult, limits: Limits) -> Iterator[Failure]:
                 f'"{format_duration(limit)}"',
                 result,
                 summary="latency exceeds the limit",
+                exceeded=Exceeded(limit=key, measured=actual, accepted=limit),
             )
 
 
@@ -268,6 +271,7 @@ def _over_loss(result: PingResult, limits: Limits) -> Iterator[Failure]:
             f'"{_percent(limits.max_loss_percent)}" ({counters(result)}{_elsewhere(result)})',
             result,
             summary="packets are lost",
+            exceeded=Exceeded(limit="max_loss_percent", measured=loss, accepted=limits.max_loss_percent),
         )
 
 
@@ -300,10 +304,24 @@ def _elsewhere(result: PingResult) -> str:
     return f"; other requests were answered from {others}" if others else ""
 
 
-def _failure(kind: FailureKind, reason: str, result: PingResult, *, summary: str, hint: str = "") -> Failure:
+def _failure(
+    kind: FailureKind,
+    reason: str,
+    result: PingResult,
+    *,
+    summary: str,
+    hint: str = "",
+    exceeded: Exceeded | None = None,
+) -> Failure:
     """``summary`` is what is wrong between two nodes; which these are is known where all pairs are."""
     return Failure(
-        kind=kind, stage="run", reason=reason, hint=hint, transcript=result.transcript, summary=summary
+        kind=kind,
+        stage="run",
+        reason=reason,
+        hint=hint,
+        transcript=result.transcript,
+        summary=summary,
+        exceeded=exceeded,
     )
 
 

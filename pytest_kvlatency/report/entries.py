@@ -5,14 +5,12 @@ None of it is escaped: each report escapes for where it writes.
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.gaps import gap_duration, gaps_of
 from pytest_kvlatency.report.places import is_move, moved
-from pytest_kvlatency.units import format_duration, parse_duration
+from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +21,14 @@ ARROW: Final = " → "
 #: Between a guest's node and the one where it migrates.
 MOVE: Final = ">"
 _ENDED_OTHERWISE: Final = ("xfailed", "xpassed", "skipped", "notrun")
-#: What a limit is about, the number that it is for, and its own key.
-_LIMITS: Final = (
-    ("max", "maxLatencyNanoSec", "maxLatencyNanoSec"),
-    ("avg", "avgLatencyNanoSec", "maxAvgLatencyNanoSec"),
-    ("p99", "p99LatencyNanoSec", "maxP99LatencyNanoSec"),
-)
-#: How a verdict gives what it judged, and the limit of that.
-_REASON: Final = re.compile(
-    r'actual (?:(max|avg|p99) latency|packet (loss)|longest (gap)) "([^"]+)" is greater than desired "([^"]+)"'
-)
+#: What each limit is about, in the order in which a reader looks for them.
+_LIMITS: Final = {
+    "maxLatencyNanoSec": "max",
+    "maxAvgLatencyNanoSec": "avg",
+    "maxP99LatencyNanoSec": "p99",
+    "maxGapNanoSec": "gap",
+    "maxLossPercent": "loss",
+}
 #: The ping parameters that a measurement may have of its own, and how they read.
 _PARAMETERS: Final = (
     ("packetSizeBytes", "{} bytes"),
@@ -115,7 +111,16 @@ def test_of(entry: Mapping[str, Any]) -> str:
 
 def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
     """The limits that the measurement exceeds, in the order in which a reader looks for them."""
-    yield from _judged(entry) if entry.get("migration") else _exceeded(entry)
+    exceeded = {
+        one["exceeded"]["limit"]: one["exceeded"]
+        for one in entry.get("failures") or ()
+        if one.get("exceeded")
+    }
+    for limit in _LIMITS:
+        if limit in exceeded:
+            yield _broken(limit, exceeded[limit]["measured"], exceeded[limit]["accepted"])
+    if not exceeded:
+        yield from _exceeded(entry)
     comparison = entry.get("comparison") or {}
     for name in ("p50", "p90", "p99"):
         change = comparison.get(name) or {}
@@ -124,32 +129,34 @@ def broken_limits(entry: Mapping[str, Any]) -> Iterator[Broken]:
             yield Broken(name=f"Δ{name}", measured=f"{change['deltaPercent']:+.3g}%", limit=limit)
 
 
-def _judged(entry: Mapping[str, Any]) -> Iterator[Broken]:
-    """Those of a sample with a migration: its numbers are of all of it, but not all of it was judged by each limit."""
-    for found in _REASON.finditer(entry["failureReason"] or ""):
-        # What a guest or a cluster says may read alike, with anything between the quotes.
-        with suppress(ValueError):
-            yield _read(*found.groups())
-
-
-def _read(times: str | None, loss: str | None, gap: str | None, actual: str, desired: str) -> Broken:
-    """Raises ``ValueError`` if ``actual`` or ``desired`` is none of what a verdict gives."""
-    if loss:
-        return Broken(name=loss, measured=f"{float(actual.rstrip('%')):.3g}%", limit=desired)
-    measured = _duration(parse_duration(actual), parse_duration(desired))
-    return Broken(name=times or gap or "", measured=measured, limit=desired)
+def _broken(limit: str, measured: float, accepted: float) -> Broken:
+    """A limit by its key in the document, with numbers in its unit: nanoseconds, or percent."""
+    name = _LIMITS[limit]
+    if name == "loss":
+        return Broken(name=name, measured=f"{measured:.3g}%", limit=f"{accepted:g}%")
+    measured, accepted = int(measured), int(accepted)
+    shown = gap_duration(measured) if name == "gap" else _duration(measured, accepted)
+    return Broken(name=name, measured=shown, limit=format_duration(accepted))
 
 
 def _exceeded(entry: Mapping[str, Any]) -> Iterator[Broken]:
-    limits = entry["limits"] or {}
-    gap = gaps_of(entry)["longestGap"]
-    numbers = [(name, entry[number], limits.get(limit)) for name, number, limit in _LIMITS]
-    for name, measured, accepted in (*numbers, ("gap", gap, limits.get("maxGapNanoSec"))):
+    """What an older document's numbers exceed: its failures do not say which limits they are about.
+
+    With a migration that is the gap alone, for the other numbers are of the whole sample, of which a part was judged.
+    """
+    limits, gap = entry["limits"] or {}, gaps_of(entry)["longestGap"]
+    numbers = {"maxGapNanoSec": gap}
+    if not entry.get("migration"):
+        numbers |= {
+            "maxLatencyNanoSec": entry["maxLatencyNanoSec"],
+            "maxAvgLatencyNanoSec": entry["avgLatencyNanoSec"],
+            "maxP99LatencyNanoSec": entry["p99LatencyNanoSec"],
+            "maxLossPercent": entry["lossPercent"] if entry["received"] else None,
+        }
+    for limit in _LIMITS:
+        measured, accepted = numbers.get(limit), limits.get(limit)
         if measured is not None and accepted is not None and measured > accepted:
-            yield Broken(name=name, measured=_duration(measured, accepted), limit=format_duration(accepted))
-    loss, accepted = entry["lossPercent"], limits.get("maxLossPercent")
-    if loss is not None and accepted is not None and loss > accepted and entry["received"]:
-        yield Broken(name="loss", measured=f"{loss:.3g}%", limit=f"{accepted:g}%")
+            yield _broken(limit, measured, accepted)
 
 
 def verdict(entry: Mapping[str, Any]) -> str:

@@ -9,11 +9,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import excerpt, shortened
+from pytest_kvlatency.report.numbers import LIMITS, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.model import Failure, GuestFacts, Measurement
+    from pytest_kvlatency.model import Exceeded, Failure, GuestFacts, Measurement
 
 #: What is wrong between two nodes, for documents that do not say it themselves.
 BETWEEN: Final = {
@@ -41,6 +42,7 @@ def fault_of(failure: Failure, measurement: Measurement | None = None) -> dict[s
         "node": failure.node or None,
         "network": failure.network or None,
         "local": failure.is_local,
+        "exceeded": None if failure.exceeded is None else _exceeded(failure.exceeded),
         "advice": excerpt(failure.hint) or None,
     }
 
@@ -76,7 +78,16 @@ def _fault(kind: str, stage: str, sentence: str) -> dict[str, Any]:
         "node": None,
         "network": None,
         "local": False,
+        "exceeded": None,
         "advice": None,
+    }
+
+
+def _exceeded(limit: Exceeded) -> dict[str, Any]:
+    return {
+        "limit": LIMITS[limit.limit],
+        "measured": rounded(limit.measured),
+        "accepted": rounded(limit.accepted),
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_kvlatency.escape import excerpt, shortened
 from pytest_kvlatency.report.failurefacts import fault_of
 from pytest_kvlatency.report.migration import gap_facts
-from pytest_kvlatency.report.numbers import numbers_of, rounded
+from pytest_kvlatency.report.numbers import LIMITS, numbers_of, rounded
 from pytest_kvlatency.report.reasons import reason_of
 from pytest_kvlatency.units import to_seconds
 
@@ -117,13 +117,7 @@ def _moment(moment: datetime) -> str:
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
-    return {
-        "maxLatencyNanoSec": limits.max_latency_ns,
-        "maxAvgLatencyNanoSec": limits.max_avg_ns,
-        "maxP99LatencyNanoSec": limits.max_p99_ns,
-        "maxLossPercent": limits.max_loss_percent,
-        "maxGapNanoSec": limits.max_gap_ns,
-    }
+    return {key: getattr(limits, name) for name, key in LIMITS.items()}
 
 
 def _parameters(ping: PingParameters) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.ping.statistics import statistics_of
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.model import Measurement
+    from collections.abc import Mapping
+
+    from pytest_kvlatency.model import LimitName, Measurement
 
 #: The names of what a sample gives as numbers, in the order in which reports show them.
 SAMPLE_NUMBERS: Final = (
@@ -24,6 +26,15 @@ SAMPLE_NUMBERS: Final = (
     "stddevLatencyNanoSec",
     "measurementDurationSec",
 )
+
+#: The limits of ``model.Limits`` under their names in a document's ``limits``.
+LIMITS: Final[Mapping[LimitName, str]] = {
+    "max_latency_ns": "maxLatencyNanoSec",
+    "max_avg_ns": "maxAvgLatencyNanoSec",
+    "max_p99_ns": "maxP99LatencyNanoSec",
+    "max_loss_percent": "maxLossPercent",
+    "max_gap_ns": "maxGapNanoSec",
+}
 
 
 def numbers_of(measurement: Measurement | None) -> dict[str, int | float | None]:

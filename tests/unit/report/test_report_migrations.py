@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_kvlatency.model import Failure, Gap, Gaps, Limits
+from pytest_kvlatency.model import Exceeded, Failure, Gap, Gaps, Limits
 from pytest_kvlatency.report import csv as csv_report
 from pytest_kvlatency.report import prometheus
 from pytest_kvlatency.report.causes import find_causes
@@ -26,11 +26,14 @@ from pytest_kvlatency.report.markdown.jobsummary import render
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.page import moves
+from pytest_kvlatency.report.schema.shape import completed
+from pytest_kvlatency.report.statusword import status_numbers
 from pytest_kvlatency.report.terminal.summary import summary
 
 if TYPE_CHECKING:
     from conftest import Make
 
+    from pytest_kvlatency.model import Measurement
     from pytest_kvlatency.report.run import ItemResult
 
 MS = 1_000_000
@@ -40,6 +43,7 @@ TOO_LONG = Failure(
     reason='actual longest gap "1.3s" is greater than desired "1s"',
     hint="set disableContainerInterface in the NAD",
     summary="the gap exceeds the limit",
+    exceeded=Exceeded(limit="max_gap_ns", measured=1_300 * MS, accepted=1_000 * MS),
 )
 STUCK = Failure(
     kind="provision", stage="run", reason="no node is left for the guest", summary="no node is left"
@@ -61,6 +65,12 @@ def screen(document: dict[str, Any], width: int = 100) -> list[str]:
     return ["".join(span.text for span in line) for line in summary(document, width, room=40)]
 
 
+def with_switchover(moved: Measurement, length_ns: int) -> Measurement:
+    assert moved.migration is not None
+    gap = Gap(begins_ns=6_700 * MS, length_ns=length_ns)
+    return replace(moved, migration=replace(moved.migration, switchover_gap=gap))
+
+
 def test_a_pair_is_shown_with_the_node_where_its_target_went(make: Make) -> None:
     assert pair(entry(make)) == "worker1 → worker2>worker3"
     # Wherever the cluster likes: where it went, and, of a failed migration, what was asked for.
@@ -77,7 +87,10 @@ def test_a_pair_whose_target_was_never_up_is_shown_with_the_node_where_it_was_to
 def test_a_broken_limit_of_the_gap_stands_beside_the_gap(make: Make) -> None:
     assert verdict(entry(make, TOO_LONG, max_gap_ns=1_000 * MS)) == "FAILED gap 1.3s > 1s"
     lossy = Failure(
-        kind="loss", stage="run", reason='actual packet loss "1.5%" is greater than desired "0%" (…)'
+        kind="loss",
+        stage="run",
+        reason="more is lost than accepted",
+        exceeded=Exceeded(limit="max_loss_percent", measured=1.5, accepted=0),
     )
     # The loss of the whole sample is 11.5%: what was lost in the gaps does not count.
     assert verdict(entry(make, lossy, max_loss_percent=0.0, max_latency_ns=1)) == "FAILED loss 1.5% > 0%"
@@ -86,11 +99,38 @@ def test_a_broken_limit_of_the_gap_stands_beside_the_gap(make: Make) -> None:
 
 
 def test_E67_a_guests_words_that_read_like_a_broken_limit_are_no_number(make: Make) -> None:
-    said = 'the console says "actual max latency "soon" is greater than desired "now""'
+    said = 'the console says: actual max latency "24ms" is greater than desired "10ms"'
     other = Failure(kind="teardown", stage="teardown", reason=said)
     made = item(make, TOO_LONG, max_gap_ns=1_000 * MS)
     made = replace(made, failures=(other,))
     assert verdict(measurement_entry(made)) == "FAILED gap 1.3s > 1s"
+
+
+def test_what_broke_which_limit_stands_in_the_document_as_it_was_judged(make: Make) -> None:
+    moved = make.migrated(max_gap_ns=1_000 * MS, max_latency_ns=MS)
+    (late, gap) = measurement_entry(make.item(moved))["failures"]
+    assert late["exceeded"] == {"limit": "maxLatencyNanoSec", "measured": 2 * MS, "accepted": MS}
+    assert gap["exceeded"] == {"limit": "maxGapNanoSec", "measured": 1_300 * MS, "accepted": 1_000 * MS}
+    assert [one["exceeded"] for one in entry(make, STUCK)["failures"]] == [None]
+
+
+def test_of_an_older_documents_migration_only_the_gap_is_known_to_exceed_its_limit(make: Make) -> None:
+    """Its numbers are of the whole sample, of which the other limits judge a part."""
+    made = build(make.run(make.item(make.migrated(max_gap_ns=1_000 * MS, max_latency_ns=MS))))
+    for one in made["measurements"][0]["failures"]:
+        del one["exceeded"]
+    (older,) = completed(made)["measurements"]
+    assert verdict(older) == "FAILED gap 1.3s > 1s"
+
+
+def test_of_an_older_document_each_limit_that_its_numbers_exceed_is_known(make: Make) -> None:
+    measured = make.measurement((MS, 3 * MS), transmitted=4, max_latency_ns=2 * MS, max_avg_ns=5 * MS)
+    made = build(make.run(make.item(measured)))
+    said = verdict(made["measurements"][0])
+    for one in made["measurements"][0]["failures"]:
+        del one["exceeded"]
+    (older,) = completed(made)["measurements"]
+    assert verdict(older) == said == "FAILED max 3ms > 2ms, loss 50% > 0%"
 
 
 def test_the_terminal_has_a_table_of_migrations_with_both_gaps_the_failed_ones_first(make: Make) -> None:
@@ -226,10 +266,7 @@ def test_junit_has_the_gaps_and_the_node_as_properties(make: Make) -> None:
 
 
 def test_the_configmap_has_whole_milliseconds_rounded_up(make: Make) -> None:
-    moved = make.migrated(switchover_ms=400)
-    assert moved.migration is not None
-    gap = Gap(begins_ns=0, length_ns=400 * MS + 1)
-    moved = replace(moved, migration=replace(moved.migration, switchover_gap=gap))
+    moved = with_switchover(make.migrated(), 400 * MS + 1)
     changes = final_changes(build(make.run(make.item(moved), make.broken(target="worker4"))))
     assert changes["status.result.longestGapMilliSec"] == "1300"
     assert changes["status.result.preparationGapMilliSec"] == "1300"
@@ -237,6 +274,39 @@ def test_the_configmap_has_whole_milliseconds_rounded_up(make: Make) -> None:
     assert changes["status.result.targetNode"] == "worker2"
     listed = json.loads(changes["status.result.measurements"] or "")
     assert [one.get("switchoverGapMilliSec") for one in listed] == [401, None]
+
+
+def test_reports_that_show_milliseconds_round_a_gap_up_as_the_configmap_does(make: Make) -> None:
+    made = make.item(with_switchover(make.migrated(), 400 * MS + 1))
+    document = build(make.run(made))
+    (moved,) = document["measurements"]
+    assert screen(document)[-1].split()[-5:-3] == ["1300", "401"]
+    assert '<td class="number">401</td>' in moves.section(document)
+    assert "switch-over gap: 401 ms" in moves.section(document)
+    assert "| 401 |" in render(document)
+    assert "switch-over gap 401 ms" in details(moved)
+
+
+def test_a_gap_that_exceeds_its_limit_by_less_than_a_millisecond_looks_longer_than_it(make: Make) -> None:
+    measured = make.measurement((MS,) * 10)
+    gap = Gap(begins_ns=0, length_ns=200 * MS + 1)
+    over = Failure(
+        kind="gap", stage="run", reason="too long a gap",
+        exceeded=Exceeded(limit="max_gap_ns", measured=gap.length_ns, accepted=200 * MS),
+    )  # fmt: skip
+    gaps = Gaps(longest=gap, interval_ns=100 * MS)
+    check = replace(measured.check, limits=Limits(max_gap_ns=200 * MS))
+    failed = make.item(replace(measured, check=check, gaps=gaps, failures=(over,)))
+    assert failed.measurement is not None
+    assert verdict(measurement_entry(failed)) == "FAILED gap 201ms > 200ms"
+    assert status_numbers(failed.measurement).startswith("201 ms gap")
+    assert screen(build(make.run(failed)), 160)[-1].split()[-6:-5] == ["201"]
+    good = make.item(with_switchover(make.migrated(preparation_ms=200), 1_700 * MS + 1))
+    assert good.measurement is not None
+    assert good.measurement.migration is not None
+    longest = replace(gaps, longest=good.measurement.migration.switchover_gap)
+    good = replace(good, measurement=replace(good.measurement, gaps=longest))
+    assert screen(build(make.run(good)))[0] == "1 pair passed; longest gap 1.701s"
 
 
 def test_the_worst_pair_of_a_configmap_is_one_with_too_long_a_gap_before_a_slow_one(make: Make) -> None:
