@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import threading
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.console.login import PATIENCE, Login, LoginProfile, Patience, transcript_end
 from pytest_kvlatency.console.outcomes import ConnectionLost
 from pytest_kvlatency.console.spawn import ConsoleSpawn
+from pytest_kvlatency.console.tty import Terminal, preparation
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import GuestError, KvLatencyError
 from pytest_kvlatency.units import format_duration
@@ -41,25 +41,6 @@ _PROOF_SECONDS: Final = 3.0
 _HEARD_SECONDS: Final = 10.0
 _NO_SUCH_COMMAND: Final = 127
 PAUSES: Final = Backoff(first=0.1, longest=3.0)
-# A width at which no line wraps; no history, no kernel messages. All are kindnesses, none is needed. The echo stays:
-# without it BusyBox does not edit lines but reads them in a way that takes the end of a background job for the end of
-# its input, and ends the session (lineedit.c: "Happens when e.g. stty -echo was run before").
-# First of all it says how the terminal was found.
-_ROWS: Final = 100
-_COLUMNS: Final = 4096
-_PREPARE: Final = (
-    "stty -g <&1 2>/dev/null; stty size <&1 2>/dev/null; "
-    f"stty echo icanon icrnl cols {_COLUMNS} rows {_ROWS} <&1 2>/dev/null; unset HISTFILE; "
-    "{root}dmesg -n 1 >/dev/null 2>&1; true"
-)
-# As it was found, but so that a person can type in any case: getty has Enter translated only where the user's name
-# ended in a carriage return, and ours does not.
-_RESTORE: Final = (
-    "stty {settings} <&1 >/dev/null 2>&1; "
-    "stty echo icanon icrnl isig opost onlcr rows {rows} cols {columns} <&1 2>/dev/null; true"
-)
-_SETTINGS: Final = re.compile(r"(?m)^[0-9a-f]+(?::[0-9a-f]+)+$")
-_SIZE: Final = re.compile(r"(?m)^(\d+) (\d+)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +49,6 @@ class CommandResult:
 
     output: str
     exit_status: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Terminal:
-    """How a terminal was found; ``settings`` as of ``stty -g``, empty where the guest does not tell."""
-
-    settings: str = ""
-    rows: int = 24
-    columns: int = 80
 
 
 class _Unheard(Exception):  # noqa: N818 - an outcome: what was typed is typed once more
@@ -108,7 +80,7 @@ class Shell:
         self._uid = ""
         self._has_session = False
         self._is_ready = False
-        self._found: _Terminal | None = None
+        self._found: Terminal | None = None
         self._used_at = time.monotonic()
         self._typed = False
         self._was_unheard = False
@@ -168,14 +140,15 @@ class Shell:
         place of the terminal. Raises ``GuestError`` when it does not end within ``timeout_seconds`` or the console is
         lost too often, ``ProvisionError`` when the VMI is gone, and as ``deadline.check`` does.
         """
-        whole = deadline if deadline is not None else Deadline(math.inf, stop=stop)
-        return self._attempt(
-            whole,
-            lambda one: self._run_once(
+
+        def once(one: Deadline) -> CommandResult:
+            self._make_ready(one)
+            return self._type_and_wait(
                 command, purpose, timeout_seconds, one, is_rerunnable=rerunnable, is_tagged=may_leave_jobs
-            ),
-            is_rerunnable=rerunnable,
-        )
+            )
+
+        whole = deadline if deadline is not None else Deadline(math.inf, stop=stop)
+        return self._attempt(whole, once, is_rerunnable=rerunnable)
 
     def doubt(self) -> None:
         """Have the session prove itself before its next use: its guest may have rebooted under an open console."""
@@ -282,22 +255,20 @@ class Shell:
         self._used_at = time.monotonic()
         prepared = self._prepare(deadline)
         if dialogue.has_logged_in or self._found is None:
-            self._found = _terminal(prepared.output)
+            self._found = Terminal.read(prepared.output)
         return prepared
 
     def _restore(self, deadline: Deadline) -> CommandResult:
         """Undo what was done to the terminal."""
         self._make_ready(deadline)
-        found = self._found or _Terminal()
-        command = _RESTORE.format(settings=found.settings, rows=found.rows, columns=found.columns)
-        purpose = "the restoration of the terminal"
+        command, purpose = (self._found or Terminal()).restoration, "the restoration of the terminal"
         result = self._type_and_wait(command, purpose, COMMAND_SECONDS, deadline, is_rerunnable=True)
         self._found, self._has_session = None, False
         return result
 
     def _prepare(self, deadline: Deadline) -> CommandResult:
-        """Make the session quiet, and see that it runs commands at all. What it prints is for ``_terminal``."""
-        command, purpose = _PREPARE.format(root=self.profile.become_root), "the first command"
+        """Make the session quiet, and see that it runs commands at all. What it prints is for ``Terminal.read``."""
+        command, purpose = preparation(self.profile.become_root), "the first command"
         result = self._type_and_wait(command, purpose, COMMAND_SECONDS, deadline, is_rerunnable=True)
         if result.exit_status == _NO_SUCH_COMMAND:
             # zsh runs no builtin by `command`, unless it is told to be a sh. Other shells fail once more.
@@ -328,21 +299,6 @@ class Shell:
                 return True
         self.suspend()
         return False
-
-    def _run_once(
-        self,
-        command: str,
-        purpose: str,
-        seconds: float,
-        deadline: Deadline,
-        *,
-        is_rerunnable: bool,
-        is_tagged: bool,
-    ) -> CommandResult:
-        self._make_ready(deadline)
-        return self._type_and_wait(
-            command, purpose, seconds, deadline, is_rerunnable=is_rerunnable, is_tagged=is_tagged
-        )
 
     def _type_and_wait(
         self,
@@ -400,13 +356,3 @@ class Shell:
             transcript=self.transcript_end,
             stage="run",
         )
-
-
-def _terminal(said: str) -> _Terminal:
-    """Read how the terminal was found."""
-    settings, size = _SETTINGS.search(said), _SIZE.search(said)
-    rows, columns = (int(size[1]), int(size[2])) if size else (24, 80)
-    if (rows, columns) == (_ROWS, _COLUMNS):
-        # What an earlier run was kept from undoing.
-        rows, columns = 24, 80
-    return _Terminal(settings=settings[0] if settings else "", rows=rows, columns=columns)
