@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.attempts import Attempt
     from pytest_kvlatency.engine.engine import Engine
     from pytest_kvlatency.engine.guests import ReadyGuest
-    from pytest_kvlatency.model import Check, PingParameters
+    from pytest_kvlatency.model import Check, Measurement, PingParameters
     from pytest_kvlatency.report.progressline import Progress
 
 T = TypeVar("T")
@@ -268,13 +268,17 @@ class MeasuringSession:
         """Wait for a measurement. A signal gives it the same words, whether this thread or its own sees it first."""
         engine = self.begin()
         try:
-            attempt = self._wait(future, check)
+            # What was measured of a migration until then is read once it is stopped.
+            attempt = self._wait(future, check, has_last_word=check.pair.is_move)
         except InterruptedRunError:
             return self._interrupted(engine, check)
-        return self._interrupted(engine, check) if isinstance(attempt.error, InterruptedRunError) else attempt
+        if isinstance(attempt.error, InterruptedRunError):
+            return self._interrupted(engine, check, attempt.measurement)
+        return attempt
 
-    def _interrupted(self, engine: Engine, check: Check) -> Attempt:
-        return engine.interrupted(check, self.state.stop.reason or "the run was interrupted")
+    def _interrupted(self, engine: Engine, check: Check, measured: Measurement | None = None) -> Attempt:
+        reason = self.state.stop.reason or "the run was interrupted"
+        return engine.interrupted(check, reason, measured)
 
     def _refresh(self, engine: Engine, check: Check) -> None:
         """Look again at nodes where no VM could start: a fixture of the test's may have seen to it meanwhile."""
@@ -285,7 +289,7 @@ class MeasuringSession:
         except InterruptedRunError as error:
             raise (self._interrupted(engine, check).error or error) from None
 
-    def _wait(self, future: Future[T], check: Check) -> T:
+    def _wait(self, future: Future[T], check: Check, *, has_last_word: bool = False) -> T:
         def what() -> str:
             return ("" if self.engine is None else self.engine.activity) or check.id
 
@@ -294,6 +298,7 @@ class MeasuringSession:
             deadline=self.state.deadline,
             text=self._progress,
             what=what,
+            has_last_word=has_last_word,
         )
 
     def _progress(self) -> Progress:

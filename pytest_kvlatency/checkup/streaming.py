@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.checkup.pair import asked_for
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.measuring import dialect_for, judged, unjudged
+from pytest_kvlatency.engine.moving import LAST_SECONDS
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, NoValue
 from pytest_kvlatency.guest.stream import Stream, shortest_interval_ns
 from pytest_kvlatency.model import Measurement
@@ -106,7 +106,7 @@ def streaming(
     """Ping between the guests of ``check`` as it says, for as long as the body takes; ``keep`` takes what was measured.
 
     Without a given interval it is the shortest that the guest's ping allows. Raises as a measurement does, inside
-    ``failing``. When the body raises, what was measured until then is kept if it can be had, and its error goes on.
+    ``failing``. When the body raises, what was measured until then is kept if it can be had soon; its error goes on.
     """
     source, target = guests
     deadline = Deadline(math.inf, stop=stop)
@@ -116,7 +116,7 @@ def streaming(
         )
     check = replace(check, ping=stream.parameters)
 
-    def ended() -> Measurement:
+    def ended(deadline: Deadline = deadline) -> Measurement:
         result = stream.stop(deadline)
         stream.remove()
         return judged(unjudged(check, source, target, dialect, result, stream.parameters.interval_ns), check)
@@ -124,12 +124,12 @@ def streaming(
     latency = StreamedLatency(check, stream, deadline)
     try:
         yield latency
-    except Exception:
-        with contextlib.suppress(KvLatencyError):
-            keep(ended())
-        raise
-    except BaseException:
-        stream.discard()
+    except BaseException as error:
+        has_time = isinstance(error, Exception) and not stop.is_set()
+        try:
+            keep(ended(deadline if has_time else Deadline(LAST_SECONDS)))
+        except KvLatencyError:
+            stream.discard()
         raise
     with failing():
         measured = asked_for(ended)

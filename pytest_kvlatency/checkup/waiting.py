@@ -21,6 +21,8 @@ T = TypeVar("T")
 SLICE_SECONDS = 0.1
 #: So long altogether may those who are waited for take to say why they were late, once the time is over.
 LAST_WORD_SECONDS = 10.0
+#: So long altogether may they take to say how far they have come, once the run is stopped.
+STOPPED_SECONDS = 6.0
 __tracebackhide__ = HIDDEN
 
 
@@ -33,6 +35,7 @@ class Waiter:
         self._stop = stop
         self._progress = progress
         self._last_word_seconds = last_word_seconds
+        self._stopped_seconds = STOPPED_SECONDS
         self.is_waiting = False
 
     def wait(
@@ -42,14 +45,15 @@ class Waiter:
         deadline: Deadline,
         text: Callable[[], str | Progress],
         what: Callable[[], str],
+        has_last_word: bool = False,
     ) -> T:
         """Return the future's result, or raise what it raised.
 
         ``text`` is the line that shows what is being waited for; ``what`` says it within a sentence.
 
         The threads behind the future have the same deadline, and know better what was late: they have a while to say
-        it, and then the wait ends without them. A stop ends it at once. Raises ``CheckupTimeoutError`` and
-        ``InterruptedRunError``.
+        it, and then the wait ends without them. A stop ends it at once, or, with ``has_last_word``, after a while.
+        Raises ``CheckupTimeoutError`` and ``InterruptedRunError``.
         """
         self.is_waiting = True
         try:
@@ -60,9 +64,11 @@ class Waiter:
                     if future.done():
                         return result_of(future)
                     if self._stop.is_set():
-                        reason = self._stop.reason
-                        raise InterruptedRunError(f"{reason} while waiting for {what()}", summary=reason)
-                    if deadline.expired():
+                        self._stopped_seconds -= time.monotonic() - began_at
+                        if not has_last_word or self._stopped_seconds <= 0.0:
+                            reason = self._stop.reason
+                            raise InterruptedRunError(f"{reason} while waiting for {what()}", summary=reason)
+                    elif deadline.expired():
                         self._last_word_seconds -= time.monotonic() - began_at
                         if self._last_word_seconds <= 0.0:
                             deadline.check(what())

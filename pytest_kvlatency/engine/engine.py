@@ -198,16 +198,20 @@ class Engine:
         """How long what is measured in rounds still takes; 0 when none is left, None while that cannot be said."""
         return self._dispatcher.pace.seconds_left
 
-    def interrupted(self, check: Check, reason: str) -> Attempt:
+    def interrupted(self, check: Check, reason: str, measured: Measurement | None = None) -> Attempt:
         """What is known of a check that a signal has cut off: its guests that are up, and what was going on.
 
-        Whichever thread sees the signal first, and whatever it waited for, this is what comes of the check.
+        Whichever thread sees the signal first, and whatever it waited for, this is what comes of the check; with the
+        numbers that were ``measured`` until then, if there are any.
         """
         step = self._activity.step_of((check.id, *map(str, vmi_keys(check))))
         source, target = self._dispatcher.guests_of(check)
         error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage, summary=reason)
         error.pair_nodes = self._whereabouts.of(check)
-        return failed(check, error, source, target)
+        attempt = failed(check, error, source, target)
+        if measured is None or measured.result is None:
+            return attempt
+        return replace(attempt, measurement=replace(measured, failures=attempt.measurement.failures))
 
     def delete_seconds(self, measurement: Measurement) -> float | None:
         """How long the deletion of a measurement's VMIs took, the longer of both; None when that is not known."""

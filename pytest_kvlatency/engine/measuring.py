@@ -24,7 +24,7 @@ from pytest_kvlatency.guest import measure as in_guest
 from pytest_kvlatency.guest.address import loss_of
 from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.kube.failures import KubeApiError
-from pytest_kvlatency.model import Failure, Measurement, PingResult, failure_of
+from pytest_kvlatency.model import Failure, Measurement, PingResult
 from pytest_kvlatency.ping import Dialect, effective
 from pytest_kvlatency.ping.gaps import gaps_of
 from pytest_kvlatency.ping.verdict import judge, samples_needed
@@ -52,11 +52,11 @@ UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
 
 
 class NotMigrated(Exception):  # noqa: N818 - an outcome: a measurement comes with the cause
-    """The target did not get where it was to go: what was measured meanwhile says nothing of the network."""
+    """The target did not get where it was to go, or the sample was cut off: what was measured is not judged."""
 
     def __init__(self, measurement: Measurement, cause: KvLatencyError) -> None:
         super().__init__(cause.reason)
-        self.measurement = replace(measurement, failures=(failure_of(cause),))
+        self.measurement = measurement
         self.cause = cause
 
 
@@ -114,14 +114,19 @@ class Measurer:
                     self._mover, check, source, target, dialect, watched, say, interval_ns=interval_ns
                 )
             result = passage.result if passage else self._sample(check, source, address, dialect, watched)
-            silence = self._silence(result, source, address, dialect, watched)
+            is_cut_off = passage is not None and passage.is_cut_off
+            silence = "" if is_cut_off else self._silence(result, source, address, dialect, watched)
         if result.has_lost:
             self._blame_the_source(source, deadline)
         seconds, there = watch.lap(), target.facts
         if passage and passage.migration:
             # Where it started is what was asked for, and where it is now is the migration's to say.
             target.node = passage.migration.target_node or target.node
-        moved = self._look_again((source, target) if result.has_lost else look_again, deadline)
+        if is_cut_off:
+            look_again = ()
+        elif result.has_lost:
+            look_again = (source, target)
+        moved = self._look_again(look_again, deadline)
         measurement = unjudged(check, source, target, dialect, result, interval_ns)
         measurement = replace(
             measurement,
@@ -133,7 +138,7 @@ class Measurer:
             notes=(*moved, *(passage.notes if passage else ()), *measurement.notes),
         )
         if passage and passage.error:
-            raise NotMigrated(measurement, passage.error)
+            raise NotMigrated(measurement, watched.cause or passage.error)
         return judged(measurement, check)
 
     @staticmethod

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.engine.phaselog import PhaseLog
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, PermissionDeniedError, ProvisionError
-from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
 from pytest_kvlatency.kube.targetpod import TargetPodWatch
 from pytest_kvlatency.model import ANYWHERE, Migration
@@ -66,14 +65,15 @@ LIMITS: Final = MoveLimits()
 
 @dataclass(frozen=True, kw_only=True)
 class Journey:
-    """What came of a migration. ``error`` says why the guest is not where it was to go; then nothing is judged.
+    """What came of a migration. ``error`` says why the guest is not where it was to go, or why that is not known.
 
+    Then nothing is judged.
     ``created`` and ``ended`` are by this process's monotonic clock, in nanoseconds; None: it was refused, or has not
     ended.
     """
 
     migration: Migration
-    error: ProvisionError | None = None
+    error: KvLatencyError | None = None
     created: int | None = None
     ended: int | None = None
 
@@ -144,7 +144,7 @@ class Mover:
         """Migrate the target guest and wait for the end of that; the migration is deleted afterwards in any case.
 
         Raises ``PermissionDeniedError`` where migrations are not permitted, ``ConfigError`` for a guest that has
-        migrated before, and as the deadline does.
+        migrated before, and as the deadline does until the migration is created.
         """
         if target.has_migrated:
             raise ConfigError(
@@ -186,15 +186,15 @@ class Mover:
             raise
         except ProvisionError as error:
             return Journey(migration=replace(began, failure_reason=error.reason), error=error)
-        migration = replace(began, uid=created.uid)
+        migration, ended = replace(began, uid=created.uid), None
         try:
             state, cause = self._follow(target, migration, log, deadline, say)
             ended = time.monotonic_ns()
             state, now, moved = self._outcome(target, state, migration.uid, deadline)
-        except KubeApiError as error:
+        except KvLatencyError as error:
             # What became of it is not known; what was measured is.
             migration = replace(migration, phases=tuple(log.phases), failure_reason=error.reason)
-            return Journey(migration=migration, error=error, created=log.began)
+            return Journey(migration=migration, error=error, created=log.began, ended=ended)
         migration = replace(
             migration,
             target_node=now.node if now is not None else None,

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.config.timeouts import AFTER_MOVE_SECONDS, BEFORE_MOVE_SECONDS
+from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
 from pytest_kvlatency.guest.stream import Stream, shortest_interval_ns
 from pytest_kvlatency.ping import Dialect, effective
 from pytest_kvlatency.ping.migrationgaps import with_gaps
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.move import Journey, Mover
     from pytest_kvlatency.engine.steps import Say
-    from pytest_kvlatency.errors import ProvisionError
+    from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.guest.stream import ClockReading
     from pytest_kvlatency.model import Check, Migration, PingResult
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 FIRST_REPLY_SECONDS: Final = 5.0
 #: For the first reply after a migration, before the network counts as gone.
 SILENCE_SECONDS: Final = 30.0
+#: For reading what was measured, once the run is stopped or its time is over.
+LAST_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.5
 _SLACK_SECONDS: Final = 30.0
 
@@ -32,18 +35,21 @@ _SLACK_SECONDS: Final = 30.0
 class Passage:
     """What was measured while a guest migrated.
 
-    ``migration`` is None where not one reply came before: then none was begun. ``error`` is why the guest did not get
-    where it was to go.
+    ``migration`` is None where none was begun. ``error`` is why the guest did not get where it was to go, or, where it
+    ``is_cut_off``, why the sample ends before its time.
     """
 
     result: PingResult
     migration: Migration | None = None
-    error: ProvisionError | None = None
+    error: KvLatencyError | None = None
+    is_cut_off: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know."""
-        return () if self.migration else ("no migration was begun: not one reply came before it",)
+        return (
+            () if self.migration or self.error else ("no migration was begun: not one reply came before it",)
+        )
 
 
 class _Sample:
@@ -91,7 +97,10 @@ def ping_through(
     *,
     interval_ns: int,
 ) -> Passage:
-    """Ping from the guest that stays to the one that migrates meanwhile. Raises ``KvLatencyError``."""
+    """Ping from the guest that stays to the one that migrates meanwhile. Raises ``KvLatencyError``.
+
+    Where the time is over, or the run is stopped, what was measured until then is read within ``LAST_SECONDS``.
+    """
     parameters = replace(check.ping, interval_ns=interval_ns)
     with mover.turn(deadline, say):
         stream = Stream.start(
@@ -103,19 +112,22 @@ def ping_through(
             longest_seconds=mover.longest_seconds + AFTER_MOVE_SECONDS + SILENCE_SECONDS + _SLACK_SECONDS,
         )
         try:
-            journey, before, after = None, None, None
+            journey, before, cut = None, None, None
             sample = _Sample(stream, target.address.address, deadline)
-            if sample.begin():
-                before = stream.clock(deadline)
-                journey = mover.move(check, target, deadline, say)
-                say(
-                    f"pinging {target.address.address} after the migration",
-                    during=f"pinging {target.node}'s guest after its migration",
-                    phase="pinging",
-                )
-                sample.finish()
-                after = stream.clock(deadline)
-            result = stream.stop(deadline)
+            try:
+                if sample.begin():
+                    before = stream.clock(deadline)
+                    journey = mover.move(check, target, deadline, say)
+                    say(
+                        f"pinging {target.address.address} after the migration",
+                        during=f"pinging {target.node}'s guest after its migration",
+                        phase="pinging",
+                    )
+                    sample.finish()
+                result, after = _read(stream, journey, deadline)
+            except (CheckupTimeoutError, InterruptedRunError) as error:
+                cut = error
+                result, after = _read(stream, journey, Deadline(LAST_SECONDS))
             stream.remove()
         except BaseException:
             stream.discard()
@@ -126,8 +138,17 @@ def ping_through(
     return Passage(
         result=result,
         migration=migration,
-        error=None if journey is None else journey.error,
+        error=cut if journey is None else journey.error or cut,
+        is_cut_off=cut is not None,
     )
+
+
+def _read(
+    stream: Stream, journey: Journey | None, deadline: Deadline
+) -> tuple[PingResult, ClockReading | None]:
+    """What was measured, and where our clock and the guest's meet once a migration is over."""
+    after = None if journey is None else stream.clock(deadline)
+    return stream.stop(deadline), after
 
 
 def interval_of(check: Check, source: ReadyGuest, dialect: Dialect, deadline: Deadline) -> int:

@@ -11,6 +11,7 @@ from pytest_kvlatency.engine.guests import check_distinct, those_up_or_none
 from pytest_kvlatency.engine.measuring import NotMigrated, untold
 from pytest_kvlatency.engine.steps import pair_place
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.model import failure_of
 from pytest_kvlatency.units import to_seconds
 
 if TYPE_CHECKING:
@@ -73,12 +74,11 @@ class Trials:
                     )
                     measured = self._confirmed(measured, target, ticket.deadline)
             except NotMigrated as outcome:
-                measured = replace(outcome.measurement, round=ticket.round)
-                return Attempt(measurement=measured, error=outcome.cause)
+                cause = _at_run(outcome.cause)
+                measured = replace(outcome.measurement, round=ticket.round, failures=(failure_of(cause),))
+                return Attempt(measurement=measured, error=cause)
             except KvLatencyError as error:
-                if isinstance(error, CheckupTimeoutError):
-                    error.stage = "run"
-                return failed(check, error, source, target)
+                return failed(check, _at_run(error), source, target)
         return Attempt(measurement=measured)
 
     def _cover(self, guests: Iterable[ReadyGuest], seconds: float, deadline: Deadline) -> None:
@@ -99,3 +99,10 @@ class Trials:
         except (CheckupTimeoutError, InterruptedRunError) as error:
             note = untold(target, error.reason)
         return replace(measured, notes=(*measured.notes, note)) if note else measured
+
+
+def _at_run(error: KvLatencyError) -> KvLatencyError:
+    """The error, at the stage where a measurement's time is over."""
+    if isinstance(error, CheckupTimeoutError):
+        error.stage = "run"
+    return error

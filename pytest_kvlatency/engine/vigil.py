@@ -48,6 +48,20 @@ class _Watch:
         self.due = time.monotonic() + next(self.steps)
 
 
+class WatchedDeadline(Deadline):
+    """The deadline of a body whose guests are looked at. ``watches`` are theirs."""
+
+    def __init__(self, watches: Sequence[_Watch], *, stop: Stop, parent: Deadline) -> None:
+        super().__init__(math.inf, stop=stop, parent=parent)
+        self._watches = watches
+
+    @property
+    def cause(self) -> ProvisionError | None:
+        """Why a guest has ended, which ends the body; None while they live."""
+        found = next((one.cause for one in self._watches if one.cause is not None), None)
+        return None if found is None else again(found)
+
+
 class Vigil:
     """Looks at the guests of all measurements under way, in a thread of its own while there are any."""
 
@@ -58,21 +72,21 @@ class Vigil:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def over(self, handles: Sequence[VmiHandle], deadline: Deadline) -> Iterator[Deadline]:
+    def over(self, handles: Sequence[VmiHandle], deadline: Deadline) -> Iterator[WatchedDeadline]:
         """Look at these VMIs while the body runs, which has to end with the deadline that it is given.
 
         Raises ``ProvisionError`` when one has ended and the body was ended by that.
         """
         stop = Stop(parent=deadline.stop)
         watches = [_Watch(handle=handle, stop=stop) for handle in handles]
+        watched = WatchedDeadline(watches, stop=stop, parent=deadline)
         self._begin(watches)
         try:
-            yield Deadline(math.inf, stop=stop, parent=deadline)
+            yield watched
         except KvLatencyError as error:
-            cause = next((one.cause for one in watches if one.cause is not None), None)
-            if cause is None:
+            if watched.cause is None:
                 raise
-            raise again(cause) from error
+            raise watched.cause from error
         finally:
             with self._changed:
                 self._watches = [one for one in self._watches if one not in watches]

@@ -253,22 +253,24 @@ class Stream:
         return without_end(result, self.parameters.interval_ns)
 
     def discard(self) -> None:
-        """End ping where nothing of it is wanted any more. Never raises; takes a few seconds at most."""
-        with contextlib.suppress(KvLatencyError):
-            self.shell.run(
-                self._interrupt(), purpose="the end of a ping", deadline=Deadline(_DISCARD_SECONDS)
-            )
+        """End ping where nothing of it is wanted any more, and leave nothing of it in the guest, as ``remove``."""
+        self._clean(self._interrupt() + self._removal(), purpose="the end of a ping")
 
     def remove(self) -> None:
-        """Leave nothing of it in the guest, once it is read: it takes memory, and a process. Never raises."""
-        # What ran it waits for a reader of its pipe, and would wait on without a file.
-        pipe = f"{self._running.directory}/pipe"
+        """Leave nothing of it in the guest, once it is read: it takes memory, and a process.
+
+        Never raises; takes a few seconds at most.
+        """
+        self._clean(self._removal(), purpose="the removal of a ping's output")
+
+    def _clean(self, script: str, *, purpose: str) -> None:
         with contextlib.suppress(KvLatencyError):
-            self.shell.run(
-                f"[ ! -p {pipe} ] || true <>{pipe}; rm -rf {self._running.directory}",
-                purpose="the removal of a ping's output",
-                deadline=Deadline(_DISCARD_SECONDS),
-            )
+            self.shell.run(script, purpose=purpose, deadline=Deadline(_DISCARD_SECONDS))
+
+    def _removal(self) -> str:
+        # What ran it waits for a reader of its pipe, and would wait on without a file.
+        directory = self._running.directory
+        return f"[ ! -p {directory}/pipe ] || true <>{directory}/pipe; rm -rf {directory}"
 
     def _collected(self, deadline: Deadline) -> str:
         """What the reader has written, once ping has ended."""

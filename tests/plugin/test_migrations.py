@@ -179,6 +179,27 @@ def test_a_migration_that_does_not_succeed_is_the_cause_with_what_was_measured(
         assert one["migration"]["preparationGap"]["nanoSec"] > 0
 
 
+@pytest.mark.edge_case(
+    "E59",
+    happens="The time of the run is over while a guest migrates.",
+    does="Deletes the migration, then the VMIs, and keeps what was measured until then. The reason says what it waited "
+    "for:",
+    says="timed out after",
+)
+def test_E59_what_was_measured_is_kept_when_the_time_is_over_during_a_migration(moved: Any) -> None:
+    (one,) = moved(*pair("slow", "worker1:worker2>worker3"), "--kv-timeout", "15s")
+    assert (one["outcome"], one["failureKind"]) == ("error", "timeout")
+    assert re.fullmatch(
+        r"run: timed out after 15s waiting for the migration of VMI \S+ \(phase \w+\)", one["failureReason"]
+    )
+    assert 0 < one["received"] <= one["transmitted"]
+    assert one["longestGap"]["nanoSec"] > 0
+    migration = one["migration"]
+    assert not migration["succeeded"]
+    assert migration["endedNanoSec"] is None
+    assert migration["preparationGap"]["nanoSec"] > 0
+
+
 def test_a_test_reads_the_migration_of_its_pair_and_pings_on_without_another(
     checkup: Checkup, moved: Any
 ) -> None:

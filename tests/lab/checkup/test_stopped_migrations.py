@@ -34,7 +34,8 @@ def deletions(cluster, name):
 @pytest.mark.edge_case(
     "E59",
     happens="SIGTERM or SIGINT arrives while a guest migrates.",
-    does="Deletes the migration, then the VMIs, and leaves neither. The reason says what was going on:",
+    does="Deletes the migration, then the VMIs, and leaves neither. What was measured until then is kept. The reason says "
+    "what was going on:",
     says="while migrating worker2's guest to worker3",
 )
 @pytest.mark.parametrize(
@@ -65,6 +66,16 @@ def test_E59_while_a_guest_migrates(cluster, start, nothing_is_left, phase, numb
         )
     else:
         assert reason == f"run: interrupted by {number.name} while migrating worker2's guest to worker3"
+    # What was measured until then is kept.
+    assert 0 < one["received"] <= one["transmitted"]
+    assert one["avgLatencyNanoSec"] > 0
+    assert one["longestGap"]["nanoSec"] > 0
+    if phase != "Pending":
+        # Before, it may be that the answer to its creation has not come yet.
+        migration = one["migration"]
+        assert migration["phases"][0]["phase"] == "Pending"
+        assert migration["rttBefore"]["count"] > 0
+        assert migration["preparationGap"]["nanoSec"] > 0
 
 
 @pytest.mark.parametrize("seed", range(STOPS))

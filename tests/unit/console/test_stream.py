@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from consolefakes import until
@@ -64,14 +65,22 @@ def test_a_stream_says_when_each_reply_came_and_ends_when_it_is_told_to(shell):
     assert stream.stop(Deadline(60)).samples_ns == result.samples_ns
 
 
-def test_a_stream_that_was_read_leaves_no_process_in_the_guest(shell):
-    before = shell.guest.processes()
-    assert before
-    stream = start(shell)
-    until(lambda: stream.replies(Deadline(60)) > 10)
+def read_and_removed(stream):
     stream.stop(Deadline(60))
     stream.remove()
-    until(lambda: shell.guest.processes() == before)
+
+
+@pytest.mark.parametrize("end", [read_and_removed, Stream.discard], ids=["read", "discarded"])
+def test_a_stream_that_is_over_leaves_neither_process_nor_file_in_the_guest(shell, end):
+    processes = shell.guest.processes()
+    assert processes
+    stream = start(shell)
+    directory = Path(stream._running.directory)
+    assert directory.exists()
+    until(lambda: stream.replies(Deadline(60)) > 10)
+    end(stream)
+    assert not directory.exists()
+    until(lambda: shell.guest.processes() == processes)
 
 
 def test_a_stream_s_time_and_the_host_s_meet(shell):
@@ -85,10 +94,6 @@ def test_a_stream_s_time_and_the_host_s_meet(shell):
         assert reading.at(after) + reading.error_ns > 0
     difference = readings[0].at(after) - readings[1].at(after)
     assert abs(difference) <= readings[0].error_ns + readings[1].error_ns
-    until(lambda: stream.replies(Deadline(60)) > 0)
-    # What is discarded ends, too.
-    stream.discard()
-    assert stream.stop(Deadline(60)).received > 0
 
 
 def test_a_stream_ends_by_itself_after_its_longest_time(shell):

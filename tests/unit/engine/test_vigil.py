@@ -57,6 +57,14 @@ def test_E55_the_end_of_a_vmi_ends_each_of_its_measurements_and_no_other():
     )
 
 
+def test_E55_a_body_that_ends_by_itself_is_told_why_its_guest_has_ended():
+    with Vigil(lambda handle, deadline: None).over([ONE], Deadline(60)) as limit:
+        assert limit.cause is None
+        with pytest.raises(InterruptedRunError):
+            until_stopped(limit)
+        assert limit.cause.reason == "VMI default/vmi-a is gone: another client deleted it"
+
+
 def test_a_measurement_of_the_usual_length_costs_no_look(monkeypatch):
     monkeypatch.setattr(vigil, "STEPS", Backoff(first=3600.0, longest=3600.0))
     looked = []
