@@ -107,6 +107,10 @@ class Limits:
     max_gap_ns: int | None = None
 
 
+#: How far apart pings are that look for gaps, where the guest's ping allows it.
+STREAM_INTERVAL_NS: Final = 10_000_000
+
+
 @dataclass(frozen=True, kw_only=True)
 class PingParameters:
     """How to ping. ``packet_size`` is the ICMP payload in bytes; ``warmup`` the replies waited for before."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.config.nodespecs import Drain, Migrations
-from pytest_kvlatency.model import NodePair
+from pytest_kvlatency.model import STREAM_INTERVAL_NS, NodePair
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED
 from pytest_kvlatency.units import format_duration
 
@@ -30,8 +30,10 @@ class Conflict:
 
 def find(settings: Settings) -> Iterator[Conflict]:
     """Find every conflict among the settings of one check."""
-    if not _is_all_moves(settings):
+    is_all_moves = _is_all_moves(settings)
+    if not is_all_moves:
         yield from _of_the_sample(settings)
+    yield from _of_the_gap(settings, is_all_moves=is_all_moves)
     yield from _of_the_run(settings)
 
 
@@ -59,16 +61,24 @@ def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
             f"Use --kv-sample-duration {format_duration(_P99_SAMPLES * interval)} or longer",
             options=("max_p99", "sample_duration", "interval"),
         )
+    if settings.timeout_ns is not None and settings.timeout_ns <= sample:
+        yield Conflict(
+            text=timeout_too_short(settings, rounds=1, needed_ns=sample),
+            options=("timeout", "sample_duration"),
+        )
+
+
+def _of_the_gap(settings: Settings, *, is_all_moves: bool) -> Iterator[Conflict]:
+    interval = settings.interval_ns
+    every = f"--kv-interval {format_duration(interval)}"
+    if is_all_moves and interval > STREAM_INTERVAL_NS:
+        interval = STREAM_INTERVAL_NS
+        every = f"{format_duration(interval)} in a migration"
     if settings.max_gap_ns is not None and settings.max_gap_ns < 2 * interval:
         yield Conflict(
             text=f"--kv-max-gap {format_duration(settings.max_gap_ns)} is shorter than two intervals of ping "
             f"({every}), which one lost packet takes. Use a shorter interval, or a longer limit",
             options=("max_gap", "interval"),
-        )
-    if settings.timeout_ns is not None and settings.timeout_ns <= sample:
-        yield Conflict(
-            text=timeout_too_short(settings, rounds=1, needed_ns=sample),
-            options=("timeout", "sample_duration"),
         )
 
 

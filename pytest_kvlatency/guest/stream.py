@@ -19,6 +19,7 @@ from pytest_kvlatency import ping
 from pytest_kvlatency.console import detached
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
+from pytest_kvlatency.model import STREAM_INTERVAL_NS
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
 from pytest_kvlatency.ping.ending import with_overflow, without_end
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.ping.stamps import Stamp
 
 #: The intervals that a stream tries, in this order.
-INTERVALS_NS: Final = (10_000_000, 100_000_000, 200_000_000)
+INTERVALS_NS: Final = (STREAM_INTERVAL_NS, 100_000_000, 200_000_000)
 _CLOCK_READINGS: Final = 4
 _GOOD_ERROR_NS: Final = 5_000_000
 #: What was interrupted ends at once; its guest may be busy.

@@ -566,8 +566,19 @@ def test_a_limit_on_the_gap_must_be_longer_than_what_one_lost_packet_takes() -> 
         "--kv-max-gap 199ms is shorter than two intervals of ping (--kv-interval 100ms), which one lost packet takes. "
         "Use a shorter interval, or a longer limit (from the command line)"
     )
-    # A migration is pinged more often.
-    assert cli(max_gap="50ms", nodes=["migrations"]).max_gap_ns == 50_000_000
+
+
+def test_a_limit_on_the_gap_of_migrations_is_held_to_their_own_interval() -> None:
+    assert cli(max_gap="20ms", nodes=["migrations"]).max_gap_ns == 20_000_000
+    assert cli(max_gap="10ms", interval="5ms", nodes=["w1:w2>w3"]).max_gap_ns == 10_000_000
+    with pytest.raises(SettingsError) as caught:
+        cli(max_gap="19ms", nodes=["w1:w2>w3", "drain:w1"])
+    assert str(caught.value) == (
+        "--kv-max-gap 19ms is shorter than two intervals of ping (10ms in a migration), which one lost packet takes. "
+        "Use a shorter interval, or a longer limit (from the command line)"
+    )
+    with pytest.raises(SettingsError, match="--kv-interval 5ms"):
+        cli(max_gap="9ms", interval="5ms", nodes=["w1:w2>w3"])
 
 
 def test_a_sample_that_is_as_long_as_its_migration_is_held_to_no_duration() -> None:
