@@ -27,6 +27,9 @@ networks:
   checks/deleted-network: {}
   checks/stuck-network: {}
   checks/taken-network: {}
+  checks/pending-move-network: {}
+  checks/scheduling-move-network: {}
+  checks/running-move-network: {}
   secrets/hidden-network: {}
 faults:
   - {fault: slow-boot, after: 2h, network: checks/boot-network}
@@ -36,6 +39,9 @@ faults:
   - {fault: vmi-deleted, after: 1s, network: checks/deleted-network}
   - {fault: stuck-deletion, network: checks/stuck-network}
   - {fault: address-taken, network: checks/taken-network, times: 100}
+  - {fault: migration-pending, network: checks/pending-move-network}
+  - {fault: migration-unschedulable, network: checks/scheduling-move-network}
+  - {fault: migration-slow, network: checks/running-move-network, after: 2h}
 seed: 7
 boot: 100ms
 time_scale: 20

@@ -173,9 +173,9 @@ def test_E60_E61_a_sweep_before_a_check_leaves_other_runs_and_what_was_kept(clus
 
 
 def test_E60_a_guest_that_was_left_while_it_migrated_is_swept_with_its_migration(cluster, start, run):
-    move = ("--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2>worker3")
+    move = ("--kv-nad", "checks/running-move-network", "--kv-nodes", "worker1:worker2>worker3")
     killed = start(cluster, *move, json=False, module="pytest_kvlatency")
-    cluster.until(lambda: cluster.have_begun("Scheduling"))
+    cluster.until(lambda: cluster.have_begun("Running"))
     killed.kill()
     for name in cluster.vmis():
         age(cluster, name)

@@ -29,6 +29,9 @@ nodes: [worker1, worker2, worker3, worker4]
 networks:
   default/blue-network: {latency: 100us}
   default/red-network: {latency: 30ms}
+  default/slow-move-network: {}
+faults:
+  - {fault: migration-slow, network: default/slow-move-network, after: 2h}
 seed: 7
 boot: 100ms
 time_scale: 20
