@@ -271,15 +271,22 @@ def test_E57_an_immutable_one(cluster, checkup):
     does="Measures, writes the other reports, and fails:",
     says="ConfigMap … was deleted while the checkup ran",
 )
-def test_E57_one_that_is_deleted_meanwhile(cluster, start):
-    name = cluster.make_configmap(data={"spec.param.sampleDurationSeconds": "60"})
+def test_E57_one_that_is_deleted_meanwhile(cluster, start, tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "import pathlib, time\n"
+        "def test_it(kv_latency):\n"
+        "    pathlib.Path('begun').touch()\n"
+        "    while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+    )
+    name = cluster.make_configmap()
     checkup = start(cluster, "--kv-configmap", f"checks/{name}")
-    checkup.until(" pinging")
+    cluster.until((tmp_path / "begun").exists)
     cluster.request("DELETE", f"/api/v1/namespaces/checks/configmaps/{name}")
+    (tmp_path / "go").touch()
     assert checkup.end() == 1
     assert f"ConfigMap checks/{name} was deleted while the checkup ran" in checkup.output
     document = checkup.document
-    assert document["measurements"][0]["received"] == 600
+    assert document["measurements"][0]["received"] == 50
     assert document["succeeded"] is False
     assert "was deleted while the checkup ran" in document["failureReason"]
     assert cluster.vmis() == []
