@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_kvlatency.checkup import own_run as only
+from pytest_kvlatency.checkup.inputs import usage_lines
 from pytest_kvlatency.checkup.marks import marks_by_object
 from pytest_kvlatency.checkup.own_check import PARAMETER, OwnCheck, OwnCheckItem, own_ids, select
 from pytest_kvlatency.checkup.testitem import (
@@ -120,7 +121,7 @@ class Collection:
             settings = self._planning.settings()
             planned = self._planning.plan_for(settings)
         except KvLatencyError as error:
-            raise pytest.UsageError(full_text(error)) from None
+            raise pytest.UsageError(usage_lines(error)) from None
         if not settings.nad and not self._state.inputs.is_unread:
             if self._own_ids or (self._own_only and not settings.sweep):
                 raise pytest.UsageError(NO_NAD)
@@ -258,7 +259,7 @@ class Collection:
 
     def _refuse(self, nodeid: str, error: KvLatencyError) -> None:
         is_usage = not (isinstance(error, SettingsError) and error.involves_marker)
-        self._problems.append(_Problem(nodeid=nodeid, message=full_text(error), is_usage=is_usage))
+        self._problems.append(_Problem(nodeid=nodeid, message=usage_lines(error), is_usage=is_usage))
 
     def _wants_own_check(self, session: pytest.Session, items: Sequence[pytest.Item]) -> bool:
         if self._own_only or self._own_ids:
@@ -270,11 +271,6 @@ class Collection:
         return not any(
             is_kv_item(item) or has_fixture(item, RUN_FIXTURES) for item in items
         ) and _may_judge_files(self._config)
-
-
-def full_text(error: KvLatencyError) -> str:
-    """What is wrong, and the way out."""
-    return "\n".join([str(error), *error.hint.splitlines()])
 
 
 def _may_judge_files(config: pytest.Config) -> bool:

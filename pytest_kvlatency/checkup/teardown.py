@@ -79,15 +79,10 @@ class Teardown:
             return
         state.is_ending = True
         deadline = Deadline(self.cleanup_seconds, stop=self._stopping.end_stop)
-        asked = Threads(1, "kvlatency-cleanup").submit(engine.remove_all, deadline)
         try:
-            state.waiter.wait(asked, deadline=deadline, text=lambda: WAITING, what=lambda: DELETIONS)
+            _wait(state.waiter, engine, lambda: engine.remove_all(deadline), deadline)
         except InterruptedRunError:
             return
-        except CheckupTimeoutError as error:
-            raise TeardownError(
-                f"clean-up did not finish in time: {engine.left_over}", summary=NOT_IN_TIME
-            ) from error
         finally:
             # Where it was interrupted the run ends with this item, and the next signal belongs to the end.
             state.is_ending = state.stop.is_set()
@@ -212,29 +207,15 @@ class Teardown:
         if not (self._stopping.is_interrupted and self._role.is_worker):
             # An interrupted worker leaves the waiting to its controller, which knows what it leaves.
             try:
-                self._wait(removable, finish_deletions, deadline)
+                _wait(self._waiter, removable, finish_deletions, deadline)
+            except InterruptedRunError:
+                words = "clean-up was interrupted"
+                error = TeardownError(f"{words}: {removable.left_over}", summary=words)
+                self._state.results.add_failure(error)
             except KvLatencyError as error:
                 self._state.results.add_failure(error)
         wait([asked], timeout=LAST_ASKING_SECONDS)
         removable.shut_down(lambda: self._stopping.hurries)
-
-    def _wait(self, removable: Removable, work: Callable[[], None], deadline: Deadline) -> None:
-        """Wait for clean-up work. Raises ``TeardownError``."""
-        try:
-            self._waiter.wait(
-                Threads(1, "kvlatency-cleanup").submit(work),
-                deadline=deadline,
-                text=lambda: WAITING,
-                what=lambda: DELETIONS,
-            )
-        except InterruptedRunError as error:
-            raise TeardownError(
-                f"clean-up was interrupted: {removable.left_over}", summary="clean-up was interrupted"
-            ) from error
-        except CheckupTimeoutError as error:
-            raise TeardownError(
-                f"clean-up did not finish in time: {removable.left_over}", summary=NOT_IN_TIME
-            ) from error
 
     def _complete(self) -> None:
         """Enter what is known only when everything is removed."""
@@ -272,3 +253,12 @@ class Teardown:
             if self._is_reporting:
                 self._reports.make_document()
                 self._reports.write_files()
+
+
+def _wait(waiter: Waiter, removable: Removable, work: Callable[[], None], deadline: Deadline) -> None:
+    """Wait for clean-up work. Raises ``TeardownError`` when it takes too long, and ``InterruptedRunError``."""
+    asked = Threads(1, "kvlatency-cleanup").submit(work)
+    try:
+        waiter.wait(asked, deadline=deadline, text=lambda: WAITING, what=lambda: DELETIONS)
+    except CheckupTimeoutError as error:
+        raise TeardownError(f"{NOT_IN_TIME}: {removable.left_over}", summary=NOT_IN_TIME) from error

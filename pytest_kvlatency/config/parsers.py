@@ -10,13 +10,16 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from pytest_kvlatency.config import imagereference, nodespecs
 from pytest_kvlatency.config.kubenames import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.config.nearest import either, guessed, nearest
 from pytest_kvlatency.model import NadRef
 from pytest_kvlatency.units import format_duration, parse_duration, parse_percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Keep = Literal["never", "failed", "always"]
@@ -185,11 +188,8 @@ def nad(text: str) -> NadRef:
     value = text.strip()
     if not value:
         raise ValueError(f"is empty: expected {NAD_HELP}")
-    if not _is_nad(value):
-        guesses = filter(_is_nad, (_dashed(value), _dashed(value).replace(":", "/")))
-        wrong = "is not the name of a NetworkAttachmentDefinition"
-        raise ValueError(guessed(wrong, guesses, expected=f"{NAD_HELP}, of {NAME_HELP}"))
-    namespace, _, name = value.rpartition("/")
+    expected = f"{NAD_HELP}, of {NAME_HELP}"
+    namespace, _, name = _name_of("a NetworkAttachmentDefinition", value, _is_nad, expected).rpartition("/")
     return NadRef(namespace=namespace, name=name)
 
 
@@ -198,9 +198,14 @@ def _is_nad(value: str) -> bool:
     return is_subdomain(name) and (not slash or is_label(namespace))
 
 
-def _dashed(value: str) -> str:
-    """A name as Kubernetes would have it, which has neither capitals nor underscores nor spaces."""
-    return re.sub(r"[_\s]+", "-", value.strip().lower())
+def _name_of(what: str, text: str, is_one: Callable[[str], bool], expected: str) -> str:
+    """The name of an object of Kubernetes'. One has neither capitals nor underscores nor spaces."""
+    value = text.strip()
+    if not is_one(value):
+        dashed = re.sub(r"[_\s]+", "-", value.lower())
+        guesses = filter(is_one, (dashed, dashed.replace(":", "/")))
+        raise ValueError(guessed(f"is not the name of {what}", guesses, expected=expected))
+    return value
 
 
 def node_set(text: str) -> NodeSet:
@@ -224,22 +229,12 @@ def node_set(text: str) -> NodeSet:
 
 def namespace(text: str) -> str:
     """A namespace's name."""
-    if not is_label(text.strip()):
-        expected = "up to 63 lower-case letters, digits and '-'"
-        guesses = filter(is_label, [_dashed(text)])
-        raise ValueError(guessed("is not the name of a namespace", guesses, expected=expected))
-    return text.strip()
+    return _name_of("a namespace", text, is_label, "up to 63 lower-case letters, digits and '-'")
 
 
 def configmap(text: str) -> str:
     """``NS/NAME`` or ``env``."""
-    value = text.strip()
-    if not _is_configmap(value):
-        guesses = filter(_is_configmap, (_dashed(value), _dashed(value).replace(":", "/")))
-        raise ValueError(
-            guessed("is not the name of a ConfigMap", guesses, expected="NAMESPACE/NAME, or env")
-        )
-    return value
+    return _name_of("a ConfigMap", text, _is_configmap, "NAMESPACE/NAME, or env")
 
 
 def _is_configmap(value: str) -> bool:
@@ -249,10 +244,7 @@ def _is_configmap(value: str) -> bool:
 
 def secret(text: str) -> str:
     """A Secret's name."""
-    if not is_subdomain(text.strip()):
-        guesses = filter(is_subdomain, [_dashed(text)])
-        raise ValueError(guessed("is not the name of a Secret", guesses, expected=NAME_HELP))
-    return text.strip()
+    return _name_of("a Secret", text, is_subdomain, NAME_HELP)
 
 
 def binding(text: str) -> str:

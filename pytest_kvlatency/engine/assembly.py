@@ -119,7 +119,6 @@ def assemble(
         provisioner=provisioner,
         measurer=Measurer(vmis, mover),
         leftovers=leftovers,
-        artifacts=artifacts,
         consoles=consoles,
         whereabouts=whereabouts,
         deadline=deadline,

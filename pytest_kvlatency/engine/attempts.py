@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from pytest_kvlatency.model import Measurement, failure_of
 from pytest_kvlatency.threads import result_of
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.model import Check
 
@@ -40,31 +41,24 @@ def failed(
     return Attempt(measurement=measurement, error=error)
 
 
-def for_limits(
-    ahead: Future[Attempt], check: Check, answer: Future[Attempt] | None = None
-) -> Future[Attempt]:
-    """What was measured ahead, judged by this check's own limits; given to ``answer``, if there is one."""
-    mine: Future[Attempt] = Future() if answer is None else answer
+def for_limits(ahead: Future[Attempt], check: Check, answer: Future[Attempt]) -> None:
+    """Answer with what was measured ahead, judged by this check's own limits."""
 
     def hand_on(done: Future[Attempt]) -> None:
         try:
             attempt = for_check(result_of(done), check)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
-            mine.set_exception(error)
+            answer.set_exception(error)
         else:
-            mine.set_result(attempt)
+            answer.set_result(attempt)
 
     ahead.add_done_callback(hand_on)
-    return mine
 
 
 def for_check(attempt: Attempt, check: Check) -> Attempt:
-    """What was measured ahead, judged by this check's own limits."""
-    return attempt if attempt.error is not None else _judged(attempt, check)
-
-
-def _judged(attempt: Attempt, check: Check) -> Attempt:
-    """The same attempt for a check with limits of its own, by which it may be no measurement."""
+    """What was measured ahead, judged by this check's own limits, by which it may be no measurement."""
+    if attempt.error is not None:
+        return attempt
     try:
         return replace(attempt, measurement=judged(attempt.measurement, check))
     except KvLatencyError as error:

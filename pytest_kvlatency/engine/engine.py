@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.activity import Activity
 from pytest_kvlatency.engine.attempts import Attempt, failed
 from pytest_kvlatency.engine.claims import Claims
@@ -22,7 +21,7 @@ from pytest_kvlatency.threads import Steward
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_kvlatency.engine.artifacts import Artifacts
+    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.consoles import Consoles
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.engine.whereabouts import Whereabouts
     from pytest_kvlatency.model import Check, Measurement, PingParameters
-
-EVIDENCE_SECONDS = 5.0
 
 
 class Engine:
@@ -52,7 +49,6 @@ class Engine:
         provisioner: Provisioner,
         measurer: Measurer,
         leftovers: Leftovers,
-        artifacts: Artifacts,
         consoles: Consoles,
         whereabouts: Whereabouts,
         deadline: Deadline,
@@ -62,7 +58,6 @@ class Engine:
     ) -> None:
         self._provisioner = provisioner
         self._leftovers = leftovers
-        self._artifacts = artifacts
         self._whereabouts = whereabouts
         self._deadline = deadline
         self._steward = Steward("kvlatency-engine")
@@ -171,12 +166,8 @@ class Engine:
 
     def save_evidence(self, check: Check) -> None:
         """Write the artifacts of a check's guests that are up; those that never came up have been seen to."""
-        if self._artifacts.directory is None:
-            return
         for guest in filter(None, self._dispatcher.guests_of(check)):
-            look = Deadline(EVIDENCE_SECONDS, stop=self._deadline.stop)
-            evidence = self._leftovers.evidence(guest.handle, look)
-            self._artifacts.keep(guest.handle.name, evidence=evidence, transcript=guest.shell.transcript)
+            self._provisioner.save_evidence(guest.handle, guest.shell, stop=self._deadline.stop)
 
     @property
     def activity(self) -> str:

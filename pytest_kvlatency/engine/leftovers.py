@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_kvlatency.deadline import Deadline
-    from pytest_kvlatency.kube.evidence import Evidence
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.kube.vmi import Vmis
 
@@ -36,8 +35,8 @@ class Leftovers:
         self._idle = threading.Condition()
         self._closed = False
         self._creating = 0
-        self._kept: dict[str, VmiHandle] = {}
-        self._logins: dict[str, str] = {}
+        #: By their names; with how their guests are logged into, in words.
+        self._kept: dict[str, tuple[VmiHandle, str]] = {}
         self._asked: set[VmiHandle] = set()
         #: Names of those whose deletion is about to be asked for.
         self._doomed: set[str] = set()
@@ -81,8 +80,7 @@ class Leftovers:
         with self._idle:
             staying = [one for one in handles if one not in self._asked and one.name not in self._doomed]
             for handle in staying:
-                self._kept[handle.name] = handle
-                self._logins[handle.name] = login
+                self._kept[handle.name] = (handle, login)
         for handle in staying:
             self._vmis.forget(handle)
 
@@ -90,20 +88,16 @@ class Leftovers:
     def kept(self) -> tuple[VmiHandle, ...]:
         """The VMIs that are left on purpose."""
         with self._idle:
-            return tuple(self._kept.values())
-
-    def login_of(self, kept: VmiHandle) -> str:
-        """How the guest of a VMI that is left is logged into, in words."""
-        with self._idle:
-            return self._logins[kept.name]
+            return tuple(handle for handle, _ in self._kept.values())
 
     def kept_lines(self) -> list[str]:
         """How to reach the VMIs that are left on purpose, a line each."""
-        return [
-            f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
-            f"({self.login_of(one)}; to delete it: kubectl delete vmi -n {one.namespace} {one.name})"
-            for one in self.kept
-        ]
+        with self._idle:
+            return [
+                f"kvlatency: kept VMI {one}: virtctl console -n {one.namespace} {one.name} "
+                f"({login}; to delete it: kubectl delete vmi -n {one.namespace} {one.name})"
+                for one, login in self._kept.values()
+            ]
 
     def is_kept(self, handle: VmiHandle) -> bool:
         """Whether this VMI is left on purpose."""
@@ -235,10 +229,6 @@ class Leftovers:
                 hint="\n".join(dict.fromkeys(filter(None, hints))),
                 summary="VMIs could not be deleted",
             )
-
-    def evidence(self, handle: VmiHandle, deadline: Deadline) -> Evidence:
-        """What can be collected of a VMI; never raises for what cannot."""
-        return self._vmis.evidence(handle, deadline)
 
     def delete_seconds(self, name: str) -> float | None:
         """Seconds from asking for a VMI's deletion until it was seen to be gone; None while that is not known."""

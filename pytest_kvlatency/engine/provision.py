@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_kvlatency.console.shell import Shell
+    from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.engine.artifacts import Artifacts
     from pytest_kvlatency.engine.blueprint import Blueprint
     from pytest_kvlatency.engine.consoles import Consoles
@@ -264,12 +265,16 @@ class Provisioner:
         if keeps:
             self._leftovers.keep([handle], login=login_words(profile))
             shell.leave(Deadline(LEAVING_SECONDS))
-        if self._artifacts.directory is not None:
-            evidence = self._leftovers.evidence(handle, Deadline(EVIDENCE_SECONDS))
-            self._artifacts.keep(handle.name, evidence=evidence, transcript=shell.transcript)
+        self.save_evidence(handle, shell)
         shell.close()
         if not keeps:
             self._leftovers.delete([handle], Deadline(CLEANUP_SECONDS))
+
+    def save_evidence(self, handle: VmiHandle, shell: Shell, *, stop: Stop | None = None) -> None:
+        """Write the artifacts of a VMI, where they are asked for; what cannot be had is left out."""
+        if self._artifacts.directory is not None:
+            evidence = self._vmis.evidence(handle, Deadline(EVIDENCE_SECONDS, stop=stop))
+            self._artifacts.keep(handle.name, evidence=evidence, transcript=shell.transcript)
 
 
 def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:

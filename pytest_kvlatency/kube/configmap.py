@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import PermissionDeniedError
@@ -101,41 +101,16 @@ class ConfigMaps:
         try:
             if self._may_patch:
                 try:
-                    return self._patch(last, changes, deadline, judge, manager)
+                    return self._write("PATCH", last, changes, deadline, judge, manager)
                 except PermissionDeniedError:
                     self._may_patch = False
-            return self._update(last, changes, deadline, judge, manager)
+            return self._write("PUT", last, changes, deadline, judge, manager)
         except KubeApiError as error:
             raise _typed(last.ref, error) from error
 
-    def _patch(
+    def _write(
         self,
-        last: ConfigMapData,
-        changes: Mapping[str, str | None],
-        deadline: Deadline,
-        judge: Judge | None,
-        manager: str,
-    ) -> ConfigMapData:
-        # The uid makes it a conflict if the ConfigMap was made anew meanwhile. A server that keeps meeting changes of
-        # others while it applies the patch says conflict too: look which it was.
-        pauses = iter(PAUSES)
-        current = last
-        while True:
-            metadata = {"uid": last.uid}
-            if judge is not None:
-                metadata["resourceVersion"] = current.resource_version
-            body = {"metadata": metadata, "data": dict(changes)}
-            try:
-                return self._send("PATCH", last.ref, body, deadline, manager)
-            except KubeApiError as error:
-                if error.status != 409:
-                    raise
-            current = self._read_again(last, next(pauses), deadline)
-            if judge is not None and judge(current):
-                return current
-
-    def _update(
-        self,
+        method: Literal["PATCH", "PUT"],
         last: ConfigMapData,
         changes: Mapping[str, str | None],
         deadline: Deadline,
@@ -145,24 +120,22 @@ class ConfigMaps:
         pauses = iter(PAUSES)
         current = last
         while True:
-            data = {**current.data, **{key: value for key, value in changes.items() if value is not None}}
-            for key in (key for key, value in changes.items() if value is None):
-                data.pop(key, None)
-            body = {**current.whole, "data": data}
+            if method == "PATCH":
+                body = _patched(current, changes, is_strict=judge is not None)
+            else:
+                body = _updated(current, changes)
+            query = {"fieldManager": manager} if manager else None
             try:
-                return self._send("PUT", last.ref, body, deadline, manager)
+                answer = self._client.request(
+                    method, _path(last.ref), body=body, query=query, deadline=deadline
+                )
+                return _data(last.ref, answer)
             except KubeApiError as error:
                 if error.status != 409:
                     raise
             current = self._read_again(last, next(pauses), deadline)
             if judge is not None and judge(current):
                 return current
-
-    def _send(
-        self, method: str, ref: ConfigMapRef, body: Mapping[str, Any], deadline: Deadline, manager: str
-    ) -> ConfigMapData:
-        query = {"fieldManager": manager} if manager else None
-        return _data(ref, self._client.request(method, _path(ref), body=body, query=query, deadline=deadline))
 
     def _read_again(self, last: ConfigMapData, pause: float, deadline: Deadline) -> ConfigMapData:
         """Read it after a conflict. Raises ``ConfigMapError`` when it is another one now, or immutable.
@@ -180,6 +153,22 @@ class ConfigMaps:
 
 def _path(ref: ConfigMapRef) -> str:
     return paths.namespaced(paths.CORE, ref.namespace, "configmaps", ref.name)
+
+
+def _patched(current: ConfigMapData, changes: Mapping[str, str | None], *, is_strict: bool) -> dict[str, Any]:
+    """A merge patch; ``is_strict``: only for what nobody else has changed meanwhile."""
+    # The uid makes it a conflict if the ConfigMap was made anew meanwhile. A server that keeps meeting changes of
+    # others while it applies the patch says conflict too: look which it was.
+    metadata = {"uid": current.uid}
+    if is_strict:
+        metadata["resourceVersion"] = current.resource_version
+    return {"metadata": metadata, "data": dict(changes)}
+
+
+def _updated(current: ConfigMapData, changes: Mapping[str, str | None]) -> dict[str, Any]:
+    """The whole, changed."""
+    data = {**current.data, **changes}
+    return {**current.whole, "data": {key: value for key, value in data.items() if value is not None}}
 
 
 def _data(ref: ConfigMapRef, item: Mapping[str, Any]) -> ConfigMapData:

@@ -15,7 +15,6 @@ from pytest_kvlatency.errors import (
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.lookup import find, is_ours, namesake
-from pytest_kvlatency.kube.manifest import INTERFACE
 from pytest_kvlatency.kube.migration import remove_with_vmi
 from pytest_kvlatency.kube.polls import polls
 from pytest_kvlatency.kube.remains import held, release_hint
@@ -143,7 +142,7 @@ class Deletion:
                 raise
             return self._ask_whether_gone(handle, deadline)
         if found and is_ours(found, handle, by_request=True):
-            state = vmi_state(found, interface=INTERFACE)
+            state = vmi_state(found)
             if state.uid != handle.uid and not state.deleting:
                 self.delete(replace(handle, uid=state.uid), deadline)
             return state

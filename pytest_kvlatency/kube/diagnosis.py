@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.kube.evidence import is_about
 from pytest_kvlatency.kube.pulling import pull_after
 from pytest_kvlatency.kube.unschedulable import KVM_HINT, why
 
@@ -216,12 +217,9 @@ def is_mac_refusal(message: str) -> bool:
 
 def warnings_of(events: Iterable[Mapping[str, Any]], handle: VmiHandle) -> list[str]:
     """The warnings about a VMI and its pod as ``Reason: message``, the latest last, each once."""
-    pod = f"virt-launcher-{handle.name}-"
     found: list[tuple[str, str]] = []
     for event in events:
-        involved = event.get("involvedObject") or {}
-        name = str(involved.get("name", ""))
-        if event.get("type") != "Warning" or not (name == handle.name or name.startswith(pod)):
+        if event.get("type") != "Warning" or not is_about(event, handle):
             continue
         time = event.get("lastTimestamp") or event.get("eventTime") or event.get("firstTimestamp") or ""
         words = " ".join(str(event.get("message", "")).split())

@@ -37,15 +37,13 @@ def events_in(client: KubeClient, namespace: str, deadline: Deadline) -> list[di
 def events(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> list[dict[str, Any]] | None:
     """Return the events of a VMI and its pod, or None when they may not be read."""
     found = events_in(client, handle.namespace, deadline)
-    if found is None:
-        return None
-    pod = f"virt-launcher-{handle.name}-"
+    return None if found is None else [event for event in found if is_about(event, handle)]
 
-    def about(event: Mapping[str, Any]) -> bool:
-        name = str((event.get("involvedObject") or {}).get("name", ""))
-        return name == handle.name or name.startswith(pod)
 
-    return [event for event in found if about(event)]
+def is_about(event: Mapping[str, Any], handle: VmiHandle) -> bool:
+    """Whether an event is one of a VMI or of its pod."""
+    name = str((event.get("involvedObject") or {}).get("name", ""))
+    return name == handle.name or name.startswith(f"virt-launcher-{handle.name}-")
 
 
 def collect(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> Evidence:

@@ -86,7 +86,7 @@ def fresh_mac() -> str:
     return ":".join(["02", *(f"{byte:02x}" for byte in secrets.token_bytes(5))])
 
 
-def network_data(mac: str, address: str | None, *, mtu: int | None = None) -> str:
+def network_data(mac: str, address: str | None) -> str:
     """cloud-init's network configuration (version 2) of the interface with this MAC.
 
     ``address`` is an address with prefix length (``198.18.0.1/24``, ``fd00::1/64``); None: ask by DHCPv4.
@@ -96,8 +96,6 @@ def network_data(mac: str, address: str | None, *, mtu: int | None = None) -> st
         interface["dhcp4"] = True
     else:
         interface["addresses"] = [address]
-    if mtu is not None:
-        interface["mtu"] = mtu
     return yaml.safe_dump({"version": 2, "ethernets": {INTERFACE: interface}}, sort_keys=False)
 
 

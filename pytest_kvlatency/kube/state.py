@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.kube.manifest import INTERFACE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -64,8 +66,8 @@ class VmiState:
         return self.conditions.get(name)
 
 
-def vmi_state(vmi: Mapping[str, Any], *, interface: str | None = None) -> VmiState:
-    """Read a VMI object. ``mac`` is that of the named network's interface (or the only one's) in its status."""
+def vmi_state(vmi: Mapping[str, Any]) -> VmiState:
+    """Read a VMI object. ``mac`` is that of our network's interface in its status."""
     metadata, status = vmi.get("metadata") or {}, vmi.get("status") or {}
     conditions = {
         str(entry.get("type")): Condition(
@@ -76,7 +78,7 @@ def vmi_state(vmi: Mapping[str, Any], *, interface: str | None = None) -> VmiSta
         for entry in status.get("conditions") or []
     }
     interfaces = status.get("interfaces") or []
-    named = [entry for entry in interfaces if interface is None or entry.get("name") == interface]
+    named = [entry for entry in interfaces if entry.get("name") == INTERFACE]
     return VmiState(
         uid=str(metadata.get("uid") or ""),
         phase=str(status.get("phase") or ""),

@@ -13,7 +13,7 @@ from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint, same_f
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.ledger import Ledger
 from pytest_kvlatency.kube.lookup import find
-from pytest_kvlatency.kube.manifest import INTERFACE, fresh_name, vmi_manifest
+from pytest_kvlatency.kube.manifest import fresh_name, vmi_manifest
 from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Vmis:
     def get_state(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
         """Return what the VMI's object says now, or None when it is gone."""
         found = self.get(handle, deadline)
-        return vmi_state(found, interface=INTERFACE) if found else None
+        return vmi_state(found) if found else None
 
     def migrate(
         self,
@@ -203,7 +203,7 @@ class Vmis:
     ) -> tuple[VmiState, migration.Moved | None] | None:
         """Return what the VMI's object says now, and of its latest live migration; None when it is gone."""
         found = self.get(handle, deadline)
-        return (vmi_state(found, interface=INTERFACE), migration.latest_migration(found)) if found else None
+        return (vmi_state(found), migration.latest_migration(found)) if found else None
 
     def remove_migration(self, handle: VmiHandle, deadline: Deadline) -> None:
         """Ask for the deletion of a VMI's live migration: one that is under way ends, and the guest stays."""

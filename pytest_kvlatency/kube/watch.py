@@ -13,7 +13,7 @@ import urllib3.exceptions
 
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.manifest import INTERFACE, LABEL_RUN
+from pytest_kvlatency.kube.manifest import LABEL_RUN
 from pytest_kvlatency.kube.state import vmi_state
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class VmiWatch:
         kind, vmi = event.get("type"), event.get("object") or {}
         uid = (vmi.get("metadata") or {}).get("uid")
         if uid and kind in ("ADDED", "MODIFIED"):
-            self._on_state(uid, vmi_state(vmi, interface=INTERFACE))
+            self._on_state(uid, vmi_state(vmi))
         elif uid and kind == "DELETED":
             self._on_state(uid, None)
 

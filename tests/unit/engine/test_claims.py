@@ -139,7 +139,6 @@ def rig(request):
         provisioner=parts.provisioner,
         measurer=parts.measurer,
         leftovers=parts.leftovers,
-        artifacts=None,
         consoles=Consoles(),
         whereabouts=parts.whereabouts,
         deadline=parts.deadline,

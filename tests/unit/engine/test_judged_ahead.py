@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_kvlatency.engine.attempts import Attempt, for_limits
+from pytest_kvlatency.engine import attempts
+from pytest_kvlatency.engine.attempts import Attempt
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import Check, Limits, Measurement, NadRef, NodePair, PingParameters, PingResult
 
@@ -21,6 +22,12 @@ def check(limits, *, ping=PING):
 def measured():
     result = PingResult(transmitted=2, received=2, samples_ns=(5_000_000, 7_000_000))
     return Attempt(measurement=Measurement(check=check(Limits()), result=result))
+
+
+def for_limits(ahead, check):
+    answer = Future()
+    attempts.for_limits(ahead, check, answer)
+    return answer
 
 
 def test_each_check_has_its_own_verdict():

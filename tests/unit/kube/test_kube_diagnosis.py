@@ -262,6 +262,6 @@ def test_node_and_mac_are_read():
             "interfaces": [{"name": "other", "mac": "1"}, {"name": "kvlatency", "mac": "2"}],
         },
     }
-    seen = vmi_state(vmi, interface="kvlatency")
+    seen = vmi_state(vmi)
     assert seen.running
     assert seen.mac == "2"
