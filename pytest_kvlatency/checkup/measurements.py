@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -22,7 +23,7 @@ from pytest_kvlatency.report.junit.properties import item_properties
 from pytest_kvlatency.report.numbers import numbers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from pytest_kvlatency.checkup.attempt import ItemAttempt
@@ -76,13 +77,7 @@ class Measurements:
         attempt = item.stash[ATTEMPT_KEY]
         if attempt.measurement is not None:
             return attempt.measurement
-        check = self._counted_check(item, attempt)
-        with _failing(attempt):
-            if attempt.owns_pair:
-                tried = self._measure_owned(attempt, check)
-            else:
-                tried = self.measuring.measure(item, check, holder=attempt)
-        return self._keep(item, attempt, tried)
+        return self._measure(item, attempt, partial(self.measuring.measure, item))
 
     def measure_for_body(self, item: pytest.Item) -> Measurement:
         """Measure anew: what the body has done meanwhile is part of what it wants to measure.
@@ -93,13 +88,7 @@ class Measurements:
         if attempt.measurement is not None:
             attempt.extra.append(attempt.measurement)
             attempt.measurement = None
-        check = self._counted_check(item, attempt)
-        with _failing(attempt):
-            if attempt.owns_pair:
-                tried = self._measure_owned(attempt, check)
-            else:
-                tried = self.measuring.measure_anew(check, holder=attempt)
-        return self._keep(item, attempt, tried)
+        return self._measure(item, attempt, self.measuring.measure_anew)
 
     def latency_of(self, item: pytest.Item) -> Latency:
         """What ``kv_latency`` gives: to the set-up by name, or to the body by ``request.getfixturevalue``."""
@@ -211,15 +200,18 @@ class Measurements:
             raise ConfigError("; ".join(wrong))
         return ping
 
-    def _counted_check(self, item: pytest.Item, attempt: ItemAttempt) -> Check:
-        """The item's check, with the attempt among the users of its guests."""
+    def _measure(
+        self, item: pytest.Item, attempt: ItemAttempt, measure: Callable[..., Attempt]
+    ) -> Measurement:
+        """Measure the item's check: by ``measure``, unless the item owns its guests."""
         check = self.check_of(item)
         with _failing(attempt):
             self.measuring.count(check, holder=attempt)
-        return check
-
-    def _measure_owned(self, attempt: ItemAttempt, check: Check) -> Attempt:
-        return self.measuring.measure_owned(check, check.ping, holder=attempt, confirm=True)
+            if attempt.owns_pair:
+                tried = self.measuring.measure_owned(check, check.ping, holder=attempt, confirm=True)
+            else:
+                tried = measure(check, holder=attempt)
+        return self._keep(item, attempt, tried)
 
     def _keep(self, item: pytest.Item, attempt: ItemAttempt, tried: Attempt) -> Measurement:
         """Keep a measurement as the item's, with what others judge of it; raise why there are no numbers."""

@@ -6,8 +6,11 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.engine.activity import Activity
 from pytest_kvlatency.engine.blueprint import Blueprint
+from pytest_kvlatency.engine.claims import Claims
 from pytest_kvlatency.engine.consoles import Consoles
+from pytest_kvlatency.engine.dispatcher import Dispatcher
 from pytest_kvlatency.engine.engine import Engine
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.engine.lookout import LookOut
@@ -115,16 +118,27 @@ def assemble(
         at_once=parallel_migrations,
         node_labels=provisioner.site.destination_labels,
     )
-    engine = Engine(
+    activity = Activity(deadline.stop)
+    dispatcher = Dispatcher(
         provisioner=provisioner,
         measurer=Measurer(vmis, mover),
         leftovers=leftovers,
         consoles=consoles,
         whereabouts=whereabouts,
+        activity=activity,
         deadline=deadline,
         parallel=settings.parallel,
         occupy=occupy,
         on_measured=on_measured,
+    )
+    engine = Engine(
+        dispatcher=dispatcher,
+        claims=Claims(dispatcher, deadline, parallel=settings.parallel),
+        provisioner=provisioner,
+        leftovers=leftovers,
+        activity=activity,
+        whereabouts=whereabouts,
+        deadline=deadline,
     )
     engine.plan(checks)
     return engine

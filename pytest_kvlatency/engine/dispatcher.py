@@ -61,8 +61,8 @@ class Dispatcher:
         activity: Activity,
         deadline: Deadline,
         parallel: int | None,
-        occupy: Occupy | None,
-        on_measured: Callable[[Attempt], None],
+        occupy: Occupy | None = None,
+        on_measured: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
         self._provisioner = provisioner
         self._whereabouts = whereabouts

@@ -7,11 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.engine.activity import Activity
 from pytest_kvlatency.engine.attempts import Attempt, failed
-from pytest_kvlatency.engine.claims import Claims
 from pytest_kvlatency.engine.departures import LAST_SECONDS
-from pytest_kvlatency.engine.dispatcher import Dispatcher
 from pytest_kvlatency.engine.ticket import Ticket
 from pytest_kvlatency.errors import InterruptedRunError
 from pytest_kvlatency.guest.profiles import login_words
@@ -22,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_kvlatency.deadline import Deadline
-    from pytest_kvlatency.engine.consoles import Consoles
+    from pytest_kvlatency.engine.activity import Activity
+    from pytest_kvlatency.engine.claims import Claims
+    from pytest_kvlatency.engine.dispatcher import Dispatcher
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
-    from pytest_kvlatency.engine.measuring import Measurer
-    from pytest_kvlatency.engine.occupancy import Occupy
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.engine.whereabouts import Whereabouts
@@ -40,41 +37,27 @@ class Engine:
 
     The main thread only asks, and waits for futures. A ``holder`` is who asks, such as one attempt at an item: all that
     it has asked for ends when it is released, whatever has become of it until then.
-    ``on_measured`` is told what was measured ahead, at once, by the thread that measured it.
     """
 
     def __init__(
         self,
         *,
+        dispatcher: Dispatcher,
+        claims: Claims,
         provisioner: Provisioner,
-        measurer: Measurer,
         leftovers: Leftovers,
-        consoles: Consoles,
+        activity: Activity,
         whereabouts: Whereabouts,
         deadline: Deadline,
-        parallel: int | None,
-        occupy: Occupy | None = None,
-        on_measured: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
+        self._dispatcher = dispatcher
+        self._claims = claims
         self._provisioner = provisioner
         self._leftovers = leftovers
+        self._activity = activity
         self._whereabouts = whereabouts
         self._deadline = deadline
         self._steward = Steward("kvlatency-engine")
-        self._activity = Activity(deadline.stop)
-        self._dispatcher = Dispatcher(
-            provisioner=provisioner,
-            measurer=measurer,
-            leftovers=leftovers,
-            consoles=consoles,
-            whereabouts=whereabouts,
-            activity=self._activity,
-            deadline=deadline,
-            parallel=parallel,
-            occupy=occupy,
-            on_measured=on_measured,
-        )
-        self._claims = Claims(self._dispatcher, deadline, parallel=parallel)
 
     def begin(self) -> None:
         """Take up work: what is asked for before waits until then.

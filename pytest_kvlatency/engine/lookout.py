@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, again
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.podlook import PodNews
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
     from pytest_kvlatency.kube.vmi import Vmis
+    from pytest_kvlatency.kube.watch import VmiWatch
 
 #: A proxy may hold a watch's events back, so that what it tells of is looked at too, but rarely.
 WATCHED_STEP_SECONDS: Final = 10.0
@@ -36,21 +37,6 @@ BURST_LOOKS: Final = 20
 LOOKS_PER_SECOND: Final = 10.0
 #: Most pods are up by then, and theirs are not looked at; the pauses between looks grow.
 POD_STEPS: Final = Backoff(first=5.0, longest=30.0, factor=1.25)
-
-
-class Watch(Protocol):
-    """What the look-out must know of a watch, such as ``VmiWatch``."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it may still tell something."""
-
-    @property
-    def refused(self) -> bool:
-        """Whether it never will: it is not permitted."""
-
-    def close(self) -> None:
-        """End it."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -106,7 +92,7 @@ class LookOut:
         client: KubeClient,
         vmis: Vmis,
         *,
-        watch: Callable[[Callable[[str, VmiState | None], None]], Watch] | None = None,
+        watch: Callable[[Callable[[str, VmiState | None], None]], VmiWatch] | None = None,
         look_at_pods: Callable[[Sequence[VmiHandle], Stop], Mapping[str, PodNews]] | None = None,
         wait: Callable[[threading.Condition, float], bool] = threading.Condition.wait,
     ) -> None:
@@ -158,7 +144,7 @@ class LookOut:
         return len(self._waiting)
 
     def _run(self) -> None:
-        watch: Watch | None = None
+        watch: VmiWatch | None = None
         try:
             watch = None if self._open_watch is None else self._open_watch(self._hear)
             while True:

@@ -195,8 +195,7 @@ class KubeClient:
                 url,
                 body=content,
                 headers=headers,
-                connect_timeout=min(CONNECT_TIMEOUT, left),
-                read_timeout=min(read_timeout, left),
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(read_timeout, left)),
             )
         except urllib3.exceptions.HTTPError as error:
             lacking = self._note_no_answer(error, began)
@@ -301,17 +300,14 @@ class KubeClient:
     ) -> str | None:
         """GET text, such as a container's log: None when it cannot be had. One attempt."""
         url = f"{path}?{urlencode(query)}" if query else path
-        if deadline.expired():
+        left = deadline.remaining()
+        if left <= 0:
             return None
         began = time.monotonic()
+        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(READ_TIMEOUTS[0], left))
         try:
             answer = self._transport.exchange(
-                "GET",
-                url,
-                body=None,
-                headers={"Accept": "*/*"},
-                connect_timeout=min(CONNECT_TIMEOUT, deadline.remaining()),
-                read_timeout=min(READ_TIMEOUTS[0], deadline.remaining()),
+                "GET", url, body=None, headers={"Accept": "*/*"}, timeout=timeout
             )
         except urllib3.exceptions.HTTPError as error:
             self._note_no_answer(error, began)
@@ -327,8 +323,7 @@ class KubeClient:
                 f"{path}?{urlencode(query)}",
                 body=None,
                 headers={},
-                connect_timeout=CONNECT_TIMEOUT,
-                read_timeout=read_timeout,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
             )
         except urllib3.exceptions.HTTPError as error:
             self._note_no_answer(error, began)

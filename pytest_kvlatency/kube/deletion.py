@@ -15,6 +15,7 @@ from pytest_kvlatency.errors import (
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.lookup import find, is_ours, namesake
+from pytest_kvlatency.kube.manifest import delete_options
 from pytest_kvlatency.kube.migration import remove_with_vmi
 from pytest_kvlatency.kube.polls import polls
 from pytest_kvlatency.kube.remains import held, release_hint
@@ -68,13 +69,7 @@ class Deletion:
 
     def _ask_to_go(self, handle: VmiHandle, deadline: Deadline) -> bool:
         """Ask for the deletion of this very VMI, by its uid; whether it is there yet. Raises ``KubeApiError`` (409)."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "gracePeriodSeconds": 0,
-            "preconditions": {"uid": handle.uid},
-        }
-        path = paths.vmi(handle.namespace, handle.name)
+        path, body = paths.vmi(handle.namespace, handle.name), delete_options(uid=handle.uid)
         return bool(self._client.request("DELETE", path, body=body, deadline=deadline, ok_missing=True))
 
     def delete_all(self, handles: Sequence[VmiHandle], deadline: Deadline) -> dict[VmiHandle, KvLatencyError]:

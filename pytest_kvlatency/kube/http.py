@@ -96,18 +96,10 @@ class HttpTransport:
         *,
         body: bytes | None,
         headers: Mapping[str, str],
-        connect_timeout: float,
-        read_timeout: float,
+        timeout: urllib3.Timeout,
     ) -> Answer:
         """Send one request, read the whole answer. Raises urllib3's ``HTTPError`` when there is none."""
-        response = self.open(
-            method,
-            path,
-            body=body,
-            headers=headers,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
+        response = self.open(method, path, body=body, headers=headers, timeout=timeout)
         try:
             content = response.read()
         except BaseException:
@@ -127,8 +119,7 @@ class HttpTransport:
         *,
         body: bytes | None,
         headers: Mapping[str, str],
-        connect_timeout: float,
-        read_timeout: float,
+        timeout: urllib3.Timeout,
     ) -> urllib3.BaseHTTPResponse:
         """Send one request; the caller reads the answer, and closes it."""
         sent = _Headers(
@@ -147,7 +138,7 @@ class HttpTransport:
             self.server.url.rstrip("/") + path,
             body=body,
             headers=sent,
-            timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
+            timeout=timeout,
             retries=False,
             redirect=False,
             preload_content=False,

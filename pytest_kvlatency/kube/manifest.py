@@ -38,7 +38,7 @@ HOSTNAME: Final = "kubernetes.io/hostname"
 _MOST_WEIGHT: Final = 100
 # As Kubernetes' generateName: no vowels, nothing that looks like something else.
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-_CORE_BINDINGS: Final = ("bridge", "sriov")
+CORE_BINDINGS: Final = ("bridge", "sriov")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,12 @@ class VmiRequest:
     architecture: str | None = None
     expires_at: str | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+def delete_options(*, is_immediate: bool = True, **preconditions: str) -> dict[str, Any]:
+    """The body of a deletion of the very object that meets the preconditions: ``uid``, ``resourceVersion``."""
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+    return {**options, "gracePeriodSeconds": 0} if is_immediate else options
 
 
 def fresh_name(prefix: str) -> str:
@@ -179,7 +185,7 @@ def _annotations(request: VmiRequest) -> dict[str, str]:
 
 def _domain(request: VmiRequest) -> dict[str, Any]:
     interface: dict[str, Any] = {"name": INTERFACE, "macAddress": request.mac}
-    if request.binding in _CORE_BINDINGS:
+    if request.binding in CORE_BINDINGS:
         interface[request.binding] = {}
     else:
         interface["binding"] = {"name": request.binding}

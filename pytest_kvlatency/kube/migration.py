@@ -19,6 +19,7 @@ from pytest_kvlatency.kube.manifest import (
     LABEL_NAME,
     LABEL_RUN,
     NAME,
+    delete_options,
 )
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def remove(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> bool:
     metadata = found["metadata"]
     if metadata.get("deletionTimestamp"):
         return True
-    body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": metadata["uid"]}}
+    body = delete_options(uid=metadata["uid"], is_immediate=False)
     path = paths.migration(handle.namespace, handle.name)
     try:
         return bool(client.request("DELETE", path, body=body, deadline=deadline, ok_missing=True))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pytest_kvlatency.errors import ConfigError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.manifest import CORE_BINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import NadRef
 
 AUTO: Final = "auto"
-_CORE_BINDINGS: Final = ("bridge", "sriov")
 _OVN: Final = "ovn-k8s-cni-overlay"
 #: Types whose guests KubeVirt attaches by a bridge: those of its user guide, and of projects that document it.
 _BRIDGED: Final = frozenset({"bridge", "cnv-bridge", "ovs", _OVN, "kube-ovn"})
@@ -100,7 +100,7 @@ def check_binding(facts: NadFacts, known: frozenset[str] | None) -> None:
 
     KubeVirt admits a VMI with any name there, and then makes no pod of it.
     """
-    if known is None or facts.binding in (*_CORE_BINDINGS, *known):
+    if known is None or facts.binding in (*CORE_BINDINGS, *known):
         return
     raise ConfigError(
         f"KubeVirt has no binding plugin {facts.binding!r} (registered: {', '.join(sorted(known)) or 'none'})",
@@ -203,30 +203,26 @@ def _plugins(ref: NadRef, config: object) -> Sequence[Mapping[str, Any]]:
     except RecursionError:
         raise ConfigError(f"{where} is not valid JSON: it is nested too deeply", hint=hint) from None
     if not isinstance(value, dict):
-        raise ConfigError(
-            f"{where} is not a CNI configuration: expected a JSON object, got {_kind(value)}", hint=hint
-        )
+        raise _malformed(ref, f"expected a JSON object, got {_kind(value)}")
     plugins = value.get("plugins", [value])
     if not isinstance(plugins, list) or not plugins or not all(isinstance(one, dict) for one in plugins):
-        raise ConfigError(
-            f"{where} is not a CNI configuration: plugins must be a list of at least one object",
-            hint=hint,
-        )
+        raise _malformed(ref, "plugins must be a list of at least one object")
     for one in plugins:
         kind = one.get("type")
         if kind in (None, ""):
-            raise ConfigError(f"{where} is not a CNI configuration: type is missing", hint=hint)
+            raise _malformed(ref, "type is missing")
         if not isinstance(kind, str):
-            raise ConfigError(
-                f"{where} is not a CNI configuration: its type is {_kind(kind)}, expected the name of a plugin",
-                hint=hint,
-            )
+            raise _malformed(ref, f"its type is {_kind(kind)}, expected the name of a plugin")
     return plugins
 
 
 def _shown(plugin: Mapping[str, Any]) -> str:
     """A plugin's type, bounded: it is told in messages."""
     return str(plugin["type"])[:_SHOWN_CHARACTERS]
+
+
+def _malformed(ref: NadRef, what: str) -> ConfigError:
+    return ConfigError(f"spec.config of NAD {ref} is not a CNI configuration: {what}", hint=_look_at(ref))
 
 
 def _look_at(ref: NadRef) -> str:
@@ -252,17 +248,10 @@ def _has_ipam(ref: NadRef, plugin: Mapping[str, Any]) -> bool:
     if ipam is None:
         return False
     if not isinstance(ipam, dict):
-        raise ConfigError(
-            f"spec.config of NAD {ref} is not a CNI configuration: its ipam is {_kind(ipam)}, expected an object",
-            hint=_look_at(ref),
-        )
+        raise _malformed(ref, f"its ipam is {_kind(ipam)}, expected an object")
     kind = ipam.get("type")
     if kind is not None and not isinstance(kind, str):
-        raise ConfigError(
-            f"spec.config of NAD {ref} is not a CNI configuration: the type of its ipam is {_kind(kind)}, expected "
-            "the name of a plugin",
-            hint=_look_at(ref),
-        )
+        raise _malformed(ref, f"the type of its ipam is {_kind(kind)}, expected the name of a plugin")
     return bool(kind) and (kind != "static" or bool(ipam.get("addresses")))
 
 

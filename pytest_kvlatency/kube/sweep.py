@@ -32,6 +32,7 @@ from pytest_kvlatency.kube.manifest import (
     LABEL_RUN,
     LONGEST_RUN,
     NAME,
+    delete_options,
 )
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.kube.vmi import Vmis
@@ -188,12 +189,7 @@ def _delete(client: KubeClient, one: _Found, deadline: Deadline) -> str:
     path = paths.vmi(one.handle.namespace, one.handle.name)
     version = one.version
     for _ in range(_ATTEMPTS):
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "gracePeriodSeconds": 0,
-            "preconditions": {"uid": one.handle.uid, "resourceVersion": version},
-        }
+        body = delete_options(uid=one.handle.uid, resourceVersion=version)
         try:
             client.request("DELETE", path, body=body, deadline=deadline, ok_missing=True)
         except KubeApiError as error:

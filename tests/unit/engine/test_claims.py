@@ -10,6 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.engine.activity import Activity
+from pytest_kvlatency.engine.claims import Claims
+from pytest_kvlatency.engine.dispatcher import Dispatcher
 from pytest_kvlatency.engine.engine import Engine
 from pytest_kvlatency.engine.whereabouts import Whereabouts
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError
@@ -135,16 +138,22 @@ def rig(request):
         deadline=Deadline(SECONDS),
         whereabouts=Whereabouts(),
     )
-    parts.engine = Engine(
-        provisioner=parts.provisioner,
+    shared = {
+        "provisioner": parts.provisioner,
+        "leftovers": parts.leftovers,
+        "activity": Activity(parts.deadline.stop),
+        "whereabouts": parts.whereabouts,
+        "deadline": parts.deadline,
+    }
+    dispatcher = Dispatcher(
         measurer=parts.measurer,
-        leftovers=parts.leftovers,
         consoles=Consoles(),
-        whereabouts=parts.whereabouts,
-        deadline=parts.deadline,
         parallel=None,
         occupy=getattr(request, "param", None),
+        **shared,
     )
+    claims = Claims(dispatcher, parts.deadline, parallel=None)
+    parts.engine = Engine(dispatcher=dispatcher, claims=claims, **shared)
     parts.engine.begin()
     yield parts
     parts.measurer.may_end.set()
