@@ -49,6 +49,11 @@ _BRIDGE_HINT: Final = (
     "the target pod's interface carries the guest's MAC address before the guest is there, and the bridge sends its "
     "frames to it: set disableContainerInterface: true in the bridge NetworkAttachmentDefinition"
 )
+_SWITCHOVER_HINT: Final = (
+    "compare other networks of the same nodes: if only this one is slow, its switches learn slowly; if all are, the "
+    "guest is paused for long"
+)
+_SINGLE_REPLIES: Final = "most replies are within the limit: --kv-max-p99 with a longer sample says more"
 
 
 def counters(result: PingResult) -> str:
@@ -185,7 +190,7 @@ def _over_gap(
             f'"{format_duration(limits.max_gap_ns)}"{_when(over, migration, gaps)}',
             result,
             summary="the longest gap exceeds the limit",
-            hint=_BRIDGE_HINT if _is_of_preparation(over, migration, gaps) else "",
+            hint=_gap_hint(over, migration, gaps),
             exceeded=Exceeded(limit="max_gap_ns", measured=over.length_ns, accepted=limits.max_gap_ns),
         )
     elif gaps is None and result.has_lost:
@@ -231,6 +236,16 @@ def _is_of_preparation(gap: Gap, migration: Migration | None, gaps: Gaps | None)
     return running is None or gaps is None or gap.begins_ns + gaps.interval_ns <= running
 
 
+def _gap_hint(gap: Gap, migration: Migration | None, gaps: Gaps | None) -> str:
+    if _is_of_preparation(gap, migration, gaps):
+        return _BRIDGE_HINT
+    if migration is not None and gap in (migration.preparation_gap, migration.switchover_gap):
+        return _SWITCHOVER_HINT
+    if gap.lost:
+        return "pings were lost in it, as when a link flaps"
+    return "replies were late, and none was lost, as on a busy host"
+
+
 def _when(gap: Gap, migration: Migration | None, gaps: Gaps | None) -> str:
     """Where in a migration a gap lies, in words; empty without one."""
     if migration is None:
@@ -257,6 +272,7 @@ def _over_latencies(result: PingResult, limits: Limits) -> Iterator[Failure]:
                 f'"{format_duration(limit)}"',
                 result,
                 summary="latency exceeds the limit",
+                hint=_SINGLE_REPLIES if _are_single(name, statistics.p50_ns, limit) else "",
                 exceeded=Exceeded(limit=key, measured=actual, accepted=limit),
             )
 
@@ -271,8 +287,26 @@ def _over_loss(result: PingResult, limits: Limits) -> Iterator[Failure]:
             f'"{_percent(limits.max_loss_percent)}" ({counters(result)}{_elsewhere(result)})',
             result,
             summary="packets are lost",
+            # Replies for which ping had no room are listed as lost, too.
+            hint="" if result.overflowed else _pattern_of(result.lost_sequence or ()),
             exceeded=Exceeded(limit="max_loss_percent", measured=loss, accepted=limits.max_loss_percent),
         )
+
+
+def _are_single(name: str, median: int | None, limit: int) -> bool:
+    """Whether it is the limit of the longest time that is exceeded, and by less than half of the replies."""
+    return name == "max" and median is not None and median <= limit
+
+
+def _pattern_of(lost: Sequence[int]) -> str:
+    """What it looks like that these requests were lost; empty where that is not known."""
+    if not lost:
+        return ""
+    if len(lost) == 1:
+        return "only one ping was lost: a longer sample shows whether that happens again"
+    if lost[-1] - lost[0] == len(lost) - 1:
+        return "all lost pings are in a row, as when a link flaps"
+    return "the lost pings are scattered, as by congestion or a duplex mismatch"
 
 
 def _unknown_p99(result: PingResult, limits: Limits) -> Iterator[Failure]:

@@ -3,6 +3,9 @@
 A network, where each of its pairs that were measured has the fault; else a node, where each of its pairs has it; else
 the pair. It takes two pairs to tell a network or a node from a pair. Migrations are blamed among themselves: on a
 network without one everything may be well.
+
+A ping goes there and back, so both directions of a pair are one. Only where the same test found one of them good is the
+other to blame alone.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_kvlatency.model import ANYWHERE
 from pytest_kvlatency.plan.order import natural_key
+from pytest_kvlatency.report.entries import test_of
 from pytest_kvlatency.report.places import destination_of, nodes_of
 
 if TYPE_CHECKING:
@@ -25,12 +29,16 @@ _FEWEST: Final = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """What is to blame: one of them, or none. ``place`` is where it is, as words that follow what is wrong there."""
+    """What is to blame: one of them, or none. ``place`` is where it is, as words that follow what is wrong there.
+
+    ``is_one_way``: the pair is good when its target pings.
+    """
 
     node: str | None = None
     pair: str | None = None
     network: str | None = None
     place: str = ""
+    is_one_way: bool = False
 
 
 class _Link(NamedTuple):
@@ -40,18 +48,22 @@ class _Link(NamedTuple):
     nodes: frozenset[str]
     #: Of a migration, who pinged whom, and where that one went: ``worker1:worker2>worker3``.
     move: str = ""
+    #: Who pinged whom, ``worker1:worker2``, where the other way round all is well.
+    way: str = ""
 
 
 def blamed(failed: Sequence[Entry], entries: Sequence[Entry]) -> Iterator[tuple[Blame, list[Entry]]]:
     """Divide the measurements that have one fault by what is to blame for it; ``entries`` are all measurements."""
     measured = {link for one in entries if one["transmitted"] is not None and (link := _link(one))}
+    good = {_direction(one) for one in entries if one["transmitted"] is not None and one["succeeded"]}
     left: defaultdict[_Link, list[Entry]] = defaultdict(list)
     for one in failed:
         link = _link(one)
         if link is None:
             yield Blame(), [one]
         else:
-            left[link].append(one)
+            is_one_way = not link.move and _direction(one, is_reversed=True) in good
+            left[_one_way(link, one) if is_one_way else link].append(one)
     for are_moves in (False, True):
         alike = {link: mine for link, mine in left.items() if bool(link.move) == are_moves}
         yield from _divided(alike, {link for link in measured if bool(link.move) == are_moves})
@@ -67,17 +79,20 @@ def _divided(left: dict[_Link, list[Entry]], measured: set[_Link]) -> Iterator[t
     while (node := _worst_node(left, of_node, faulty)) is not None:
         name, links = node
         yield Blame(node=name, place=f"to and from {name}"), _take(left, links)
-    for nodes, move in dict.fromkeys((link.nodes, link.move) for link in left):
-        concerned = _take(left, {link for link in left if (link.nodes, link.move) == (nodes, move)})
-        yield _of_pair(concerned[0], move), concerned
+    for path in dict.fromkeys(link[1:] for link in left):
+        alike = [link for link in left if link[1:] == path]
+        concerned = _take(left, set(alike))
+        yield _of_pair(concerned[0], alike[0]), concerned
 
 
-def _of_pair(entry: Entry, move: str) -> Blame:
+def _of_pair(entry: Entry, link: _Link) -> Blame:
     source, target = nodes_of(entry) or ("", "")
-    if move:
+    if link.move:
         destination = destination_of(entry)
         to = "" if destination == ANYWHERE else f" to {destination}"
-        return Blame(pair=move, place=f"when a guest migrates from {target}{to}")
+        return Blame(pair=link.move, place=f"when a guest migrates from {target}{to}")
+    if link.way:
+        return Blame(pair=link.way, place=f"when {source} pings {target}", is_one_way=True)
     place = f"between {source} and {target}" if source != target else f"between two guests on {source}"
     return Blame(pair=f"{source}:{target}", place=place)
 
@@ -116,6 +131,16 @@ def _by_node(links: Iterable[_Link]) -> dict[tuple[str, str], set[_Link]]:
 def _take(left: dict[_Link, list[Entry]], links: set[_Link]) -> list[Entry]:
     """Take the measurements of these links, in their order."""
     return [one for link in list(left) if link in links for one in left.pop(link)]
+
+
+def _one_way(link: _Link, entry: Entry) -> _Link:
+    return link._replace(way=":".join(nodes_of(entry) or ()))
+
+
+def _direction(entry: Entry, *, is_reversed: bool = False) -> tuple[object, ...]:
+    """By which test who pinged whom; or, reversed, what is the same the other way round."""
+    nodes = nodes_of(entry) or ()
+    return (entry["nad"], test_of(entry), *(reversed(nodes) if is_reversed else nodes))
 
 
 def _link(entry: Entry) -> _Link | None:

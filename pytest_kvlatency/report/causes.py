@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.report.advice import advice_between
 from pytest_kvlatency.report.blame import Blame, blamed
 from pytest_kvlatency.report.failurefacts import BETWEEN, faults_of
 from pytest_kvlatency.report.success import last_attempts, standing_of
@@ -95,11 +96,10 @@ def _causes_of(group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry
     entries = [entry for entry, _ in group if entry is not None]
     known = Blame(node=fault["node"], network=fault["network"])
     if fault["kind"] in BETWEEN and known == Blame():
-        advice = {id(entry): one["advice"] for entry, one in group}
+        own = {id(entry): one["advice"] for entry, one in group}
         for blame, concerned in blamed(entries, last):
-            yield _GroupedCause(
-                fault={**fault, "advice": advice[id(concerned[0])]}, blame=blame, entries=concerned
-            )
+            advice = advice_between(fault, [own[id(one)] for one in concerned], blame, concerned, last)
+            yield _GroupedCause(fault={**fault, "advice": advice}, blame=blame, entries=concerned)
     else:
         if known == Blame() and fault.get("local"):
             known = _where(entries)

@@ -332,6 +332,20 @@ def test_each_outage_of_a_preparation_is_the_migrations_and_single_losses_are_th
     assert failure.kind == "loss", "after its end an outage is the network's"
 
 
+@pytest.mark.parametrize(
+    ("is_lost", "hint"),
+    [(True, "pings were lost in it, as when a link flaps"), (False, "replies were late, and none was lost")],
+)
+def test_of_a_gap_without_a_migration_it_is_said_whether_pings_were_lost_or_late(is_lost, hint):
+    answered = {n: (n * 500, n * 500 + 2) for n in range(16) if n not in range(4, 8)}
+    if not is_lost:
+        answered |= {n: (n * 500, 4_002) for n in range(4, 8)}
+    sample = result(answered, transmitted=16)
+    limits = Limits(max_gap_ns=1500 * MS, max_loss_percent=None)
+    (failure,) = judge(sample, limits, gaps=gaps_of(sample, 500 * MS))
+    assert failure.hint.startswith(hint)
+
+
 def test_a_gap_at_the_switch_over_that_coarse_pings_show_earlier_is_not_blamed_on_the_bridge():
     # A ping each 0.5 s; the outage begins at Running, and the last reply before it came 0.4 s earlier.
     answered = {n: (n * 500 + 100, n * 500 + 102) for n in range(16) if n not in {4, 5, 6, 7}}
@@ -341,7 +355,7 @@ def test_a_gap_at_the_switch_over_that_coarse_pings_show_earlier_is_not_blamed_o
     assert migration.preparation_gap == gaps.longest
     (failure,) = judge(sample, Limits(max_gap_ns=1500 * MS), gaps=gaps, migration=migration)
     assert failure.reason.endswith(" (at the switch-over, or just before it)")
-    assert failure.hint == ""
+    assert failure.hint.startswith("compare other networks of the same nodes: ")
 
 
 INTERRUPTED = f"""PING {ADDRESS} ({ADDRESS}): 56 data bytes

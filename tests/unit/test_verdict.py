@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_kvlatency.errors import (
@@ -115,6 +117,31 @@ def test_E31_loss_is_judged_by_the_counters(transmitted: int, received: int, lim
 def test_loss_at_its_limit_or_without_one_passes() -> None:
     assert judge(result(MS, transmitted=200, received=180), Limits(max_loss_percent=10.0)) == ()
     assert judge(result(MS, transmitted=200, received=1), Limits(max_loss_percent=None)) == ()
+
+
+@pytest.mark.parametrize(
+    ("lost", "hint"),
+    [
+        ((4,), "only one ping was lost: a longer sample shows whether that happens again"),
+        ((3, 4, 5), "all lost pings are in a row, as when a link flaps"),
+        ((1, 4, 8), "the lost pings are scattered, as by congestion or a duplex mismatch"),
+        (None, ""),
+    ],
+)
+def test_the_way_out_of_a_loss_says_how_the_pings_were_lost(lost: tuple[int, ...] | None, hint: str) -> None:
+    sample = replace(result(*(MS,) * 7, transmitted=10), lost=lost)
+    assert [one.hint for one in judge(sample, Limits())] == [hint]
+
+
+@pytest.mark.parametrize(("slow", "is_single"), [(2, True), (8, False)])
+def test_a_maximum_that_most_replies_keep_says_little_without_a_percentile(
+    slow: int, *, is_single: bool
+) -> None:
+    sample = result(*(MS,) * (10 - slow), *(30 * MS,) * slow)
+    (failure,) = judge(sample, Limits(max_latency_ns=10 * MS))
+    assert ("--kv-max-p99 with a longer sample" in failure.hint) is is_single
+    (failure,) = judge(sample, Limits(max_avg_ns=MS))
+    assert failure.hint == ""
 
 
 def test_E36_a_percentile_that_loss_left_without_samples_fails_as_loss() -> None:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.report.terminal.writer import Line
 
-#: So many causes are shown, and so many lines of what to do about each; the reports have all of it.
+#: So many causes are shown, and so many lines of what to do about all of them, or about one; the reports have all.
 MOST_CAUSES: Final = 6
-MOST_ADVICE: Final = 2
+_ALL_ADVICE: Final = 6
+_MOST_ADVICE: Final = 3
 _INDENT: Final = "   "
 _COMMAND: Final = re.compile(r"\b(?:kubectl|virtctl|oc|python|pytest) ")
 
@@ -27,12 +28,14 @@ def causes(document: Mapping[str, Any], width: int) -> list[Line]:
     found = _of_pairs(document)
     entries = {entry["nodeid"]: entry for entry in document["measurements"]}
     is_many = len(found) > 1
+    shown = found[:MOST_CAUSES]
+    most = min(_MOST_ADVICE, _ALL_ADVICE // max(1, len(shown)))
     lines: list[Line] = []
-    for number, cause in enumerate(found[:MOST_CAUSES], start=1):
+    for number, cause in enumerate(shown, start=1):
         mark = f"{number}. " if is_many else ""
         lines += wrapped(f"{mark}{headline(cause, entries)}", width, "bold", indent=_INDENT)
         advice = [printable(one) for one in (cause["advice"] or "").splitlines() if one.strip()]
-        for one in advice[:MOST_ADVICE]:
+        for one in advice[:most]:
             # What is cut out of a terminal to be typed again must be whole.
             is_command = _COMMAND.search(one) is not None
             lines += [plain(_INDENT + one)] if is_command else wrapped(_INDENT + one, width, indent=_INDENT)

@@ -131,6 +131,142 @@ def test_a_pair_is_to_blame_for_what_only_it_has() -> None:
     ]
 
 
+def advice(entries: list[dict[str, Any]]) -> list[str]:
+    """The lines of the only cause's."""
+    (cause,) = find_causes(entries)
+    return (cause["advice"] or "").splitlines()
+
+
+COMPARE = "to leave the path between nodes out, compare: --kv-nodes worker1:worker1"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (SLOW, "look at the path between the two"),
+        (LOSSY, "look at the path between the two"),
+        (DEAD, "look for a filter or VLAN between the two"),
+    ],
+)
+def test_of_a_pair_whose_nodes_are_fine_with_all_others_the_path_between_them_is_to_be_looked_at(
+    how: tuple[float, float], words: str
+) -> None:
+    said = advice(mesh(4, {(1, 3): how}))
+    assert said[0] == f"other pairs of both nodes are fine: {words}"
+    assert COMPARE not in said
+    assert not any("both nodes:" in line for line in said)
+
+
+@pytest.mark.parametrize("how", [SLOW, LOSSY, DEAD])
+def test_of_the_only_pair_nothing_is_said_of_where_it_is_but_what_would_tell(
+    how: tuple[float, float],
+) -> None:
+    said = advice([measured("worker1", "worker2", how)])
+    assert said[-1] == COMPARE
+    assert not any("other pairs" in line for line in said)
+    assert COMPARE not in advice([measured("worker1", "worker2", how), measured("worker1", "worker1")])
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (SLOW, "look at worker2: the load of its CPUs, and speed and duplex of its uplink"),
+        (LOSSY, "look at worker2: errors and drops of its uplink (ip -s link, ethtool -S)"),
+        (DEAD, "look at worker2: its bridge, uplink and VLAN, and whatever filters frames"),
+    ],
+)
+def test_of_a_node_in_all_bad_pairs_that_node_is_to_be_looked_at(
+    how: tuple[float, float], words: str
+) -> None:
+    assert advice(mesh(4, dict.fromkeys([(1, 2), (2, 3), (2, 4)], how)))[0] == words
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (SLOW, "all pairs have it: look at what they share (switch, tunnel), and at the limit"),
+        (LOSSY, "all pairs have it: look at what they share, such as a switch or a tunnel"),
+        (DEAD, "all pairs have it: look at what they share, such as VLAN, trunk or bridge"),
+    ],
+)
+def test_of_a_whole_network_what_its_pairs_share_is_to_be_looked_at(
+    how: tuple[float, float], words: str
+) -> None:
+    said = advice(mesh(3, dict.fromkeys(combinations(range(1, 4), 2), how)))
+    assert (said[0], said[-1]) == (words, COMPARE)
+
+
+def test_of_two_guests_on_one_node_no_path_between_nodes_is_suspected() -> None:
+    said = advice([measured("worker1", "worker1", LOSSY)])
+    assert said[0] == "no other node takes part: look at the load of worker1, and at its bridge or NIC"
+    assert COMPARE not in said
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence", "words"),
+    [
+        (
+            SLOW,
+            "latency exceeds the limit when worker2 pings worker1",
+            "worker1 pings worker2 over the same path without it: measure both ways again",
+        ),
+        (
+            DEAD,
+            "no replies when worker2 pings worker1",
+            "worker1 reaches worker2: look for a filter that lets only one of them begin",
+        ),
+    ],
+)
+def test_a_pair_that_is_good_the_other_way_round_is_blamed_in_one_direction(
+    how: tuple[float, float], sentence: str, words: str
+) -> None:
+    entries = [*mesh(3, {}), measured("worker2", "worker1", how)]
+    (cause,) = find_causes(entries)
+    assert (cause["sentence"], cause["pair"]) == (sentence, "worker2:worker1")
+    assert (cause["advice"] or "").splitlines() == [words]
+
+
+def test_neither_network_nor_node_is_to_blame_for_pairs_that_are_good_the_other_way_round() -> None:
+    entries = [
+        measured("worker1", "worker2", SLOW), measured("worker2", "worker1"),
+        measured("worker1", "worker3", SLOW),
+    ]  # fmt: skip
+    assert told(entries) == [
+        ("latency exceeds the limit when worker1 pings worker2", 1),
+        ("latency exceeds the limit between worker1 and worker3", 1),
+    ]
+
+
+def test_what_another_test_measured_the_other_way_round_says_nothing_of_the_direction() -> None:
+    other = measured("worker2", "worker1")
+    other["nodeid"] = "test_x.py::test_small[default/blue-network-worker2:worker1]"
+    assert told([measured("worker1", "worker2", SLOW), other]) == [
+        ("latency exceeds the limit between worker1 and worker2", 1)
+    ]
+
+
+def test_of_slow_guests_under_software_emulation_that_comes_first() -> None:
+    slow = {**measured("worker1", "worker2", SLOW), "softwareEmulation": True}
+    assert advice([slow])[0] == "the guests ran under software emulation, which inflates round-trip times"
+    lossy = {**measured("worker1", "worker2", LOSSY), "softwareEmulation": True}
+    assert not any("emulation" in line for line in advice([lossy]))
+
+
+@pytest.mark.parametrize("how", [LOSSY, DEAD])
+def test_E27_lost_large_packets_may_be_too_large_for_the_path(how: tuple[float, float]) -> None:
+    entry = measured("worker1", "worker2", how)
+    small = "try --kv-packet-size 56: if that passes, the MTU on the path is too small"
+    assert small not in advice([entry])
+    assert small in advice([{**entry, "ping": {**entry["ping"], "packetSizeBytes": 1472}}])
+
+
+def test_where_a_limit_could_not_be_judged_only_the_way_to_judge_it_is_said() -> None:
+    failure = Failure(
+        kind="latency", stage="run", reason="cannot compute p99", summary="too few", hint="sample longer"
+    )
+    assert advice([{**broken("worker1", "worker2", failure), "transmitted": 10}]) == ["sample longer"]
+
+
 def test_a_pair_in_both_directions_and_on_several_networks_is_one_cause() -> None:
     entries = [
         *mesh(4, {(1, 3): DEAD}),

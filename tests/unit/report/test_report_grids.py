@@ -12,6 +12,7 @@ from _pytest._io import TerminalWriter
 from test_matrix import NAD, Result, entry, mesh, only
 
 from pytest_kvlatency.report.matrix.matrix import matrices
+from pytest_kvlatency.report.terminal.causes import causes
 from pytest_kvlatency.report.terminal.grids import grids
 from pytest_kvlatency.report.terminal.summary import write_summary
 
@@ -57,6 +58,18 @@ def drawn(*shown: Matrix, width: int = 80, room: int = 40) -> list[str]:
 
 def rows(lines: Sequence[str], width: int) -> int:
     return sum(max(1, -(-len(line) // width)) for line in lines)
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 3), (2, 3), (3, 2), (4, 1), (6, 1), (9, 1)])
+def test_the_more_causes_there_are_the_less_room_each_has_for_its_advice(count: int, most: int) -> None:
+    made = document(mesh(6, dict.fromkeys([f"1:{n}" for n in range(2, 7)], "connectivity")))
+    (cause,) = made["causes"]
+    advice = "\n".join(f"line {n}" for n in range(1, 6))
+    made["causes"] = [{**cause, "sentence": f"cause {n}", "advice": advice} for n in range(count)]
+    lines = ["".join(span.text for span in line).strip() for line in causes(made, 80)]
+    assert [lines.count(f"line {n}") for n in range(1, 6)] == [
+        min(count, 6) * (n <= most) for n in range(1, 6)
+    ]
 
 
 def test_a_pair_that_was_measured_one_way_fills_both_its_cells() -> None:

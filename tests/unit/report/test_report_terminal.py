@@ -38,12 +38,15 @@ def test_a_row_per_pair_with_causes_and_notes_below(make: Make) -> None:
     dead = make.item(make.measurement((), transmitted=50, target="worker4"))
     lines = summary(make, noted, slow, dead, make.broken(target="worker5"), make.broken(target="worker6"))
     assert lines[0].strip("= ") == "kvlatency"
-    assert lines[1:14] == [
+    compare = "   to leave the path between nodes out, compare: --kv-nodes worker1:worker1"
+    assert lines[1:16] == [
         "4 of 5 pairs failed: 2 could not be measured, 1 over the limit, 1 without connectivity",
         "1. NAD default/blue-network does not exist: 2 pairs",
         "2. latency exceeds the limit between worker1 and worker3 on default/blue-network",
+        compare,
         "3. no replies between worker1 and worker4 on default/blue-network",
         "   check the network on both nodes: its bridge, uplink and VLAN, and whatever filters frames or ICMP",
+        compare,
         "",
         "network               nodes              sent/recv  loss  min ms  avg ms  p50 ms  max ms  verdict",
         "default/blue-network  worker1 → worker3        1/1    0%  12.300  12.300  12.300  12.300  FAILED max 12.3ms > 10ms",
