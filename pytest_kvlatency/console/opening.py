@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kvlatency.console.liveness import ConsoleVmi
-    from pytest_kvlatency.console.transport import Transport
     from pytest_kvlatency.model import ConsoleEndpoint
 
 _PATH: Final = re.compile(
@@ -59,8 +58,8 @@ def open_console(
     reach: ServerReach,
     deadline: Deadline,
     *,
-    connect: Callable[[ConsoleEndpoint, Deadline], Transport] = ConsoleTransport.connect,
-) -> Transport:
+    connect: Callable[[ConsoleEndpoint, Deadline], ConsoleTransport] = ConsoleTransport.connect,
+) -> ConsoleTransport:
     """Open the console that ``endpoint()`` names; it is asked anew for each attempt, for fresh credentials.
 
     ``probe()`` looks at the VMI (None: gone). What a server that could not be reached a moment ago denies may not be

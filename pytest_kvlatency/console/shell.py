@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kvlatency.console.liveness import ConsoleVmi
-    from pytest_kvlatency.console.transport import Transport
+    from pytest_kvlatency.console.transport import ConsoleTransport
     from pytest_kvlatency.deadline import Stop
 
 __all__ = ["CommandResult", "LoginProfile", "Shell"]
@@ -64,7 +64,7 @@ class Shell:
 
     def __init__(
         self,
-        connect: Callable[[Deadline], Transport],
+        connect: Callable[[Deadline], ConsoleTransport],
         profile: LoginProfile,
         *,
         name: str,

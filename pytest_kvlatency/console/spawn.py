@@ -16,7 +16,7 @@ from pytest_kvlatency.errors import InterruptedRunError
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from pytest_kvlatency.console.transport import Transport
+    from pytest_kvlatency.console.transport import ConsoleTransport
     from pytest_kvlatency.deadline import Stop
 
 TRANSCRIPT_CHARACTERS: Final = 256 * 1024
@@ -53,7 +53,7 @@ class ConsoleSpawn(_Base):
         self.stop: Stop | None = None
         self.is_dirty = False
         self.has_received = False
-        self._transport: Transport | None = None
+        self._transport: ConsoleTransport | None = None
         self._decode = codecs.getincrementaldecoder("utf-8")("replace")
         self._kept: deque[str] = deque()
         self._kept_length = 0
@@ -67,7 +67,7 @@ class ConsoleSpawn(_Base):
         """All that came from the console, over all its connections; bounded to its last 256 KiB."""
         return "".join(self._kept)[-TRANSCRIPT_CHARACTERS:]
 
-    def attach(self, transport: Transport) -> None:
+    def attach(self, transport: ConsoleTransport) -> None:
         """Read from and write to ``transport`` from now on."""
         self.detach()
         self._transport = transport
@@ -177,7 +177,7 @@ class ConsoleSpawn(_Base):
         """A console is a terminal."""
         return True
 
-    def _opened(self) -> Transport:
+    def _opened(self) -> ConsoleTransport:
         """Give the transport, looked at once: at the end of a run another thread may close it at any moment."""
         transport = self._transport
         if transport is None:

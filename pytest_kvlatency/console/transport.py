@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import websocket
 
@@ -46,19 +46,6 @@ def _silently() -> Iterator[None]:
         yield
     finally:
         _OURS.active = False
-
-
-class Transport(Protocol):
-    """A byte stream to and from a console."""
-
-    def read(self, timeout_seconds: float) -> bytes:
-        """Bytes that came, or ``b""`` after ``timeout_seconds``. Raises ``ConnectionLost``."""
-
-    def write(self, data: bytes) -> None:
-        """Send all of ``data``. Raises ``ConnectionLost``."""
-
-    def close(self) -> None:
-        """End the connection, at once; a second time does nothing."""
 
 
 class ConsoleTransport:
@@ -107,7 +94,10 @@ class ConsoleTransport:
         return cls(ws, sock)
 
     def read(self, timeout_seconds: float) -> bytes:
-        """As ``Transport.read``; also keeps the connection alive, with a ping about every 10 s."""
+        """Bytes that came, or ``b""`` after ``timeout_seconds``. Raises ``ConnectionLost``.
+
+        Keeps the connection alive meanwhile, with a ping about every 10 s.
+        """
         until = time.monotonic() + max(0.001, timeout_seconds)
         while True:
             self._ping_when_due()
@@ -128,11 +118,11 @@ class ConsoleTransport:
                 return data if isinstance(data, bytes) else str(data).encode()
 
     def write(self, data: bytes) -> None:
-        """As ``Transport.write``; a peer that takes nothing for 10 s is lost."""
+        """Send all of ``data``. Raises ``ConnectionLost``, also where the peer takes nothing for 10 s."""
         self._send(data, websocket.ABNF.OPCODE_BINARY)
 
     def close(self) -> None:
-        """As ``Transport.close``; says goodbye but does not wait for the answer."""
+        """End the connection: say goodbye, and do not wait for the answer. A second time does nothing."""
         if not self._is_open:
             return
         self._is_open = False

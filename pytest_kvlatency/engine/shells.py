@@ -10,7 +10,7 @@ from pytest_kvlatency.kube import paths
 
 if TYPE_CHECKING:
     from pytest_kvlatency.console.shell import Shell
-    from pytest_kvlatency.console.transport import Transport
+    from pytest_kvlatency.console.transport import ConsoleTransport
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.state import VmiHandle, VmiState
@@ -28,7 +28,7 @@ def shell_of(client: KubeClient, vmis: Vmis, handle: VmiHandle, profile: GuestPr
     def probe() -> VmiState | None:
         return vmis.get_state(handle, Deadline(PROBE_SECONDS, stop=client.stop))
 
-    def connect(deadline: Deadline) -> Transport:
+    def connect(deadline: Deadline) -> ConsoleTransport:
         try:
             return open_console(
                 lambda: client.console_endpoint(handle.namespace, handle.name),

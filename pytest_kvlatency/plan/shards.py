@@ -32,18 +32,13 @@ class Cut:
     most_guests: int
 
 
-def part(checks: Sequence[Check], index: int, count: int) -> tuple[Check, ...]:
+def cut(checks: Sequence[Check], index: int, count: int) -> Cut:
     """Give the ``index``-th of ``count`` parts (counted from 0), in the order of ``checks``.
 
     Every check is in exactly one part. Which one depends on what checks there are, and not on their order. Checks of
     the same two guests (both directions, other ping parameters) stay together; without such the parts' sizes differ
     by one at most. Raises ``ValueError`` for a part that does not exist.
     """
-    return cut(checks, index, count).checks
-
-
-def cut(checks: Sequence[Check], index: int, count: int) -> Cut:
-    """Give the same part as ``part``, and how many guests it needs."""
     if not 0 <= index < count:
         raise ValueError(f"part {index} of {count} does not exist")
     plane = _Plane(checks)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_kvlatency.model import Check, GuestSpec, Limits, NadRef, NodePair, PingParameters
 from pytest_kvlatency.plan.checks import guest_count
-from pytest_kvlatency.plan.shards import cut, part, plan_digest
+from pytest_kvlatency.plan.shards import cut, plan_digest
 
 NODES = [f"w{number}" for number in range(10)]
 NADS = [NadRef(namespace="default", name=name) for name in ("blue", "red")]
@@ -32,6 +32,10 @@ CHECKS = st.lists(st.tuples(st.sampled_from(NADS), PAIRS, st.sampled_from(PINGS)
         for nad, (source, target), ping in found
     ]
 )
+
+
+def part(checks: list[Check], index: int, count: int) -> tuple[Check, ...]:
+    return cut(checks, index, count).checks
 
 
 @given(checks=CHECKS, count=st.integers(1, 9), seed=st.integers(0, 9))
