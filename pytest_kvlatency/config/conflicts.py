@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -47,8 +48,9 @@ def _is_all_moves(settings: Settings) -> bool:
 
 def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
     sample, interval = settings.sample_duration_ns, settings.interval_ns
-    said = f"--kv-sample-duration {format_duration(sample)}"
-    every = f"--kv-interval {format_duration(interval)}"
+    named = partial(_name, settings)
+    said = f"{named('sample_duration')} {format_duration(sample)}"
+    every = f"{named('interval')} {format_duration(interval)}"
     if interval > sample:
         yield Conflict(
             text=f"{every} is longer than {said}. Use a shorter interval, or a longer sample",
@@ -56,9 +58,9 @@ def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
         )
     elif settings.max_p99_ns is not None and settings.ping.count < _P99_SAMPLES:
         yield Conflict(
-            text=f"--kv-max-p99 {format_duration(settings.max_p99_ns)} needs {_P99_SAMPLES} samples, but {said} at "
-            f"{every} takes {settings.ping.count}. "
-            f"Use --kv-sample-duration {format_duration(_P99_SAMPLES * interval)} or longer",
+            text=f"{named('max_p99')} {format_duration(settings.max_p99_ns)} needs {_P99_SAMPLES} samples, but {said} "
+            f"at {every} takes {settings.ping.count}. "
+            f"Use {named('sample_duration')} {format_duration(_P99_SAMPLES * interval)} or longer",
             options=("max_p99", "sample_duration", "interval"),
         )
     if settings.timeout_ns is not None and settings.timeout_ns <= sample:
@@ -70,27 +72,29 @@ def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
 
 def _of_the_gap(settings: Settings, *, is_all_moves: bool) -> Iterator[Conflict]:
     interval = settings.interval_ns
-    every = f"--kv-interval {format_duration(interval)}"
+    every = f"{_name(settings, 'interval')} {format_duration(interval)}"
     if is_all_moves and interval > STREAM_INTERVAL_NS:
         interval = STREAM_INTERVAL_NS
         every = f"{format_duration(interval)} in a migration"
     if settings.max_gap_ns is not None and settings.max_gap_ns < 2 * interval:
         yield Conflict(
-            text=f"--kv-max-gap {format_duration(settings.max_gap_ns)} is shorter than two intervals of ping "
-            f"({every}), which one lost packet takes. Use a shorter interval, or a longer limit",
+            text=f"{_name(settings, 'max_gap')} {format_duration(settings.max_gap_ns)} is shorter than two intervals "
+            f"of ping ({every}), which one lost packet takes. Use a shorter interval, or a longer limit",
             options=("max_gap", "interval"),
         )
 
 
 def _of_the_run(settings: Settings) -> Iterator[Conflict]:
+    named = partial(_name, settings)
     if settings.sweep and settings.preflight:
         yield Conflict(
-            text="--kv-sweep and --kv-preflight cannot be combined: a preflight changes nothing in the cluster",
+            text=f"{named('sweep')} and {named('preflight')} cannot be combined: a preflight changes nothing in the "
+            "cluster",
             options=("sweep", "preflight"),
         )
     if settings.prometheus is not None and settings.preflight:
         yield Conflict(
-            text="--kv-prometheus and --kv-preflight cannot be combined: a preflight measures nothing",
+            text=f"{named('prometheus')} and {named('preflight')} cannot be combined: a preflight measures nothing",
             options=("prometheus", "preflight"),
         )
     reports = (("json", settings.json), ("html", settings.html), ("prometheus", settings.prometheus))

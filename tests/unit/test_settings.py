@@ -486,6 +486,34 @@ def test_contradictions_wait_for_the_sources_that_are_still_to_come() -> None:
     )
 
 
+def test_parameters_that_are_wrong_together_are_named_by_their_keys() -> None:
+    given: dict[str, object] = {
+        "max_p99": "5ms",
+        "max_gap": "9ms",
+        "interval": "20ms",
+        "sample_duration": "1s",
+        "sweep": True,
+        "preflight": True,
+    }
+    assert messages(layer("ConfigMap", **given)) == [
+        (
+            "spec.param.maxP99Milliseconds 5ms needs 100 samples, but spec.param.sampleDurationSeconds 1s at "
+            "spec.param.interval 20ms takes 50. Use spec.param.sampleDurationSeconds 2s or longer "
+            "(from ConfigMap default/x)"
+        ),
+        (
+            "spec.param.maxGapMilliseconds 9ms is shorter than two intervals of ping (spec.param.interval 20ms), which "
+            "one lost packet takes. Use a shorter interval, or a longer limit (from ConfigMap default/x)"
+        ),
+        (
+            "spec.param.sweep and spec.param.preflight cannot be combined: a preflight changes nothing in the cluster "
+            "(from ConfigMap default/x)"
+        ),
+    ]
+    (text,) = messages(layer("ConfigMap", interval="2s", sample_duration="1s"))
+    assert text.startswith("spec.param.interval 2s is longer than spec.param.sampleDurationSeconds 1s. ")
+
+
 def test_an_interval_longer_than_the_sample_is_refused() -> None:
     assert messages(layer("command line", interval="10s")) == [
         (
