@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from pytest_kvlatency.checkup.closing_reports import ClosingReports
@@ -127,6 +129,11 @@ class Checkup:
     def close(self) -> None:
         """Close what an unusual end has left open, and end what it has not ended."""
         self.teardown.make_up()
+        reporter = self.state.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            # From here on a signal ends the process, with whatever it has not written yet.
+            with contextlib.suppress(OSError, ValueError):
+                reporter.flush()
         self.state.signals.restore()
         self.state.access.close()
         self.role.close()

@@ -116,7 +116,9 @@ class Teardown:
                 self._close_access()
             self._reports.set_exit_status(session)
         finally:
-            state.signals.restore()
+            # Who has sent one signal may send another: then the reports that pytest is about to write must not suffer.
+            if not self._stopping.hurries:
+                state.signals.restore()
 
     @contextmanager
     def others(self, session: pytest.Session) -> Iterator[None]:

@@ -362,6 +362,49 @@ def test_E77_a_signal_in_the_last_clean_up_is_told(cluster, start, tmp_path, num
     assert f"interrupted by {NAMES[number]} during clean-up" in cluster.status(name)["failureReason"]
 
 
+@pytest.mark.edge_case(
+    "E76",
+    happens="A second signal arrives while pytest writes its own reports at the end of a run that was stopped.",
+    does="Ends with exit status 2 when they are written. A signal that comes later loses none of the output.",
+)
+def test_E76_a_second_signal_while_pytest_writes_its_own_reports(cluster, run, tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "import os, pytest, signal\n"
+        "@pytest.hookimpl(tryfirst=True)\n"
+        "def pytest_sessionfinish():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    (tmp_path / "test_own.py").write_text(
+        "import os, signal, time\n"
+        "def test_it(kv_pair):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(600)\n"
+    )
+    reports = ("--junitxml", "junit.xml", "--html", "report.html")
+    checkup = run(cluster, "--kv-nad", "checks/blue-network", *PAIR, *reports)
+    assert checkup.status == 2, checkup.output
+    assert cluster.vmis() == []
+    assert "interrupted by SIGTERM" in checkup.document["failureReason"]
+    assert list(ET.parse(tmp_path / "junit.xml").getroot().iter("testcase"))
+    assert "interrupted by SIGTERM" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"kvlatency: wrote out\.json .*report\.html", checkup.output)
+
+
+def test_E76_a_signal_after_the_end_loses_no_output(cluster, run, tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "import os, pytest, signal\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_unconfigure():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    buffered = {"environment": {"PYTHONUNBUFFERED": ""}, "fork": False}
+    checkup = run(
+        cluster, "--kv-nad", "checks/blue-network", *PAIR, "-p", "no:talkative", module="pytest", **buffered
+    )
+    assert checkup.status == -signal.SIGTERM, checkup.output
+    assert "kvlatency: wrote out.json" in checkup.output
+
+
 def test_E59_a_second_sigint_does_not_keep_deletions_from_being_asked_for(cluster, start, tmp_path):
     with in_front_of(cluster, DeletionRefusingServer, tmp_path, is_refusing=True) as server:
         admin = yaml.safe_load(cluster.kubeconfig.read_text())["users"][0]["user"]
