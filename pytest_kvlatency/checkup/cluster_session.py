@@ -75,15 +75,17 @@ class ClusterSession:
         self.client().rules.need(rules)
 
     def move_refusal(self, checks: Iterable[Check]) -> KvLatencyError | None:
-        """Why no guest of these checks can migrate: what is not permitted; None where that is, or not known.
+        """Why no guest of these checks can migrate: what is not permitted, or the clock of a lab; None where it can.
 
-        Raises ``KvLatencyError``.
+        None too where that is not known. Raises ``KvLatencyError``.
         """
         from pytest_kvlatency.kube.reviews import migrating
 
         if not any(check.pair.is_move for check in checks):
             return None
-        return self.client().rules.lacking(migrating(self.namespace), self.state.deadline)
+        lacking = self.client().rules.lacking(migrating(self.namespace), self.state.deadline)
+        facts = self.state.results.cluster_facts
+        return lacking or (None if facts is None else facts.clock_refusal)
 
     def discover(self, settings: Settings) -> NodeChoice:
         """Ask for the nodes of a node set. Raises ``KvLatencyError``."""

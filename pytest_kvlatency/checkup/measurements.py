@@ -131,6 +131,9 @@ class Measurements:
         ping = replace(ping, sample_duration_ns=check.ping.sample_duration_ns)
         if attempt.guests is None:
             raise ConfigError("the pair cannot be used after its test has ended", stage="run")
+        facts = self.measuring.state.results.cluster_facts
+        if facts is not None and facts.clock_refusal is not None:
+            raise facts.clock_refusal
         return streaming(
             replace(check, limits=NO_LIMITS, ping=ping),
             attempt.guests,

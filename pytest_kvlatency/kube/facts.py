@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.patience import FIRST_ANSWER
 from pytest_kvlatency.plan.moves import MOST_AT_ONCE
@@ -35,6 +36,19 @@ class ClusterFacts:
     kubevirt_version: str | None = None
     lab: dict[str, Any] | None = None
     configuration: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def clock_refusal(self) -> ConfigError | None:
+        """Why the replies of a ping cannot be stamped here: a lab's guests ping faster than their clock runs."""
+        scale = (self.lab or {}).get("timeScale")
+        if scale is None:
+            return None
+        return ConfigError(
+            "cannot measure a migration or a stream in this lab: time_scale makes its guests ping "
+            f"{scale:g} times faster than the clock that stamps the replies",
+            hint="use a lab file without time_scale",
+            stage="setup",
+        )
 
     @property
     def binding_plugins(self) -> frozenset[str] | None:

@@ -63,7 +63,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
 
 @pytest.fixture(scope="session")
 def unhurried_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
-    """The same lab without compressed time, in which gaps are not what they are."""
+    """The same lab without compressed time, in which neither migrations nor streams can be measured."""
     with _running(tmp_path_factory.mktemp("unhurried"), LAB.replace("time_scale: 20", "")) as process:
         yield process
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from conftest import Checkup, Maps
 
+    from pytest_kvlatency.lab.process import LabProcess
+
     #: By item: the numbers that a report shows, under the document's names.
     Found = dict[str, dict[str, float]]
 
@@ -266,6 +268,11 @@ def gaps_of_markdown(path: Path) -> dict[str, dict[str, float]]:
 
 def _names(entry: dict[str, Any]) -> tuple[Any, ...]:
     return entry["nad"], entry["nodes"]
+
+
+@pytest.fixture
+def kubeconfig(unhurried_lab: LabProcess) -> Path:
+    return unhurried_lab.kubeconfig
 
 
 def test_all_reports_of_one_run_hold_the_same_numbers(checkup: Checkup, maps: Maps) -> None:

@@ -89,9 +89,9 @@ def _readme(note: str) -> str:
 
 @pytest.fixture
 def checkup(checkup: Checkup, request: pytest.FixtureRequest) -> Checkup:
-    """For a block that migrates a guest, against a lab in which gaps are as long as they are."""
+    """For a block with a migration or a stream, against a lab in which they can be measured."""
     block = getattr(request.node, "callspec", None) and request.node.callspec.params.get("block")
-    if block is None or re.search(r":\w+>\w", block.text) is None:
+    if block is None or re.search(r":\w+>\w|kv_stream", block.text) is None:
         return checkup
     return type(checkup)(checkup.pytester, request.getfixturevalue("unhurried_lab").kubeconfig)
 

@@ -27,9 +27,6 @@ networks:
   checks/deleted-network: {}
   checks/stuck-network: {}
   checks/taken-network: {}
-  checks/pending-move-network: {}
-  checks/scheduling-move-network: {}
-  checks/running-move-network: {}
   secrets/hidden-network: {}
 faults:
   - {fault: slow-boot, after: 2h, network: checks/boot-network}
@@ -39,12 +36,27 @@ faults:
   - {fault: vmi-deleted, after: 1s, network: checks/deleted-network}
   - {fault: stuck-deletion, network: checks/stuck-network}
   - {fault: address-taken, network: checks/taken-network, times: 100}
+seed: 7
+boot: 100ms
+time_scale: 20
+"""
+
+
+#: Only where the guests' time is the clock's can migrations and streams be measured.
+IN_REAL_TIME = """
+guests: sim
+nodes: [worker1, worker2, worker3]
+networks:
+  checks/blue-network: {latency: 100us}
+  checks/pending-move-network: {}
+  checks/scheduling-move-network: {}
+  checks/running-move-network: {}
+faults:
   - {fault: migration-pending, network: checks/pending-move-network}
   - {fault: migration-unschedulable, network: checks/scheduling-move-network}
   - {fault: migration-slow, network: checks/running-move-network, after: 2h}
 seed: 7
 boot: 100ms
-time_scale: 20
 """
 
 
@@ -122,6 +134,14 @@ def cluster(tmp_path_factory):
     """One lab for all tests; each network has its own fault."""
     starting = clusters(tmp_path_factory)
     yield next(starting)(LAB)
+    next(starting, None)
+
+
+@pytest.fixture(scope="session")
+def cluster_in_real_time(tmp_path_factory):
+    """A lab for migrations and streams."""
+    starting = clusters(tmp_path_factory)
+    yield next(starting)(IN_REAL_TIME)
     next(starting, None)
 
 

@@ -172,7 +172,10 @@ def test_E60_E61_a_sweep_before_a_check_leaves_other_runs_and_what_was_kept(clus
     cluster.until_vmis(lambda found: not found)
 
 
-def test_E60_a_guest_that_was_left_while_it_migrated_is_swept_with_its_migration(cluster, start, run):
+def test_E60_a_guest_that_was_left_while_it_migrated_is_swept_with_its_migration(
+    cluster_in_real_time, start, run
+):
+    cluster = cluster_in_real_time
     move = ("--kv-nad", "checks/running-move-network", "--kv-nodes", "worker1:worker2>worker3")
     killed = start(cluster, *move, json=False, module="pytest_kvlatency")
     cluster.until(lambda: cluster.have_begun("Running"))

@@ -159,7 +159,8 @@ def test_E54_a_migration_that_is_not_permitted_is_told_before_anything_is_create
     assert "virtualmachineinstances" not in created
 
 
-def test_E54_the_optional_manifest_of_migrations_suffices(cluster, run, role):
+def test_E54_the_optional_manifest_of_migrations_suffices(cluster_in_real_time, run, role):
+    cluster = cluster_in_real_time
     documents = list(yaml.safe_load_all((MANIFESTS / "optional/migration/role.yaml").read_text("utf-8")))
     (more,) = (one["rules"] for one in documents if one["kind"] == "Role")
     done = run(cluster, *MIGRATION, kubeconfig=cluster.account([*role, *more]), module="pytest_kvlatency")

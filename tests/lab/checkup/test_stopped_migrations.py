@@ -1,4 +1,4 @@
-"""Checkups that are stopped while a guest migrates: neither a VMI nor a migration is left."""
+"""Checkups that are stopped while a guest migrates, or a test streams: nothing is left, and what was measured is kept."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def begin(cluster, start, tmp_path):
         return start(cluster, "--kv-nad", f"checks/{network}", *MOVE, module="pytest_kvlatency")
 
     return go
+
+
+@pytest.fixture
+def cluster(cluster_in_real_time):
+    return cluster_in_real_time
 
 
 @pytest.fixture
@@ -93,6 +98,25 @@ def test_E59_while_a_guest_migrates(cluster, begin, nothing_is_left, phase, netw
         assert migration["phases"][0]["phase"] == "Pending"
         assert migration["rttBefore"]["count"] > 0
         assert migration["preparationGap"]["nanoSec"] > 0
+
+
+def test_E59_while_a_test_streams(cluster, start, nothing_is_left, tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "import time\n"
+        "def test_it(kv_pair, kv_stream):\n"
+        "    with kv_stream() as stream:\n"
+        "        while stream.replies() < 3: pass\n"
+        "        print('the body runs', flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    checkup = start(cluster, "--kv-nad", "checks/blue-network", "-s", "-p", "no:cacheprovider")
+    checkup.until("the body runs")
+    checkup.send(signal.SIGTERM)
+    assert checkup.end() == 2, checkup.output
+    nothing_is_left(checkup)
+    (one,) = checkup.document["measurements"]
+    (stream,) = one["extra"]
+    assert stream["received"] >= 3
 
 
 @pytest.mark.parametrize("seed", range(STOPS))

@@ -85,21 +85,6 @@ def test_E59_in_the_body_of_a_users_test(stopped, number, tmp_path):
     stopped("blue-network", "the body runs", number, "-s")
 
 
-def test_E59_what_a_stream_has_measured_is_kept(stopped, tmp_path):
-    (tmp_path / "test_own.py").write_text(
-        "import time\n"
-        "def test_it(kv_pair, kv_stream):\n"
-        "    with kv_stream() as stream:\n"
-        "        while stream.replies() < 3: pass\n"
-        "        print('the body runs', flush=True)\n"
-        "        time.sleep(600)\n"
-    )
-    checkup = stopped("blue-network", "the body runs", signal.SIGTERM, "-s")
-    (one,) = checkup.document["measurements"]
-    (stream,) = one["extra"]
-    assert stream["received"] >= 3
-
-
 def test_E59_while_a_command_runs_in_the_guest(stopped, tmp_path):
     (tmp_path / "test_own.py").write_text(
         "def test_it(kv_pair):\n"

@@ -33,6 +33,30 @@ def test_E55_a_vmi_that_ends_is_a_cause_and_the_others_go_on(cluster, run, netwo
     assert cluster.vmis() == []
 
 
+IN_THIS_LAB = (
+    "cannot measure a migration or a stream in this lab: time_scale makes its guests ping 20 times faster than the clock "
+    "that stamps the replies"
+)
+
+
+def test_a_migration_or_a_stream_in_a_lab_whose_guests_are_faster_than_the_clock_is_refused(
+    cluster, run, tmp_path
+):
+    (tmp_path / "test_own.py").write_text("def test_it(kv_stream):\n    with kv_stream(): pass\n")
+    move = ("--kv-nodes", "worker1:worker2>worker3")
+    done = run(cluster, "--kv-nad", "checks/blue-network", *move, module="pytest_kvlatency")
+    (one,) = done.document["measurements"]
+    assert (one["outcome"], one["failureReason"], one["sourceVmi"]) == (
+        "error",
+        f"setup: {IN_THIS_LAB}",
+        None,
+    )
+    done = run(cluster, "--kv-nad", "checks/blue-network", "--kv-nodes", "worker1:worker2")
+    (one,) = done.document["measurements"]
+    assert (one["outcome"], one["extra"]) == ("failed", [])
+    assert IN_THIS_LAB in one["failureReason"]
+
+
 WATCHFUL = """
 from dataclasses import replace
 

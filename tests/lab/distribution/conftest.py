@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import forking
 import pytest
 from administrator import Administrator
-from xdistruns import LAB, Run
+from xdistruns import LAB, Run, lab_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,14 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
-    directory = tmp_path_factory.mktemp("lab")
-    spec = directory / "lab.yaml"
-    spec.write_text(LAB, encoding="utf-8")
-    process = forking.lab(spec, directory / "run")
-    try:
+    with lab_of(LAB, tmp_path_factory.mktemp("lab")) as process:
         yield process
-    finally:
-        process.stop()
 
 
 @pytest.fixture

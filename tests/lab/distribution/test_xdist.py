@@ -191,34 +191,6 @@ def test_what_a_killed_worker_left_is_removed_and_its_item_is_an_error(run):
     assert mine.vmis() == []
 
 
-def test_a_migration_of_a_killed_worker_is_removed_with_its_guest(run, administrator):
-    mine = run(
-        """
-        import os, pathlib
-        import pytest
-
-        (pathlib.Path(__file__).parent / f"body-{os.environ['PYTEST_XDIST_WORKER']}").write_text(str(os.getpid()))
-
-        @pytest.mark.kvlatency(nad="default/slow-move-network", nodes="worker1:worker2>worker3")
-        def test_it(kv_migration):
-            pass
-        """,
-        "-n",
-        "1",
-    )
-
-    mine.wait_for(lambda: administrator.have_begun("Running"))
-    (name,) = (one["metadata"]["name"] for one in administrator.migrations())
-    os.kill(mine.pids("body")["body-gw0"], signal.SIGKILL)
-    assert mine.end() == 1, mine.output
-    (died,) = mine.document["measurements"]
-    assert "worker gw0 of pytest-xdist died" in died["failureReason"]
-    assert mine.vmis() == []
-    assert administrator.migrations() == []
-    asked = [one["resource"] for one in mine.requests() if (one["verb"], one.get("name")) == ("delete", name)]
-    assert asked[:2] == ["virtualmachineinstancemigrations", "virtualmachineinstances"]
-
-
 def test_what_no_test_uses_is_noted_once_and_by_the_controller(run):
     mine = run(MESH, "-n", "2", "--kv-nad", "default/red-network", "--kv-sample-duration", "2s")
     assert mine.end() == 0, mine.output

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube.client import KubeClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pytest_kvlatency.lab.process import LabProcess
 
@@ -29,9 +30,6 @@ nodes: [worker1, worker2, worker3, worker4]
 networks:
   default/blue-network: {latency: 100us}
   default/red-network: {latency: 30ms}
-  default/slow-move-network: {}
-faults:
-  - {fault: migration-slow, network: default/slow-move-network, after: 2h}
 seed: 7
 boot: 100ms
 time_scale: 20
@@ -46,6 +44,18 @@ MESH = """
     def test_mesh(kv_latency):
         assert kv_latency.received
 """
+
+
+@contextmanager
+def lab_of(text: str, directory: Path) -> Iterator[LabProcess]:
+    """A lab of this file."""
+    spec = directory / "lab.yaml"
+    spec.write_text(text, encoding="utf-8")
+    process = forking.lab(spec, directory / "run")
+    try:
+        yield process
+    finally:
+        process.stop()
 
 
 class Run:
