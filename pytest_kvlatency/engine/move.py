@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.engine.phaselog import PhaseLog
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, PermissionDeniedError, ProvisionError
+from pytest_kvlatency.kube.diagnosis import PULL_HINT
 from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
-from pytest_kvlatency.kube.targetpod import TargetPodWatch
+from pytest_kvlatency.kube.targetpod import PodTrouble, TargetPodWatch
 from pytest_kvlatency.model import ANYWHERE, Migration
 from pytest_kvlatency.threads import Slots
 from pytest_kvlatency.units import format_duration
@@ -262,11 +263,14 @@ class Mover:
         if state.phase == "Scheduling":
             if not pod.look(deadline) and seconds < self._limits.scheduling:
                 return None
-            said = pod.latest.words if pod.latest is not None else "its target pod does not start"
+            trouble = pod.latest or PodTrouble(words="its target pod does not start")
+            if trouble.pull is not None:
+                words, summary = trouble.words, trouble.summary
+                return _failed(target, words, summary=summary, hint=PULL_HINT, node=trouble.node)
             return _failed(
                 target,
-                f"its migration stayed Scheduling for {_words(seconds)}: {said}",
-                summary=f"a migration stayed Scheduling: {said}",
+                f"its migration stayed Scheduling for {_words(seconds)}: {trouble.words}",
+                summary=f"a migration stayed Scheduling: {trouble.words}",
                 hint="see kubectl get nodes, and kubectl describe pod -l kubevirt.io/migrationJobUID",
             )
         if limit.expired() and not limit.is_cut_short:
@@ -327,11 +331,12 @@ def _say_migrating(say: Say, target: ReadyGuest, destination: str) -> None:
     )
 
 
-def _failed(target: ReadyGuest, what: str, *, summary: str, hint: str = "") -> ProvisionError:
+def _failed(target: ReadyGuest, what: str, *, summary: str, hint: str = "", node: str = "") -> ProvisionError:
     return ProvisionError(
         f"VMI {target.handle} was not migrated from {target.node}: {what}",
         summary=summary,
         hint=hint,
+        node=node,
         stage="run",
     )
 

@@ -165,8 +165,7 @@ def _unpulled(handle: VmiHandle, state: VmiState, pull: Pull) -> Trouble:
     return Trouble(
         key="pull",
         reason=f"{node} cannot pull the guest image{image}: {pull}",
-        # What comes before the last words repeats the reference, up to three times.
-        summary=f"cannot pull the guest image{image}: {pull.words.rpartition(': ')[2] or pull.reason}",
+        summary=f"cannot pull the guest image{image}: {pull.last_words}",
         hint=PULL_HINT,
         lasts=pull.lasts,
     )

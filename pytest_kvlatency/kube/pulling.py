@@ -1,4 +1,4 @@
-"""A container disk's pull that fails, as the VMI's object shows it from one look to the next. Pure."""
+"""A pull of an image that fails, as the VMI's object, or a pod, shows it from one look to the next. Pure."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ class Pull:
         """Seconds that it must last to be the cause: none once three tries, or the registry's words, settle it."""
         return 0.0 if self.tries >= TRIES or _HOPELESS.search(self.words) else LASTS
 
+    @property
+    def last_words(self) -> str:
+        """The end of what the registry said; what comes before it repeats the reference, up to three times."""
+        return self.words.rpartition(": ")[2] or self.reason
+
     def __str__(self) -> str:
         words = self.words or "the registry's answer is unknown"
         tried = f", tried {self.tries} times" if self.tries > 1 else ""
@@ -52,13 +57,20 @@ class Pull:
 def pull_after(before: Pull | None, state: VmiState | None) -> Pull | None:
     """Add what a VMI's state shows to what was known ``before``; None where no pull fails."""
     condition = None if state is None else state.condition("Synchronized")
-    if condition is None or condition.status != "False" or condition.reason not in (FAILED, BACKED_OFF):
+    if condition is None or condition.status != "False":
+        return None
+    return pull_of(before, condition.reason, condition.message)
+
+
+def pull_of(before: Pull | None, reason: str, message: str) -> Pull | None:
+    """As ``pull_after``, by why a container waits."""
+    if reason not in (FAILED, BACKED_OFF):
         return None
     words, tries = (before.words, before.tries) if before is not None else ("", 1)
-    if condition.reason == FAILED:
-        words = condition.message or words
+    if reason == FAILED:
+        words = message or words
         tries += before is not None and before.reason != FAILED
     else:
-        told = _BACK_OFF.fullmatch(condition.message)
-        words = (condition.message if told is None else told["words"]) or words
-    return Pull(reason=condition.reason, tries=tries, words=words)
+        told = _BACK_OFF.fullmatch(message)
+        words = (message if told is None else told["words"]) or words
+    return Pull(reason=reason, tries=tries, words=words)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.pulling import pull_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
+    from pytest_kvlatency.kube.pulling import Pull
     from pytest_kvlatency.kube.state import VmiHandle
 
 _MIGRATION: Final = "kubevirt.io/migrationJobUID"
@@ -26,16 +28,22 @@ _ON_ITS_WAY: Final = ("", "ContainerCreating", "PodInitializing")
 
 @dataclass(frozen=True, kw_only=True)
 class PodTrouble:
-    """What is wrong with a target pod, in the cluster's words. ``is_placement``: no node takes it."""
+    """What is wrong with a target pod, in the cluster's words. ``is_placement``: no node takes it.
+
+    ``pull`` is that of an image which its ``node`` cannot pull; then ``summary`` is that of an error.
+    """
 
     words: str
     is_placement: bool = False
+    pull: Pull | None = None
+    node: str = ""
+    summary: str = ""
 
 
 class TargetPodWatch:
     """What keeps the target pod of the migration ``uid`` of a VMI from starting, where pods may be read.
 
-    No node takes it for good once that has lasted for ``lasts`` seconds.
+    No node takes it for good once that has lasted for ``lasts`` seconds; of an image its pull says how long.
     """
 
     def __init__(self, client: KubeClient, handle: VmiHandle, uid: str, *, lasts: float) -> None:
@@ -49,23 +57,28 @@ class TargetPodWatch:
         self.latest: PodTrouble | None = None
 
     def look(self, deadline: Deadline) -> bool:
-        """Look now and then; whether no node takes the pod, and has not for a while. An image may yet be pulled."""
+        """Look now and then; whether what keeps the pod from starting will not pass."""
         if time.monotonic() >= self._due:
-            found = None
+            found, before = None, self.latest
             with suppress(KvLatencyError):
-                found = target_pod_trouble(self._client, self._handle, self._uid, deadline)
-            if found is None or self.latest is None or not self.latest.is_placement:
+                pull = None if before is None else before.pull
+                found = target_pod_trouble(self._client, self._handle, self._uid, deadline, pull)
+            if found is None or before is None or _kind(found) != _kind(before):
                 self._since = time.monotonic()
             self.latest = found
             self._due = time.monotonic() + _PAUSE_SECONDS
-        is_lasting = time.monotonic() - self._since >= self._lasts
-        return self.latest is not None and self.latest.is_placement and is_lasting
+        lasted = time.monotonic() - self._since
+        if self.latest is None:
+            return False
+        if self.latest.pull is not None:
+            return lasted >= self.latest.pull.lasts
+        return self.latest.is_placement and lasted >= self._lasts
 
 
 def target_pod_trouble(
-    client: KubeClient, handle: VmiHandle, uid: str, deadline: Deadline
+    client: KubeClient, handle: VmiHandle, uid: str, deadline: Deadline, pull: Pull | None = None
 ) -> PodTrouble | None:
-    """What is wrong with the target pod of the migration with this uid.
+    """What is wrong with the target pod of the migration with this uid; ``pull`` is what was known of its image's.
 
     None where nothing is, or where pods may not be read. Raises as ``KubeClient.optional``.
     """
@@ -74,11 +87,15 @@ def target_pod_trouble(
         query={"labelSelector": f"{_MIGRATION}={uid}"},
         deadline=deadline.limit(_LOOK_SECONDS),
     )
-    return next(filter(None, map(_trouble, (pods or {}).get("items") or [])), None)
+    return next(filter(None, (_trouble(pod, pull) for pod in (pods or {}).get("items") or [])), None)
 
 
-def _trouble(pod: Mapping[str, Any]) -> PodTrouble | None:
-    status = pod.get("status") or {}
+def _kind(trouble: PodTrouble) -> tuple[bool, bool]:
+    return trouble.is_placement, trouble.pull is not None
+
+
+def _trouble(pod: Mapping[str, Any], pull: Pull | None) -> PodTrouble | None:
+    status, spec = pod.get("status") or {}, pod.get("spec") or {}
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             said = condition.get("message") or "no reason given"
@@ -88,11 +105,25 @@ def _trouble(pod: Mapping[str, Any]) -> PodTrouble | None:
         *(status.get("containerStatuses") or []),
     ):
         waiting = (container.get("state") or {}).get("waiting") or {}
-        reason = str(waiting.get("reason") or "")
-        if reason not in _ON_ITS_WAY:
-            node = (pod.get("spec") or {}).get("nodeName")
-            where = f" on {node}" if node else ""
+        reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+        node = str(spec.get("nodeName") or "")
+        found = pull_of(pull, reason, message)
+        if found is not None:
+            what = f"cannot pull the image{_image_of(container, spec)}"
             return PodTrouble(
-                words=f"its target pod{where} waits: {waiting.get('message') or reason} ({reason})"
+                words=f"{node} {what}: {found}",
+                pull=found,
+                node=node,
+                summary=f"{what}: {found.last_words}",
             )
+        if reason not in _ON_ITS_WAY:
+            where = f" on {node}" if node else ""
+            return PodTrouble(words=f"its target pod{where} waits: {message or reason} ({reason})")
     return None
+
+
+def _image_of(container: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    """The image of a container by its status, after a space; empty where the pod does not say it."""
+    containers = (*(spec.get("initContainers") or []), *(spec.get("containers") or []))
+    image = next((one.get("image") for one in containers if one.get("name") == container.get("name")), None)
+    return f" {image}" if image else ""

@@ -30,6 +30,7 @@ networks:
   default/rigid-network: {}
   default/pending-network: {}
   default/full-network: {}
+  default/unpulled-network: {}
   default/failing-network: {}
   default/astray-network: {}
   default/far-network: {}
@@ -44,6 +45,7 @@ faults:
   - {fault: not-migratable, network: default/rigid-network, times: 100}
   - {fault: migration-pending, network: default/pending-network, times: 100}
   - {fault: migration-unschedulable, network: default/full-network, times: 100}
+  - {fault: image-pull, network: default/unpulled-network, node: worker3, reason: ErrImagePull, times: 100, message: "quay.io/a:1: not found"}
   - {fault: migration-fails, network: default/failing-network, times: 100, message: Bad file descriptor}
   - {fault: migration-elsewhere, network: default/astray-network, times: 100, to: worker9}
 seed: 7
@@ -154,10 +156,16 @@ def test_a_target_may_migrate_to_any_node_of_the_set(moved: Any) -> None:
             "run: VMI .* stayed Scheduling for .*: its target pod is Unschedulable: 0/9 nodes are available.*",
             True,
         ),
+        (
+            "unpulled",
+            {},
+            r"run: VMI .* from worker2: worker3 cannot pull the image .*: quay.io/a:1: not found \(ErrImagePull\)",
+            True,
+        ),
         ("failing", {}, "run: the migration of VMI .* from worker2 failed: Bad file descriptor", True),
         ("astray", {}, "run: VMI .* is on worker9 after its migration: expected worker3", True),
     ],
-    ids=["not-migratable", "pending", "unschedulable", "failed", "elsewhere"],
+    ids=["not-migratable", "pending", "unschedulable", "image", "failed", "elsewhere"],
 )
 def test_a_migration_that_does_not_succeed_is_the_cause_with_what_was_measured(
     moved: Any,

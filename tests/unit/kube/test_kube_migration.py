@@ -11,7 +11,7 @@ from pytest_kvlatency.errors import PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST, LABEL_MANAGED_BY, NAME, vmi_manifest
 from pytest_kvlatency.kube.migration import knows_node_selector, latest_migration
 from pytest_kvlatency.kube.state import VmiHandle
-from pytest_kvlatency.kube.targetpod import target_pod_trouble
+from pytest_kvlatency.kube.targetpod import TargetPodWatch, target_pod_trouble
 from pytest_kvlatency.kube.vmi import Vmis
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
@@ -190,7 +190,8 @@ def pods(*, conditions=(), waiting=None):
     status = {"conditions": list(conditions)}
     if waiting is not None:
         status["containerStatuses"] = [{"name": "compute", "state": {"waiting": waiting}}]
-    return {"items": [{"metadata": {"name": "p"}, "spec": {"nodeName": "worker3"}, "status": status}]}
+    spec = {"nodeName": "worker3", "containers": [{"name": "compute", "image": "quay.io/a:1"}]}
+    return {"items": [{"metadata": {"name": "p"}, "spec": spec, "status": status}]}
 
 
 UNSCHEDULABLE = {
@@ -207,11 +208,16 @@ UNSCHEDULABLE = {
         (pods(conditions=[UNSCHEDULABLE]), "its target pod is Unschedulable: 0/3 nodes are available", True),
         (
             pods(waiting={"reason": "ImagePullBackOff", "message": "Back-off pulling image"}),
-            "its target pod on worker3 waits: Back-off pulling image (ImagePullBackOff)",
+            "worker3 cannot pull the image quay.io/a:1: Back-off pulling image (ImagePullBackOff)",
+            False,
+        ),
+        (
+            pods(waiting={"reason": "CreateContainerError", "message": "no such device"}),
+            "its target pod on worker3 waits: no such device (CreateContainerError)",
             False,
         ),
     ],
-    ids=["unschedulable", "image"],
+    ids=["unschedulable", "image", "container"],
 )
 def test_what_keeps_a_target_pod_from_starting_is_told_in_the_clusters_words(
     server, client, deadline, answer, words, is_placement
@@ -235,3 +241,19 @@ def test_what_keeps_a_target_pod_from_starting_is_told_in_the_clusters_words(
 def test_nothing_is_said_of_a_target_pod_that_starts_or_may_not_be_read(server, client, deadline, answer):
     server.answer("GET /api/v1/namespaces/checks/pods", answer)
     assert target_pod_trouble(client, GUEST, "7", deadline) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "is_settled"),
+    [("manifest unknown", True), ("dial tcp: i/o timeout", False)],
+    ids=["hopeless", "may-pass"],
+)
+def test_a_target_pod_is_given_up_at_once_whose_image_no_further_try_can_pull(
+    server, client, deadline, words, is_settled
+):
+    server.answer(
+        "GET /api/v1/namespaces/checks/pods", pods(waiting={"reason": "ErrImagePull", "message": words})
+    )
+    watch = TargetPodWatch(client, GUEST, "7", lasts=10.0)
+    assert watch.look(deadline) == is_settled
+    assert watch.latest.words == f"worker3 cannot pull the image quay.io/a:1: {words} (ErrImagePull)"
