@@ -113,7 +113,7 @@ def test_a_baseline_colours_the_changes(browser, document, tmp_path):
     assert any(one.endswith("▲") for one in shown)
     assert "Δ p50 %" in browser.texts("#table th")
     browser.open_pair(".heat td.d0 a")
-    assert "-30.0 %" in browser.texts("#view .before")[0]
+    assert "-30.0%" in browser.texts("#view .before")[0]
     assert browser.texts("#view .before")[1] == "was 0.50 ms"
 
 

@@ -71,7 +71,7 @@ def test_the_switch_shows_another_metric_in_the_cells_and_the_legend(opened, ent
     loss = entries["worker1:worker3"]["lossPercent"]
     assert cells(opened)["worker1:worker3"][0] == f"{loss:.3g}L"
     assert cells(opened)["worker1:worker10"] == ("0", "h0")
-    assert "≤ 20 %" in opened.texts(".legend li")
+    assert "≤ 20%" in opened.texts(".legend li")
 
 
 def test_failures_come_first_and_columns_sort_by_number(opened):

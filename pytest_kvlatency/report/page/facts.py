@@ -85,7 +85,7 @@ def _limits(document: Mapping[str, Any]) -> list[str]:
             }
         )
         if values:
-            ends = [f"{one:g} %" if key == "maxLossPercent" else format_duration(one) for one in values]
+            ends = [f"{one:g}%" if key == "maxLossPercent" else format_duration(one) for one in values]
             found.append(f"{name} ≤ {ends[0]}" + (f" to {ends[-1]}" if len(ends) > 1 else ""))
     return found
 
@@ -144,6 +144,6 @@ def _baseline(document: Mapping[str, Any]) -> str:
     if not baseline:
         return ""
     limit = baseline["maxRegressionPercent"]
-    allowed = "" if limit is None else f", at most {limit:g} % slower"
+    allowed = "" if limit is None else f", at most {limit:g}% slower"
     when = baseline["startTimestamp"].replace("T", " ").replace("Z", " UTC")
     return f"{baseline['file'] or 'a document'} of {when}{allowed}"

@@ -89,7 +89,7 @@ def _losses(matrix: Matrix, entries: Mapping[Place, Mapping[str, Any]]) -> Shadi
         mark = MARKS.get(kept, "")
         look = f"h{_step(value, bounds)}" if kept == "ok" else kept
         cells[place] = (f"{'' if kept == 'dead' else text}{_spoken(mark)}" or "ok", look)
-    steps = [(f"h{step}", "0 %" if step == 0 else f"≤ {bound} %") for step, bound in enumerate(bounds)]
+    steps = [(f"h{step}", "0%" if step == 0 else f"≤ {bound}%") for step, bound in enumerate(bounds)]
     return Shading(cells=cells, legend=_legend(cells, steps))
 
 
@@ -106,11 +106,11 @@ def _changes(matrix: Matrix, entries: Mapping[Place, Mapping[str, Any]]) -> Shad
         cells[place] = (f"{text}{'▲' if comparison.get('regressed') else ''}", f"d{step}")
     low, less, more, high = _CHANGES
     words = (
-        f"< {low} %",
-        f"{low} to {less} %",
-        f"{less} to +{more} %",
-        f"+{more} to +{high} %",
-        f"> +{high} %",
+        f"< {low}%",
+        f"{low} to {less}%",
+        f"{less} to +{more}%",
+        f"+{more} to +{high}%",
+        f"> +{high}%",
     )
     steps = [(f"d{step}", text) for step, text in enumerate(words)]
     if ("new", "missing") in cells.values():

@@ -238,4 +238,4 @@ def test_a_baseline_adds_a_metric_to_the_heat_map(mesh: dict[str, Any]) -> None:
     page = Read(render(mesh))
     (heat,) = page.block("data")["heats"]
     assert heat["metrics"]["delta"]["cells"][0] == ["+31▲", "d4"]
-    assert "Baselinelast-week.json of 2024-04-24 12:00:00 UTC, at most 10 % slower" in page.text
+    assert "Baselinelast-week.json of 2024-04-24 12:00:00 UTC, at most 10% slower" in page.text

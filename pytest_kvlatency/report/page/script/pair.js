@@ -106,11 +106,11 @@ function tilesOf(measured, limits) {
     const tile = element("div", { class: isOver ? "broken" : null }, element("dt", {}, name), element("dd", {}, value, element("small", {}, ` ${unit}`)));
     // The limit on the gap is for what a migration does to its sample.
     if (limit) tile.append(element("dd", { class: "bound" }, `limit ${limit}${measured.move && name !== "longest gap" ? " outside of gaps" : ""}`));
-    if (isKnown(change?.deltaPercent)) tile.append(element("dd", { class: "before" }, `${signed(change.deltaPercent)} % ${change.regressed ? "▲" : ""}`), element("dd", { class: "before" }, `was ${milliseconds(change.baselineNanoSec)} ms`));
+    if (isKnown(change?.deltaPercent)) tile.append(element("dd", { class: "before" }, `${signed(change.deltaPercent)}% ${change.regressed ? "▲" : ""}`), element("dd", { class: "before" }, `was ${milliseconds(change.baselineNanoSec)} ms`));
     list.append(tile);
   };
   const maxLoss = limits.maxLossPercent;
-  add("loss", percent(measured.loss), "%", isKnown(maxLoss) ? `${maxLoss} %` : null, isBroken(measured, "loss", measured.loss, maxLoss));
+  add("loss", percent(measured.loss), "%", isKnown(maxLoss) ? `${maxLoss}%` : null, isBroken(measured, "loss", measured.loss, maxLoss));
   const bounds = { max: limits.maxLatencyNanoSec, avg: limits.maxAvgLatencyNanoSec, p99: limits.maxP99LatencyNanoSec };
   for (const [key, name] of TILES) {
     if (measured[key] === undefined) continue;
