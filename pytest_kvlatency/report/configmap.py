@@ -78,8 +78,8 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
     duration, loss = worst.get("measurementDurationSec"), worst.get("lossPercent")
     changes["status.result.measurementDurationSec"] = None if duration is None else str(round(duration))
     changes["status.result.packetLossPercent"] = None if loss is None else _decimal(loss)
-    for gap, length in gaps_of(worst).items():
-        changes[f"{RESULT_PREFIX}{gap}MilliSec"] = None if length is None else str(gap_milliseconds(length))
+    for key, fact in _gap_facts(worst).items():
+        changes[f"{RESULT_PREFIX}{key}"] = None if fact is None else str(fact)
     changes["status.result.sourceNode"] = _where_it_ran(worst, "source")
     changes["status.result.targetNode"] = _where_it_ran(worst, "target")
     changes[MEASUREMENTS_KEY] = _list(entries) if len(entries) > 1 else None
@@ -141,8 +141,7 @@ def _list(entries: Iterable[Mapping[str, Any]]) -> str:
     for index, entry in enumerate(ordered):
         short = {name: entry[name] for name in _LISTED}
         short |= {f"{end}Node": _where_it_ran(entry, end) for end in ("source", "target")}
-        gaps = {gap: length for gap, length in gaps_of(entry).items() if length is not None}
-        short |= {f"{gap}MilliSec": gap_milliseconds(length) for gap, length in gaps.items()}
+        short |= {key: fact for key, fact in _gap_facts(entry).items() if fact is not None}
         short["failureReason"] = short["failureReason"] and _shortened(short["failureReason"])
         part = json.dumps(short, separators=(",", ":"))
         size += len(part) + 1
@@ -151,6 +150,19 @@ def _list(entries: Iterable[Mapping[str, Any]]) -> str:
             break
         parts.append(part)
     return f"[{','.join(parts)}]"
+
+
+def _gap_facts(entry: Mapping[str, Any]) -> dict[str, int | str | None]:
+    """The gaps of a pair; of a migration also what was lost in them, and where the VM was in the end."""
+    migration = entry.get("migration") or {}
+    lengths = {
+        gap: None if length is None else gap_milliseconds(length) for gap, length in gaps_of(entry).items()
+    }
+    return {
+        **{f"{gap}MilliSec": length for gap, length in lengths.items()},
+        "packetsLostInGaps": migration.get("lostInGaps"),
+        "migrationTargetNode": migration.get("targetNode"),
+    }
 
 
 def _where_it_ran(entry: Mapping[str, Any], end: str) -> str | None:

@@ -339,6 +339,13 @@ def _same_gaps(here: Path, data: dict[str, str], entries: list[dict[str, Any]]) 
     # Those that show milliseconds round up, all of them.
     rounded = {one["nodeid"]: {name: ceil(gap / MS) for name, gap in gaps(one).items()} for one in entries}
     assert gaps_of_configmap(data, entries) == rounded
+    (mine,) = [one for one in json.loads(data["status.result.measurements"]) if "migrationTargetNode" in one]
+    lost = moved["migration"]["lostInGaps"]
+    assert (mine["nodes"], mine["migrationTargetNode"], mine["packetsLostInGaps"]) == (
+        moved["nodes"],
+        "worker3",
+        lost,
+    )
     assert gaps_of_markdown(here / "out.md") == {"worker1 → worker2&gt;worker3": rounded[moved["nodeid"]]}
     longest = {nodeid: found["longestGap"] for nodeid, found in rounded.items() if found}
     assert longest_gaps_of_pytest_html(here / "out.html") == longest

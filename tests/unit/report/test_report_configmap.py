@@ -63,6 +63,8 @@ def test_a_success_writes_every_key(make: Make) -> None:
         "status.result.longestGapMilliSec": None,
         "status.result.preparationGapMilliSec": None,
         "status.result.switchoverGapMilliSec": None,
+        "status.result.packetsLostInGaps": None,
+        "status.result.migrationTargetNode": None,
         "status.result.measurements": None,
         "status.result.notes": None,
     }

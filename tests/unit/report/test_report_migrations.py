@@ -276,6 +276,18 @@ def test_the_configmap_has_whole_milliseconds_rounded_up(make: Make) -> None:
     assert [one.get("switchoverGapMilliSec") for one in listed] == [401, None]
 
 
+def test_the_configmap_says_where_a_guest_went_and_what_that_lost(make: Make) -> None:
+    found = make.migrated()
+    assert found.migration is not None
+    moved = make.item(replace(found, migration=replace(found.migration, lost_in_gaps=7)))
+    changes = final_changes(build(make.run(moved, make.broken(target="worker4"))))
+    assert changes["status.result.migrationTargetNode"] == "worker3"
+    assert changes["status.result.packetsLostInGaps"] == "7"
+    first, second = json.loads(changes["status.result.measurements"] or "")
+    assert (first["migrationTargetNode"], first["packetsLostInGaps"]) == ("worker3", 7)
+    assert not {"migrationTargetNode", "packetsLostInGaps"} & second.keys()
+
+
 def test_reports_that_show_milliseconds_round_a_gap_up_as_the_configmap_does(make: Make) -> None:
     made = make.item(with_switchover(make.migrated(), 400 * MS + 1))
     document = build(make.run(made))
