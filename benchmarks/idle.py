@@ -5,15 +5,16 @@ Run it from the project's root, where the package is installed, on a machine tha
     python benchmarks/idle.py
     python benchmarks/idle.py --pairs 15 --json figures.json
 
-Each pair of runs is ``pytest -q`` and ``pytest -q -p no:kvlatency``, one after the other in turns, on one trivial test
-and on 1,000 of them; what is compared is the processor time of the process (user and system), which other work on the
-machine changes less than the time on the clock. The exit status is 1 when the median of the ratios is above 1.03 and
-the median of the differences is above 10 ms.
+Each pair of runs is ``pytest -q`` and ``pytest -q -p no:kvlatency``, one after the other in turns, on one trivial test,
+on 1,000 of them, and on one with ``-n 2`` where pytest-xdist is installed; what is compared is the processor time (user
+and system) of the process and its workers, which other work on the machine changes less than the time on the clock. The
+exit status is 1 when the median of the ratios is above 1.03 and the median of the differences is above 10 ms.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 RATIO = 1.03
 SECONDS = 0.010
 WITHOUT = ("-p", "no:kvlatency")
+WORKERS = ("-n", "2")
 #: What a list of loaded modules is printed by.
 LOADED = (
     "def pytest_unconfigure():\n"
@@ -43,6 +45,7 @@ class Result:
     """Seconds of processor time, medians; ``ratio`` and ``difference`` are medians over the pairs."""
 
     tests: int
+    arguments: tuple[str, ...]
     with_plugin: float
     without_plugin: float
     ratio: float
@@ -67,13 +70,17 @@ def main() -> int:
         (directory / "conftest.py").write_text(LOADED)
         print("modules of the plugin in such a run:", *loaded(directory))
         (directory / "conftest.py").unlink()
-        for count in (1, 1000):
+        cases: list[tuple[int, tuple[str, ...]]] = [(1, ()), (1000, ())]
+        if importlib.util.find_spec("xdist") is not None:
+            cases.append((1, WORKERS))
+        for count, arguments in cases:
             tests = "\n".join(f"def test_{number}(): pass" for number in range(count))
             (directory / "test_trivial.py").write_text(f"{tests}\n")
-            result = measure(directory, count, options.pairs)
+            result = measure(directory, count, arguments, options.pairs)
             results.append(result)
             print(
-                f"{count:>5} tests: {result.with_plugin:.3f} s with, {result.without_plugin:.3f} s without; "
+                f"{' '.join([f'{count:>5} tests', *arguments])}: "
+                f"{result.with_plugin:.3f} s with, {result.without_plugin:.3f} s without; "
                 f"ratio {result.ratio:.3f}, difference {result.difference * 1000:.1f} ms "
                 f"(medians of {options.pairs} pairs)"
             )
@@ -89,20 +96,22 @@ def loaded(directory: Path) -> list[str]:
     return next(line for line in done.stdout.splitlines() if line.startswith("LOADED")).split()[1:]
 
 
-def measure(directory: Path, count: int, pairs: int) -> Result:
+def measure(directory: Path, count: int, arguments: tuple[str, ...], pairs: int) -> Result:
     """Run in turns; one run of each before counts for nothing, it fills the caches."""
-    seconds(directory, ())
-    seconds(directory, WITHOUT)
+    without_plugin = (*arguments, *WITHOUT)
+    seconds(directory, arguments)
+    seconds(directory, without_plugin)
     both = []
     for number in range(pairs):
         if number % 2:
-            without = seconds(directory, WITHOUT)
-            both.append((seconds(directory, ()), without))
+            without = seconds(directory, without_plugin)
+            both.append((seconds(directory, arguments), without))
         else:
-            with_plugin = seconds(directory, ())
-            both.append((with_plugin, seconds(directory, WITHOUT)))
+            with_plugin = seconds(directory, arguments)
+            both.append((with_plugin, seconds(directory, without_plugin)))
     return Result(
         tests=count,
+        arguments=arguments,
         with_plugin=statistics.median(one for one, _ in both),
         without_plugin=statistics.median(one for _, one in both),
         ratio=statistics.median(one / other for one, other in both),
@@ -111,7 +120,7 @@ def measure(directory: Path, count: int, pairs: int) -> Result:
 
 
 def seconds(directory: Path, more: Sequence[str]) -> float:
-    """Processor time of one run, of the process itself."""
+    """Processor time of one run, of the process itself and of the workers that it waits for."""
     process = subprocess.Popen(command(*more), cwd=directory, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

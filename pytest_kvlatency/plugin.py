@@ -1,14 +1,15 @@
 """pytest's hooks: each hands over to the run's ``Checkup``, once there is one.
 
 The plugin is loaded in every pytest run of those who have it installed. Until something of the run turns out to concern
-it (an option, an ini value, a marker, a fixture), only this module, the fixtures, the hooks' specifications and the
-table of options are loaded, and there is no ``Checkup``.
+it (an option, an ini value, a marker, a fixture, a word of a worker of pytest-xdist), only this module, the fixtures,
+the hooks' specifications and the table of options are loaded, and there is no ``Checkup``.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and read the options if there are any; a wrong one ends the run here."""
     config.addinivalue_line("markers", options.MARKER_HELP)
-    if _is_asked(config) or _has_values(config) or _distributes(config):
+    if _is_asked(config) or _has_values(config):
         checkup_of(config)
     if getattr(config.option, "htmlpath", None):
         from pytest_kvlatency.report.html import Columns
@@ -97,14 +98,33 @@ def _has_values(config: pytest.Config) -> bool:
     )
 
 
-def _distributes(config: pytest.Config) -> bool:
-    """Whether this process is pytest-xdist's controller: its workers, which alone collect, may need what it has."""
-    return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
-
-
 def _checkup(config: pytest.Config) -> Checkup | None:
     """The run, if it concerns this plugin."""
     return config.stash.get(CHECKUP_KEY, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give a worker of pytest-xdist, which alone collects, a channel by which it wakes this process.
+
+    What it sends arrives in another thread, and the ``Checkup`` is made in the main thread: as an event of xdist, which
+    calls the method that the event names.
+    """
+    if _checkup(node.config) is not None or not node.gateway.spec.popen:
+        return
+    channel = node.gateway.newchannel()
+    node.config.pluginmanager.get_plugin("dsession").worker_needs_kvlatency = _wake
+    channel.setcallback(lambda _: node.notify_inproc("needs_kvlatency", node=node, channel=channel))
+    node.workerinput[options.WORKER_INPUT] = {"channel": channel}
+
+
+def _wake(node: Any, channel: Any) -> None:
+    """Have the ``Checkup``, and tell a worker the way to it. Raises ``pytest.UsageError``."""
+    checkup_of(node.config)
+    node.config.pluginmanager.get_plugin("kvlatency-controller").pytest_configure_node(node)
+    # A worker that has died meanwhile needs it no more.
+    with suppress(OSError):
+        channel.send(node.workerinput[options.WORKER_INPUT])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -23,6 +23,8 @@ CHECK_FIXTURES: Final = frozenset(
 )
 #: What an id has in place of nodes where it stands for all pairs of a shape; with a colon a node follows.
 SHAPES: Final = ("mesh", "ring", "star:", "migrations", "drain:")
+#: Where a worker of pytest-xdist finds what the controller gives it.
+WORKER_INPUT: Final = "kvlatency"
 #: What an Indexed Job gives its pods, and what its author adds: Kubernetes has no variable for the completions.
 INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
 SHARDS_VARIABLE: Final = "KVLATENCY_SHARDS"

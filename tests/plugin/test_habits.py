@@ -306,9 +306,3 @@ def test_runs_without_kvlatency_items_are_left_alone(pytester: pytest.Pytester) 
     result = pytester.runpytest_inprocess("--doctest-modules", "--kv-kubeconfig", "/nowhere")
     result.assert_outcomes(passed=3)
     result.stdout.no_fnmatch_line("*kvlatency:*")
-
-
-def test_xdist_without_kvlatency_items_is_left_alone(pytester: pytest.Pytester) -> None:
-    pytest.importorskip("xdist")
-    pytester.makepyfile("def test_plain(): pass")
-    pytester.runpytest_subprocess("-n", "1").assert_outcomes(passed=1)

@@ -70,6 +70,53 @@ def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
     result.stdout.fnmatch_lines([" ".join(("LOADED", *LIGHT)), "STATUS 0"])
 
 
+NOTING = """
+    import sys
+
+    def note(config, who):
+        loaded = sorted(one for one in sys.modules if one.split(".")[0] == "pytest_kvlatency")
+        (config.rootpath / f"{who}.loaded").write_text(" ".join(loaded))
+
+    def pytest_sessionfinish(session):
+        # Before the controller knows that this worker is about to end.
+        if hasattr(session.config, "workerinput"):
+            note(session.config, session.config.workerinput["workerid"])
+
+    def pytest_unconfigure(config):
+        if not hasattr(config, "workerinput"):
+            note(config, "controller")
+"""
+
+
+def test_neither_xdists_controller_nor_its_workers_load_more_for_other_tests(
+    pytester: pytest.Pytester,
+) -> None:
+    pytest.importorskip("xdist")
+    pytester.makepyfile("import pytest\n@pytest.mark.parametrize('x', [1, 2, 3])\ndef test_plain(x): pass")
+    pytester.makeconftest(NOTING)
+    pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=3)
+    assert {one.stem: one.read_text() for one in pytester.path.glob("*.loaded")} == dict.fromkeys(
+        ("controller", "gw0", "gw1"), " ".join(LIGHT)
+    )
+
+
+def test_xdists_controller_loads_no_more_for_checks_that_no_worker_runs(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+        def test_pair(kv_latency): pass
+
+        def test_plain(): pass
+        """
+    )
+    pytester.makeconftest(NOTING)
+    pytester.runpytest_subprocess("-n", "1", "-k", "plain").assert_outcomes(passed=1)
+    assert (pytester.path / "controller.loaded").read_text() == " ".join(LIGHT)
+
+
 def test_what_a_console_takes_is_not_loaded_before_the_first_guest_boots(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         run="""

@@ -22,8 +22,9 @@ from pytest_kvlatency.checkup.xdist.eventqueue import WatchedQueue
 from pytest_kvlatency.checkup.xdist.orphans import STOPPING_SECONDS, Heir
 from pytest_kvlatency.checkup.xdist.services import Services
 from pytest_kvlatency.checkup.xdist.wire import Exchange
-from pytest_kvlatency.checkup.xdist.worker import INPUT, REMOTE
+from pytest_kvlatency.checkup.xdist.worker import REMOTE
 from pytest_kvlatency.checkup.xdist.workers import Workers
+from pytest_kvlatency.config.options import WORKER_INPUT
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.screen import Screen
@@ -75,7 +76,7 @@ class Controller(Role):
         directory, exchange = self._open_exchange()
         count = int(node.workerinput["workercount"])
         part = self._workers.expect(node.gateway.id, count)
-        node.workerinput[INPUT] = {
+        node.workerinput[WORKER_INPUT] = {
             "address": exchange.address,
             "key": self._key,
             "directory": str(directory),

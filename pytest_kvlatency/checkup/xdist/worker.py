@@ -28,6 +28,7 @@ from pytest_kvlatency.checkup.xdist.messages import (
     Waiting,
 )
 from pytest_kvlatency.checkup.xdist.wire import WorkerLink
+from pytest_kvlatency.config.options import WORKER_INPUT
 from pytest_kvlatency.config.timeouts import ROUND_NS, usual_ns
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
 from pytest_kvlatency.plan.addresses import AddressShare
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.run import ItemResult
 
 T = TypeVar("T")
-#: Where the controller's part of ``workerinput`` lies.
-INPUT: Final = "kvlatency"
 BOOT_NS: Final = 60_000_000_000
 #: Between two words about what is waited for.
 TOLD_SECONDS: Final = 0.5
@@ -61,7 +60,7 @@ REMOTE: Final = (
 
 
 class Worker(Role):
-    """Starts with nothing but the way to the controller, and does not even connect without kvlatency items."""
+    """Starts with nothing but a way to the controller, and does not even connect without kvlatency items."""
 
     is_worker = True
     is_distributed = True
@@ -70,8 +69,9 @@ class Worker(Role):
         self._state = state
         workerinput: Mapping[str, Any] = state.config.workerinput  # type: ignore[attr-defined]
         self._id = str(workerinput["workerid"])
-        self._input: Mapping[str, Any] = workerinput.get(INPUT) or {}
-        self._part: tuple[int, int] = tuple(self._input.get("part", (0, 1)))
+        self._count = int(workerinput["workercount"])
+        #: The way to the controller, or the channel that asks for it; nothing in a worker on another machine.
+        self._input: Mapping[str, Any] = workerinput.get(WORKER_INPUT) or {}
         self._connected: WorkerLink | None = None
         self._talking: Steward | None = None
         self._is_lost = False
@@ -141,7 +141,7 @@ class Worker(Role):
 
     def addresses(self, guests: int, share: AddressShare | None) -> AddressShare:
         """A part of the run's, or of its shard's part; each worker may need every guest."""
-        index, count = self._part
+        index, count = self._input["part"]
         if share is None:
             share = AddressShare(run_id=self._input["run_id"], guests=max(2, guests))
         outer, parts = share.part
@@ -149,7 +149,7 @@ class Worker(Role):
 
     def at_once(self, parallel: int | None) -> int | None:
         """One pair in each worker."""
-        return min(self._part[1], parallel or self._part[1])
+        return min(self._count, parallel or self._count)
 
     def allowance_ns(self, checks: Sequence[Check]) -> int:
         """Each worker brings up its guests when it needs them, one pair after the other, and may get all items."""
@@ -263,14 +263,22 @@ class Worker(Role):
     def _talk(self, message: Message[T]) -> T:
         try:
             if self._connected is None:
+                self._wake_controller()
                 connected = WorkerLink(self._input["address"], self._input["key"])
                 connected.call(self._id)
                 connected.call(Hello(pid=os.getpid()))
                 self._connected = connected
             answer: T = self._connected.call(message)
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise InterruptedRunError(f"the controller of pytest-xdist cannot be reached: {error}") from error
         return answer
+
+    def _wake_controller(self) -> None:
+        """Ask for the way to the controller, which did not know that any test concerns it."""
+        channel = self._input.get("channel")
+        if channel is not None:
+            channel.send(None)
+            self._input = channel.receive()
 
     def _tell(self, message: Message[None]) -> None:
         """Say what asks for no answer; without a controller the run is over."""

@@ -30,11 +30,11 @@ def administrator(lab: LabProcess, tmp_path: Path) -> Administrator:
 def run(lab: LabProcess, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
-    def start(source: str, *arguments: str) -> Run:
+    def start(source: str, *arguments: str, is_asked: bool = True) -> Run:
         lines = source.splitlines()
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         (tmp_path / "test_it.py").write_text("\n".join(line[indent:] for line in lines), encoding="utf-8")
-        runs.append(Run(lab, tmp_path, arguments))
+        runs.append(Run(lab, tmp_path, arguments, is_asked=is_asked))
         return runs[-1]
 
     yield start

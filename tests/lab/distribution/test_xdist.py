@@ -11,28 +11,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from begun import until_gone
-from xdistruns import MESH, passed
+from xdistruns import HOLDING, MESH, passed
 
 from pytest_kvlatency.__main__ import main
 
 PAIRS = [f"worker{one}:worker{other}" for one in range(1, 5) for other in range(one + 1, 5)]
-# Says which worker is in its body, and stays there until it is told to go on.
-HOLDING = """
-    import os, pathlib, time
-    import pytest
-
-    HERE = pathlib.Path(__file__).parent
-
-    @pytest.mark.kvlatency(nad="default/blue-network", nodes=["worker1:worker2", "worker3:worker4"],
-                           sample_duration="500ms")
-    @pytest.mark.parametrize("turn", [1, 2])
-    def test_it(kv_latency, turn):
-        file = HERE / f"body-{os.environ['PYTEST_XDIST_WORKER']}"
-        file.write_text(str(os.getpid()))
-        until = time.monotonic() + 60
-        while not (HERE / "go").exists() and time.monotonic() < until:
-            time.sleep(0.05)
-"""
 
 
 def test_the_controllers_reports_hold_what_the_workers_measured(run):
@@ -279,7 +262,7 @@ def test_workers_of_a_killed_controller_clean_up(run):
 
 
 def test_remote_workers_and_each_are_refused(run):
-    mine = run(MESH, "--tx", "2*popen", "--dist", "each")
+    mine = run(MESH, "--tx", "2*popen", "--dist", "each", is_asked=False)
     assert mine.end() == 4, mine.output
     assert "--dist each" in mine.output
 

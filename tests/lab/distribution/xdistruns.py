@@ -44,6 +44,23 @@ MESH = """
     def test_mesh(kv_latency):
         assert kv_latency.received
 """
+# Says which worker is in its body, and stays there until it is told to go on.
+HOLDING = """
+    import os, pathlib, time
+    import pytest
+
+    HERE = pathlib.Path(__file__).parent
+
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes=["worker1:worker2", "worker3:worker4"],
+                           sample_duration="500ms")
+    @pytest.mark.parametrize("turn", [1, 2])
+    def test_it(kv_latency, turn):
+        file = HERE / f"body-{os.environ['PYTEST_XDIST_WORKER']}"
+        file.write_text(str(os.getpid()))
+        until = time.monotonic() + 60
+        while not (HERE / "go").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+"""
 
 
 @contextmanager
@@ -59,18 +76,25 @@ def lab_of(text: str, directory: Path) -> Iterator[LabProcess]:
 
 
 class Run:
-    """One run of pytest against the lab, under way or over."""
+    """One run of pytest against the lab, under way or over.
 
-    def __init__(self, lab: LabProcess, directory: Path, arguments: tuple[str, ...]) -> None:
+    With ``is_asked`` options say that it concerns the plugin; without, marks alone do, and there is no document.
+    """
+
+    def __init__(
+        self, lab: LabProcess, directory: Path, arguments: tuple[str, ...], *, is_asked: bool
+    ) -> None:
         self._lab = lab
         self.directory = directory
         self._client = KubeClient.connect(kubeconfig=lab.kubeconfig)
         self._json = directory / "out.json"
         self._xml = directory / "out.xml"
         self.html = directory / "out.html"
-        reports = ["--kv-json", self._json, "--junitxml", self._xml, "--html", self.html]
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v"]
-        command += ["--kv-kubeconfig", lab.kubeconfig, *reports, *arguments]
+        command += ["--junitxml", self._xml, "--html", self.html]
+        if is_asked:
+            command += ["--kv-kubeconfig", lab.kubeconfig, "--kv-json", self._json]
+        command += arguments
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         self._file = directory / "output"
         environment = {
@@ -78,6 +102,7 @@ class Run:
             **plain("xdist", arguments=arguments),
             "PYTHONPATH": path,
             "TMPDIR": str(directory),
+            "KUBECONFIG": str(lab.kubeconfig),
         }
         with self._file.open("w") as output:
             self.process = forking.started(
