@@ -15,7 +15,7 @@ MODULES = (
     "engine.assembly",
     "kube.client",
     "kube.configmap",
-    "kube.facts",
+    "kube.clusterfacts",
     "kube.reviews",
     "report.html",
 )

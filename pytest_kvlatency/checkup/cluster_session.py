@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.facts import ClusterFacts
+    from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.kube.nodes import NodeFacts, SeenNodes
     from pytest_kvlatency.model import Check, NodeChoice
 
@@ -113,7 +113,7 @@ class ClusterSession:
 
     def describe(self, deadline: Deadline) -> ClusterFacts:
         """Ask the cluster what it is. Raises ``KvLatencyError``."""
-        from pytest_kvlatency.kube.facts import describe
+        from pytest_kvlatency.kube.clusterfacts import describe
 
         client, results = self.client(), self.state.results
         results.namespace = self.namespace

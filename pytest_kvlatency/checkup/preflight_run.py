@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.items import Items
     from pytest_kvlatency.checkup.measuring_session import MeasuringSession
     from pytest_kvlatency.checkup.run_state import RunState
-    from pytest_kvlatency.kube.facts import ClusterFacts
+    from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.model import Finding
     from pytest_kvlatency.preflight.scope import Scope
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.escape import Redactor
-    from pytest_kvlatency.kube.facts import ClusterFacts
+    from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.model import Finding
     from pytest_kvlatency.report.comparison.comparator import Comparator
     from pytest_kvlatency.report.run import ItemResult

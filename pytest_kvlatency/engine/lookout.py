@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff
 from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, ProvisionError, again
-from pytest_kvlatency.kube.polls import Allowance, Pace, Turns
+from pytest_kvlatency.kube.polls import Allowance, Turns, next_step
 from pytest_kvlatency.kube.vmiprogress import VmiProgress, explain_late
 from pytest_kvlatency.shortage import told
 
@@ -105,7 +105,8 @@ class LookOut:
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._news: dict[str, VmiState | None] = {}
-        self._pace = Pace(FIRST_LOOK_SECONDS)
+        #: Seconds from one round of looks to the next.
+        self._step_seconds = FIRST_LOOK_SECONDS
         self._joined_at = 0.0
         self._round_at = math.inf
         self._allowance = Allowance(BURST_LOOKS, LOOKS_PER_SECOND)
@@ -123,8 +124,8 @@ class LookOut:
         with self._changed:
             self._waiting.append(one)
             self._joined_at = time.monotonic()
-            self._pace = Pace(FIRST_LOOK_SECONDS)
-            self._round_at = min(self._round_at, self._joined_at + self._pace.step_seconds)
+            self._step_seconds = FIRST_LOOK_SECONDS
+            self._round_at = min(self._round_at, self._joined_at + self._step_seconds)
             if self._thread is None:
                 self._news.clear()
                 thread = threading.Thread(target=self._run, name="kvlatency-look-out", daemon=True)
@@ -182,8 +183,8 @@ class LookOut:
             self._pause()
             is_round = time.monotonic() >= self._round_at
             if is_round:
-                self._pace.lengthen(time.monotonic() - self._joined_at)
-                self._round_at = time.monotonic() + self._pace.step_seconds
+                self._step_seconds = next_step(self._step_seconds, time.monotonic() - self._joined_at)
+                self._round_at = time.monotonic() + self._step_seconds
             return list(self._waiting), is_round
 
     def _hear(self, uid: str, state: VmiState | None) -> None:

@@ -15,8 +15,8 @@ from pytest_kvlatency.kube.oidc import OidcLogin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_kvlatency.kube.configentry import Entry
     from pytest_kvlatency.kube.endpoint import ServerEndpoint
-    from pytest_kvlatency.kube.entry import Entry
 
 #: Providers that were part of clients once, and what takes their place.
 _GONE: Final = {

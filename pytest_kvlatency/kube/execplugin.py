@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.kube.entry import Entry
+from pytest_kvlatency.kube.configentry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

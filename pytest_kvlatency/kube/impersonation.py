@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.entry import Entry
+    from pytest_kvlatency.kube.configentry import Entry
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 #: What a header's name may hold (RFC 9110, section 5.6.2), but for the percent sign, which escapes the rest.

@@ -12,9 +12,9 @@ import yaml
 
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import pem
+from pytest_kvlatency.kube.configentry import Entry
 from pytest_kvlatency.kube.credentials import ClusterLogin, certificate_of, source_of
 from pytest_kvlatency.kube.endpoint import ServerEndpoint, proxy_for
-from pytest_kvlatency.kube.entry import Entry
 from pytest_kvlatency.kube.impersonation import headers_of
 
 if TYPE_CHECKING:

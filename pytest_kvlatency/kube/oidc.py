@@ -18,7 +18,7 @@ from pytest_kvlatency.kube.endpoint import ServerEndpoint, proxy_for
 from pytest_kvlatency.kube.pool import pool_of
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.entry import Entry
+    from pytest_kvlatency.kube.configentry import Entry
 
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 _TIMEOUT: Final = urllib3.Timeout(connect=5.0, read=20.0)

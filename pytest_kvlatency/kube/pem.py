@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.entry import Entry
+    from pytest_kvlatency.kube.configentry import Entry
 
 _LOCK: Final = threading.Lock()
 _FILES: Final[dict[str, Path]] = {}

@@ -20,28 +20,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIRST_STEP_SECONDS: Final = 0.2
 # Most VMIs run, or are gone, within seconds, and time that passes unseen is lost: no step is longer than a second then.
 _BRISK_SECONDS: Final = 5.0
-_BRISK_STEPS: Final = Backoff(first=FIRST_STEP_SECONDS, longest=1.0)
+_BRISK_STEPS: Final = Backoff(first=0.2, longest=1.0)
 _STEPS: Final = replace(_BRISK_STEPS, longest=2.0)
 # However many VMIs are waited for.
 _MOST_AT_ONCE: Final = 20
 
 
-class Pace:
-    """The steps from one round of looks to the next: longer and longer, but brisk at first.
-
-    ``first`` is the one before the first look, in seconds.
-    """
-
-    def __init__(self, first: float = FIRST_STEP_SECONDS) -> None:
-        self.step_seconds = first
-
-    def lengthen(self, waited_seconds: float) -> None:
-        """Begin a round, that long after the wait began."""
-        steps = _BRISK_STEPS if waited_seconds < _BRISK_SECONDS else _STEPS
-        self.step_seconds = steps.after(self.step_seconds)
+def next_step(seconds: float, waited_seconds: float) -> float:
+    """The step between rounds of looks that follows one of so many ``seconds``: longer, but brisk at first."""
+    steps = _BRISK_STEPS if waited_seconds < _BRISK_SECONDS else _STEPS
+    return steps.after(seconds)
 
 
 class Turns(Generic[T]):
@@ -109,11 +99,11 @@ def polls(
     get_state: GetState, handles: Iterable[VmiHandle], deadline: Deadline, waiting_for: str
 ) -> Iterator[tuple[VmiHandle, VmiState | None]]:
     """Look at VMIs until each is gone. Raises as ``Deadline.check``."""
-    turns, pace, waited = Turns(handles, most=_MOST_AT_ONCE), Pace(), 0.0
+    turns, step, waited = Turns(handles, most=_MOST_AT_ONCE), _BRISK_STEPS.first, 0.0
     while turns:
-        deadline.pause(pace.step_seconds, waiting_for)
-        waited += pace.step_seconds
-        pace.lengthen(waited)
+        deadline.pause(step, waiting_for)
+        waited += step
+        step = next_step(step, waited)
         turns.begin()
         for handle in turns:
             deadline.check(waiting_for)

@@ -8,48 +8,48 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_kvlatency.ping.lines import Extremes, Summary, Time
+    from pytest_kvlatency.ping.replies import Replies
     from pytest_kvlatency.ping.selection import Asked
-    from pytest_kvlatency.ping.tally import Tally
 
 
-def contradiction(tally: Tally, summary: Summary, asked: Asked) -> str:
+def contradiction(replies: Replies, summary: Summary, asked: Asked) -> str:
     """How replies, counters and what was asked for contradict each other, in words; empty when they do not."""
-    return _in_numbers(tally, summary, asked) or _in_times(tally, summary, asked)
+    return _in_numbers(replies, summary, asked) or _in_times(replies, summary, asked)
 
 
-def _in_numbers(tally: Tally, summary: Summary, asked: Asked) -> str:
+def _in_numbers(replies: Replies, summary: Summary, asked: Asked) -> str:
     if asked.sent is not None and summary.transmitted > asked.sent:
         return f"ping counted {summary.transmitted} requests: expected {asked.sent}"
-    if len(tally.first) > summary.received:
-        return f"ping counted {summary.received} replies, but printed {len(tally.first)}"
-    if len(tally.again) > summary.duplicates:
-        return f"ping counted {summary.duplicates} duplicates, but printed {len(tally.again)}"
+    if len(replies.first) > summary.received:
+        return f"ping counted {summary.received} replies, but printed {len(replies.first)}"
+    if len(replies.again) > summary.duplicates:
+        return f"ping counted {summary.duplicates} duplicates, but printed {len(replies.again)}"
     return ""
 
 
-def _in_times(tally: Tally, summary: Summary, asked: Asked) -> str:
-    longest = max((time.low_ns for time in tally.times), default=0)
+def _in_times(replies: Replies, summary: Summary, asked: Asked) -> str:
+    longest = max((time.low_ns for time in replies.times), default=0)
     if asked.longest_ns is not None and longest > asked.longest_ns:
         return f"a reply took {_ms(longest)}, longer than ping itself ran"
     if len(summary.extremes) > 1:
         return "ping printed two different lines with its minimum and maximum"
     if summary.extremes:
-        return _with_figures(tally, summary, summary.extremes[0])
-    unread = summary.received - len(tally.first)
-    if unread and tally.times:
+        return _with_figures(replies, summary, summary.extremes[0])
+    unread = summary.received - len(replies.first)
+    if unread and replies.times:
         return f"could not read {unread} of the {summary.received} replies that ping counted, nor its maximum"
     return ""
 
 
-def _with_figures(tally: Tally, summary: Summary, own: Extremes) -> str:
+def _with_figures(replies: Replies, summary: Summary, own: Extremes) -> str:
     """How the replies contradict ping's own figures, allowing for what was rounded.
 
     Both pings count duplicates in. The mean tells only where every reply has its time.
     """
-    times, again = tally.times, tally.times_again
+    times, again = replies.times, replies.times_again
     if not times:
         return ""
-    is_complete = summary.received == len(tally.first) == len(times)
+    is_complete = summary.received == len(replies.first) == len(times)
     # What a duplicate would explain may as well be the time of a reply that could not be read.
     every = [*times, *again] if is_complete else times
     is_every_one_timed = is_complete and len(again) == summary.duplicates

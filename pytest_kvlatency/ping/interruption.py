@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.ping.tally import Tally
+from pytest_kvlatency.ping.replies import Replies
 
 if TYPE_CHECKING:
     from pytest_kvlatency.ping.selection import Selected
@@ -24,13 +24,13 @@ def without_interrupted(selected: Selected) -> Selected:
     summary, ours = selected.summary, selected.ours
     if summary is None or not ours:
         return selected
-    tally = Tally.of(ours)
-    if len(tally.again) == summary.duplicates + 1 and _is_same(selected):
+    replies = Replies.of(ours)
+    if len(replies.again) == summary.duplicates + 1 and _is_same(selected):
         ours = ours[:-1]
-    if len(tally.first) == summary.received - 1:
-        end = max(tally.first, default=-1) + 1
+    if len(replies.first) == summary.received - 1:
+        end = max(replies.first, default=-1) + 1
         # Its own minimum, mean and maximum count that reply in.
-        summary = replace(summary, transmitted=end, received=len(tally.first), extremes=())
+        summary = replace(summary, transmitted=end, received=len(replies.first), extremes=())
     return replace(selected, ours=ours, summary=summary)
 
 

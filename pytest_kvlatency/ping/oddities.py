@@ -20,7 +20,7 @@ def on_counting(counted: Counted, selected: Selected, error: KvLatencyError | No
     if counted.is_reconstructed:
         yield "ping's summary could not be read: the numbers are those of its replies"
     elif counted.unread:
-        read = len(counted.tally.first)
+        read = len(counted.replies.first)
         yield f"ping counted {counted.summary.received} replies, but only {read} could be read line by line"
     if counted.elsewhere and not counted.answered_elsewhere:
         yield f"duplicates came from another address ({', '.join(counted.elsewhere)})"
@@ -39,7 +39,7 @@ def on_sending(sample: Counted, expected: int | None, narrowest_mtu: int | None)
 
 def on_replies(printed: Printed, counted: Counted, selected: Selected) -> Iterator[str]:
     """How the replies looked, those to a surplus included."""
-    replies = counted.tally.first.values()
+    replies = counted.replies.first.values()
     untimed = sum(reply.time is not None and not reply.time.ns for reply in replies)
     for number, what in (
         (sum(reply.is_bound for reply in replies), 'times were given as "less than": used the bound'),

@@ -142,7 +142,7 @@ def _timed(sample: Counted, *, without_zeros: bool) -> list[tuple[Reply, Time]]:
     iputils writes 0 when the clock was set back under a reply. Raises ``PingUnreadable`` when there are replies, and
     not one of them has a time.
     """
-    replies = (reply for _, reply in sorted(sample.tally.first.items()))
+    replies = (reply for _, reply in sorted(sample.replies.first.items()))
     timed = [
         (one, one.time) for one in replies if one.time is not None and (one.time.ns or not without_zeros)
     ]

@@ -14,8 +14,8 @@ from pytest_kvlatency.model import MOST_LISTED
 from pytest_kvlatency.ping.complaints import PingDoubtful
 from pytest_kvlatency.ping.contradictions import contradiction
 from pytest_kvlatency.ping.lines import Summary
+from pytest_kvlatency.ping.replies import Replies
 from pytest_kvlatency.ping.selection import MIXED_HINT
-from pytest_kvlatency.ping.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Counted:
     """Counters and replies that agree. ``summary`` counts as received what the target itself answered."""
 
-    tally: Tally
+    replies: Replies
     summary: Summary
     elsewhere: tuple[str, ...] = ()
     answered_elsewhere: int = 0
@@ -37,7 +37,7 @@ class Counted:
     @property
     def unread(self) -> int:
         """How many of the replies that ping counted could not be read."""
-        return self.summary.received - len(self.tally.first)
+        return self.summary.received - len(self.replies.first)
 
     @property
     def lost(self) -> int:
@@ -53,8 +53,8 @@ class Counted:
         """
         if self.summary.transmitted > MOST_LISTED:
             return None
-        first = self.tally.first.keys()
-        for answered in (first, first | {index for index, _ in self.tally.again}):
+        first = self.replies.first.keys()
+        for answered in (first, first | {index for index, _ in self.replies.again}):
             lost = tuple(index for index in range(self.summary.transmitted) if index not in answered)
             if len(lost) == self.lost:
                 return lost
@@ -67,13 +67,13 @@ def check(selected: Selected, asked: Asked) -> Counted:
     Ping counts what another address answers too: where these replies are what the counters miss, the target did not
     answer.
     """
-    own, summary = Tally.of(selected.ours), selected.summary
+    own, summary = Replies.of(selected.ours), selected.summary
     if summary is None:
         return _reconstructed(own, asked)
-    counted = Counted(tally=own, summary=summary)
+    counted = Counted(replies=own, summary=summary)
     doubt = contradiction(own, summary, asked)
     if selected.elsewhere and (doubt or counted.unread):
-        both = Tally.of(sorted((*selected.ours, *selected.elsewhere), key=lambda one: one[1].line))
+        both = Replies.of(sorted((*selected.ours, *selected.elsewhere), key=lambda one: one[1].line))
         explains_more = doubt or len(both.first) > len(own.first)
         if explains_more and not contradiction(both, summary, asked):
             return _without_others(both, summary, [reply for _, reply in selected.elsewhere])
@@ -82,12 +82,12 @@ def check(selected: Selected, asked: Asked) -> Counted:
     return counted
 
 
-def _without_others(both: Tally, summary: Summary, others: Collection[Reply]) -> Counted:
+def _without_others(both: Replies, summary: Summary, others: Collection[Reply]) -> Counted:
     """The same without what another address answered."""
     own = both.without(set(others))
     answered = len(both.first) - len(own.first)
     return Counted(
-        tally=own,
+        replies=own,
         summary=replace(
             summary,
             received=summary.received - answered,
@@ -98,18 +98,18 @@ def _without_others(both: Tally, summary: Summary, others: Collection[Reply]) ->
     )
 
 
-def _reconstructed(tally: Tally, asked: Asked) -> Counted:
+def _reconstructed(replies: Replies, asked: Asked) -> Counted:
     """Counters without a summary: only when every request is known to be answered, once."""
-    number = len(tally.first)
-    is_whole = asked.sent is not None and number == asked.sent == len(tally.times)
-    if not is_whole or any(not reply.is_duplicate for _, reply in tally.again):
+    number = len(replies.first)
+    is_whole = asked.sent is not None and number == asked.sent == len(replies.times)
+    if not is_whole or any(not reply.is_duplicate for _, reply in replies.again):
         raise PingDoubtful(
             f"ping's summary is missing or garbled, and only {number} replies could be read"
             + ("" if asked.sent is None else f" of {asked.sent} requests"),
             hint="measure again: the console may have dropped, or the guest's kernel prints into ping's lines",
         )
-    summary = Summary(transmitted=number, received=number, duplicates=len(tally.again))
-    doubt = contradiction(tally, summary, asked)
+    summary = Summary(transmitted=number, received=number, duplicates=len(replies.again))
+    doubt = contradiction(replies, summary, asked)
     if doubt:
         raise PingDoubtful(doubt, hint=MIXED_HINT)
-    return Counted(tally=tally, summary=summary, is_reconstructed=True)
+    return Counted(replies=replies, summary=summary, is_reconstructed=True)

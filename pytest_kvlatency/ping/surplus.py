@@ -22,24 +22,24 @@ def cut(counted: Counted, count: int, errors_of: Sequence[int]) -> Counted:
     summary = counted.summary
     if summary.transmitted <= count:
         return counted
-    unanswered = set(range(summary.transmitted)) - set(counted.tally.first)
+    unanswered = set(range(summary.transmitted)) - set(counted.replies.first)
     unanswered_of_ours = sum(index < count for index in unanswered)
     if 0 < unanswered_of_ours < len(unanswered) and counted.lost not in {0, len(unanswered)}:
         raise PingDoubtful(
             f"could not tell which of the first {count} of {summary.transmitted} requests were answered",
             hint="measure again",
         )
-    tally = counted.tally.cut(count)
+    replies = counted.replies.cut(count)
     # iputils, which alone has a surplus, counts from 1; it words errors that it does not count with a colon.
     errors_beyond = sum(sequence > count for sequence in errors_of)
     return replace(
         counted,
-        tally=tally,
+        replies=replies,
         summary=replace(
             summary,
             transmitted=count,
             received=count - min(unanswered_of_ours, counted.lost),
-            duplicates=max(0, summary.duplicates - (len(counted.tally.again) - len(tally.again))),
+            duplicates=max(0, summary.duplicates - (len(counted.replies.again) - len(replies.again))),
             errors=min(count, max(0, summary.errors - errors_beyond)),
         ),
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
-    from pytest_kvlatency.kube.facts import ClusterFacts
+    from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.model import Check, ConfigMapRef
     from pytest_kvlatency.plan.addresses import AddressShare
     from pytest_kvlatency.plan.checks import VmiKey

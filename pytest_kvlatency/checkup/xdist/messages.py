@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.parsers import NodeSet, Toleration
     from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.engine.steps import Wait
-    from pytest_kvlatency.kube.facts import ClusterFacts
+    from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.kube.state import VmiHandle
     from pytest_kvlatency.model import Failure, NodeChoice

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.xdist.workers import Workers
     from pytest_kvlatency.config.parsers import NodeSet, Toleration
     from pytest_kvlatency.config.sources import Layer
-    from pytest_kvlatency.kube.facts import ClusterFacts
+    from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.kube.nodes import SeenNodes
     from pytest_kvlatency.model import Check, Failure, NodeChoice
     from pytest_kvlatency.report.run import ItemResult

@@ -7,8 +7,8 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.kube.clusterfacts import describe
 from pytest_kvlatency.kube.configmap import ConfigMaps
-from pytest_kvlatency.kube.facts import describe
 from pytest_kvlatency.kube.failures import MacRefused
 from pytest_kvlatency.kube.nad import read_nad
 from pytest_kvlatency.kube.vmi import Vmis

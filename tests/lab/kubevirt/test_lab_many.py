@@ -14,7 +14,7 @@ from labtools import vmi
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.kube.facts import describe
+from pytest_kvlatency.kube.clusterfacts import describe
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 COUNT, HANDS, SECONDS = 100, 30, 120

@@ -14,7 +14,7 @@ from pytest_kvlatency.checkup.xdist.services import Services
 from pytest_kvlatency.checkup.xdist.workers import Workers
 from pytest_kvlatency.deadline import Stop
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.kube.facts import ClusterFacts
+from pytest_kvlatency.kube.clusterfacts import ClusterFacts
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.report.run import ItemResult
 from pytest_kvlatency.threads import Threads

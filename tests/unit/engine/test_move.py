@@ -11,7 +11,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.engine.move import MoveLimits, Mover
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError
-from pytest_kvlatency.kube.facts import ClusterFacts
+from pytest_kvlatency.kube.clusterfacts import ClusterFacts
 from pytest_kvlatency.kube.migration import MigrationState, Moved
 from pytest_kvlatency.kube.state import VmiHandle, VmiState
 from pytest_kvlatency.model import Check, NadRef, NodePair

@@ -4,7 +4,7 @@ import pytest
 from kubescript import status_object
 
 from pytest_kvlatency.errors import PermissionDeniedError
-from pytest_kvlatency.kube.facts import describe
+from pytest_kvlatency.kube.clusterfacts import describe
 from pytest_kvlatency.kube.nodes import list_nodes
 from pytest_kvlatency.kube.paths import target
 

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class Replies:
     """Replies by their requests, counted from 0: the first one of each, and those that came again."""
 
     first: Mapping[int, Reply]
     again: tuple[tuple[int, Reply], ...]
 
     @classmethod
-    def of(cls, numbered: Iterable[tuple[int, Reply]]) -> Tally:
+    def of(cls, numbered: Iterable[tuple[int, Reply]]) -> Replies:
         """Enter replies with their requests, in the order in which they were printed."""
         first: dict[int, Reply] = {}
         again: list[tuple[int, Reply]] = []
@@ -30,16 +30,16 @@ class Tally:
                 first[index] = reply
         return cls(first=first, again=tuple(again))
 
-    def without(self, others: Collection[Reply]) -> Tally:
+    def without(self, others: Collection[Reply]) -> Replies:
         """The same without some of the replies; what came again stays so."""
-        return Tally(
+        return Replies(
             first={index: reply for index, reply in self.first.items() if reply not in others},
             again=tuple((index, reply) for index, reply in self.again if reply not in others),
         )
 
-    def cut(self, count: int) -> Tally:
+    def cut(self, count: int) -> Replies:
         """The replies to the first ``count`` requests."""
-        return Tally(
+        return Replies(
             first={index: reply for index, reply in self.first.items() if index < count},
             again=tuple((index, reply) for index, reply in self.again if index < count),
         )
