@@ -223,14 +223,12 @@ class Measurer:
                 state = look.result()
             except (CheckupTimeoutError, *UNTOLD) as error:
                 # The sample is made: what the API server does now does not change it.
-                notes.append(f"could not tell on which node VMI {guest.handle.name} is now: {error.reason}")
+                notes.append(f"could not tell on which node VMI {guest.handle} is now: {error.reason}")
                 continue
             # What was lost after a guest had died is no loss of the network's.
             check_alive(state, str(guest.handle), uid=guest.handle.uid)
             if state is not None and state.node and state.node != guest.node:
-                notes.append(
-                    f"VMI {guest.handle.name} moved from {guest.node} to {state.node} during the sample"
-                )
+                notes.append(f"VMI {guest.handle} moved from {guest.node} to {state.node} during the sample")
                 guest.node = state.node
         return notes
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.engine.phaselog import PhaseLog
-from pytest_kvlatency.errors import ConfigError, KvLatencyError, PermissionDeniedError, ProvisionError
+from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.diagnosis import PULL_HINT
 from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
 from pytest_kvlatency.kube.targetpod import PodTrouble, TargetPodWatch
@@ -144,15 +144,9 @@ class Mover:
     def move(self, check: Check, target: ReadyGuest, deadline: Deadline, say: Say) -> Journey:
         """Migrate the target guest and wait for the end of that; the migration is deleted afterwards in any case.
 
-        Raises ``PermissionDeniedError`` where migrations are not permitted, ``ConfigError`` for a guest that has
-        migrated before, and as the deadline does until the migration is created.
+        Raises ``PermissionDeniedError`` where migrations are not permitted, and as the deadline does until it is
+        created. That no guest migrates twice is seen to before (``Ticket.as_it_is``).
         """
-        if target.has_migrated:
-            raise ConfigError(
-                f"the guest of VMI {target.handle} has migrated already, and a test's guest migrates only once",
-                hint="measure with kv_latency or kv_migration once, and afterwards with kv_ping",
-                stage="run",
-            )
         target.has_migrated = True
         destination = check.pair.destination or ANYWHERE
         _say_migrating(say, target, destination)
@@ -202,7 +196,7 @@ class Mover:
             mode=(state and state.mode) or (moved and moved.mode) or None,
             phases=tuple(log.phases),
         )
-        wrong = cause or self._judge(migration, state, moved)
+        wrong = cause or self._judge(target, migration, state, moved)
         migration = replace(
             migration,
             succeeded=wrong is None,
@@ -299,14 +293,13 @@ class Mover:
 
     @staticmethod
     def _judge(
-        migration: Migration, state: MigrationState | None, moved: Moved | None
+        target: ReadyGuest, migration: Migration, state: MigrationState | None, moved: Moved | None
     ) -> ProvisionError | None:
         """Why the guest is not where it was to go; ``completed`` alone only means that the migration has ended."""
-        name = migration.name
         if state is None or state.phase == FAILED or (moved is not None and moved.failed):
             reason = _failure_reason(state, moved) or _NO_REASON
             return ProvisionError(
-                f"the migration of VMI {name} from {migration.source_node} failed: {reason}",
+                f"the migration of VMI {target.handle} from {migration.source_node} failed: {reason}",
                 summary=f"a migration failed: {reason}",
                 hint="see kubectl describe vmi and its events",
                 stage="run",
@@ -315,7 +308,7 @@ class Mover:
         if found == migration.source_node or wanted not in (ANYWHERE, found):
             expected = "another node" if wanted == ANYWHERE else wanted
             return ProvisionError(
-                f"VMI {name} is on {found} after its migration: expected {expected}",
+                f"VMI {target.handle} is on {found} after its migration: expected {expected}",
                 summary="a VMI is on another node than asked for after its migration",
                 stage="run",
             )

@@ -113,16 +113,16 @@ class Ticket:
     def as_it_is(self, check: Check, *, moves: bool) -> Check:
         """A check of this pair that is up, between the nodes where its guests are now; ``moves``: its target migrates.
 
-        Raises ``ConfigError`` where it has migrated already: there is only one guest to do so.
+        Raises ``ConfigError`` where it has migrated already, or has tried to: there is only one guest to do so.
         """
         if not check.pair.is_move:
             return check
         source, target = self.pair()
         if not moves:
             return replace(check, pair=NodePair(source=source.node, target=target.node), among=())
-        if target.node != check.pair.target:
+        if target.has_migrated or target.node != check.pair.target:
             raise ConfigError(
-                f"the target of {check.pair} has migrated already, and is on {target.node}",
+                f"the target of {check.pair} migrates only once, and is on {target.node} now",
                 hint="a test with kv_pair is measured once with its migration: without kv_pair it gets another guest "
                 "each time, and kv_ping measures the pair where it is now",
                 stage="run",

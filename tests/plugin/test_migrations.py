@@ -162,8 +162,13 @@ def test_a_target_may_migrate_to_any_node_of_the_set(moved: Any) -> None:
             r"run: VMI .* from worker2: worker3 cannot pull the image .*: quay.io/a:1: not found \(ErrImagePull\)",
             True,
         ),
-        ("failing", {}, "run: the migration of VMI .* from worker2 failed: Bad file descriptor", True),
-        ("astray", {}, "run: VMI .* is on worker9 after its migration: expected worker3", True),
+        (
+            "failing",
+            {},
+            "run: the migration of VMI default/.* from worker2 failed: Bad file descriptor",
+            True,
+        ),
+        ("astray", {}, "run: VMI default/.* is on worker9 after its migration: expected worker3", True),
     ],
     ids=["not-migratable", "pending", "unschedulable", "image", "failed", "elsewhere"],
 )

@@ -102,11 +102,11 @@ def test_a_measurement_occupies_all_nodes_that_its_guests_may_get_to(fleet, want
     assert ticket.needs == occupied | {*vmi_keys(wanted)}
 
 
-def owned(wanted, *nodes):
+def owned(wanted, *nodes, has_migrated=False):
     ticket = Ticket.of(wanted, Deadline(60), owns=True)
     for node in nodes:
         future = Future()
-        future.set_result(SimpleNamespace(node=node))
+        future.set_result(SimpleNamespace(node=node, has_migrated=has_migrated))
         ticket.guests += (future,)
     return ticket
 
@@ -123,5 +123,8 @@ def test_an_owned_pair_is_pinged_where_its_guests_are_now():
 def test_an_owned_pair_migrates_once():
     wanted = check("a:b>c")
     assert owned(wanted, "a", "b").as_it_is(wanted, moves=True) == wanted
-    with pytest.raises(ConfigError, match="the target of a:b>c has migrated already, and is on c"):
+    with pytest.raises(ConfigError, match="the target of a:b>c migrates only once, and is on c now"):
         owned(wanted, "a", "c").as_it_is(wanted, moves=True)
+    # One whose migration failed, too.
+    with pytest.raises(ConfigError, match="the target of a:b>c migrates only once, and is on b now"):
+        owned(wanted, "a", "b", has_migrated=True).as_it_is(wanted, moves=True)
