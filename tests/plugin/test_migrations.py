@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_kvlatency.deadline import Deadline, Stop
-from pytest_kvlatency.engine import move, moving
+from pytest_kvlatency.engine import move, moving, vigil
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
 
@@ -315,28 +317,47 @@ def test_a_network_that_is_cut_anyway_is_told_without_a_migration(
     assert "no migration was begun: not one reply came before it" in one["notes"]
 
 
-def test_a_migration_that_another_client_deletes_is_the_cause(moved: Any, namespace: Namespace) -> None:
+@contextmanager
+def deleted_once_it_migrates(namespace: Namespace, path: Callable[[str, str], str]) -> Iterator[None]:
+    """Another client deletes, at this path of a namespace and a name, what has the name of a migration that runs."""
     over = threading.Event()
 
-    def delete_it_once_it_runs() -> None:
+    def delete() -> None:
         while not over.wait(0.05):
             for one in namespace.request("GET", paths.migration("default"))["items"]:
                 if (one.get("status") or {}).get("phase") == "Running":
-                    namespace.request("DELETE", paths.migration("default", one["metadata"]["name"]))
+                    namespace.request("DELETE", path("default", one["metadata"]["name"]))
                     return
 
-    other_client = threading.Thread(target=delete_it_once_it_runs)
+    other_client = threading.Thread(target=delete)
     other_client.start()
     try:
-        (one,) = moved(*pair("slow", "worker1:worker2>worker3"))
+        yield
     finally:
         over.set()
         other_client.join(60)
+
+
+def test_a_migration_that_another_client_deletes_is_the_cause(moved: Any, namespace: Namespace) -> None:
+    with deleted_once_it_migrates(namespace, paths.migration):
+        (one,) = moved(*pair("slow", "worker1:worker2>worker3"))
     assert (one["outcome"], one["failureKind"]) == ("error", "provision")
     # Whichever is seen first: it goes soon after it has failed.
     assert re.search("Live migration aborted$|another client deleted its migration$", one["failureReason"])
     assert not one["migration"]["succeeded"]
     assert one["received"] > 0
+
+
+def test_E55_a_vmi_that_another_client_deletes_while_it_migrates_keeps_what_was_measured(
+    moved: Any, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vigil, "STEPS", replace(vigil.STEPS, first=0.5))
+    with deleted_once_it_migrates(namespace, paths.vmi):
+        (one,) = moved(*pair("slow", "worker1:worker2>worker3"))
+    assert (one["outcome"], one["failureKind"]) == ("error", "provision")
+    assert re.search("VMI default/.* is (gone|being deleted)", one["failureReason"]), one["failureReason"]
+    assert one["received"] > 0
+    assert one["migration"]["preparationGap"]["nanoSec"] > 0
 
 
 def test_a_guest_that_is_kept_stays_without_its_migration(moved: Any, namespace: Namespace) -> None:
