@@ -49,7 +49,17 @@ LIGHT = (
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("-q", "test_plain.py::test_plain"), ("--junitxml", "out.xml"), ("--markers",), ("--help",)],
+    [
+        (),
+        ("-q", "test_plain.py::test_plain"),
+        ("--junitxml", "out.xml"),
+        ("-p", "no:terminal"),
+        ("--collect-only",),
+        ("--setup-plan",),
+        ("--markers",),
+        ("--help",),
+        ("-VV",),
+    ],
     ids=" ".join,
 )
 def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
