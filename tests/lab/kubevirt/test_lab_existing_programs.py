@@ -150,7 +150,9 @@ async def already_logged_in(rest, name, version):
     expecter = await rest.console("default", name, version)
     expecter.send("\n")
     expecter.send("\n")
-    await expecter.expect(rf"(localhost|{name}):~\# ", TIMEOUT)
+    # Both prompts: the second one would be taken for the answer to what is typed next.
+    prompt = rf"(localhost|{name}):~\# "
+    await expecter.expect(rf"{prompt}(?s:.*){prompt}", TIMEOUT)
     await expecter.close()
 
 
