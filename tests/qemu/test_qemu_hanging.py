@@ -44,6 +44,10 @@ def descends(pid, ancestor):
 
 # The target counts the ICMP messages that reach it, and goes down in the middle of the sample.
 REBOOTING = """
+from pytest_kvlatency.engine import measuring
+
+# However long it takes to come up again.
+measuring.CONFIRM_SECONDS = 240.0
 RUN = "while :; do set -- $(grep ^Icmp: /proc/net/snmp | tail -1); [ $2 -lt 20 ] || reboot -f; sleep 0.1; done &"
 
 def pytest_kvlatency_vmi_manifest(manifest):
