@@ -108,6 +108,27 @@ def moved(checkup: Checkup, namespace: Namespace, monkeypatch: pytest.MonkeyPatc
     return run
 
 
+@contextmanager
+def once_it_runs(namespace: Namespace, act: Callable[[str], object]) -> Iterator[None]:
+    """Call ``act`` with the name of a migration as soon as one is Running."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            for one in namespace.request("GET", paths.migration("default"))["items"]:
+                if (one.get("status") or {}).get("phase") == "Running":
+                    act(one["metadata"]["name"])
+                    return
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join(60)
+
+
 def pair(network: str, nodes: str) -> tuple[str, str, str, str]:
     return ("--kv-nad", f"default/{network}-network", "--kv-nodes", nodes)
 
@@ -201,11 +222,26 @@ def test_a_migration_that_does_not_succeed_is_the_cause_with_what_was_measured(
     "for:",
     says="timed out after",
 )
-def test_E59_what_was_measured_is_kept_when_the_time_is_over_during_a_migration(moved: Any) -> None:
-    (one,) = moved(*pair("slow", "worker1:worker2>worker3"), "--kv-timeout", "15s")
+def test_E59_what_was_measured_is_kept_when_the_time_is_over_during_a_migration(
+    moved: Any, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines: list[Deadline] = []
+    migrate = move.Mover.move
+
+    def migrate_within(mover: move.Mover, check: Any, target: Any, deadline: Deadline, say: Any) -> Any:
+        deadlines.append(deadline)
+        return migrate(mover, check, target, deadline, say)
+
+    def end_the_time(_: str) -> None:
+        deadlines[0].seconds = 0.0
+
+    monkeypatch.setattr(move.Mover, "move", migrate_within)
+    with once_it_runs(namespace, end_the_time):
+        (one,) = moved(*pair("slow", "worker1:worker2>worker3"))
     assert (one["outcome"], one["failureKind"]) == ("error", "timeout")
     assert re.fullmatch(
-        r"run: timed out after 15s waiting for the migration of VMI \S+ \(phase \w+\)", one["failureReason"]
+        r"run: timed out after \S+ waiting for the migration of VMI \S+ \(phase \w+\)",
+        one["failureReason"],
     )
     assert 0 < one["received"] <= one["transmitted"]
     assert one["longestGap"]["nanoSec"] > 0
@@ -317,25 +353,11 @@ def test_a_network_that_is_cut_anyway_is_told_without_a_migration(
     assert "no migration was begun: not one reply came before it" in one["notes"]
 
 
-@contextmanager
-def deleted_once_it_migrates(namespace: Namespace, path: Callable[[str, str], str]) -> Iterator[None]:
+def deleted_once_it_migrates(
+    namespace: Namespace, path: Callable[[str, str], str]
+) -> AbstractContextManager[None]:
     """Another client deletes, at this path of a namespace and a name, what has the name of a migration that runs."""
-    over = threading.Event()
-
-    def delete() -> None:
-        while not over.wait(0.05):
-            for one in namespace.request("GET", paths.migration("default"))["items"]:
-                if (one.get("status") or {}).get("phase") == "Running":
-                    namespace.request("DELETE", path("default", one["metadata"]["name"]))
-                    return
-
-    other_client = threading.Thread(target=delete)
-    other_client.start()
-    try:
-        yield
-    finally:
-        over.set()
-        other_client.join(60)
+    return once_it_runs(namespace, lambda name: namespace.request("DELETE", path("default", name)))
 
 
 def test_a_migration_that_another_client_deletes_is_the_cause(moved: Any, namespace: Namespace) -> None:
