@@ -11,7 +11,7 @@ import pytest
 
 #: So many are stopped at random moments; ``MIGRATION_STOPS=50`` for a thorough look.
 STOPS = int(os.environ.get("MIGRATION_STOPS", "2"))
-MOVE = ("--kv-nodes", "worker1:worker2>worker3", "--kv-timeout", "2h")
+MOVE = ("--kv-nodes", "worker1:worker2>worker3", "--kv-timeout", "2h", "-p", "patient")
 #: No run ends before it is stopped, however late that is.
 ENDLESS = """
 from pytest_kvlatency.engine import move, moving
@@ -109,7 +109,7 @@ def test_E59_while_a_test_streams(cluster, start, nothing_is_left, tmp_path):
         "        print('the body runs', flush=True)\n"
         "        time.sleep(600)\n"
     )
-    checkup = start(cluster, "--kv-nad", "checks/blue-network", "-s", "-p", "no:cacheprovider")
+    checkup = start(cluster, "--kv-nad", "checks/blue-network", "-s", "-p", "patient")
     checkup.until("the body runs")
     checkup.send(signal.SIGTERM)
     assert checkup.end() == 2, checkup.output
