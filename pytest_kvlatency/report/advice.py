@@ -5,14 +5,14 @@ A failure's own advice says what its sample shows; where to look is known only w
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.model import PingParameters
 from pytest_kvlatency.report.places import is_move, nodes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_kvlatency.report.blame import Blame
 
@@ -46,28 +46,93 @@ _WITHOUT_MOVE: Final = "to leave the migration out, compare: --kv-nodes {source}
 _USUAL_SIZE: Final = PingParameters().packet_size
 
 
-def advice_between(
-    fault: Mapping[str, Any],
-    own: Sequence[str | None],
-    blame: Blame,
-    concerned: Sequence[Entry],
-    entries: Sequence[Entry],
-) -> str | None:
-    """What to do about a fault that is to ``blame`` for what failed; None where nothing can be said.
+class Advisor:
+    """Gives advice from all measurements of a document: what one of them means depends on the others."""
 
-    ``own`` is the advice of each failure: that which most of them have is given. ``entries`` are all measurements.
-    """
-    kind = fault["kind"]
-    usual = next((text for text, _ in Counter(filter(None, own)).most_common(1)), None)
-    if usual is not None and _says_all(fault, concerned):
-        return usual
-    where = _where(kind, blame, concerned, entries)
-    if where is not None and kind == "connectivity":
-        # Its own advice is about both nodes of a pair, whatever others show.
-        usual = None
-    emulated = _EMULATED if kind == "latency" and any(one["softwareEmulation"] for one in concerned) else None
-    lines = [emulated, where, usual, *_comparisons(kind, blame, concerned, entries)]
-    return "\n".join(filter(None, lines)) or None
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        #: By network and node: each other node that it was measured with, and whether that was good.
+        self._others: defaultdict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
+        #: The networks on which two guests of one node were measured.
+        self._within_nodes: set[str] = set()
+        for one in entries:
+            nodes = nodes_of(one)
+            if nodes is None or one["transmitted"] is None or is_move(one):
+                continue
+            network, (source, target) = one["nad"], nodes
+            if source == target:
+                self._within_nodes.add(network)
+            else:
+                self._others[network, source].append((target, one["succeeded"]))
+                self._others[network, target].append((source, one["succeeded"]))
+
+    def advice(
+        self, fault: Mapping[str, Any], own: Iterable[str | None], blame: Blame, concerned: Sequence[Entry]
+    ) -> str | None:
+        """What to do about a fault; None where nothing can be said.
+
+        ``concerned`` are the measurements that have it, for which ``blame`` is to blame, and ``own`` is the advice of
+        their failures: that which most of them have is given.
+        """
+        kind = fault["kind"]
+        usual = next((text for text, _ in Counter(filter(None, own)).most_common(1)), None)
+        if usual is not None and _says_all(fault, concerned):
+            return usual
+        where = self._where(kind, blame, concerned)
+        if where is not None and kind == "connectivity":
+            # Its own advice is about both nodes of a pair, whatever others show.
+            usual = None
+        is_emulated = kind == "latency" and any(one["softwareEmulation"] for one in concerned)
+        lines = [_EMULATED if is_emulated else None, where, usual, *self._comparisons(kind, blame, concerned)]
+        return "\n".join(filter(None, lines)) or None
+
+    def _where(self, kind: str, blame: Blame, concerned: Sequence[Entry]) -> str | None:
+        """Where to look; None where nothing shows it."""
+        nodes = nodes_of(concerned[0])
+        if blame.network is not None:
+            return _OF_NETWORK[kind]
+        if blame.node is not None:
+            return _OF_NODE[kind].format(node=blame.node)
+        if nodes is None or is_move(concerned[0]):
+            return None
+        source, target = nodes
+        if source == target:
+            return _WITHIN_NODE.format(node=source)
+        if blame.is_one_way:
+            words = _ONE_WAY_SILENCE if kind == "connectivity" else _ONE_WAY
+            return words.format(source=source, target=target)
+        return _OF_LINK[kind] if self._are_fine_with_others(nodes, concerned) else None
+
+    def _comparisons(self, kind: str, blame: Blame, concerned: Sequence[Entry]) -> Iterator[str]:
+        """Measurements that would tell more."""
+        nodes = nodes_of(concerned[0])
+        if kind == "gap" or nodes is None:
+            return
+        if kind != "latency" and all(_size(one) > _USUAL_SIZE for one in concerned):
+            yield _SMALLER.format(size=_USUAL_SIZE)
+        source, target = nodes
+        if is_move(concerned[0]):
+            if blame.pair is not None:
+                yield _WITHOUT_MOVE.format(source=source, target=target)
+            return
+        is_told = (
+            blame.node is not None
+            or blame.is_one_way
+            or not self._within_nodes.isdisjoint(one["nad"] for one in concerned)
+            or self._are_fine_with_others(nodes, concerned)
+        )
+        if not is_told:
+            yield _ON_ONE_NODE.format(node=source)
+
+    def _are_fine_with_others(self, nodes: tuple[str, str], concerned: Sequence[Entry]) -> bool:
+        """Whether each of two nodes was measured with others, and all of these pairs are good."""
+        networks = {one["nad"] for one in concerned}
+        for node in nodes:
+            others = [one for network in networks for one in self._others.get((network, node), ())]
+            if not any(other not in nodes for other, _ in others):
+                return False
+            if any(other not in nodes and not is_good for other, is_good in others):
+                return False
+        return True
 
 
 def _says_all(fault: Mapping[str, Any], concerned: Sequence[Entry]) -> bool:
@@ -75,66 +140,6 @@ def _says_all(fault: Mapping[str, Any], concerned: Sequence[Entry]) -> bool:
     if fault["kind"] == "gap" and is_move(concerned[0]):
         return True
     return fault["kind"] in ("latency", "gap") and fault.get("exceeded") is None
-
-
-def _where(kind: str, blame: Blame, concerned: Sequence[Entry], entries: Sequence[Entry]) -> str | None:
-    """Where to look; None where nothing shows it."""
-    nodes = nodes_of(concerned[0])
-    if blame.network is not None:
-        return _OF_NETWORK[kind]
-    if blame.node is not None:
-        return _OF_NODE[kind].format(node=blame.node)
-    if nodes is None or is_move(concerned[0]):
-        return None
-    source, target = nodes
-    if source == target:
-        return _WITHIN_NODE.format(node=source)
-    if blame.is_one_way:
-        return (_ONE_WAY_SILENCE if kind == "connectivity" else _ONE_WAY).format(source=source, target=target)
-    return _OF_LINK[kind] if _are_fine_with_others(nodes, concerned, entries) else None
-
-
-def _are_fine_with_others(
-    nodes: tuple[str, str], concerned: Sequence[Entry], entries: Sequence[Entry]
-) -> bool:
-    """Whether each of two nodes was measured with others, and all of these pairs are good."""
-    networks = {one["nad"] for one in concerned}
-    verdicts: dict[str, list[bool]] = {node: [] for node in nodes}
-    for one in entries:
-        pair = nodes_of(one)
-        if pair is None or one["nad"] not in networks or one["transmitted"] is None or is_move(one):
-            continue
-        for node in nodes:
-            if node in pair and not set(pair) <= set(nodes):
-                verdicts[node].append(one["succeeded"])
-    return all(found and all(found) for found in verdicts.values())
-
-
-def _comparisons(
-    kind: str, blame: Blame, concerned: Sequence[Entry], entries: Sequence[Entry]
-) -> Iterator[str]:
-    """Measurements that would tell more."""
-    nodes = nodes_of(concerned[0])
-    if kind == "gap" or nodes is None:
-        return
-    if kind != "latency" and all(_size(one) > _USUAL_SIZE for one in concerned):
-        yield _SMALLER.format(size=_USUAL_SIZE)
-    source, target = nodes
-    if is_move(concerned[0]):
-        if blame.pair is not None:
-            yield _WITHOUT_MOVE.format(source=source, target=target)
-    elif blame.node is None and not blame.is_one_way and not _is_told_by_others(nodes, concerned, entries):
-        yield _ON_ONE_NODE.format(node=source)
-
-
-def _is_told_by_others(nodes: tuple[str, str], concerned: Sequence[Entry], entries: Sequence[Entry]) -> bool:
-    """Whether guests of one node were measured on the network, or the nodes of a pair with others."""
-    networks = {one["nad"] for one in concerned}
-    measured = [one for one in entries if one["nad"] in networks and one["transmitted"] is not None]
-    pairs = filter(None, map(nodes_of, measured))
-    return any(source == target for source, target in pairs) or _are_fine_with_others(
-        nodes, concerned, entries
-    )
 
 
 def _size(entry: Entry) -> int:

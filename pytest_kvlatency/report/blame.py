@@ -79,10 +79,11 @@ def _divided(left: dict[_Link, list[Entry]], measured: set[_Link]) -> Iterator[t
     while (node := _worst_node(left, of_node, faulty)) is not None:
         name, links = node
         yield Blame(node=name, place=f"to and from {name}"), _take(left, links)
-    for path in dict.fromkeys(link[1:] for link in left):
-        alike = [link for link in left if link[1:] == path]
-        concerned = _take(left, set(alike))
-        yield _of_pair(concerned[0], alike[0]), concerned
+    alike: defaultdict[_Link, list[Entry]] = defaultdict(list)
+    for link, concerned in left.items():
+        alike[link._replace(network="")] += concerned
+    for link, concerned in alike.items():
+        yield _of_pair(concerned[0], link), concerned
 
 
 def _of_pair(entry: Entry, link: _Link) -> Blame:

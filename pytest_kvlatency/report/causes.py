@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_kvlatency.report.advice import advice_between
+from pytest_kvlatency.report.advice import Advisor
 from pytest_kvlatency.report.blame import Blame, blamed
 from pytest_kvlatency.report.failurefacts import BETWEEN, faults_of
 from pytest_kvlatency.report.success import last_attempts, standing_of
@@ -65,7 +65,8 @@ def find_causes(entries: Iterable[Entry], own: Sequence[Fault] = ()) -> list[dic
     for mine in own:
         equal.setdefault(_key(mine), []).append((None, mine))
     order = {id(one): number for number, one in enumerate(last)}
-    causes = [cause for group in equal.values() for cause in _causes_of(group, last)]
+    advisor = Advisor(last)
+    causes = [cause for group in equal.values() for cause in _causes_of(group, last, advisor)]
     causes.sort(key=lambda one: min((order[id(it)] for it in one.entries), default=len(last)))
     causes.sort(key=lambda one: len(one.entries), reverse=True)
     return [one.as_entry() for one in causes]
@@ -90,7 +91,9 @@ def _key(fault: Fault) -> tuple[object, ...]:
     return (fault["kind"], fault["sentence"], fault["node"], fault["network"])
 
 
-def _causes_of(group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry]) -> Iterator[_GroupedCause]:
+def _causes_of(
+    group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry], advisor: Advisor
+) -> Iterator[_GroupedCause]:
     """Equal faults as one cause, or, where they are faults between nodes, as one for each that is to blame."""
     fault = group[0][1]
     entries = [entry for entry, _ in group if entry is not None]
@@ -98,7 +101,7 @@ def _causes_of(group: Sequence[tuple[Entry | None, Fault]], last: Sequence[Entry
     if fault["kind"] in BETWEEN and known == Blame():
         own = {id(entry): one["advice"] for entry, one in group}
         for blame, concerned in blamed(entries, last):
-            advice = advice_between(fault, [own[id(one)] for one in concerned], blame, concerned, last)
+            advice = advisor.advice(fault, (own[id(one)] for one in concerned), blame, concerned)
             yield _GroupedCause(fault={**fault, "advice": advice}, blame=blame, entries=concerned)
     else:
         if known == Blame() and fault.get("local"):
