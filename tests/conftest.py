@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import documentschema
@@ -43,6 +45,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if mark not in _RARE_MARKS or not collection_path.match("test_*.py"):
         return None
     return f"mark.{mark}" not in collection_path.read_text(encoding="utf-8") or None
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Let one worker after the other collect: the first compiles the tests, and the others load what it compiled."""
+    if not hasattr(session.config, "workerinput"):
+        yield
+        return
+    environment = os.open(sys.prefix, os.O_RDONLY)
+    try:
+        fcntl.flock(environment, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(environment)
 
 
 def pytest_collection_finish() -> None:
