@@ -44,7 +44,8 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         self._tell("Network.enable")
-        self._tell("Performance.enable")
+        # Times of the processor, which other programs on it do not change.
+        self._tell("Performance.enable", timeDomain="threadTicks")
         self._tell(
             "Network.emulateNetworkConditions",
             offline=True,
