@@ -59,7 +59,7 @@ class MeasuringSession:
     @property
     def kept_lines(self) -> list[str]:
         """How to reach the VMIs that are left on purpose, a line each."""
-        return [] if self.engine is None else self.engine.kept_lines()
+        return [] if self.engine is None else self.engine.leftovers.kept_lines()
 
     # --- opening
 
@@ -291,7 +291,7 @@ class MeasuringSession:
 
     def _wait(self, future: Future[T], check: Check, *, has_last_word: bool = False) -> T:
         def what() -> str:
-            return ("" if self.engine is None else self.engine.activity) or check.id
+            return ("" if self.engine is None else self.engine.activity.words) or check.id
 
         return self.state.waiter.wait(
             future,
@@ -305,6 +305,6 @@ class MeasuringSession:
         engine = self.engine
         if engine is None:
             return self.tally.progress()
-        waiting = engine.waits
+        waiting, pace = engine.activity.waits, engine.pace
         self.role.waits(waiting)
-        return self.tally.progress(waiting, rounds=engine.round, ahead_seconds=engine.seconds_left)
+        return self.tally.progress(waiting, rounds=pace.round, ahead_seconds=pace.seconds_left)

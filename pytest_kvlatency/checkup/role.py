@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.config.sources import Layer
     from pytest_kvlatency.deadline import Deadline
+    from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.occupancy import Occupy
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.client import KubeClient
@@ -32,18 +33,11 @@ class Removable(Protocol):
     """VMIs that are to be removed at the end of the run."""
 
     @property
-    def is_clean(self) -> bool:
-        """Whether no VMI is in the cluster, or about to be, that is to go."""
-
-    @property
-    def left_over(self) -> str:
-        """The VMIs that are not known to be gone, in words."""
+    def leftovers(self) -> Leftovers:
+        """Those that are not known to be gone."""
 
     def delete_all(self, deadline: Deadline) -> None:
         """Ask for every deletion at once."""
-
-    def wait_gone(self, deadline: Deadline) -> None:
-        """Wait until all is gone. Raises ``TeardownError``."""
 
     def shut_down(self, hurries: Callable[[], bool]) -> None:
         """Close what is open; ``hurries`` says whether the run was stopped."""

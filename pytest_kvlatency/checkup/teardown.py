@@ -192,7 +192,7 @@ class Teardown:
 
     def _remove(self, removable: Removable) -> None:
         deadline = Deadline(self.cleanup_seconds, stop=self._stopping.end_stop)
-        is_clean = removable.is_clean
+        is_clean = removable.leftovers.is_clean
         # A second SIGINT ends the wait for deletions; they are asked for all the same.
         asking = Deadline(self.cleanup_seconds, stop=Stop())
         asked = Threads(1, "kvlatency-cleanup").submit(removable.delete_all, asking)
@@ -204,7 +204,7 @@ class Teardown:
 
         def finish_deletions() -> None:
             asked.result()
-            removable.wait_gone(deadline)
+            removable.leftovers.wait_gone(deadline)
 
         if not (self._stopping.is_interrupted and self._role.is_worker):
             # An interrupted worker leaves the waiting to its controller, which knows what it leaves.
@@ -212,7 +212,7 @@ class Teardown:
                 _wait(self._waiter, removable, finish_deletions, deadline)
             except InterruptedRunError:
                 words = "clean-up was interrupted"
-                error = TeardownError(f"{words}: {removable.left_over}", summary=words)
+                error = TeardownError(f"{words}: {removable.leftovers.words}", summary=words)
                 self._state.results.add_failure(error)
             except KvLatencyError as error:
                 self._state.results.add_failure(error)
@@ -263,4 +263,4 @@ def _wait(waiter: Waiter, removable: Removable, work: Callable[[], None], deadli
     try:
         waiter.wait(asked, deadline=deadline, text=lambda: WAITING, what=lambda: DELETIONS)
     except CheckupTimeoutError as error:
-        raise TeardownError(f"{NOT_IN_TIME}: {removable.left_over}", summary=NOT_IN_TIME) from error
+        raise TeardownError(f"{NOT_IN_TIME}: {removable.leftovers.words}", summary=NOT_IN_TIME) from error

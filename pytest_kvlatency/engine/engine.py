@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.engine.leftovers import Leftovers
     from pytest_kvlatency.engine.provision import Provisioner
-    from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.engine.whereabouts import Whereabouts
     from pytest_kvlatency.model import Check, Measurement, PingParameters
 
@@ -52,9 +51,14 @@ class Engine:
     ) -> None:
         self._dispatcher = dispatcher
         self._claims = claims
-        self._provisioner = provisioner
-        self._leftovers = leftovers
-        self._activity = activity
+        #: What makes the guests.
+        self.provisioner = provisioner
+        #: The VMIs that are to go, and those that are left on purpose.
+        self.leftovers = leftovers
+        #: What is being waited for now.
+        self.activity = activity
+        #: How far what is measured in rounds is.
+        self.pace = dispatcher.pace
         self._whereabouts = whereabouts
         self._deadline = deadline
         self._steward = Steward("kvlatency-engine")
@@ -67,18 +71,13 @@ class Engine:
         self._dispatcher.begin()
         self._steward.start()
 
-    @property
-    def provisioner(self) -> Provisioner:
-        """What makes the guests."""
-        return self._provisioner
-
     def is_refused(self, check: Check) -> bool:
         """Whether no guest is made for a check: no VM could start on one of its nodes when they were read."""
-        return self._provisioner.site.refusal(check) is not None
+        return self.provisioner.site.refusal(check) is not None
 
     def look_again(self, check: Check) -> None:
         """Read the nodes of a check anew: what was wrong with them may be over."""
-        self._provisioner.site.look_again(check, self._deadline)
+        self.provisioner.site.look_again(check, self._deadline)
 
     def plan(self, checks: Sequence[Check]) -> None:
         """Count the users of each guest, so that it can be deleted after its last one."""
@@ -136,41 +135,12 @@ class Engine:
 
     def _keep(self, check: Check) -> None:
         for guest in filter(None, self._dispatcher.guests_of(check)):
-            self._leftovers.keep([guest.handle], login=login_words(guest.profile))
-
-    def kept_lines(self) -> list[str]:
-        """How to reach the VMIs that are left on purpose, a line each."""
-        return self._leftovers.kept_lines()
-
-    @property
-    def left_over(self) -> str:
-        """The VMIs that are not known to be gone, in words."""
-        return self._leftovers.words
+            self.leftovers.keep([guest.handle], login=login_words(guest.profile))
 
     def save_evidence(self, check: Check) -> None:
         """Write the artifacts of a check's guests that are up; those that never came up have been seen to."""
         for guest in filter(None, self._dispatcher.guests_of(check)):
-            self._provisioner.save_evidence(guest.handle, guest.shell, stop=self._deadline.stop)
-
-    @property
-    def activity(self) -> str:
-        """What is being waited for now, in words."""
-        return self._activity.words
-
-    @property
-    def waits(self) -> list[Wait]:
-        """What is being waited for now, for the progress line."""
-        return self._activity.waits
-
-    @property
-    def round(self) -> tuple[int, int] | None:
-        """The first round that is not over, and how many there are; None where nothing is measured in rounds."""
-        return self._dispatcher.pace.round
-
-    @property
-    def seconds_left(self) -> float | None:
-        """How long what is measured in rounds still takes; 0 when none is left, None while that cannot be said."""
-        return self._dispatcher.pace.seconds_left
+            self.provisioner.save_evidence(guest.handle, guest.shell, stop=self._deadline.stop)
 
     def interrupted(self, check: Check, reason: str, measured: Measurement | None = None) -> Attempt:
         """What is known of a check that a signal has cut off: its guests that are up, and what was going on.
@@ -178,7 +148,7 @@ class Engine:
         Whichever thread sees the signal first, and whatever it waited for, this is what comes of the check; with the
         numbers that were ``measured`` until then, if there are any.
         """
-        step = self._activity.step_of((check.id, *map(str, vmi_keys(check))))
+        step = self.activity.step_of((check.id, *map(str, vmi_keys(check))))
         source, target = self._dispatcher.guests_of(check)
         error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage, summary=reason)
         error.pair_nodes = self._whereabouts.of(check)
@@ -190,13 +160,8 @@ class Engine:
     def delete_seconds(self, measurement: Measurement) -> float | None:
         """How long the deletion of a measurement's VMIs took, the longer of both; None when that is not known."""
         ends = [end for end in (measurement.source, measurement.target) if end is not None]
-        took = [self._leftovers.delete_seconds(end.vmi_name) for end in ends]
+        took = [self.leftovers.delete_seconds(end.vmi_name) for end in ends]
         return max((seconds for seconds in took if seconds is not None), default=None)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether no VMI is in the cluster, or about to be, that is to go."""
-        return self._leftovers.is_clean
 
     def remove_all(self, deadline: Deadline) -> None:
         """Delete every guest and wait until all are gone; guests can be brought up again afterwards.
@@ -205,18 +170,14 @@ class Engine:
         """
         self._steward.settle(LAST_SECONDS)
         self._dispatcher.discard_all()
-        self._leftovers.delete(self._leftovers.outstanding, deadline)
-        self._leftovers.wait_gone(deadline)
+        self.leftovers.delete(self.leftovers.outstanding, deadline)
+        self.leftovers.wait_gone(deadline)
 
     def delete_all(self, deadline: Deadline) -> None:
         """Ask for every deletion at once, also of what is being created; nothing is begun afterwards."""
         self._steward.settle(LAST_SECONDS)
         self._dispatcher.stop()
-        self._leftovers.close(deadline)
-
-    def wait_gone(self, deadline: Deadline) -> None:
-        """Wait until all is gone. Raises ``TeardownError``."""
-        self._leftovers.wait_gone(deadline)
+        self.leftovers.close(deadline)
 
     def shut_down(self, hurries: Callable[[], bool]) -> None:
         """Close every console and end the threads; the stop or the deadline has ended their waits before.

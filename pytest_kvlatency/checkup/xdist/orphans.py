@@ -27,7 +27,8 @@ class Orphans:
 
     def __init__(self, client: KubeClient) -> None:
         self._vmis = Vmis(client)
-        self._leftovers = Leftovers(self._vmis)
+        #: Those that are to go.
+        self.leftovers = Leftovers(self._vmis)
 
     def adopt(self, handles: Iterable[VmiHandle]) -> None:
         """Take care of these from now on."""
@@ -36,25 +37,11 @@ class Orphans:
 
     def delete_now(self, deadline: Deadline) -> None:
         """Ask for their deletion; others may follow."""
-        self._leftovers.delete(self._leftovers.outstanding, deadline)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing is left."""
-        return self._leftovers.is_clean
-
-    @property
-    def left_over(self) -> str:
-        """The VMIs that are not known to be gone, in words."""
-        return self._leftovers.words
+        self.leftovers.delete(self.leftovers.outstanding, deadline)
 
     def delete_all(self, deadline: Deadline) -> None:
         """Ask for every deletion at once."""
-        self._leftovers.close(deadline)
-
-    def wait_gone(self, deadline: Deadline) -> None:
-        """Wait until all is gone. Raises ``TeardownError``."""
-        self._leftovers.wait_gone(deadline)
+        self.leftovers.close(deadline)
 
     def shut_down(self, hurries: Callable[[], bool]) -> None:
         """Nothing is open."""

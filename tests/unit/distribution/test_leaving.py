@@ -70,7 +70,7 @@ def test_vmis_of_a_worker_are_taken_care_of_once_it_can(cluster, heir):
     heir.bury("gw0")
     cluster.is_there = True
     assert heir.inherit_all() == []
-    assert heir.orphans.left_over == "these VMIs may still exist: checks/latency-check-a"
+    assert heir.orphans.leftovers.words == "these VMIs may still exist: checks/latency-check-a"
 
 
 def test_workers_are_heard_while_the_controller_connects_for_what_another_left(cluster, workers, heir):
@@ -87,4 +87,4 @@ def test_workers_are_heard_while_the_controller_connects_for_what_another_left(c
     cluster.may_connect.set()
     assert burying.result(60) == []
     assert workers.vmis_of("gw0") == []
-    assert heir.orphans.left_over == "these VMIs may still exist: checks/latency-check-a"
+    assert heir.orphans.leftovers.words == "these VMIs may still exist: checks/latency-check-a"
