@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_kvlatency.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,44 +40,38 @@ class Entry:
 
     def text(self, name: str) -> str:
         """The field's text; empty where it is missing or null. Raises ``ConfigError``."""
-        value = self.values.get(name)
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            raise self.wrong(name, f"must be a string, not {_kind(value)}")
-        return value
+        return self._one(name, str, "a string") or ""
 
     def texts(self, name: str) -> tuple[str, ...]:
         """The field's list of texts; empty where it is missing or null. Raises ``ConfigError``."""
-        value = self.values.get(name)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise self.wrong(name, "must be a list of strings")
-        return tuple(value)
+        return tuple(self._several(name, str, "strings"))
 
     def flag(self, name: str) -> bool:
         """Whether the field is true; false where it is missing or null. Raises ``ConfigError``."""
-        value = self.values.get(name)
-        if value is not None and not isinstance(value, bool):
-            raise self.wrong(name, f"must be true or false, not {_kind(value)}")
-        return bool(value)
+        return bool(self._one(name, bool, "true or false"))
 
     def mapping(self, name: str) -> Entry:
         """The mapping inside; an empty one where it is missing or null. Raises ``ConfigError``."""
-        value = self.values.get(name)
-        if value is not None and not isinstance(value, Mapping):
-            raise self.wrong(name, f"must be a mapping, not {_kind(value)}")
-        return self._inner(f"{name}.", value or {})
+        return self._inner(f"{name}.", self._one(name, dict, "a mapping") or {})
 
     def mappings(self, name: str) -> tuple[Entry, ...]:
         """The list of mappings inside; empty where it is missing or null. Raises ``ConfigError``."""
+        found = self._several(name, dict, "mappings")
+        return tuple(self._inner(f"{name}[{index}].", one) for index, one in enumerate(found))
+
+    def _one(self, name: str, kind: type[T], expected: str) -> T | None:
+        value = self.values.get(name)
+        if value is None or isinstance(value, kind):
+            return value
+        raise self.wrong(name, f"must be {expected}, not {_kind(value)}")
+
+    def _several(self, name: str, kind: type[T], expected: str) -> list[T]:
         value = self.values.get(name)
         if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
-            raise self.wrong(name, "must be a list of mappings")
-        return tuple(self._inner(f"{name}[{index}].", one) for index, one in enumerate(value))
+            return []
+        if not isinstance(value, list) or not all(isinstance(one, kind) for one in value):
+            raise self.wrong(name, f"must be a list of {expected}")
+        return value
 
     def _inner(self, prefix: str, values: Mapping[str, Any]) -> Entry:
         return Entry(

@@ -209,12 +209,11 @@ class Vmis:
         """Ask for the deletion of a VMI's live migration: one that is under way ends, and the guest stays."""
         migration.remove(self._client, handle, deadline)
 
-    def delete(self, handle: VmiHandle, deadline: Deadline) -> None:
-        """Ask for the deletion, at once and only of this very VMI; fine when it is gone."""
-        self._deletion.delete(handle, deadline)
-
     def delete_all(self, handles: Sequence[VmiHandle], deadline: Deadline) -> dict[VmiHandle, KvLatencyError]:
-        """Ask for all deletions at once, in parallel; return those that could not be asked for."""
+        """Ask for all deletions at once, in parallel, each only of this very VMI; fine where it is gone.
+
+        Return those that could not be asked for.
+        """
         return self._deletion.delete_all(handles, deadline)
 
     def wait_gone(

@@ -29,7 +29,7 @@ def test_changes_are_told_as_they_happen(cluster, deadline):
     assert state.node == "worker1"
     after = vmis.create(request(), deadline)
     assert told.get(timeout=60)[0] == after.uid
-    vmis.delete(before, deadline)
+    assert not vmis.delete_all([before], deadline)
     while (event := told.get(timeout=60))[1] is not None:
         assert event[0] == before.uid
     assert event == (before.uid, None)

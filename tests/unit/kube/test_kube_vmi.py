@@ -203,7 +203,7 @@ def test_E62_a_request_that_arrives_after_all_is_over_leaves_nothing(server, vmi
     server.answer(f"POST {VMIS}", ("reset",), (201, vmi(REQUEST.name, "7", token=REQUEST.token)))
     made = vmis.create(REQUEST, deadline)
     server.answer(f"DELETE {VMIS}/{REQUEST.name}", {})
-    vmis.delete(made, deadline)
+    assert not vmis.delete_all([made], deadline)
     leaving = vmi(REQUEST.name, "8", token=REQUEST.token, metadata=LEAVING)
     server.answer(f"GET {VMIS}/{REQUEST.name}", missing, missing, again, leaving, missing)
     vmis.wait_gone([made], Deadline(60))
@@ -253,7 +253,7 @@ def test_E59_what_never_comes_is_not_waited_for_long(server, vmis, clock):
 
 def test_delete_is_at_once_and_of_this_very_vmi(server, vmis, deadline):
     server.answer(f"DELETE {VMIS}/vmi-a", {})
-    vmis.delete(handle(), deadline)
+    assert not vmis.delete_all([handle()], deadline)
     assert server.seen[0].body["gracePeriodSeconds"] == 0
     assert server.seen[0].body["preconditions"] == {"uid": "1"}
 
@@ -261,7 +261,7 @@ def test_delete_is_at_once_and_of_this_very_vmi(server, vmis, deadline):
 def test_E61_a_namesake_is_not_deleted(server, vmis, deadline):
     server.answer(f"DELETE {VMIS}/vmi-a", status_object(409, "Conflict", "precondition failed: UID"))
     server.answer(f"GET {VMIS}/vmi-a", vmi(uid="2"))
-    vmis.delete(handle(), deadline)
+    assert not vmis.delete_all([handle()], deadline)
     assert [one.method for one in server.seen] == ["DELETE", "GET"], "no second try at what is not ours"
     assert server.seen[0].body["preconditions"] == {"uid": "1"}, "a namesake is the server's to refuse"
 
@@ -269,7 +269,7 @@ def test_E61_a_namesake_is_not_deleted(server, vmis, deadline):
 def test_E57_a_conflict_in_deletion_is_tried_again(server, vmis, deadline):
     server.answer(f"DELETE {VMIS}/vmi-a", status_object(409, "Conflict", "modified"), {})
     server.answer(f"GET {VMIS}/vmi-a", vmi())
-    vmis.delete(handle(), deadline)
+    assert not vmis.delete_all([handle()], deadline)
     assert len(server.asked("DELETE")) == 2
 
 
