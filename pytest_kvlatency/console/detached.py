@@ -116,6 +116,9 @@ def run_detached(
     detached = _new(command)
     # In one go: a second line typed meanwhile would take the guest's time from what is measured.
     script = _start_script(detached) + _collect_script(detached)
+    if shell.spent:
+        # Not sooner: a guest that is deleted after one sample need not be asked once more.
+        script = f"\nrm -rf {shell.spent}{script}"
     seconds = timeout_seconds + _COLLECT_EXTRA_SECONDS
     result = shell.run(script, purpose=purpose, timeout_seconds=seconds, deadline=deadline)
     if result.exit_status == _LOST and not result.output:
@@ -126,4 +129,5 @@ def run_detached(
         result = collect(
             shell, detached, purpose=purpose, timeout_seconds=_COLLECT_EXTRA_SECONDS, deadline=deadline
         )
+    shell.spent = detached.directory
     return result

@@ -73,6 +73,8 @@ class Shell:
     ) -> None:
         self.name = name
         self.profile = profile
+        #: The guest's directory of a background command that has been read to the end; the next one removes it.
+        self.spent = ""
         self._connect = connect
         self._probe = probe
         self._patience = patience

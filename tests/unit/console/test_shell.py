@@ -1,6 +1,8 @@
 """The shell session against real shells on a pseudo-terminal."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -276,6 +278,20 @@ def test_E10_a_detached_command_outlives_the_console(shell, tmp_path):
     again = detached.collect(shell, job, purpose="a job", timeout_seconds=60, deadline=deadline)
     assert again == result
     assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_a_guest_keeps_the_files_of_its_last_measurement_only(shell):
+    def measure():
+        # Where its files are, as the script that starts the command calls it.
+        return detached.run_detached(
+            shell, "echo $d", purpose="a job", timeout_seconds=60, deadline=Deadline(60)
+        ).output
+
+    gone, kept = [*(measure() for _ in range(2))], measure()
+    shell.close()
+    assert Path(kept, "out").read_text() == f"{kept}\n"
+    assert not any(Path(one).exists() for one in gone)
+    shutil.rmtree(kept)
 
 
 def test_E10_without_a_writable_directory_the_command_runs_in_the_foreground(make_guest, make_shell):
