@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.model import PingParameters
-from pytest_kvlatency.report.places import is_move, nodes_of
+from pytest_kvlatency.report.places import has_begun, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ class Advisor:
         self._within_nodes: set[str] = set()
         for one in entries:
             nodes = nodes_of(one)
-            if nodes is None or one["transmitted"] is None or is_move(one):
+            if nodes is None or one["transmitted"] is None or has_begun(one):
                 continue
             network, (source, target) = one["nad"], nodes
             if source == target:
@@ -92,7 +92,7 @@ class Advisor:
             return _OF_NETWORK[kind]
         if blame.node is not None:
             return _OF_NODE[kind].format(node=blame.node)
-        if nodes is None or is_move(concerned[0]):
+        if nodes is None or has_begun(concerned[0]):
             return None
         source, target = nodes
         if source == target:
@@ -110,7 +110,7 @@ class Advisor:
         if kind != "latency" and all(_size(one) > _USUAL_SIZE for one in concerned):
             yield _SMALLER.format(size=_USUAL_SIZE)
         source, target = nodes
-        if is_move(concerned[0]):
+        if has_begun(concerned[0]):
             if blame.pair is not None:
                 yield _WITHOUT_MOVE.format(source=source, target=target)
             return
@@ -137,7 +137,7 @@ class Advisor:
 
 def _says_all(fault: Mapping[str, Any], concerned: Sequence[Entry]) -> bool:
     """Whether a failure's own advice is all there is to say: on a gap of a migration, and on what was not judged."""
-    if fault["kind"] == "gap" and is_move(concerned[0]):
+    if fault["kind"] == "gap" and has_begun(concerned[0]):
         return True
     return fault["kind"] in ("latency", "gap") and fault.get("exceeded") is None
 

@@ -1,8 +1,8 @@
 """Which network, nodes or pairs are to blame for what is wrong between nodes. Pure.
 
 A network, where each of its pairs that were measured has the fault; else a node, where each of its pairs has it; else
-the pair. It takes two pairs to tell a network or a node from a pair. Migrations are blamed among themselves: on a
-network without one everything may be well.
+the pair. It takes two pairs to tell a network or a node from a pair. Migrations that were begun are blamed among
+themselves: on a network without one everything may be well.
 
 A ping goes there and back, so both directions of a pair are one. Only where the same test found one of them good is the
 other to blame alone.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pytest_kvlatency.model import ANYWHERE
 from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.entries import test_of
-from pytest_kvlatency.report.places import destination_of, nodes_of
+from pytest_kvlatency.report.places import destination_of, has_begun, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -148,7 +148,7 @@ def _link(entry: Entry) -> _Link | None:
     nodes = nodes_of(entry)
     if nodes is None or entry["nad"] is None:
         return None
-    destination = destination_of(entry)
+    destination = destination_of(entry) if has_begun(entry) else None
     if destination is None:
         return _Link(entry["nad"], frozenset(nodes))
     source, target = nodes

@@ -28,7 +28,12 @@ def nodes_of(entry: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def is_move(entry: Mapping[str, Any]) -> bool:
     """Whether the target migrated, or was to migrate, during the sample."""
-    return entry.get("migration") is not None or asked(entry)[2] is not None
+    return has_begun(entry) or asked(entry)[2] is not None
+
+
+def has_begun(entry: Mapping[str, Any]) -> bool:
+    """Whether a migration was begun during the sample. Until then the pair is one like any other."""
+    return entry.get("migration") is not None
 
 
 def destination_of(entry: Mapping[str, Any]) -> str | None:

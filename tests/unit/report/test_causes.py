@@ -456,3 +456,15 @@ def test_older_documents_are_grouped_by_their_sentences_without_their_own_names(
 def test_a_test_that_failed_by_itself_says_so() -> None:
     entry = {**measured("worker1", "worker2"), "outcome": "failed"}
     assert told([entry]) == [("the test ended as failed", 1)]
+
+
+def test_without_a_reply_before_it_a_migration_that_was_not_begun_is_not_to_blame() -> None:
+    asked = NodePair(source="worker1", target="worker3", destination="worker2")
+    (cause,) = find_causes(
+        [measured("worker1", "worker3", DEAD, asked=asked), measured("worker1", "worker2")]
+    )
+    assert (cause["sentence"], cause["pair"]) == (
+        "no replies between worker1 and worker3",
+        "worker1:worker3",
+    )
+    assert "migration" not in cause["advice"]
