@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _is_asked(config) or _has_values(config):
         checkup_of(config)
     if getattr(config.option, "htmlpath", None):
-        from pytest_kvlatency.report.html import Columns
+        from pytest_kvlatency.report.htmlcolumns import Columns
 
         config.pluginmanager.register(Columns(), "kvlatency-html")
 

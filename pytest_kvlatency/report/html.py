@@ -1,4 +1,4 @@
-"""The document in pytest-html's report (4.x): columns of numbers; pictures and the transcript in each item's fold.
+"""The document in pytest-html's report (4.x): numbers of each row; pictures and the transcript in each item's fold.
 
 In a run that writes a page of its own (``--kv-html``), each item leads there instead.
 """
@@ -12,6 +12,7 @@ from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import svg
 from pytest_kvlatency.report.entries import fixture_of
 from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
+from pytest_kvlatency.report.htmlcolumns import CELLS, COLUMNS, ID_CELL, Cells
 from pytest_kvlatency.report.matrix import heatmap
 from pytest_kvlatency.report.matrix.cell import anchor
 from pytest_kvlatency.report.page.entry import pair_id
@@ -23,33 +24,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-#: Where the document's entry of an item lies on its reports: see ``show``.
-ATTRIBUTE: Final = "kvlatency"
-_COLUMNS: Final = (
-    ("kvLoss", "Loss %", "lossPercent"),
-    ("kvMin", "Min ms", "minLatencyNanoSec"),
-    ("kvAvg", "Avg ms", "avgLatencyNanoSec"),
-    ("kvP50", "p50 ms", "p50LatencyNanoSec"),
-    ("kvP99", "p99 ms", "p99LatencyNanoSec"),
-    ("kvMax", "Max ms", "maxLatencyNanoSec"),
-    ("kvGap", "Gap ms", "longestGap"),
-)
-_SHOWN: Final = (
-    "nodeid",
-    "attempt",
-    "nad",
-    "nodes",
-    "sourceNode",
-    "targetNode",
-    "failureKind",
-    "transmitted",
-    "received",
-    *(name for _, _, name in _COLUMNS),
-)
-#: How pytest-html's cell of the test's id begins.
-_ID_CELL: Final = '<td class="col-testId">'
-# The header is made before anything is collected: the columns stay hidden until a row brings numbers.
-_HIDE: Final = "<style>.kv-col{display:none}</style>"
+# The head hides the columns until a row brings numbers.
 _SHOW: Final = "<style>th.kv-col,td.kv-col{display:table-cell}</style>"
 # pytest-html folds what passed, and leaves out what its filters hide: a cell of a matrix leads to an open row.
 _UNFOLD: Final = """
@@ -69,40 +44,6 @@ _UNFOLD: Final = """
   });
 })();
 """
-
-
-class Columns:
-    """The plugin that adds the numbers' columns to pytest-html's table; for runs that write one."""
-
-    def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        """Add the columns' heads."""
-        header(cells)
-
-    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Add the numbers of one item."""
-        row(report, cells)
-
-
-def header(cells: list[str]) -> None:
-    """Add the columns' heads before the links (hook ``pytest_html_results_table_header``)."""
-    new = [f'<th class="kv-col">{_HIDE}Nodes</th>', '<th class="kv-col">Cause</th>']
-    new += [
-        f'<th class="kv-col sortable" data-column-type="{key}">{title}</th>' for key, title, _ in _COLUMNS
-    ]
-    cells[_before_links(cells) :] = [*new, *cells[_before_links(cells) :]]
-
-
-def row(report: pytest.TestReport | pytest.CollectReport, cells: list[str]) -> None:
-    """Add one item's numbers (hook ``pytest_html_results_table_row``); empty cells for items of others."""
-    if not cells:
-        return
-    entry: Mapping[str, Any] | None = getattr(report, ATTRIBUTE, None)
-    if entry is not None:
-        # pytest-html's own has the id as it is, which may be markup.
-        id_cell = _id_cell(report, entry)
-        cells[:] = [id_cell if str(cell).startswith(_ID_CELL) else cell for cell in cells]
-    place = _before_links(cells)
-    cells[place:] = [*_row_cells(entry), *cells[place:]]
 
 
 def summary(
@@ -137,16 +78,25 @@ def show(
     ``page`` is the link to the page of the run: the pair is shown there, and not in the fold.
     """
     place = None if page is None else f"{page}#{pair_id(entry)}"
-    report.kvlatency = {**slim(entry), "page": place}  # type: ignore[attr-defined]
+    setattr(report, CELLS, cells_of(entry, when=report.when, page=place))
     if with_details and page is None:
         report.extras = [*getattr(report, "extras", []), *extras(entry)]  # type: ignore[attr-defined]
 
 
-def slim(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``row`` needs of an entry: plain data, small enough to travel with a report."""
-    migration = entry.get("migration")
-    where = migration and {name: migration[name] for name in ("requestedNode", "targetNode", "succeeded")}
-    return {**{name: entry.get(name) for name in _SHOWN}, "migration": where}
+def cells_of(entry: Mapping[str, Any], *, when: str | None = "call", page: str | None = None) -> Cells:
+    """The cells of an item's row; ``page`` is the link to its pair. ``when`` is the phase: ``setup``, ``call``."""
+    cells = [
+        f'<td class="kv-col" id="{anchor(entry["nodeid"], entry["attempt"])}">{_SHOW}{_linked_nodes(entry, page)}</td>',
+        f'<td class="kv-col">{for_html(entry["failureKind"] or "")}</td>',
+    ]
+    for key, _, name in COLUMNS:
+        # Sorted as text: blanks in front, which HTML does not show, put numbers in their order.
+        value = entry.get(name)
+        text = "" if value is None else f"{_number(name, value):>12}"
+        cells.append(f'<td class="kv-col col-{key}">{text}</td>')
+    # pytest-html's own cell has the id as it is, which may be markup.
+    phase = "" if when == "call" else f"::{when}"
+    return {"id": f"{ID_CELL}{for_html(entry['nodeid'] + phase)}</td>", "columns": cells}
 
 
 def extras(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -211,34 +161,13 @@ def _migration(entry: Mapping[str, Any]) -> str:
     return f"Live migration {migration['name']}: {', '.join(known) or 'no gaps are known'}{end}"
 
 
-def _id_cell(report: pytest.TestReport | pytest.CollectReport, entry: Mapping[str, Any]) -> str:
-    """The cell of the test's id, which names the phase unless it is the test's own call."""
-    phase = "" if report.when == "call" else f"::{report.when}"
-    return f"{_ID_CELL}{for_html(entry['nodeid'] + phase)}</td>"
-
-
-def _row_cells(entry: Mapping[str, Any] | None) -> list[str]:
-    if entry is None:
-        return ['<td class="kv-col"></td>'] * (2 + len(_COLUMNS))
-    cells = [
-        f'<td class="kv-col" id="{anchor(entry["nodeid"], entry["attempt"])}">{_SHOW}{_linked_nodes(entry)}</td>',
-        f'<td class="kv-col">{for_html(entry["failureKind"] or "")}</td>',
-    ]
-    for key, _, name in _COLUMNS:
-        # Sorted as text: blanks in front, which HTML does not show, put numbers in their order.
-        text = "" if entry[name] is None else f"{_number(name, entry[name]):>12}"
-        cells.append(f'<td class="kv-col col-{key}">{text}</td>')
-    return cells
-
-
 def _number(name: str, value: Any) -> str:
     if name == "longestGap":
         return str(gap_milliseconds(value["nanoSec"]))
     return f"{value if name == 'lossPercent' else value / 1e6:.3f}"
 
 
-def _linked_nodes(entry: Mapping[str, Any]) -> str:
-    page = entry.get("page")
+def _linked_nodes(entry: Mapping[str, Any], page: str | None) -> str:
     text = for_html(_nodes(entry))
     return text if page is None else f'<a href="{for_html(page)}">{text or "pair"}</a>'
 
@@ -247,8 +176,3 @@ def _nodes(entry: Mapping[str, Any]) -> str:
     if entry["sourceNode"] is None or entry["targetNode"] is None:
         return entry["nodes"] or ""
     return f"{entry['sourceNode']} → {entry['targetNode']}{moved(entry)}"
-
-
-def _before_links(cells: list[str]) -> int:
-    """The place of the last column, which holds the links; the end where somebody took it out."""
-    return len(cells) - 1 if cells else 0

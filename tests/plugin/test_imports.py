@@ -65,6 +65,16 @@ LIGHT = (
 def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
     pytester: pytest.Pytester, arguments: tuple[str, ...]
 ) -> None:
+    assert loaded_by(pytester, *arguments) == [*LIGHT]
+
+
+def test_with_pytest_html_such_a_run_loads_its_empty_columns_too(pytester: pytest.Pytester) -> None:
+    columns = ["pytest_kvlatency.report", "pytest_kvlatency.report.htmlcolumns"]
+    assert loaded_by(pytester, "--html", "out.html") == [*LIGHT, *columns]
+
+
+def loaded_by(pytester: pytest.Pytester, *arguments: str) -> list[str]:
+    """The modules of ours that are loaded at the end of a run of others' tests."""
     pytester.makepyfile(
         test_plain="import pytest\n@pytest.mark.parametrize('x', [1, 2])\ndef test_plain(x, tmp_path): pass",
         run=f"""
@@ -77,7 +87,9 @@ def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
         """,
     )
     result = pytester.runpython("run.py")
-    result.stdout.fnmatch_lines([" ".join(("LOADED", *LIGHT)), "STATUS 0"])
+    *_, loaded, status = result.outlines
+    assert status == "STATUS 0"
+    return loaded.split()[1:]
 
 
 NOTING = """
