@@ -130,10 +130,12 @@ class Checkup:
         """Close what an unusual end has left open, and end what it has not ended."""
         self.teardown.make_up()
         reporter = self.state.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            # From here on a signal ends the process, with whatever it has not written yet.
+        # From here on a signal ends the process, with whatever it has not written yet. Other plugins' reporters may
+        # lack parts of pytest's own.
+        flush = getattr(reporter, "flush", None)
+        if flush is not None:
             with contextlib.suppress(OSError, ValueError):
-                reporter.flush()
+                flush()
         self.state.signals.restore()
         self.state.access.close()
         self.role.close()

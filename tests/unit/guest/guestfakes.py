@@ -36,6 +36,7 @@ class FakeShell:
     profile: LoginProfile = field(default_factory=LoginProfile)
     name: str = "default/guest"
     transcript_end: str = "the transcript"
+    spent: str = ""
     looks: int = 0
 
     def run(self, command, *, purpose, timeout_seconds=60.0, deadline=None, rerunnable=True):
