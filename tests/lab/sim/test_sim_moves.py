@@ -4,6 +4,8 @@ import asyncio
 import re
 import time
 
+import pytest
+
 from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkSpec, MigrationSpec
 
 SCALE = 10
@@ -117,5 +119,32 @@ def test_the_fault_queue_is_a_gap_without_a_loss(lab):
             assert lost == 0
             assert " 0% packet loss" in output
             assert max(rtt for _, rtt in replies(output)) > 1.1
+
+    go(scenario())
+
+
+#: A way that takes longer than the gap: all that the gap meets was sent before it began.
+WAY_NS, SHORT_GAP, EVERY = 500_000_000, 0.3, 0.05
+
+
+@pytest.mark.parametrize("pings", ["the guest that stays", "the guest that goes"])
+def test_a_gap_loses_what_arrives_in_it_whenever_it_was_sent(lab, pings):
+    async def number(console):
+        return int((await console.expect(r"icmp_seq=\d+ ttl")).rpartition("=")[2].split()[0])
+
+    async def scenario():
+        migration = MigrationSpec(preparation_gap_seconds=SHORT_GAP)
+        async with lab(scale=SCALE, dialect="iputils", migration=migration, latency_ns=WAY_NS) as it:
+            stays, goes = await pair(it)
+            goes.type("root\r")
+            await goes.expect("# ")
+            console, address = (stays, 2) if pings == "the guest that stays" else (goes, 1)
+            await console.run(f"ping -c 1 198.18.0.{address}")
+            console.type(f"ping -i {EVERY} -c 500 198.18.0.{address}\r")
+            last = await number(console)
+            await goes.guest.prepare_move("worker3")
+            while (following := await number(console)) == last + 1:
+                last = following
+            assert abs(following - last - 1 - SHORT_GAP / EVERY) <= 1
 
     go(scenario())

@@ -69,14 +69,22 @@ class Route(NamedTuple):
 
 
 class Echo(NamedTuple):
-    """What an echo request meets, in seconds after it was sent: its replies, or that ARP got no answer.
+    """An echo request as it leaves, with times in seconds after it was sent.
 
-    ``queued``: it waited for a guest that was paused, in line with others.
+    ``arrives`` is when it gets to its destination, ``returns`` when its replies are back if it is answered at once;
+    there are none if it or they are lost by the way. ``unreachable`` is when ARP got no answer.
     """
 
-    replies: tuple[float, ...] = ()
+    arrives: float = 0.0
+    returns: tuple[float, ...] = ()
     unreachable: float | None = None
-    queued: bool = False
+
+
+class Answer(NamedTuple):
+    """A request that was answered on ``node``, guest ``held`` seconds after it arrived at a guest that was paused."""
+
+    node: str
+    held: float = 0.0
 
 
 class Networks:
@@ -202,17 +210,22 @@ class Stack:
         if owner is None or not interface.up:
             return None
         stack, other = owner
-        if self.clock is not None and self._is_cut(stack, self.clock.loop.time()):
+        now = self._started_clock.loop.time()
+        if self.is_deaf(now) or stack.is_deaf(now):
             return None
         quality = self._networks.links.quality(interface.network, self.node, stack.node)
         rtts = _exchange(self._stream("neighbour", interface.network, stack.node), quality, 1)
         return (other.mac, rtts[0]) if rtts else None
 
     def echo(self, route: Route, destination: IPAddress, size: int, now: float) -> Echo:
-        """Send one echo request with ``size`` bytes of payload at the guest time ``now``."""
+        """Send one echo request with ``size`` bytes of payload at the guest time ``now``.
+
+        All that is random is decided here, so that it depends on nothing that happens while the request is under way.
+        """
         interface = route.interface
         if interface is None:
-            return Echo(replies=(0.00004 + self._stream("loopback").random() * 0.00004,))
+            rtt = 0.00004 + self._stream("loopback").random() * 0.00004
+            return Echo(arrives=rtt / 2, returns=(rtt,))
         owner = self._networks.owner(interface.network, destination, self)
         node = "" if owner is None else owner[0].node
         quality = self._networks.links.quality(interface.network, self.node, node or self.node)
@@ -222,18 +235,44 @@ class Stack:
         neighbour = self._resolve(interface, destination, now)
         if neighbour.failed:
             return Echo(unreachable=neighbour.ready_at - now)
-        if not rtts or owner is None or owner[0].has_lost(destination):
+        if not rtts or quality.block_icmp or (quality.mtu is not None and longest > quality.mtu):
             return Echo()
-        if quality.block_icmp or (quality.mtu is not None and longest > quality.mtu):
-            return Echo()
-        wait, held = max(0.0, neighbour.ready_at - now), 0.0
-        if self.clock is not None:
-            arrives = self.clock.host_time(now + wait + rtts[0] / 2)
-            if self._is_cut(owner[0], arrives):
-                return Echo()
-            held = owner[0].held_seconds(arrives) * self.clock.scale
-        neighbour.expires_at = now + _NEIGHBOUR_LIFETIME_SECONDS
-        return Echo(replies=tuple(wait + held + rtt for rtt in rtts), queued=held > 0)
+        wait = max(0.0, neighbour.ready_at - now)
+        return Echo(arrives=wait + rtts[0] / 2, returns=tuple(wait + rtt for rtt in rtts))
+
+    def answer(self, route: Route, destination: IPAddress, now: float) -> Answer | None:
+        """What a request gets that reaches ``destination`` at the guest time ``now``; None is no answer."""
+        interface = route.interface
+        if interface is None:
+            return Answer(node=self.node)
+        owner = self._networks.owner(interface.network, destination, self)
+        if owner is None:
+            return None
+        other, at = owner[0], self._started_clock.host_time(now)
+        if other.has_lost(destination) or other.is_deaf(at) or self._is_apart(interface, other.node):
+            return None
+        return Answer(node=other.node, held=other.held_seconds(at) * self._started_clock.scale)
+
+    def receives(self, route: Route, destination: IPAddress, answer: Answer, now: float) -> bool:
+        """Whether a reply from ``destination`` that is back at the guest time ``now`` gets through."""
+        interface = route.interface
+        if interface is None:
+            return True
+        is_deaf = self.is_deaf(self._started_clock.host_time(now))
+        if is_deaf or not interface.up or self._is_apart(interface, answer.node):
+            return False
+        neighbour = interface.neighbours.get(destination)
+        if neighbour is not None and not neighbour.failed:
+            neighbour.expires_at = now + _NEIGHBOUR_LIFETIME_SECONDS
+        return True
+
+    def _is_apart(self, interface: SimInterface, node: str) -> bool:
+        return self._networks.links.quality(interface.network, self.node, node).partition
+
+    @property
+    def _started_clock(self) -> Clock:
+        assert self.clock is not None  # noqa: S101 - set at power-on
+        return self.clock
 
     def go_deaf(self, seconds: float) -> None:
         """Have what is sent to this guest go elsewhere, for guest ``seconds`` from now on."""
@@ -245,9 +284,9 @@ class Stack:
 
     def _span(self, seconds: float) -> tuple[float, float]:
         """Return the present and the end of guest ``seconds`` from now on, on the host's clock."""
-        assert self.clock is not None  # noqa: S101 - set at power-on
-        now = self.clock.loop.time()
-        return now, now + seconds / self.clock.scale
+        clock = self._started_clock
+        now = clock.loop.time()
+        return now, now + seconds / clock.scale
 
     def is_deaf(self, host_time: float) -> bool:
         """Whether what is sent to this guest goes elsewhere at ``host_time``."""
@@ -256,9 +295,6 @@ class Stack:
     def held_seconds(self, host_time: float) -> float:
         """How long (host seconds) what arrives at ``host_time`` waits for an answer."""
         return self._held[1] - host_time if self._held[0] <= host_time < self._held[1] else 0.0
-
-    def _is_cut(self, other: Stack, host_time: float) -> bool:
-        return self.is_deaf(host_time) or other.is_deaf(host_time)
 
     def draw(self, purpose: str, node: str, lowest: float, highest: float) -> float:
         """Return a number for a migration to ``node``: the same in each run of equal seed."""

@@ -22,7 +22,7 @@ from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.machine import Call, Machine, PingProgram
-    from pytest_kvlatency.lab.guests.sim.network import IPAddress, Route
+    from pytest_kvlatency.lab.guests.sim.network import Answer, Echo, IPAddress, Route
 
 _OPTIONS: dict[PingProgram, str] = {
     "busybox": "46c:s:t:w:W:I:i:Aqvnp:",
@@ -41,7 +41,7 @@ _SHORTEST_MS: dict[PingProgram, int] = {"iputils": 2, "iputils-old": 200}
 _LAST_REPLY_SECONDS = 10.0
 #: How long the fault queue holds requests back.
 _QUEUE = "1.2s"
-#: Between two replies of a queue that is emptied.
+#: Between two packets of a queue that is emptied.
 _APART_SECONDS = 0.00002
 
 
@@ -197,12 +197,12 @@ class _RunningPing:
     def _request(self, sequence: int, now: float) -> None:
         route = self._machine.stack.route(self._address, now) or self._route
         echo = self._machine.stack.echo(route, self._address, self._settings.size, now)
-        late = self._queued(now)
-        for number, rtt in enumerate(echo.replies):
-            due = now + late + rtt
-            if late or echo.queued:
-                due = self._emptied = max(due, self._emptied + _APART_SECONDS)
-            self._timeline.at(due, self._reply_action(sequence, due - now, duplicate=number > 0))
+        if echo.returns:
+            late = self._queued(now)
+            due = now + late + echo.arrives
+            self._timeline.at(
+                self._in_line(due) if late else due, _Request(self, sequence, now, late, route, echo)
+            )
         if echo.unreachable is not None and not self._machine.busybox:
             self._timeline.at(now + echo.unreachable, lambda due: self._unreachable(sequence, due))
 
@@ -215,8 +215,21 @@ class _RunningPing:
         begins = self._started + fault.after_seconds
         return begins + seconds - now if begins <= now < begins + seconds else 0.0
 
-    def _reply_action(self, sequence: int, rtt: float, *, duplicate: bool) -> _ReplyAction:
-        return _ReplyAction(self, sequence, round(rtt * 1_000_000), duplicate=duplicate)
+    def answered(self, request: _Request, now: float) -> None:
+        """Let the replies to a request come back that has arrived, if it is answered."""
+        answer = self._machine.stack.answer(request.route, self._address, now)
+        if answer is None:
+            return
+        for number, rtt in enumerate(request.echo.returns):
+            due = request.sent + request.late + answer.held + rtt
+            waited = request.late or answer.held
+            reply = _Reply(self, request, answer, duplicate=number > 0)
+            self._timeline.at(self._in_line(due) if waited else due, reply)
+
+    def _in_line(self, due: float) -> float:
+        """When it is the turn of one that waited and would come at ``due``: after all that waited before it."""
+        self._emptied = max(due, self._emptied + _APART_SECONDS)
+        return self._emptied
 
     def _send_if_turn(self, turn: int, now: float) -> None:
         if turn == self._turn and not self._done:
@@ -240,11 +253,12 @@ class _RunningPing:
         self._timeline.at(now + wait, self._finish)
         self._finish_if_complete(now)
 
-    def reply(self, sequence: int, rtt_us: int, now: float, *, duplicate: bool) -> None:
-        """Take one reply."""
-        if self._done:
+    def reply(self, request: _Request, answer: Answer, now: float, *, duplicate: bool) -> None:
+        """Take one reply, if it gets through."""
+        if self._done or not self._machine.stack.receives(request.route, self._address, answer, now):
             return
         counters = self._counters
+        sequence, rtt_us = request.sequence, round((now - request.sent) * 1_000_000)
         self._latest = max(self._latest, now)
         if duplicate:
             counters.duplicates += 1
@@ -307,19 +321,38 @@ class _RunningPing:
         self._call.exit(1 if counters.received == 0 or too_few else 0)
 
 
-class _ReplyAction:
-    """A reply on its way: a small object, for there may be many thousands of them."""
+class _Request:
+    """A request on its way: a small object, for there may be many thousands of them."""
 
-    __slots__ = ("_duplicate", "_rtt_us", "_run", "_sequence")
+    __slots__ = ("_run", "echo", "late", "route", "sent", "sequence")
 
-    def __init__(self, run: _RunningPing, sequence: int, rtt_us: int, *, duplicate: bool) -> None:
+    def __init__(
+        self, run: _RunningPing, sequence: int, sent: float, late: float, route: Route, echo: Echo
+    ) -> None:
         self._run = run
-        self._sequence = sequence
-        self._rtt_us = rtt_us
+        self.sequence = sequence
+        self.sent = sent
+        self.late = late
+        self.route = route
+        self.echo = echo
+
+    def __call__(self, now: float) -> None:
+        self._run.answered(self, now)
+
+
+class _Reply:
+    """A reply on its way; as small."""
+
+    __slots__ = ("_answer", "_duplicate", "_request", "_run")
+
+    def __init__(self, run: _RunningPing, request: _Request, answer: Answer, *, duplicate: bool) -> None:
+        self._run = run
+        self._request = request
+        self._answer = answer
         self._duplicate = duplicate
 
     def __call__(self, now: float) -> None:
-        self._run.reply(self._sequence, self._rtt_us, now, duplicate=self._duplicate)
+        self._run.reply(self._request, self._answer, now, duplicate=self._duplicate)
 
 
 def _resolve(settings: _PingOptions, machine: Machine) -> IPAddress:
