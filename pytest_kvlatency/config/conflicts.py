@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -48,7 +47,7 @@ def _is_all_moves(settings: Settings) -> bool:
 
 def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
     sample, interval = settings.sample_duration_ns, settings.interval_ns
-    named = partial(_name, settings)
+    named = settings.named
     said = f"{named('sample_duration')} {format_duration(sample)}"
     every = f"{named('interval')} {format_duration(interval)}"
     if interval > sample:
@@ -72,20 +71,20 @@ def _of_the_sample(settings: Settings) -> Iterator[Conflict]:
 
 def _of_the_gap(settings: Settings, *, is_all_moves: bool) -> Iterator[Conflict]:
     interval = settings.interval_ns
-    every = f"{_name(settings, 'interval')} {format_duration(interval)}"
+    every = f"{settings.named('interval')} {format_duration(interval)}"
     if is_all_moves and interval > STREAM_INTERVAL_NS:
         interval = STREAM_INTERVAL_NS
         every = f"{format_duration(interval)} in a migration"
     if settings.max_gap_ns is not None and settings.max_gap_ns < 2 * interval:
         yield Conflict(
-            text=f"{_name(settings, 'max_gap')} {format_duration(settings.max_gap_ns)} is shorter than two intervals "
+            text=f"{settings.named('max_gap')} {format_duration(settings.max_gap_ns)} is shorter than two intervals "
             f"of ping ({every}), which one lost packet takes. Use a shorter interval, or a longer limit",
             options=("max_gap", "interval"),
         )
 
 
 def _of_the_run(settings: Settings) -> Iterator[Conflict]:
-    named = partial(_name, settings)
+    named = settings.named
     if settings.sweep and settings.preflight:
         yield Conflict(
             text=f"{named('sweep')} and {named('preflight')} cannot be combined: a preflight changes nothing in the "
@@ -133,17 +132,11 @@ def timeout_too_short(settings: Settings, *, rounds: int, needed_ns: int, is_mov
     if rounds == 1 and is_move:
         what = f"one sample with a migration (at least {format_duration(needed_ns)})"
     elif rounds == 1:
-        what = f"one sample ({format_duration(needed_ns)}, {_name(settings, 'sample_duration')})"
+        what = f"one sample ({format_duration(needed_ns)}, {settings.named('sample_duration')})"
     else:
         what = f"{rounds} rounds of samples ({format_duration(needed_ns)} in all)"
     is_less = (settings.timeout_ns or 0) < needed_ns
     # In a ConfigMap it is required.
     default = "" if settings.sources["timeout"].kind == "ConfigMap" else ", or none for the default"
     short = "shorter" if is_less else "not longer"
-    return f"{_name(settings, 'timeout')} {timeout} is {short} than {what}. Use a longer timeout{default}"
-
-
-def _name(settings: Settings, option: str) -> str:
-    """An option as its user knows it: by its key where a ConfigMap gave it, else by its flag."""
-    source = settings.sources[option]
-    return source.name if source.kind == "ConfigMap" else "--kv-" + option.replace("_", "-")
+    return f"{settings.named('timeout')} {timeout} is {short} than {what}. Use a longer timeout{default}"

@@ -97,6 +97,11 @@ class Settings:
         """Say where an option's value came from: ``--kv-max-latency (command line)``."""
         return str(self.sources[name])
 
+    def named(self, name: str) -> str:
+        """Name an option as its user knows it: by its key where a ConfigMap gave it, else by its flag."""
+        source = self.sources[name]
+        return source.name if source.kind == "ConfigMap" else BY_NAME[name].flag
+
     def text(self, name: str) -> str:
         """Give an option's value as one would write it; ``none`` where there is none."""
         option = BY_NAME[name]

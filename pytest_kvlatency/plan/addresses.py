@@ -49,11 +49,12 @@ class AddressPlan:
             raise ValueError(f"part {index} of {count} does not exist")
         digest = int.from_bytes(hashlib.sha256(run_id.encode()).digest(), "big")
         needed = count * -(-guests // count)
+        self._is_given = subnet is not None
         self.network = _block(digest, needed) if subnet is None else subnet
         self._first, self._usable = _usable(self.network)
         if self._usable < needed:
             raise ConfigError(
-                f"--kv-subnet {self.network} has {self._usable} addresses for guests, but this run needs {needed}",
+                f"the subnet {self.network} has {self._usable} addresses for guests, but this run needs {needed}",
                 hint=f"Use a prefix length of at most /{_prefix_for(needed, self.network)}",
             )
         self._start = digest % self._usable
@@ -73,7 +74,7 @@ class AddressPlan:
                 return self._returned.popleft()
         raise ConfigError(
             f"no address is left in {self.network} for another guest",
-            hint="Use a larger network: --kv-subnet CIDR",
+            hint="Use a larger subnet" if self._is_given else "Choose a larger network: --kv-subnet CIDR",
         )
 
     def give_back(self, address: Interface) -> None:

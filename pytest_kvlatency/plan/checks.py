@@ -14,7 +14,7 @@ from pytest_kvlatency.plan import moves
 from pytest_kvlatency.plan.colouring import colour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_kvlatency.config.nodespecs import Shape
     from pytest_kvlatency.config.settings import Settings
@@ -103,14 +103,16 @@ def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> t
                     PlannedCheck(id=placeholder, placeholders=(placeholder,), check=None, origin=origin),
                 )
                 continue
-            for pair in (one,) if isinstance(one, NodePair) else pairs(one, choice):
+            for pair in (one,) if isinstance(one, NodePair) else pairs(one, choice, settings.named):
                 check = Check(
                     nad=nad,
                     pair=pair,
                     limits=settings.limits,
                     ping=settings.ping,
                     guest=settings.guest_spec,
-                    among=_among(pair, choice) if nodes is not None and _is_among(pair, settings) else (),
+                    among=_among(pair, choice, settings.named)
+                    if nodes is not None and _is_among(pair, settings)
+                    else (),
                 )
                 found.setdefault(
                     (nad, pair),
@@ -119,13 +121,16 @@ def checks(settings: Settings, *, namespace: str, nodes: NodeChoice | None) -> t
     return tuple(found.values())
 
 
-def pairs(shape: Shape, nodes: NodeChoice) -> tuple[NodePair, ...]:
-    """The pairs of a shape over ``nodes``, each once, in one direction. Raises ``ConfigError`` for too few nodes."""
+def pairs(shape: Shape, nodes: NodeChoice, named: Callable[[str], str]) -> tuple[NodePair, ...]:
+    """The pairs of a shape over ``nodes``, each once, in one direction.
+
+    Raises ``ConfigError`` for too few nodes; it calls an option what ``named`` says.
+    """
     around = shape.hub if isinstance(shape, Star) else shape.node if isinstance(shape, Drain) else ""
     others = [name for name in nodes.names if name != around]
     needed = 1 if around else moves.NODES_OF_PATHS if isinstance(shape, Migrations) else 2
     if len(others) < needed:
-        raise ConfigError(_too_few(shape, nodes), hint=_more_nodes(shape, others))
+        raise ConfigError(_too_few(shape, nodes, named), hint=_more_nodes(shape, others, named))
     if isinstance(shape, Drain):
         return moves.drained(shape.node, others)
     if isinstance(shape, Migrations):
@@ -141,27 +146,27 @@ def pairs(shape: Shape, nodes: NodeChoice) -> tuple[NodePair, ...]:
     return tuple(NodePair(source=source, target=target) for source, target in edges)
 
 
-def _too_few(shape: Shape, nodes: NodeChoice) -> str:
+def _too_few(shape: Shape, nodes: NodeChoice, named: Callable[[str], str]) -> str:
     have = ", ".join(nodes.names)
     why = some(nodes.left_out)
     if not have and why:
         return f"no schedulable node: {why}"
     is_paths = isinstance(shape, Migrations)
-    needs = f"--kv-nodes {shape} needs at least {'three' if is_paths else 'two'} nodes"
+    needs = f"{named('nodes')} {shape} needs at least {'three' if is_paths else 'two'} nodes"
     if why:
         are = "is" if len(nodes.names) == 1 else "are"
         return f"{needs}, but only {have} {are} schedulable: {why}"
     return f"{needs}, but the node set has {len(nodes.names)}: {have or 'none'}"
 
 
-def _more_nodes(shape: Shape, nodes: Sequence[str]) -> str:
-    more = "Name nodes with --kv-node-set, or tolerate their taints with --kv-toleration"
+def _more_nodes(shape: Shape, nodes: Sequence[str], named: Callable[[str], str]) -> str:
+    more = f"Name nodes with {named('node_set')}, or tolerate their taints with {named('toleration')}"
     if not isinstance(shape, Migrations) or len(nodes) < 2:
         return more
     peer, other, *_ = nodes
     return (
         f"Two nodes have no path between two that are neither the peer's. The others are "
-        f"--kv-nodes '{peer}:{peer}>{other}' and --kv-nodes '{peer}:{other}>{peer}'\n{more}"
+        f"{named('nodes')} '{peer}:{peer}>{other}' and '{peer}:{other}>{peer}'\n{more}"
     )
 
 
@@ -170,13 +175,13 @@ def _is_among(pair: NodePair, settings: Settings) -> bool:
     return pair.destination == ANYWHERE and settings.node_set is not None
 
 
-def _among(pair: NodePair, nodes: NodeChoice) -> tuple[str, ...]:
+def _among(pair: NodePair, nodes: NodeChoice, named: Callable[[str], str]) -> tuple[str, ...]:
     """The nodes that a pair may migrate among. Raises ``ConfigError`` where none is left to go to."""
     if not set(nodes.names).difference({pair.target}):
         have = ", ".join(nodes.names) or "no node"
         raise ConfigError(
-            f"--kv-nodes {pair} has no node to migrate to: the node set has {have}",
-            hint="Name more nodes with --kv-node-set",
+            f"{named('nodes')} {pair} has no node to migrate to: the node set has {have}",
+            hint=f"Name more nodes with {named('node_set')}",
         )
     return nodes.names
 

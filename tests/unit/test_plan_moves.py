@@ -15,8 +15,9 @@ from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import Check, NadRef, NodeChoice, NodePair
+from pytest_kvlatency.plan import checks as plan
 from pytest_kvlatency.plan import shards
-from pytest_kvlatency.plan.checks import checks, guest_count, needs_nodes, pairs, rounds, vmi_keys
+from pytest_kvlatency.plan.checks import checks, guest_count, needs_nodes, rounds, vmi_keys
 from pytest_kvlatency.plan.placeholders import widen
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def settings(**values: object) -> Settings:
 
 def of(*names: str, left_out: tuple[str, ...] = ()) -> NodeChoice:
     return NodeChoice(names=names, left_out=left_out)
+
+
+def pairs(shape: Migrations | Drain, choice: NodeChoice) -> tuple[NodePair, ...]:
+    return plan.pairs(shape, choice, settings().named)
 
 
 def check(text: str, *, among: Sequence[str] = ()) -> Check:
@@ -94,7 +99,52 @@ def test_too_few_nodes_for_a_shape_of_migrations_are_said(
         pairs(shape, choice)
     assert caught.value.reason == message
     is_two = len(choice.names) == 2
-    assert ("--kv-nodes 'w1:w1>w2' and --kv-nodes 'w1:w2>w1'" in caught.value.hint) == is_two
+    assert ("--kv-nodes 'w1:w1>w2' and 'w1:w2>w1'" in caught.value.hint) == is_two
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason", "hint"),
+    [
+        (
+            "migrations",
+            "spec.param.nodes migrations needs at least three nodes, but the node set has 2: w1, w2",
+            (
+                "Two nodes have no path between two that are neither the peer's. The others are "
+                "spec.param.nodes 'w1:w1>w2' and 'w1:w2>w1'\n"
+                "Name nodes with spec.param.nodeSet, or tolerate their taints with spec.param.tolerations"
+            ),
+        ),
+        (
+            "w1:w3>?",
+            "spec.param.nodes w1:w3>? has no node to migrate to: the node set has w3",
+            "Name more nodes with spec.param.nodeSet",
+        ),
+    ],
+)
+def test_what_a_configmap_asks_of_too_few_nodes_is_named_by_its_keys(
+    nodes: str, reason: str, hint: str
+) -> None:
+    names = ("w1", "w2") if nodes == "migrations" else ("w3",)
+    values = {"nad": ["default/blue"], "nodes": [nodes], "node_set": ",".join(names)}
+    given = resolve([Layer(kind="ConfigMap", values={**values, "toleration": ["a"]})])
+    with pytest.raises(ConfigError) as caught:
+        checks(given, namespace="default", nodes=of(*names))
+    assert (caught.value.reason, caught.value.hint) == (reason, hint)
+
+
+def test_a_key_and_a_flag_are_each_named_as_they_were_given() -> None:
+    given = resolve(
+        [
+            Layer(kind="command line", values={"nodes": ["mesh"]}),
+            Layer(kind="ConfigMap", values={"nad": ["default/blue"], "node_set": "w1"}),
+        ]
+    )
+    with pytest.raises(ConfigError) as caught:
+        checks(given, namespace="default", nodes=of("w1"))
+    assert caught.value.reason == "--kv-nodes mesh needs at least two nodes, but the node set has 1: w1"
+    assert caught.value.hint.startswith(
+        "Name nodes with spec.param.nodeSet, or tolerate their taints with --kv-tol"
+    )
 
 
 def test_a_migration_to_any_node_stays_within_a_node_set_that_is_given() -> None:

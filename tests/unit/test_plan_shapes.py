@@ -14,7 +14,8 @@ from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import NodeChoice
-from pytest_kvlatency.plan.checks import checks, needs_nodes, pairs
+from pytest_kvlatency.plan import checks as plan
+from pytest_kvlatency.plan.checks import checks, needs_nodes
 from pytest_kvlatency.plan.placeholders import widen
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True), unique=True, min_size=2, max_size=20)
@@ -27,6 +28,10 @@ def settings(**values):
 
 def of(names):
     return NodeChoice(names=tuple(names))
+
+
+def pairs(shape, choice):
+    return plan.pairs(shape, choice, settings().named)
 
 
 def ends(found):

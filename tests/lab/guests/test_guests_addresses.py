@@ -368,5 +368,5 @@ def test_a_markers_subnet_holds_the_guests_of_its_own_tests_only(check, pytester
     run.result.assert_outcomes(passed=4, errors=2)
     reasons = {one["failureReason"] for one in run.measurements if one["outcome"] == "error"}
     assert reasons == {
-        "config: --kv-subnet 198.51.100.0/30 has 2 addresses for guests, but this run needs 3",
+        "config: the subnet 198.51.100.0/30 has 2 addresses for guests, but this run needs 3",
     }

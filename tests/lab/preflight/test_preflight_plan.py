@@ -292,7 +292,7 @@ def test_a_subnet_that_is_too_small_fails(preflight):
     done = preflight(*BLUE, *nodes("worker1:worker2", "worker1:worker3"), "--kv-subnet", "10.0.0.0/30")
     assert done.status == 1
     (line,) = done.of("addresses")
-    assert line["message"] == "--kv-subnet 10.0.0.0/30 has 2 addresses for guests, but this run needs 3"
+    assert line["message"] == "the subnet 10.0.0.0/30 has 2 addresses for guests, but this run needs 3"
     named = preflight(*BLUE, "--kv-subnet", "10.0.0.0/29")
     assert "ok addresses: at most 2 guests in 10.0.0.0/29" in named.lines
 
