@@ -27,6 +27,13 @@ SPEC = LabSpec(
 )
 
 
+class StillLoop(asyncio.SelectorEventLoop):
+    """A loop whose time stands still, so that only the moments that a test names count."""
+
+    def time(self) -> float:
+        return 0.0
+
+
 class Pair:
     """A guest on w1 that sends one request to a guest on w2."""
 
@@ -80,7 +87,7 @@ EVENTS = [move, take_down, Stack.clear, confuse]
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    loop = asyncio.new_event_loop()
+    loop = StillLoop()
     yield Pair(loop)
     loop.close()
 
@@ -109,3 +116,12 @@ def test_what_happens_to_the_source_meets_a_reply_on_its_way(
     pair: Pair, event: Callable[[Stack], object]
 ) -> None:
     assert not pair.is_received(lambda it: event(it.source))
+
+
+def test_an_address_asked_for_in_a_gap_is_found_by_the_first_probe_that_arrives_after_it(pair: Pair) -> None:
+    pair.source.interfaces[0].neighbours.clear()
+    # It ends between the arrivals of the first probe and of the second, which are a second apart.
+    pair.target.go_deaf(60.5)
+    again = pair.source.echo(pair.route, TARGET.ip, 56, pair.sent)
+    assert again.unreachable is None
+    assert again.arrives == pytest.approx(1.0 + 120.0 + 60.0, abs=0.01)

@@ -106,7 +106,7 @@ class _RunningArping:
             return
         self._sent += 1
         if not self._announce:
-            answer = self._machine.stack.probe(self._interface, self._address)
+            answer = self._machine.stack.probe(self._interface, self._address, now)
             if answer is not None:
                 mac, rtt = answer
                 self._timeline.at(now + rtt, lambda _due: self._reply(mac, rtt))

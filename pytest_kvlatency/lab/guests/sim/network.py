@@ -142,7 +142,7 @@ class Stack:
         address = SimAddress(value=value)
         if isinstance(value, IPv6Interface):
             address.usable_at = now + DAD_SECONDS
-            address.dad_failed = self.probe(interface, value.ip) is not None
+            address.dad_failed = self.probe(interface, value.ip, now) is not None
         elif self._taken is not None:
             self._is_taken(value.ip)
         interface.addresses.append(address)
@@ -194,28 +194,30 @@ class Stack:
                     best = (length, interface, address.value.ip)
         return None if best is None else Route(best[1], best[2])
 
-    def probe(self, interface: SimInterface, address: IPAddress) -> tuple[str, float] | None:
+    def probe(self, interface: SimInterface, address: IPAddress, now: float) -> tuple[str, float] | None:
         """MAC and RTT (seconds) of what else has ``address``: another guest, or the machine of the fault.
 
         The fault address-taken answers for each address that the guest has or probes, up to ``times`` of them.
         """
-        answer = self.resolve(interface, address)
+        answer = self.resolve(interface, address, now)
         if answer is None and self._is_taken(address):
             return OTHER_MAC, 0.0002 + self._stream("taken").random() * 0.0002
         return answer
 
-    def resolve(self, interface: SimInterface, address: IPAddress) -> tuple[str, float] | None:
-        """Ask once by ARP or neighbour discovery: MAC and RTT (seconds), or None when no answer comes."""
+    def resolve(self, interface: SimInterface, address: IPAddress, now: float) -> tuple[str, float] | None:
+        """Ask once at ``now`` by ARP or neighbour discovery: MAC and RTT (seconds), or None when no answer comes."""
         owner = self._networks.owner(interface.network, address, self)
         if owner is None or not interface.up:
             return None
         stack, other = owner
-        now = self._started_clock.loop.time()
-        if self.is_deaf(now) or stack.is_deaf(now):
-            return None
         quality = self._networks.links.quality(interface.network, self.node, stack.node)
         rtts = _exchange(self._stream("neighbour", interface.network, stack.node), quality, 1)
-        return (other.mac, rtts[0]) if rtts else None
+        if not rtts:
+            return None
+        clock, rtt = self._started_clock, rtts[0]
+        if stack.is_deaf(clock.host_time(now + rtt / 2)) or self.is_deaf(clock.host_time(now + rtt)):
+            return None
+        return other.mac, rtt
 
     def echo(self, route: Route, destination: IPAddress, size: int, now: float) -> Echo:
         """Send one echo request with ``size`` bytes of payload at the guest time ``now``.
@@ -319,9 +321,10 @@ class Stack:
         if known is not None and now < (known.ready_at if known.failed else known.expires_at):
             return known
         for probe in range(_PROBES):
-            answer = self.resolve(interface, address)
+            asked = now + probe * _PROBE_SECONDS
+            answer = self.resolve(interface, address, asked)
             if answer is not None:
-                ready = now + probe * _PROBE_SECONDS + answer[1]
+                ready = asked + answer[1]
                 found = _Neighbour(
                     ready_at=ready, failed=False, expires_at=ready + _NEIGHBOUR_LIFETIME_SECONDS
                 )
