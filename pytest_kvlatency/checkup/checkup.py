@@ -136,6 +136,6 @@ class Checkup:
         if flush is not None:
             with contextlib.suppress(OSError, ValueError):
                 flush()
+        self.role.close()
         self.state.signals.restore()
         self.state.access.close()
-        self.role.close()

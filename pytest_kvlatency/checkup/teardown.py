@@ -116,6 +116,7 @@ class Teardown:
                 self._close_access()
             self._reports.set_exit_status(session)
         finally:
+            self._role.close()
             # Who has sent one signal may send another: then the reports that pytest is about to write must not suffer.
             if not self._stopping.hurries:
                 state.signals.restore()
@@ -155,10 +156,11 @@ class Teardown:
     def _account(self, session: pytest.Session) -> None:
         """Say why the run ended before its time, if it did, and account for what was not run."""
         state, results = self._state, self._state.results
-        if not self._selection.is_concerned:
+        is_interrupted = state.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        # What was stopped before anything was selected may have been about to select checks.
+        if not self._selection.is_concerned and not (is_interrupted and state.is_reported_elsewhere):
             state.stop.set("the run is over")
             return
-        is_interrupted = state.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
         self._stopping.is_interrupted = is_interrupted
         told = self._stopping.why(session)
         reason = told or "the run was interrupted"

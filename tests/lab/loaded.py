@@ -10,6 +10,7 @@ import runpy
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 #: What a checkup in a pod loads besides, which takes as long as the rest of it.
@@ -89,6 +90,8 @@ def become(request, descriptors):
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    # Read from the environment again: TMPDIR may be another one.
+    tempfile.tempdir = None
     interpreter, option, module, *arguments = sys.orig_argv[:] = request["command"]
     assert (interpreter, option) == (sys.executable, "-m")
     sys.argv[:] = [module, *arguments]

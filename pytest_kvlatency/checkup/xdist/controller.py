@@ -11,6 +11,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,6 +74,8 @@ class Controller(Role):
             if self._state.inputs.given.nad:
                 raise pytest.UsageError(f"{node.gateway.spec}: {REMOTE}")
             return
+        # Before there is anything that a signal could leave behind.
+        self._state.signals.install()
         directory, exchange = self._open_exchange()
         count = int(node.workerinput["workercount"])
         part = self._workers.expect(node.gateway.id, count)
@@ -121,10 +124,14 @@ class Controller(Role):
         self._is_stopping = True
         session.shouldstop = reason
         self._workers.signal(signal.SIGTERM)
-        timer = threading.Timer(STOPPING_SECONDS, self._lose_patience)
-        timer.daemon = True
+        # xdist's loop forgets at its start what it was told before.
+        session.worker_kvlatency_stop = lambda: setattr(session, "shouldstop", reason)
+        # The interrupted code may hold the lock of xdist's queue, so another thread puts the event there.
+        stopping = threading.Thread(
+            target=self._stop, args=(session,), name="kvlatency-stopping", daemon=True
+        )
         try:
-            timer.start()
+            stopping.start()
         except RuntimeError:
             # No thread can be had that would lose patience later.
             raise KeyboardInterrupt(reason) from None
@@ -186,7 +193,6 @@ class Controller(Role):
 
     def _announce(self) -> None:
         """Write the header, which pytest wrote when nothing was known yet, and show what happens from now on."""
-        self._state.signals.install()
         self._watch_events()
         reporter = self._state.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
@@ -207,6 +213,9 @@ class Controller(Role):
         if tally.is_under_way:
             self._state.progress.show(tally.progress(self._workers.waits))
 
-    def _lose_patience(self) -> None:
-        if not self._state.is_ending and self._workers.is_any_connected:
+    def _stop(self, session: Any) -> None:
+        """Wake xdist's loop, or have it stop once it begins; then wait only so long for its end."""
+        session.queue.put(("kvlatency_stop", {}))
+        time.sleep(STOPPING_SECONDS)
+        if not self._state.is_ending and not session.session_finished:
             _thread.interrupt_main()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from contextlib import contextmanager
@@ -90,6 +92,8 @@ class Run:
         self._json = directory / "out.json"
         self._xml = directory / "out.xml"
         self.html = directory / "out.html"
+        #: Short enough for a socket's path in it.
+        self.temporary = Path(tempfile.mkdtemp(prefix="kv-", dir="/tmp"))
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v"]
         command += ["--junitxml", self._xml, "--html", self.html]
         if is_asked:
@@ -101,7 +105,7 @@ class Run:
             **os.environ,
             **plain("xdist", arguments=arguments),
             "PYTHONPATH": path,
-            "TMPDIR": str(directory),
+            "TMPDIR": str(self.temporary),
             "KUBECONFIG": str(lab.kubeconfig),
         }
         with self._file.open("w") as output:
@@ -124,6 +128,7 @@ class Run:
             self.process.kill()
             self.process.wait()
         self._client.close()
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def wait_for(self, what: Callable[[], object]) -> None:
         until = time.monotonic() + WAIT_SECONDS
