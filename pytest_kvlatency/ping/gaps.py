@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
@@ -42,16 +43,29 @@ def longest(
     result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
 ) -> Gap | None:
     """The longest gap that begins in a part of the sample; None without one, or where it cannot be said."""
-    return max(gaps_within(result, interval_ns, since_ns, until_ns), key=length_of, default=None)
-
-
-def gaps_within(result: PingResult, interval_ns: int, since_ns: int, until_ns: int | None) -> Iterator[Gap]:
-    """Every gap that begins in a part of the sample; none where they cannot be said."""
     kept = kept_interval_ns(result, interval_ns)
     replies = replies_of(result, kept)
-    for gap in () if replies is None else _gaps(result, replies, kept):
-        if gap.begins_ns >= since_ns and (until_ns is None or gap.begins_ns < until_ns):
-            yield gap
+    if replies is None:
+        return None
+    gaps = (gap for gap in _gaps(result, replies, kept) if begins_in(gap, since_ns, until_ns))
+    return max(gaps, key=length_of, default=None)
+
+
+def begins_in(gap: Gap, since_ns: int, until_ns: int | None) -> bool:
+    """Whether a gap begins in a part of the sample; ``until_ns`` is no more in it."""
+    return gap.begins_ns >= since_ns and (until_ns is None or gap.begins_ns < until_ns)
+
+
+def gaps_since(result: PingResult, interval_ns: int, since_ns: int) -> tuple[Gap, ...]:
+    """Every gap that begins at a time or later, in order; none where they cannot be said.
+
+    What was sent in an earlier one may be lost in these.
+    """
+    kept = kept_interval_ns(result, interval_ns)
+    replies = replies_of(result, kept)
+    if replies is None:
+        return ()
+    return tuple(gap for gap in _gaps(result, replies, kept, since_ns) if gap.begins_ns >= since_ns)
 
 
 def long_gaps(result: PingResult, interval_ns: int, *, longer_than_ns: int | None = None) -> tuple[Gap, ...]:
@@ -146,28 +160,61 @@ def replies_of(result: PingResult, interval_ns: int) -> list[Reply] | None:
     return sorted(found, key=lambda reply: reply.at_ns)
 
 
-def _gaps(result: PingResult, replies: Sequence[Reply], interval_ns: int) -> Iterator[Gap]:
+def _gaps(result: PingResult, replies: Sequence[Reply], interval_ns: int, since_ns: int = 0) -> Iterator[Gap]:
     """Every time between two replies, and what was lost before the first and after the last."""
-    lost = sorted(result.lost_sequence or ())
-    # Replies may overtake each other: what was lost lies between the latest request that was answered before
-    # and the earliest that was answered after.
-    before = list(accumulate((reply.index for reply in replies), max))
-    after = list(accumulate((reply.index for reply in reversed(replies)), min))[::-1]
-    if lost and replies[0].index >= 0 and lost[0] < after[0]:
-        yield Gap(begins_ns=0, length_ns=replies[0].at_ns, lost=_between(lost, -1, after[0]))
-    for number, (one, other) in enumerate(pairwise(replies)):
+    lost = _lost_by_gap(result, replies, interval_ns, since_ns)
+    if lost[0]:
+        yield Gap(begins_ns=0, length_ns=replies[0].at_ns, lost=lost[0])
+    for number, (one, other) in enumerate(pairwise(replies), start=1):
+        yield Gap(begins_ns=one.at_ns, length_ns=other.at_ns - one.at_ns, lost=lost[number])
+    if lost[len(replies)]:
+        last = replies[-1].at_ns
         yield Gap(
-            begins_ns=one.at_ns,
-            length_ns=other.at_ns - one.at_ns,
-            lost=_between(lost, before[number], after[number + 1]) if one.index >= 0 else 0,
+            begins_ns=last,
+            length_ns=max(0, _end_ns(result, interval_ns) - last),
+            lost=lost[len(replies)],
         )
-    if lost and 0 <= before[-1] < lost[-1]:
-        end = _end_ns(result, interval_ns)
-        yield Gap(
-            begins_ns=replies[-1].at_ns,
-            length_ns=max(0, end - replies[-1].at_ns),
-            lost=_between(lost, before[-1], result.transmitted),
-        )
+
+
+def _lost_by_gap(
+    result: PingResult, replies: Sequence[Reply], interval_ns: int, since_ns: int
+) -> Counter[int]:
+    """How many requests were lost in each gap, by the place of the reply that ends it.
+
+    A lost request was under way until a later one was answered: it is lost in the gap that this reply ends, or in a
+    longer one that begins at ``since_ns`` or later. In that one it was sent, or no longer before it than it lasts: else
+    many requests of a slow network would seem to be lost in one gap. Late replies overtake each other, so the first one
+    after a silence may be that to an earlier request. What was sent after all that was answered is lost at the end.
+    """
+    found: Counter[int] = Counter()
+    if replies[0].index < 0:
+        return found
+    times = [reply.at_ns for reply in replies]
+    begins = [0, *times]
+    lengths = [later - earlier for earlier, later in pairwise(begins)]
+    latest = list(accumulate((reply.index for reply in replies), max))
+    sent = _sent_at(result) or [
+        (number, number * interval_ns) for number in sorted(reply.index for reply in replies)
+    ]
+    # Before the first reply is no gap for what was sent after an answered request.
+    earliest = max(1, bisect.bisect_left(begins, since_ns))
+    for number in result.lost_sequence or ():
+        place = bisect.bisect_right(latest, number)
+        if sent[0][0] < number < sent[-1][0]:
+            place = max(1, place)
+            at = _sent_ns(sent, number)
+            under_way = range(max(earliest, bisect.bisect_right(times, at)), place)
+            silences = (gap for gap in under_way if begins[gap] - at <= lengths[gap])
+            place = max((place, *silences), key=lengths.__getitem__)
+        found[place] += 1
+    return found
+
+
+def _sent_ns(sent: Sequence[tuple[int, int]], number: int) -> int:
+    """When a request was most likely sent, given when an earlier and a later one were."""
+    place = bisect.bisect_left(sent, (number, 0))
+    (earlier, begin), (later, end) = sent[place - 1], sent[place]
+    return begin + (end - begin) * (number - earlier) // (later - earlier)
 
 
 def _unsent_ns(result: PingResult, gap: Gap, interval_ns: int) -> int:
@@ -202,11 +249,6 @@ def _end_ns(result: PingResult, interval_ns: int) -> int:
         last, at = sent[-1]
         return at + (result.transmitted - last) * interval_ns
     return result.transmitted * interval_ns
-
-
-def _between(lost: Sequence[int], low: int, high: int) -> int:
-    """How many of ``lost`` lie between two requests."""
-    return max(0, bisect.bisect_left(lost, high) - bisect.bisect_right(lost, low))
 
 
 def _tail_seconds(result: PingResult) -> float:

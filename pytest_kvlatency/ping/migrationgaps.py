@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.model import RttSummary
 from pytest_kvlatency.ping.gaps import (
-    gaps_within,
+    begins_in,
+    gaps_since,
     kept_interval_ns,
     last_reply_ns,
     length_of,
@@ -107,21 +108,27 @@ def with_gaps(migration: Migration, result: PingResult, interval_ns: int) -> Mig
 
 
 def gaps_of_migration(migration: Migration, result: PingResult, interval_ns: int) -> tuple[Gap, ...]:
-    """What a migration did to the network: before Running and later, the longest gap and the one that lost most.
+    """What a migration did to the network: before Running and later, the longest gap, and until it has ended some more.
 
-    They are most often one. A guest, or a machine, that stands still for a moment makes a longer gap without a loss.
-    Until the migration has ended, so is each other outage (``_OUTAGE`` requests in a row): a bridge may be confused
-    several times while the target is prepared. Losses of single requests are the network's. A silence to the end of
-    the sample is none of them: the network was not back when it was last looked at.
+    These are the gap that lost most, as a guest, or a machine, that stands still for a moment makes a longer one
+    without a loss; and each other outage (``_is_outage``), as a bridge may be confused several times while the target
+    is prepared. Losses of single requests are the network's. A silence to the end of the sample is none of them: the
+    network was not back when it was last looked at.
     """
     found: list[Gap] = []
     last = last_reply_ns(result, interval_ns) or 0
-    for since, until in _windows(migration, result, interval_ns):
-        gaps = [gap for gap in gaps_within(result, interval_ns, since, until) if gap.begins_ns < last]
+    kept = kept_interval_ns(result, interval_ns)
+    end = last if migration.ended_ns is None else migration.ended_ns
+    windows = _windows(migration, result, interval_ns)
+    every = gaps_since(result, interval_ns, windows[0][0]) if windows else ()
+    for since, until in windows:
+        gaps = [gap for gap in every if begins_in(gap, since, until) and gap.begins_ns < last]
+        meanwhile = [gap for gap in gaps if gap.begins_ns < end]
         if gaps:
-            found += [max(gaps, key=length_of), max(gaps, key=_loss)]
-        ended = migration.ended_ns or 0
-        found += [gap for gap in gaps if gap.lost >= _OUTAGE and gap.begins_ns < ended]
+            found.append(max(gaps, key=length_of))
+        if meanwhile:
+            found.append(max(meanwhile, key=_loss))
+        found += [gap for gap in meanwhile if _is_outage(gap, kept)]
     return tuple(dict.fromkeys(found))
 
 
@@ -144,6 +151,11 @@ def running_ns(migration: Migration) -> int | None:
     if running is None or migration.created_ns is None:
         return None
     return migration.created_ns + (running.not_before_ns + running.seen_ns) // 2
+
+
+def _is_outage(gap: Gap, interval_ns: int) -> bool:
+    """Whether ``_OUTAGE`` requests were lost, or fewer while no reply came for longer than so many would take."""
+    return gap.lost >= _OUTAGE or (gap.lost > 0 and gap.length_ns > (_OUTAGE + 1) * interval_ns)
 
 
 def _loss(gap: Gap) -> tuple[int, int]:

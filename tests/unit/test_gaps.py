@@ -1,9 +1,12 @@
 """The longest time without a reply, and the stamps from which it is known."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_kvlatency import ping
 from pytest_kvlatency.errors import GapExceeded, GuestError
@@ -11,7 +14,7 @@ from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingR
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
 from pytest_kvlatency.ping.ending import with_overflow, without_end
-from pytest_kvlatency.ping.gaps import gaps_of, kept_interval_ns, longest
+from pytest_kvlatency.ping.gaps import gaps_of, gaps_since, kept_interval_ns, longest
 from pytest_kvlatency.ping.migrationgaps import with_gaps
 from pytest_kvlatency.ping.verdict import judge, to_exception
 
@@ -330,6 +333,126 @@ def test_each_outage_of_a_preparation_is_the_migrations_and_single_losses_are_th
     sample = result({n: times for n, times in later.items() if n not in range(600, 610)}, transmitted=800)
     (failure,) = judge(sample, Limits(), gaps=gaps_of(sample, 10 * MS), migration=moved())
     assert failure.kind == "loss", "after its end an outage is the network's"
+
+
+def test_what_was_sent_in_the_silence_and_lost_is_the_migrations_where_late_replies_overtake_each_other():
+    # As seen on a busy machine: what was sent in the silence from 2492 to 2860 ms is answered in another order.
+    late = {250: 2860, 251: 3110, 255: 3100, 256: 3090, 257: 3080, 258: 3070}
+    answered = {n: (n * 10, late.get(n, n * 10 + 2)) for n in range(800)}
+    answered |= {n: (n * 10, 3120 + n - 259) for n in range(259, 313)}
+    sample = result({n: at for n, at in answered.items() if not 252 <= n < 255}, transmitted=800)
+    seen = with_gaps(moved(), sample, 10 * MS)
+    assert seen.switchover_gap == Gap(begins_ns=2492 * MS, length_ns=368 * MS, lost=3)
+    assert seen.lost_in_gaps == 3
+    assert judged(sample, max_loss_percent=0.0) == []
+
+
+def test_a_silence_that_lost_little_is_the_migrations_where_a_burst_lost_more_and_the_guest_stood_still_later():
+    # The first two requests of the silence are lost; then its late replies leave no room for four more.
+    def came(n):
+        if n in (250, 251) or 290 <= n < 294:
+            return None
+        return 2860 if 252 <= n < 286 else 4100 if 330 <= n < 410 else n * 10 + 2
+
+    answered = {n: (n * 10, at) for n in range(800) if (at := came(n)) is not None}
+    sample = with_overflow(result(answered, transmitted=800), 4)
+    assert judged(sample, max_loss_percent=0.0) == []
+    assert with_gaps(moved(), sample, 10 * MS).lost_in_gaps == 6
+
+
+def test_what_is_lost_after_the_end_of_a_migration_counts_where_the_migration_lost_less():
+    # What is sent in the silence at the switch-over is late, and 2 s after the end two in a row are lost.
+    def answered(sent):
+        if sent in (5000, 5010):
+            return None
+        return max(sent + 2, 2800) if 2500 <= sent < 2800 else sent + 2
+
+    sample = with_a_move(answered)
+    assert with_gaps(moved(), sample, 10 * MS).lost_in_gaps == 0
+    assert [kind for kind, _ in judged(sample, max_loss_percent=0.0)] == ["loss"]
+
+
+def test_a_loss_is_none_of_a_gap_that_begins_once_a_later_request_has_been_answered():
+    # 500 ms on their way: request 30 is lost, and 31 is answered before the network falls silent.
+    sample = result({n: (n * 10, n * 10 + 500) for n in range(200) if n != 30 and not 40 <= n < 70})
+    assert gaps_of(sample, 10 * MS).longest == Gap(begins_ns=890 * MS, length_ns=310 * MS, lost=30)
+
+
+def test_what_is_under_way_when_a_silence_begins_is_lost_in_it_where_an_earlier_request_is_answered_first():
+    # Request 251 is sent before the last reply, and is lost; after the silence comes first the reply to 250.
+    late = {249: 2530, 250: 2800, **dict.fromkeys(range(252, 281), 2810)}
+    sample = result({n: (n * 10, late.get(n, n * 10 + 2)) for n in range(800) if n != 251}, transmitted=800)
+    gap = with_gaps(moved(), sample, 10 * MS).switchover_gap
+    assert gap == Gap(begins_ns=2530 * MS, length_ns=270 * MS, lost=1)
+
+
+def test_a_network_that_is_slow_and_lossy_throughout_fails_by_its_loss():
+    # 500 ms on their way, and two of ten are lost: of these only one gap before Running, and one later, is excused.
+    sample = result({n: (n * 10, n * 10 + 500) for n in range(800) if n % 10 > 1 or n > 790}, transmitted=800)
+    assert with_gaps(moved(), sample, 10 * MS).lost_in_gaps == 4
+    assert [kind for kind, _ in judged(sample, max_loss_percent=18.0)] == ["loss"]
+
+
+def test_what_a_migration_lost_is_its_own_where_replies_were_already_late_before_it():
+    # What is sent from 970 ms on is answered at 2220 ms, but for what the migration loses meanwhile.
+    sample = with_a_move(
+        lambda sent: None if 1830 <= sent < 2020 else 2220 if 970 <= sent < 2220 else sent + 2
+    )
+    assert gaps_of(sample, 10 * MS).longest == Gap(begins_ns=962 * MS, length_ns=1258 * MS, lost=19)
+    assert with_gaps(moved(), sample, 10 * MS).lost_in_gaps == 19
+    assert judged(sample, max_loss_percent=0.0) == []
+
+
+def test_a_silence_that_began_before_the_migration_is_the_networks():
+    sample = with_a_move(lambda sent: None if 970 <= sent < 2220 else usual(sent))
+    assert with_gaps(moved(), sample, 10 * MS).lost_in_gaps == 10
+    assert [kind for kind, _ in judged(sample, max_loss_percent=0.0)] == ["loss"]
+
+
+@st.composite
+def busy_moves(draw):
+    """A silence at the switch-over in a network that loses and reorders: the sample, the lost in it and outside."""
+    begin, count = draw(st.integers(210, 270)), draw(st.integers(20, 30))
+    lost_in_it = draw(st.sets(st.integers(begin, begin + count - 1), min_size=1))
+    bursts = draw(
+        st.dictionaries(st.sampled_from([*range(10, 80, 20), *range(320, 780, 20)]), st.integers(1, 8))
+    )
+    lost = lost_in_it | {n for first, length in bursts.items() for n in range(first, first + length)}
+    slowest = draw(st.integers(1, 40))
+    shuffle = draw(st.randoms(use_true_random=False))
+
+    def came(n):
+        return max(n, begin + count if n >= begin else 0) * 10 + shuffle.randint(1, slowest)
+
+    sample = result({n: (n * 10, came(n)) for n in range(800) if n not in lost}, transmitted=800)
+    return sample, len(lost_in_it), len(lost) - len(lost_in_it)
+
+
+@given(busy_moves())
+@settings(max_examples=50)
+def test_what_is_lost_in_the_gap_never_counts_and_what_is_lost_outside_of_it_always_does(move):
+    sample, inside, outside = move
+    assert with_gaps(moved(), sample, 10 * MS).lost_in_gaps == inside
+    failures = judge(
+        sample,
+        Limits(max_loss_percent=0.0),
+        gaps=gaps_of(sample, 10 * MS),
+        migration=with_gaps(moved(), sample, 10 * MS),
+    )
+    assert [failure.kind for failure in failures] == ["loss"] * (outside > 0)
+    for failure in failures:
+        sent, received = re.findall(r"(\d+) packets", failure.reason)
+        assert int(sent) - int(received) == outside
+
+
+@given(st.sets(st.integers(0, 99), max_size=99), st.randoms(use_true_random=False), st.booleans())
+@settings(max_examples=50)
+def test_each_lost_request_is_lost_in_one_gap(lost, shuffle, is_stamped):
+    answered = {n: (n * 10, n * 10 + shuffle.randint(0, 300)) for n in range(100) if n not in lost}
+    sample = result(answered, transmitted=100)
+    if not is_stamped:
+        sample = replace(sample, replied_at_ns=None)
+    assert sum(gap.lost for gap in gaps_since(sample, 10 * MS, 0)) == len(lost)
 
 
 @pytest.mark.parametrize(
