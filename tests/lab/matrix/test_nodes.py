@@ -53,7 +53,7 @@ def test_the_node_set(grid, arguments, nodes):
 
 
 def test_a_migration_to_any_node_reads_the_nodes_by_one_list(grid):
-    lab = grid("\n  - worker1\n  - {name: cordoned, unschedulable: true}\n")
+    lab = grid("\n  - worker1\n  - {name: cordoned, unschedulable: true}\n", time_scale=1)
     done = lab.run(*BLUE, "--kv-nodes", "worker1:worker1>?")
     assert "there is no node that the guest on worker1 could migrate to: cordoned is cordoned" in done.output
     assert len(done.requests(verb="list", resource="nodes")) == 1
