@@ -195,7 +195,7 @@ def _is_duplicate(shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface,
 
 
 def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
-    """Wait for the address that DHCP gives. An idle guest is made to ask after 5 s."""
+    """Wait for the address that DHCP gives. An idle guest is made to ask after 5 s, and looked at again."""
     started, pauses = time.monotonic(), iter(PAUSES)
     notes: list[str] = []
     while True:
@@ -204,8 +204,6 @@ def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
         if leased:
             return _result(view, str(leased[0].value.ip), [*view.notes, *notes])
         waited = time.monotonic() - started
-        if waited >= LEASE_SECONDS:
-            raise _unleased(shell, view.link.name, deadline)
         if waited >= _ASK_AFTER_SECONDS and not notes:
             name, root = view.link.name, shell.profile.become_root
             shell.run(
@@ -215,6 +213,8 @@ def _await_lease(shell: Shell, mac: str, deadline: Deadline) -> GuestAddress:
                 deadline=deadline,
             )
             notes.append(f"nothing requested a lease on {name}: requested one over the console")
+        elif waited >= LEASE_SECONDS:
+            raise _unleased(shell, view.link.name, deadline)
         deadline.pause(next(pauses), f"a lease on VMI {shell.name}")
 
 

@@ -114,7 +114,7 @@ def kept_interval_ns(result: PingResult, interval_ns: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class Arrival:
     """A reply: when it came, and the number of its request; -1 where that is not known."""
 
     at_ns: int
@@ -142,17 +142,19 @@ def _sent_at(result: PingResult) -> list[tuple[int, int]] | None:
     ]
 
 
-def replies_of(result: PingResult, interval_ns: int) -> list[Reply] | None:
+def replies_of(result: PingResult, interval_ns: int) -> list[Arrival] | None:
     """The replies in the order in which they came; None where nothing can be said of them."""
     numbers = numbers_of(result)
     if not result.samples_ns:
         return None
     if result.replied_at_ns is not None:
         known = numbers if numbers is not None else [-1] * len(result.replied_at_ns)
-        found = [Reply(at_ns=at, index=index) for at, index in zip(result.replied_at_ns, known, strict=True)]
+        found = [
+            Arrival(at_ns=at, index=index) for at, index in zip(result.replied_at_ns, known, strict=True)
+        ]
     elif numbers is not None:
         found = [
-            Reply(at_ns=index * interval_ns + took, index=index)
+            Arrival(at_ns=index * interval_ns + took, index=index)
             for index, took in zip(numbers, result.samples_ns, strict=True)
         ]
     else:
@@ -160,7 +162,9 @@ def replies_of(result: PingResult, interval_ns: int) -> list[Reply] | None:
     return sorted(found, key=lambda reply: reply.at_ns)
 
 
-def _gaps(result: PingResult, replies: Sequence[Reply], interval_ns: int, since_ns: int = 0) -> Iterator[Gap]:
+def _gaps(
+    result: PingResult, replies: Sequence[Arrival], interval_ns: int, since_ns: int = 0
+) -> Iterator[Gap]:
     """Every time between two replies, and what was lost before the first and after the last."""
     lost = _lost_by_gap(result, replies, interval_ns, since_ns)
     if lost[0]:
@@ -177,7 +181,7 @@ def _gaps(result: PingResult, replies: Sequence[Reply], interval_ns: int, since_
 
 
 def _lost_by_gap(
-    result: PingResult, replies: Sequence[Reply], interval_ns: int, since_ns: int
+    result: PingResult, replies: Sequence[Arrival], interval_ns: int, since_ns: int
 ) -> Counter[int]:
     """How many requests were lost in each gap, by the place of the reply that ends it.
 

@@ -80,7 +80,7 @@ class Echo(NamedTuple):
     unreachable: float | None = None
 
 
-class Answer(NamedTuple):
+class Answered(NamedTuple):
     """A request that was answered on ``node``, guest ``held`` seconds after it arrived at a guest that was paused."""
 
     node: str
@@ -242,20 +242,20 @@ class Stack:
         wait = max(0.0, neighbour.ready_at - now)
         return Echo(arrives=wait + rtts[0] / 2, returns=tuple(wait + rtt for rtt in rtts))
 
-    def answer(self, route: Route, destination: IPAddress, now: float) -> Answer | None:
+    def answer(self, route: Route, destination: IPAddress, now: float) -> Answered | None:
         """What a request gets that reaches ``destination`` at the guest time ``now``; None is no answer."""
         interface = route.interface
         if interface is None:
-            return Answer(node=self.node)
+            return Answered(node=self.node)
         owner = self._networks.owner(interface.network, destination, self)
         if owner is None:
             return None
         other, at = owner[0], self._started_clock.host_time(now)
         if other.has_lost(destination) or other.is_deaf(at) or self._is_apart(interface, other.node):
             return None
-        return Answer(node=other.node, held=other.held_seconds(at) * self._started_clock.scale)
+        return Answered(node=other.node, held=other.held_seconds(at) * self._started_clock.scale)
 
-    def receives(self, route: Route, destination: IPAddress, answer: Answer, now: float) -> bool:
+    def receives(self, route: Route, destination: IPAddress, answer: Answered, now: float) -> bool:
         """Whether a reply from ``destination`` that is back at the guest time ``now`` gets through."""
         interface = route.interface
         if interface is None:

@@ -22,7 +22,7 @@ from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
     from pytest_kvlatency.lab.guests.sim.machine import Call, Machine, PingProgram
-    from pytest_kvlatency.lab.guests.sim.network import Answer, Echo, IPAddress, Route
+    from pytest_kvlatency.lab.guests.sim.network import Answered, Echo, IPAddress, Route
 
 _OPTIONS: dict[PingProgram, str] = {
     "busybox": "46c:s:t:w:W:I:i:Aqvnp:",
@@ -223,7 +223,7 @@ class _RunningPing:
         for number, rtt in enumerate(request.echo.returns):
             due = request.sent + request.late + answer.held + rtt
             waited = request.late or answer.held
-            reply = _Reply(self, request, answer, duplicate=number > 0)
+            reply = _DueReply(self, request, answer, duplicate=number > 0)
             self._timeline.at(self._in_line(due) if waited else due, reply)
 
     def _in_line(self, due: float) -> float:
@@ -253,7 +253,7 @@ class _RunningPing:
         self._timeline.at(now + wait, self._finish)
         self._finish_if_complete(now)
 
-    def reply(self, request: _Request, answer: Answer, now: float, *, duplicate: bool) -> None:
+    def reply(self, request: _Request, answer: Answered, now: float, *, duplicate: bool) -> None:
         """Take one reply, if it gets through."""
         if self._done or not self._machine.stack.receives(request.route, self._address, answer, now):
             return
@@ -340,12 +340,12 @@ class _Request:
         self._run.answered(self, now)
 
 
-class _Reply:
+class _DueReply:
     """A reply on its way; as small."""
 
     __slots__ = ("_answer", "_duplicate", "_request", "_run")
 
-    def __init__(self, run: _RunningPing, request: _Request, answer: Answer, *, duplicate: bool) -> None:
+    def __init__(self, run: _RunningPing, request: _Request, answer: Answered, *, duplicate: bool) -> None:
         self._run = run
         self._request = request
         self._answer = answer
