@@ -32,11 +32,7 @@ def test_marks_alone_make_the_controller_find_nodes_and_report(run, administrato
 
 def test_what_a_killed_worker_of_marks_alone_left_is_removed(run):
     mine = run(HOLDING, "-n", "2", is_asked=False)
-    mine.wait_for(lambda: len(mine.pids("body")) == 2)
-    assert len(mine.vmis()) == 4
-    os.kill(mine.pids("body")["body-gw0"], signal.SIGKILL)
-    mine.wait_for(lambda: "replacing crashed worker" in mine.output)
-    (mine.directory / "go").touch()
+    assert mine.lose_a_worker() == 4
     assert mine.end() == 1, mine.output
     assert passed(mine.output) == 3
     assert "worker gw0 of pytest-xdist died" in mine.output

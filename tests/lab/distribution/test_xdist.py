@@ -159,11 +159,7 @@ def test_E66_stopping_at_the_first_failure_leaves_nothing_behind(run, limits):
 
 def test_what_a_killed_worker_left_is_removed_and_its_item_is_an_error(run):
     mine = run(HOLDING, "-n", "2")
-    mine.wait_for(lambda: len(mine.pids("body")) == 2)
-    assert len(mine.vmis()) == 4
-    os.kill(mine.pids("body")["body-gw0"], signal.SIGKILL)
-    mine.wait_for(lambda: "replacing crashed worker" in mine.output)
-    (mine.directory / "go").touch()
+    assert mine.lose_a_worker() == 4
     assert mine.end() == 1, mine.output
     outcomes = mine.outcomes
     assert len(outcomes["error"]) == 1

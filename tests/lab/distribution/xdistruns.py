@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -179,6 +180,15 @@ class Run:
     def pids(self, name: str) -> dict[str, int]:
         """Which worker has which process, as the tests have noted in files."""
         return {one.name: int(one.read_text()) for one in self.directory.glob(f"{name}-*") if one.read_text()}
+
+    def lose_a_worker(self) -> int:
+        """Kill one of two workers while both hold their pairs, and let the tests go on; how many VMIs there were."""
+        self.wait_for(lambda: len(self.pids("body")) == 2)
+        vmis = len(self.vmis())
+        os.kill(self.pids("body")["body-gw0"], signal.SIGKILL)
+        self.wait_for(lambda: "replacing crashed worker" in self.output)
+        (self.directory / "go").touch()
+        return vmis
 
 
 def passed(output: str) -> int:
