@@ -31,12 +31,8 @@ _OF_NETWORK: Final = {
     "gap": "all pairs have it: look at what they share, such as a switch or a tunnel",
 }
 _WITHIN_NODE: Final = "no other node takes part: look at the load of {node}, and at its bridge or NIC"
-_OF_LINK: Final = {
-    "latency": "other pairs of both nodes are fine: look at the path between the two",
-    "loss": "other pairs of both nodes are fine: look at the path between the two",
-    "connectivity": "other pairs of both nodes are fine: look for a filter or VLAN between the two",
-    "gap": "other pairs of both nodes are fine: look at the path between the two",
-}
+_OF_LINK: Final = "other pairs of both nodes are fine: look at the path between the two"
+_OF_LINK_SILENCE: Final = "other pairs of both nodes are fine: look for a filter or VLAN between the two"
 _ONE_WAY: Final = "{target} pings {source} over the same path without it: measure both ways again"
 _ONE_WAY_SILENCE: Final = "{target} reaches {source}: look for a filter that lets only one of them begin"
 _EMULATED: Final = "the guests ran under software emulation, which inflates round-trip times"
@@ -94,13 +90,15 @@ class Advisor:
             return _OF_NODE[kind].format(node=blame.node)
         if nodes is None or has_begun(concerned[0]):
             return None
-        source, target = nodes
+        (source, target), is_silent = nodes, kind == "connectivity"
         if source == target:
             return _WITHIN_NODE.format(node=source)
         if blame.is_one_way:
-            words = _ONE_WAY_SILENCE if kind == "connectivity" else _ONE_WAY
+            words = _ONE_WAY_SILENCE if is_silent else _ONE_WAY
             return words.format(source=source, target=target)
-        return _OF_LINK[kind] if self._are_fine_with_others(nodes, concerned) else None
+        if self._are_fine_with_others(nodes, concerned):
+            return _OF_LINK_SILENCE if is_silent else _OF_LINK
+        return None
 
     def _comparisons(self, kind: str, blame: Blame, concerned: Sequence[Entry]) -> Iterator[str]:
         """Measurements that would tell more."""
