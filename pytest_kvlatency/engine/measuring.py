@@ -51,7 +51,7 @@ _LOOK_AT_THE_GUEST = "check the guest with virtctl console, and the events of it
 UNTOLD = (KubeApiError, PermissionDeniedError, ConfigError, InterruptedRunError)
 
 
-class NotMigrated(Exception):  # noqa: N818 - an outcome: a measurement comes with the cause
+class NotJudged(Exception):  # noqa: N818 - an outcome: a measurement comes with the cause
     """The target did not get where it was to go, or the sample was cut off: what was measured is not judged."""
 
     def __init__(self, measurement: Measurement, cause: KvLatencyError) -> None:
@@ -78,7 +78,7 @@ class Measurer:
         *,
         look_again: Sequence[ReadyGuest],
     ) -> Measurement:
-        """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``, and ``NotMigrated``.
+        """Measure as ``check.ping`` says and judge by ``check.limits``. Raises ``KvLatencyError``, and ``NotJudged``.
 
         ``look_again`` are the guests whose nodes are read again afterwards: in a matrix not after each of its pairs,
         which would make requests grow with the square of the nodes. After a loss both are looked at.
@@ -138,7 +138,7 @@ class Measurer:
             notes=(*moved, *(passage.notes if passage else ()), *measurement.notes),
         )
         if passage and passage.error:
-            raise NotMigrated(measurement, watched.cause or passage.error)
+            raise NotJudged(measurement, watched.cause or passage.error)
         return judged(measurement, check)
 
     @staticmethod

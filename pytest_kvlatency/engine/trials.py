@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.config.timeouts import usual_ns
 from pytest_kvlatency.engine.attempts import Attempt, failed
 from pytest_kvlatency.engine.guests import check_distinct, those_up_or_none
-from pytest_kvlatency.engine.measuring import NotMigrated, untold
+from pytest_kvlatency.engine.measuring import NotJudged, untold
 from pytest_kvlatency.engine.steps import pair_place
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
 from pytest_kvlatency.model import failure_of
@@ -73,7 +73,7 @@ class Trials:
                         phase="is the target alive?",
                     )
                     measured = self._confirmed(measured, target, ticket.deadline)
-            except NotMigrated as outcome:
+            except NotJudged as outcome:
                 cause = _at_run(outcome.cause)
                 measured = replace(outcome.measurement, round=ticket.round, failures=(failure_of(cause),))
                 return Attempt(measurement=measured, error=cause)
