@@ -112,7 +112,7 @@ def gaps_of_migration(migration: Migration, result: PingResult, interval_ns: int
 
     These are the gap that lost most, as a guest, or a machine, that stands still for a moment makes a longer one
     without a loss; and each other outage (``_is_outage``), as a bridge may be confused several times while the target
-    is prepared. Losses of single requests are the network's. A silence to the end of the sample is none of them: the
+    is prepared. What else is lost is the network's. A silence to the end of the sample is none of them: the
     network was not back when it was last looked at.
     """
     found: list[Gap] = []
