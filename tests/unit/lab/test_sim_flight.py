@@ -16,7 +16,7 @@ from pytest_kvlatency.lab.spec.labspec import LabSpec, LinkQuality, LinkSpec, Ne
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_kvlatency.lab.guests.sim.network import Answer
+    from pytest_kvlatency.lab.guests.sim.network import Answered
 
 BLUE = "default/blue"
 TARGET = ip_interface("198.18.0.2/24")
@@ -55,7 +55,7 @@ class Pair:
         stack.configure(interface, ip_interface(address), 0.0)
         return stack
 
-    def answer(self) -> Answer | None:
+    def answer(self) -> Answered | None:
         """What the request gets when it arrives."""
         return self.source.answer(self.route, TARGET.ip, self.sent + self.echo.arrives)
 
