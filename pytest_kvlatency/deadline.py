@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+#: Clean-up has so long of its own, after the run's deadline too.
+CLEANUP_SECONDS = 60.0
 STOP_SLICE_SECONDS = 0.25
 
 

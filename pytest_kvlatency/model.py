@@ -178,24 +178,40 @@ class SecretText(str):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConsoleEndpoint:
-    """Where and how to reach a VMI's console: what the REST client would use for the same server.
-
-    ``headers`` hold credentials and are asked for anew for each connection by the one who makes this; ``impersonation``
-    are more of them, of which a name may come several times; ``ca_file``,
-    ``cert_file``, ``key_file`` are paths; ``proxy`` is a URL. ``repr`` shows no credential.
-    """
+class HttpProxy:
+    """A proxy on the way; ``headers`` hold its password."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    impersonation: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerEndpoint:
+    """One server: its URL, its certificate authority (None is the system's), and the client's certificate, as files.
+
+    ``server_name`` is the name that its certificate must have, where that is not the URL's.
+    """
+
+    url: str
     verify: bool = True
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
     server_name: str | None = None
-    proxy: str | None = None
-    proxy_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: HttpProxy | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleEndpoint:
+    """Where and how to reach a VMI's console: what the REST client would use for the same server.
+
+    ``server`` has the console's own URL. ``headers`` hold credentials and are asked for anew for each connection by the
+    one who makes this; ``impersonation`` are more of them, of which a name may come several times.
+    """
+
+    server: ServerEndpoint
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    impersonation: tuple[tuple[str, str], ...] = ()
 
 
 #: So many requests of a sample are told apart: a guest's words alone must not fill the memory.

@@ -71,9 +71,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if _is_asked(config) or _has_values(config):
         checkup_of(config)
     if getattr(config.option, "htmlpath", None):
-        from pytest_kvlatency.report.htmlcolumns import Columns
+        from pytest_kvlatency.report.htmlcolumns import HtmlColumns
 
-        config.pluginmanager.register(Columns(), "kvlatency-html")
+        config.pluginmanager.register(HtmlColumns(), "kvlatency-html")
 
 
 def _is_asked(config: pytest.Config) -> bool:
@@ -160,7 +160,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Say which values are not defaults, and where they come from."""
     checkup = _checkup(config)
-    return [] if checkup is None else checkup.summary.header()
+    return [] if checkup is None else checkup.terminal_report.header()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -234,7 +234,7 @@ def pytest_terminal_summary(terminalreporter: object, config: pytest.Config) -> 
         from pytest_kvlatency.report.screen import Screen
 
         checkup.teardown.settle()
-        checkup.summary.write(Screen(terminalreporter))
+        checkup.terminal_report.write(Screen(terminalreporter))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

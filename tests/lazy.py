@@ -8,7 +8,7 @@ MODULES = (
     "checkup.checkup",
     "checkup.own_run",
     "checkup.pair",
-    "config.configmap",
+    "config.configmapparams",
     "console.opening",
     "console.shell",
     "console.transport",

@@ -23,9 +23,9 @@ from pytest_kvlatency.checkup.run_selection import Selection
 from pytest_kvlatency.checkup.run_state import RunState
 from pytest_kvlatency.checkup.statuswords import StatusWords
 from pytest_kvlatency.checkup.stopping import Stopping
-from pytest_kvlatency.checkup.summary import TerminalSummary
 from pytest_kvlatency.checkup.sweep_run import SweepRun
 from pytest_kvlatency.checkup.teardown import Teardown
+from pytest_kvlatency.checkup.terminal_report import TerminalReport
 from pytest_kvlatency.checkup.xdist.roles import role_of
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.report.outlets import Outlets
@@ -69,7 +69,7 @@ class Checkup:
             stopping=stopping,
             reports=ClosingReports(state=state, items=items, stopping=stopping),
         )
-        self.summary = TerminalSummary(
+        self.terminal_report = TerminalReport(
             state=state,
             role=role,
             items=items,
@@ -95,7 +95,7 @@ class Checkup:
                 discover=cluster.discover,
                 open=measuring.open_cluster,
                 adopt=selection.adopt,
-                header=self.summary.header,
+                header=self.terminal_report.header,
                 tally=items.tally,
             )
         )

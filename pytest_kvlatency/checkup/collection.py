@@ -52,7 +52,7 @@ NO_CHILDREN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Problem:
+class _CollectionProblem:
     nodeid: str
     message: str
     is_usage: bool
@@ -69,7 +69,7 @@ class Collection:
         config = self._config = state.config
         self._state = state
         self._planning = planning
-        self._problems: list[_Problem] = []
+        self._problems: list[_CollectionProblem] = []
         #: Whether any test, selected or not, uses the marker or the fixtures.
         self.is_wanted = False
         #: Whether there were kvlatency items before any was deselected.
@@ -259,7 +259,9 @@ class Collection:
 
     def _refuse(self, nodeid: str, error: KvLatencyError) -> None:
         is_usage = not (isinstance(error, SettingsError) and error.involves_marker)
-        self._problems.append(_Problem(nodeid=nodeid, message=usage_lines(error), is_usage=is_usage))
+        self._problems.append(
+            _CollectionProblem(nodeid=nodeid, message=usage_lines(error), is_usage=is_usage)
+        )
 
     def _wants_own_check(self, session: pytest.Session, items: Sequence[pytest.Item]) -> bool:
         if self._own_only or self._own_ids:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_kvlatency.checkup import inifile
-from pytest_kvlatency.checkup.configmap import ConfigMapReport, configmap_ref
+from pytest_kvlatency.checkup.configmap_report import ConfigMapReport, configmap_ref
 from pytest_kvlatency.checkup.own_check import named_by, own_ids
 from pytest_kvlatency.config.layers import layers
 from pytest_kvlatency.config.negatives import refuse_negative_values
@@ -21,7 +21,7 @@ from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.settings import settings_facts
+from pytest_kvlatency.report.settingsfacts import settings_facts
 from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Inputs:
 
     def read_configmap(self, client: Callable[[], KubeClient]) -> None:
         """Read the parameters, once. Raises ``pytest.UsageError``; what is wrong is written to the ConfigMap too."""
-        from pytest_kvlatency.config.configmap import configmap_layer
+        from pytest_kvlatency.config.configmapparams import configmap_layer
         from pytest_kvlatency.kube.reviews import needed
 
         self.is_unread = False

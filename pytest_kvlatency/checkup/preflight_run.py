@@ -65,7 +65,7 @@ class PreflightRun:
 
     def _go_through(self, findings: list[Finding], deadline: Deadline) -> None:
         """Enter each line as soon as it is known. Raises ``ConfigMapTakenError``."""
-        from pytest_kvlatency.kube.failures import ConfigMapTakenError
+        from pytest_kvlatency.kube.apierrors import ConfigMapTakenError
         from pytest_kvlatency.preflight import checklist
 
         results = self.state.results

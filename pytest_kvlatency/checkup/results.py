@@ -8,11 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
-from pytest_kvlatency.kube.failures import ConfigMapTooLargeError
+from pytest_kvlatency.kube.apierrors import ConfigMapTooLargeError
 from pytest_kvlatency.model import Failure, failure_of
-from pytest_kvlatency.report import configmap as configmap_report
+from pytest_kvlatency.report import configmapstatus, files
 from pytest_kvlatency.report import document as document_report
-from pytest_kvlatency.report import files
 from pytest_kvlatency.report import json as json_report
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.run import RunResult
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_kvlatency.checkup.configmap import ConfigMapReport
+    from pytest_kvlatency.checkup.configmap_report import ConfigMapReport
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.escape import Redactor
@@ -105,7 +104,7 @@ class Results:
 
     def start_changes(self, existing_keys: Iterable[str]) -> dict[str, str | None]:
         """Give the ConfigMap's status keys of a run that starts."""
-        return configmap_report.start_changes(self.started_at, existing_keys)
+        return configmapstatus.start_changes(self.started_at, existing_keys)
 
     def make_document(self, items: Sequence[ItemResult]) -> dict[str, Any]:
         """Make the document anew from what is known now."""
@@ -174,10 +173,10 @@ class Results:
         """Write the document's part of the ConfigMap, unless it stands there; return why it could not be written."""
         if configmap is None or not configmap.is_writable or self._document is None:
             return None
-        changes = configmap_report.final_changes(self._document)
+        changes = configmapstatus.final_changes(self._document)
         if configmap.was_never_started:
             changes = {**self.start_changes(configmap.existing_keys), **changes}
-        content = {key: value for key, value in changes.items() if key != configmap_report.COMPLETION_KEY}
+        content = {key: value for key, value in changes.items() if key != configmapstatus.COMPLETION_KEY}
         if content == self._written:
             return None
         try:
@@ -191,8 +190,8 @@ class Results:
             trouble = TeardownError(text, hint=error.hint)
             if isinstance(error, ConfigMapTooLargeError):
                 # At once, too, where the run was stopped: the one who stopped it may not wait for another try.
-                smaller = configmap_report.smaller_changes(changes, trouble.failure_reason)
-                shortest = configmap_report.shortened_changes(changes)
+                smaller = configmapstatus.smaller_changes(changes, trouble.failure_reason)
+                shortest = configmapstatus.shortened_changes(changes)
                 self._write_less(configmap, [*smaller, *shortest], deadline)
             return trouble
         return None
@@ -208,11 +207,11 @@ class Results:
                 continue
             except KvLatencyError:
                 return
-            reason = changes[configmap_report.REASON_KEY]
+            reason = changes[configmapstatus.REASON_KEY]
             self.told = (
                 f'status.succeeded "false" is written to ConfigMap {configmap.ref}, and what else fits'
             )
-            if reason == configmap_report.NO_ROOM:
+            if reason == configmapstatus.NO_ROOM:
                 self.told += f": {reason}"
             return
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_kvlatency.checkup.finishing import FINISHING_KEY, Finishing
 from pytest_kvlatency.checkup.waiting import Waiter
-from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.deadline import CLEANUP_SECONDS, Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError, TeardownError
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.junit import pytestfile as junit_report
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.checkup.stopping import Stopping
 
-CLEANUP_SECONDS: Final = 60.0
 # The one who stops a run may kill it 5 s later: so long for the deletions to be asked for, besides the status.
 ASKING_SECONDS: Final = 1.5
 LAST_ASKING_SECONDS: Final = 3.0

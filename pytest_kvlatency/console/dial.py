@@ -15,7 +15,7 @@ from pytest_kvlatency.console.outcomes import ConsoleUnreachable
 
 if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline
-    from pytest_kvlatency.model import ConsoleEndpoint
+    from pytest_kvlatency.model import HttpProxy, ServerEndpoint
 
 SLICE_SECONDS: Final = 0.2
 _CONNECT_SECONDS: Final = 10.0
@@ -90,16 +90,16 @@ class PatientSocket:
         self._socket.close()
 
 
-def dial(endpoint: ConsoleEndpoint, deadline: Deadline) -> PatientSocket:
-    """Connect to the endpoint's server. Raises ``ConsoleUnreachable``, or as ``Deadline.check`` does."""
-    url = urlsplit(endpoint.url)
+def dial(server: ServerEndpoint, deadline: Deadline) -> PatientSocket:
+    """Connect to a server. Raises ``ConsoleUnreachable``, or as ``Deadline.check`` does."""
+    url = urlsplit(server.url)
     host = url.hostname or ""
     port = url.port or (443 if url.scheme == "wss" else 80)
     try:
-        sock = _reach(endpoint, host, port, deadline)
+        sock = _reach(server, host, port, deadline)
         try:
             if url.scheme == "wss":
-                sock = _secure(sock, endpoint, endpoint.server_name or host, deadline)
+                sock = _secure(sock, server, server.server_name or host, deadline)
             return PatientSocket(sock, deadline)
         except BaseException:
             sock.close()
@@ -112,10 +112,10 @@ def dial(endpoint: ConsoleEndpoint, deadline: Deadline) -> PatientSocket:
         raise ConsoleUnreachable(f"cannot connect to {host}:{port}: {error}") from error
 
 
-def _reach(endpoint: ConsoleEndpoint, host: str, port: int, deadline: Deadline) -> socket.socket:
-    if not endpoint.proxy:
+def _reach(server: ServerEndpoint, host: str, port: int, deadline: Deadline) -> socket.socket:
+    if server.proxy is None:
         return _connect(host, port, deadline)
-    return _through_proxy(endpoint, endpoint.proxy, host, port, deadline)
+    return _through_proxy(server.proxy, host, port, deadline)
 
 
 def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
@@ -164,20 +164,20 @@ def _connect_one(sock: socket.socket, address: object, deadline: Deadline) -> No
 
 
 def _secure(
-    sock: socket.socket, endpoint: ConsoleEndpoint, server_name: str, deadline: Deadline
+    sock: socket.socket, server: ServerEndpoint, server_name: str, deadline: Deadline
 ) -> ssl.SSLSocket:
     # PROTOCOL_TLS_CLIENT verifies certificate and name; it leaves out the extra strictness of newer Pythons, which
     # refuses the certificate authorities of many clusters.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not endpoint.verify:
+    if not server.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif endpoint.ca_file:
-        context.load_verify_locations(cafile=endpoint.ca_file)
+    elif server.ca_file:
+        context.load_verify_locations(cafile=server.ca_file)
     else:
         context.load_default_certs()
-    if endpoint.cert_file:
-        context.load_cert_chain(endpoint.cert_file, endpoint.key_file)
+    if server.cert_file:
+        context.load_cert_chain(server.cert_file, server.key_file)
     secure = context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
     try:
         _shake_hands(secure, deadline)
@@ -200,17 +200,15 @@ def _shake_hands(secure: ssl.SSLSocket, deadline: Deadline) -> None:
             return
 
 
-def _through_proxy(
-    endpoint: ConsoleEndpoint, proxy_url: str, host: str, port: int, deadline: Deadline
-) -> socket.socket:
-    proxy = urlsplit(proxy_url)
+def _through_proxy(http_proxy: HttpProxy, host: str, port: int, deadline: Deadline) -> socket.socket:
+    proxy = urlsplit(http_proxy.url)
     if proxy.scheme != "http" or not proxy.hostname:
         raise ConsoleUnreachable(
             f"cannot use the proxy {proxy.scheme}://{proxy.hostname or ''} for the console: expected http://HOST:PORT",
             permanent=True,
         )
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    headers = {"Host": target, **endpoint.proxy_headers}
+    headers = {"Host": target, **http_proxy.headers}
     if proxy.username and not any(name.lower() == "proxy-authorization" for name in headers):
         secret = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(secret).decode()

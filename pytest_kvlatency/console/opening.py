@@ -69,7 +69,7 @@ def open_console(
     pause, unauthorized, lacking_since = PAUSES.first, 0, math.inf
     while True:
         target = endpoint()
-        name = vmi_of(target.url)
+        name = vmi_of(target.server.url)
         wish, pauses = 0.0, PAUSES
         try:
             transport = connect(target, deadline)

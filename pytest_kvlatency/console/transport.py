@@ -61,12 +61,12 @@ class ConsoleTransport:
     def connect(cls, endpoint: ConsoleEndpoint, deadline: Deadline) -> ConsoleTransport:
         """Open the console. Raises ``ConsoleRefused``, ``ConsoleUnreachable``, or as ``Deadline.check`` does."""
         deadline.check("the console")
-        sock = dial(endpoint, deadline)
+        sock = dial(endpoint.server, deadline)
         ws = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
         try:
             with _silently():
                 ws.connect(  # type: ignore[no-untyped-call]
-                    endpoint.url,
+                    endpoint.server.url,
                     socket=sock,
                     timeout=SLICE_SECONDS,
                     header=[

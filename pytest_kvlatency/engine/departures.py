@@ -8,7 +8,7 @@ from concurrent.futures import wait
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import CLEANUP_SECONDS, Deadline
 from pytest_kvlatency.engine.guests import those_up
 from pytest_kvlatency.threads import Threads
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.state import VmiHandle
 
 MAX_LEAVING = 500
-CLEANUP_SECONDS = 60.0
 LAST_SECONDS = 1.0
 SLICE_SECONDS = 0.1
 # So long for the terminals of guests that stay, beside all else. One who stops a run may kill it after 5 s.

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
-from pytest_kvlatency.kube.failures import ApiUnavailableError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.kube.remains import deletion_hint
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import CLEANUP_SECONDS, Deadline
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.guest import watchdog
 from pytest_kvlatency.kube.manifest import LONGEST_RUN
@@ -18,7 +18,6 @@ from pytest_kvlatency.kube.manifest import LONGEST_RUN
 if TYPE_CHECKING:
     from pytest_kvlatency.console.shell import Shell
 
-CLEANUP_SECONDS = 60.0
 SLACK_SECONDS = 300.0
 #: For a look at what ``--kv-keep`` leaves.
 KEPT_SECONDS = 3600.0

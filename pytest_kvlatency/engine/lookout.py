@@ -40,7 +40,7 @@ POD_STEPS: Final = Backoff(first=5.0, longest=30.0, factor=1.25)
 
 
 @dataclass(kw_only=True, eq=False)
-class _Waiting:
+class _AwaitedVmi:
     progress: VmiProgress
     deadline: Deadline
     on_change: Callable[[VmiState], None]
@@ -103,7 +103,7 @@ class LookOut:
         self._pods_seen_at = -math.inf
         self._wait = wait
         self._changed = threading.Condition()
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_AwaitedVmi] = []
         self._news: dict[str, VmiState | None] = {}
         #: Seconds from one round of looks to the next.
         self._step_seconds = FIRST_LOOK_SECONDS
@@ -119,7 +119,7 @@ class LookOut:
 
         Raises ``ProvisionError`` as soon as a cause is certain, and ``CheckupTimeoutError`` that says where it stood.
         """
-        one = _Waiting(progress=VmiProgress(handle), deadline=deadline, on_change=on_change)
+        one = _AwaitedVmi(progress=VmiProgress(handle), deadline=deadline, on_change=on_change)
         one.postpone_pod_look()
         with self._changed:
             self._waiting.append(one)
@@ -171,7 +171,7 @@ class LookOut:
                 if watch.refused:
                     self._open_watch = None
 
-    def _next(self) -> tuple[list[_Waiting], bool]:
+    def _next(self) -> tuple[list[_AwaitedVmi], bool]:
         """Wait until there is something to do: those who wait, and whether they are due to be looked at.
 
         None wait when this thread has come to its end.
@@ -202,7 +202,7 @@ class LookOut:
                 return
             self._wait(self._changed, min(SLICE_SECONDS, left))
 
-    def _learn(self, waiting: Sequence[_Waiting]) -> None:
+    def _learn(self, waiting: Sequence[_AwaitedVmi]) -> None:
         """Take what the watch has told."""
         with self._changed:
             told = [(one, self._news.pop(one.uid)) for one in waiting if one.uid in self._news]
@@ -210,7 +210,7 @@ class LookOut:
             one.is_watched = True
             self._take(one, state)
 
-    def _look_round(self, waiting: Sequence[_Waiting]) -> None:
+    def _look_round(self, waiting: Sequence[_AwaitedVmi]) -> None:
         turns = Turns(sorted((one for one in waiting if not one.future.done()), key=lambda one: one.seen_at))
         for one in turns:
             if not self._allowance.take():
@@ -227,7 +227,7 @@ class LookOut:
         due = [one.pod_look_at for one in self._waiting if one.progress.awaits_pod]
         return max(min(due, default=math.inf), self._pods_seen_at + POD_STEPS.first) - time.monotonic()
 
-    def _look_round_pods(self, waiting: Sequence[_Waiting]) -> None:
+    def _look_round_pods(self, waiting: Sequence[_AwaitedVmi]) -> None:
         late = [one for one in waiting if one.progress.awaits_pod]
         if self._look_at_pods is None or not late or self._until_pod_look() > 0:
             return
@@ -247,7 +247,7 @@ class LookOut:
                     one.end(error)
             one.postpone_pod_look()
 
-    def _look(self, one: _Waiting) -> bool:
+    def _look(self, one: _AwaitedVmi) -> bool:
         """Look at one VMI; whether it has come to run."""
         try:
             one.deadline.check(f"VMI {one.progress.handle} to run")
@@ -262,7 +262,7 @@ class LookOut:
         return False
 
     @staticmethod
-    def _take(one: _Waiting, state: VmiState | None) -> bool:
+    def _take(one: _AwaitedVmi, state: VmiState | None) -> bool:
         """Take a VMI's new state; whether it has come to run."""
         one.seen_at = time.monotonic()
         try:
@@ -276,7 +276,7 @@ class LookOut:
         one.future.set_result(state)
         return True
 
-    def _end_waits(self, waiting: Sequence[_Waiting]) -> None:
+    def _end_waits(self, waiting: Sequence[_AwaitedVmi]) -> None:
         """End the waits whose time is over, with where each VMI stands, and those whose trouble has lasted."""
         late = []
         for one in waiting:

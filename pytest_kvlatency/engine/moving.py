@@ -52,7 +52,7 @@ class Passage:
         )
 
 
-class _Sample:
+class _MovePing:
     """The ping of one move, and what is waited for in it."""
 
     def __init__(self, stream: Stream, target: str, deadline: Deadline) -> None:
@@ -113,7 +113,7 @@ def ping_through(
         )
         try:
             journey, before, cut = None, None, None
-            sample = _Sample(stream, target.address.address, deadline)
+            sample = _MovePing(stream, target.address.address, deadline)
             try:
                 if sample.begin():
                     before = stream.clock(deadline)

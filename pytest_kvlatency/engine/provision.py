@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import CLEANUP_SECONDS, Deadline
 from pytest_kvlatency.engine import lifetime
-from pytest_kvlatency.engine.departures import CLEANUP_SECONDS, LEAVING_SECONDS
+from pytest_kvlatency.engine.departures import LEAVING_SECONDS
 from pytest_kvlatency.engine.drafts import DraftParts, Drafts
 from pytest_kvlatency.engine.guests import ReadyGuest, Stopwatch
 from pytest_kvlatency.engine.leases import AddressBook
@@ -19,7 +19,7 @@ from pytest_kvlatency.errors import GuestError, KvLatencyError, ProvisionError
 from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot
 from pytest_kvlatency.guest.profiles import login_words, profile_named
-from pytest_kvlatency.kube.failures import MacRefused
+from pytest_kvlatency.kube.apierrors import MacRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.console.liveness import check_alive
 from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError, again
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,7 +18,7 @@ from pytest_kvlatency.errors import (
     PermissionDeniedError,
 )
 from pytest_kvlatency.guest import iproute
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

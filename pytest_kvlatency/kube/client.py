@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -21,7 +22,7 @@ from pytest_kvlatency.errors import (
 from pytest_kvlatency.kube import kubeconfig as config
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
-from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.http import Answer, HttpTransport
 from pytest_kvlatency.kube.patience import (
     CONNECT_TIMEOUT,
@@ -345,16 +346,9 @@ class KubeClient:
         scheme, _, rest = base.partition("://")
         path = paths.console(namespace, vmi_name)
         return ConsoleEndpoint(
-            url=f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}",
+            server=replace(server, url=f"{'wss' if scheme == 'https' else 'ws'}://{rest}{path}"),
             headers=transport.credentials(),
             impersonation=self._access.impersonation,
-            verify=server.verify,
-            ca_file=server.ca_file,
-            cert_file=server.cert_file,
-            key_file=server.key_file,
-            server_name=server.server_name,
-            proxy=server.proxy.url if server.proxy else None,
-            proxy_headers=dict(server.proxy.headers) if server.proxy else {},
         )
 
     def _new_transport(self, should_stop: Callable[[], bool]) -> HttpTransport:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.failures import (
+from pytest_kvlatency.kube.apierrors import (
     ConfigMapError,
     ConfigMapImmutableError,
     ConfigMapMissingError,

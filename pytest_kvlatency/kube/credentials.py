@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_kvlatency.kube.configentry import Entry
-    from pytest_kvlatency.kube.endpoint import ServerEndpoint
+    from pytest_kvlatency.model import ServerEndpoint
 
 #: Providers that were part of clients once, and what takes their place.
 _GONE: Final = {

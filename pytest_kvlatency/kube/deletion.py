@@ -13,7 +13,7 @@ from pytest_kvlatency.errors import (
     TeardownError,
 )
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.lookup import find, is_ours, namesake
 from pytest_kvlatency.kube.manifest import delete_options
 from pytest_kvlatency.kube.migration import remove_with_vmi

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.kube.manifest import (
     ANNOTATION_REQUEST,
     LABEL_INSTANCE,

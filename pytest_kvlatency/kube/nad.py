@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pytest_kvlatency.errors import ConfigError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.kube.manifest import CORE_BINDINGS
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pytest_kvlatency.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_kvlatency.kube.endpoint import HttpProxy, ServerEndpoint
+    from pytest_kvlatency.model import HttpProxy, ServerEndpoint
 
 # Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
 _POOL_SIZE: Final = 128

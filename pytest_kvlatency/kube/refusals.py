@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.kube.paths import Target
 
 if TYPE_CHECKING:

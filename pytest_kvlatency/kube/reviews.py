@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import yaml
 
 from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.kube.paths import Target
 from pytest_kvlatency.threads import Threads
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.kube import paths
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.kube.manifest import (
     ANNOTATION_EXPIRES,
     ANNOTATION_MIGRATION,

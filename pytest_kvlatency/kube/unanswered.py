@@ -10,7 +10,7 @@ import urllib3.exceptions
 from pytest_kvlatency.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pytest_kvlatency.kube.endpoint import HttpProxy
+    from pytest_kvlatency.model import HttpProxy
 
 
 def problem_of(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError
 from pytest_kvlatency.kube import evidence, migration, paths
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.deletion import Deletion
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint, same_for_all
-from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.ledger import Ledger
 from pytest_kvlatency.kube.lookup import find
 from pytest_kvlatency.kube.manifest import fresh_name, vmi_manifest

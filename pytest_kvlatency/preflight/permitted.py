@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.errors import PermissionDeniedError
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 
 if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline

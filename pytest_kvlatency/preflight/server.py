@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import paths, reviews
-from pytest_kvlatency.kube.failures import KubeApiError
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.model import Finding
 
 if TYPE_CHECKING:

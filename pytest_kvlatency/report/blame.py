@@ -41,7 +41,7 @@ class Blame:
     is_one_way: bool = False
 
 
-class _Link(NamedTuple):
+class _NodeLink(NamedTuple):
     """A network, and two nodes in whichever direction; of a migration the nodes that it left and reached."""
 
     network: str
@@ -56,7 +56,7 @@ def blamed(failed: Sequence[Entry], entries: Sequence[Entry]) -> Iterator[tuple[
     """Divide the measurements that have one fault by what is to blame for it; ``entries`` are all measurements."""
     measured = {link for one in entries if one["transmitted"] is not None and (link := _link(one))}
     good = {_direction(one) for one in entries if one["transmitted"] is not None and one["succeeded"]}
-    left: defaultdict[_Link, list[Entry]] = defaultdict(list)
+    left: defaultdict[_NodeLink, list[Entry]] = defaultdict(list)
     for one in failed:
         link = _link(one)
         if link is None:
@@ -69,7 +69,9 @@ def blamed(failed: Sequence[Entry], entries: Sequence[Entry]) -> Iterator[tuple[
         yield from _divided(alike, {link for link in measured if bool(link.move) == are_moves})
 
 
-def _divided(left: dict[_Link, list[Entry]], measured: set[_Link]) -> Iterator[tuple[Blame, list[Entry]]]:
+def _divided(
+    left: dict[_NodeLink, list[Entry]], measured: set[_NodeLink]
+) -> Iterator[tuple[Blame, list[Entry]]]:
     faulty = set(left)
     for network in dict.fromkeys(link.network for link in left):
         links = {link for link in measured if link.network == network}
@@ -79,14 +81,14 @@ def _divided(left: dict[_Link, list[Entry]], measured: set[_Link]) -> Iterator[t
     while (node := _worst_node(left, of_node, faulty)) is not None:
         name, links = node
         yield Blame(node=name, place=f"to and from {name}"), _take(left, links)
-    alike: defaultdict[_Link, list[Entry]] = defaultdict(list)
+    alike: defaultdict[_NodeLink, list[Entry]] = defaultdict(list)
     for link, concerned in left.items():
         alike[link._replace(network="")] += concerned
     for link, concerned in alike.items():
         yield _of_pair(concerned[0], link), concerned
 
 
-def _of_pair(entry: Entry, link: _Link) -> Blame:
+def _of_pair(entry: Entry, link: _NodeLink) -> Blame:
     source, target = nodes_of(entry) or ("", "")
     if link.move:
         destination = destination_of(entry)
@@ -99,18 +101,18 @@ def _of_pair(entry: Entry, link: _Link) -> Blame:
 
 
 def _worst_node(
-    left: Mapping[_Link, Sequence[Entry]],
-    of_node: Mapping[tuple[str, str], set[_Link]],
-    faulty: set[_Link],
-) -> tuple[str, set[_Link]] | None:
+    left: Mapping[_NodeLink, Sequence[Entry]],
+    of_node: Mapping[tuple[str, str], set[_NodeLink]],
+    faulty: set[_NodeLink],
+) -> tuple[str, set[_NodeLink]] | None:
     """The node with the most faults of those that have it with every other node on a network, and these faults."""
-    best: tuple[str, set[_Link]] | None = None
+    best: tuple[str, set[_NodeLink]] | None = None
     networks: defaultdict[str, set[str]] = defaultdict(set)
     for link in left:
         for name in link.nodes:
             networks[name].add(link.network)
     for name in sorted(networks, key=natural_key):
-        mine: set[_Link] = set()
+        mine: set[_NodeLink] = set()
         for network in networks[name]:
             links = of_node.get((network, name), set())
             if len(links) >= _FEWEST and links <= faulty:
@@ -120,21 +122,21 @@ def _worst_node(
     return best
 
 
-def _by_node(links: Iterable[_Link]) -> dict[tuple[str, str], set[_Link]]:
+def _by_node(links: Iterable[_NodeLink]) -> dict[tuple[str, str], set[_NodeLink]]:
     """The links of each node on each network."""
-    found: defaultdict[tuple[str, str], set[_Link]] = defaultdict(set)
+    found: defaultdict[tuple[str, str], set[_NodeLink]] = defaultdict(set)
     for link in links:
         for name in link.nodes:
             found[link.network, name].add(link)
     return found
 
 
-def _take(left: dict[_Link, list[Entry]], links: set[_Link]) -> list[Entry]:
+def _take(left: dict[_NodeLink, list[Entry]], links: set[_NodeLink]) -> list[Entry]:
     """Take the measurements of these links, in their order."""
     return [one for link in list(left) if link in links for one in left.pop(link)]
 
 
-def _one_way(link: _Link, entry: Entry) -> _Link:
+def _one_way(link: _NodeLink, entry: Entry) -> _NodeLink:
     return link._replace(way=":".join(nodes_of(entry) or ()))
 
 
@@ -144,13 +146,13 @@ def _direction(entry: Entry, *, is_reversed: bool = False) -> tuple[object, ...]
     return (entry["nad"], test_of(entry), *(reversed(nodes) if is_reversed else nodes))
 
 
-def _link(entry: Entry) -> _Link | None:
+def _link(entry: Entry) -> _NodeLink | None:
     nodes = nodes_of(entry)
     if nodes is None or entry["nad"] is None:
         return None
     destination = destination_of(entry) if has_begun(entry) else None
     if destination is None:
-        return _Link(entry["nad"], frozenset(nodes))
+        return _NodeLink(entry["nad"], frozenset(nodes))
     source, target = nodes
     named = frozenset((target, destination)) - {ANYWHERE}
-    return _Link(entry["nad"], named, f"{source}:{target}>{destination}")
+    return _NodeLink(entry["nad"], named, f"{source}:{target}>{destination}")

@@ -87,7 +87,7 @@ def _comparison_notes(
 ) -> list[str]:
     if baseline is None:
         return []
-    from pytest_kvlatency.report.comparison.summary import notes  # noqa: PLC0415 - few runs compare
+    from pytest_kvlatency.report.comparison.runcomparison import notes  # noqa: PLC0415 - few runs compare
 
     return notes(baseline, measurements, is_shard=run.plan is not None and run.plan["shard"] is not None)
 

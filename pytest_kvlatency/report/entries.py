@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report.gaps import gap_duration, gaps_of
+from pytest_kvlatency.report.gapnumbers import gap_duration, gaps_of
 from pytest_kvlatency.report.places import is_move, moved
 from pytest_kvlatency.units import format_duration
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import svg
 from pytest_kvlatency.report.entries import fixture_of
-from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
+from pytest_kvlatency.report.gapnumbers import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.htmlcolumns import CELLS, COLUMNS, ID_CELL, Cells
 from pytest_kvlatency.report.matrix import heatmap
 from pytest_kvlatency.report.matrix.cell import anchor

@@ -37,7 +37,7 @@ class Cells(TypedDict):
     columns: list[str]
 
 
-class Columns:
+class HtmlColumns:
     """The plugin that adds the columns to pytest-html's table; for runs that write one."""
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_kvlatency.escape import excerpt, shortened
 from pytest_kvlatency.report.failurefacts import fault_of
-from pytest_kvlatency.report.migration import gap_facts
+from pytest_kvlatency.report.migrationfacts import gap_facts
 from pytest_kvlatency.report.numbers import LIMITS, numbers_of, rounded
 from pytest_kvlatency.report.reasons import reason_of
 from pytest_kvlatency.units import to_seconds

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.report.entries import extra_verdict, is_failed, verdict
-from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.gapnumbers import gaps_of
 from pytest_kvlatency.report.places import is_move
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.report import files
 from pytest_kvlatency.report.entries import test_of
 from pytest_kvlatency.report.exposition import Family, one_line, text_of
-from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.gapnumbers import gaps_of
 from pytest_kvlatency.report.places import asked
 from pytest_kvlatency.report.success import last_attempts, standing_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.ping.statistics import statistics_of
-from pytest_kvlatency.report.gaps import gap_milliseconds
+from pytest_kvlatency.report.gapnumbers import gap_milliseconds
 from pytest_kvlatency.report.matrix.cell import milliseconds
 
 if TYPE_CHECKING:

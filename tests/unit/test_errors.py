@@ -12,7 +12,7 @@ from pytest_kvlatency import errors
 from pytest_kvlatency.config.problems import SettingsError
 from pytest_kvlatency.config.sources import Problem
 from pytest_kvlatency.errors import again
-from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.threads import result_of
 
 

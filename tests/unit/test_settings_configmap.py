@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kvlatency.config.configmap import configmap_layer
+from pytest_kvlatency.config.configmapparams import configmap_layer
 from pytest_kvlatency.config.problems import SettingsError
 from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.config.sources import Layer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.deadline import Deadline
+from pytest_kvlatency.deadline import CLEANUP_SECONDS, Deadline
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.kube.vmi import Vmis
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 #: So long have workers that were stopped to ask for their VMIs' deletion and to hand over their results.
 STOPPING_SECONDS: Final = 8.0
-CLEANUP_SECONDS: Final = 60.0
 
 
 class Orphans:

@@ -14,11 +14,11 @@ from _pytest._io import TerminalWriter
 
 from pytest_kvlatency.config.conflicts import is_one_file
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report import checklist, json
+from pytest_kvlatency.report import checklistlines, json
 from pytest_kvlatency.report.command.merging import MergeError, whole
 from pytest_kvlatency.report.command.outputs import OUTPUTS, STANDARD_OUTPUT, wanted
 from pytest_kvlatency.report.files import ReportError
-from pytest_kvlatency.report.terminal.causes import own_causes
+from pytest_kvlatency.report.terminal.causelines import own_causes
 from pytest_kvlatency.report.terminal.summary import lab_line, write_summary
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _show(document: Mapping[str, Any], *, shards: int) -> None:
     """Print what a run of the whole plan would have printed of its result."""
     writer = TerminalWriter(sys.stdout)
     if document["preflight"] is not None:
-        checklist.write(writer, document["preflight"])
+        checklistlines.write(writer, document["preflight"])
     lab = lab_line(document)
     write_summary(writer, document, reserved=1 if lab else 0)
     if lab:

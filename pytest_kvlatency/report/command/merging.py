@@ -11,7 +11,7 @@ from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.command.fit import misfits
 from pytest_kvlatency.report.command.part import parts_of
-from pytest_kvlatency.report.comparison import summary as comparison
+from pytest_kvlatency.report.comparison import runcomparison as comparison
 from pytest_kvlatency.report.failurefacts import shortfall_of
 from pytest_kvlatency.report.schema import SCHEMA
 from pytest_kvlatency.report.schema.shape import completed, flaw

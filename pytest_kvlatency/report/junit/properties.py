@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_xml
-from pytest_kvlatency.report.gaps import GAPS, gaps_of
+from pytest_kvlatency.report.gapnumbers import GAPS, gaps_of
 from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 
 if TYPE_CHECKING:

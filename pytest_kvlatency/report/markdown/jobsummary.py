@@ -15,14 +15,14 @@ from pytest_kvlatency.report.entries import (
     test_name,
     verdict,
 )
-from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
+from pytest_kvlatency.report.gapnumbers import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
 from pytest_kvlatency.report.migrationrows import migration_rows
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.schema import TIMESTAMP
 from pytest_kvlatency.report.success import last_attempts
-from pytest_kvlatency.report.terminal.causes import headline
-from pytest_kvlatency.report.terminal.verdict import verdict as run_verdict
+from pytest_kvlatency.report.terminal.causelines import headline
+from pytest_kvlatency.report.terminal.summaryline import verdict as run_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

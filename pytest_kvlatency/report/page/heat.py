@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report.causes import causes_of
+from pytest_kvlatency.report.matrix.heatmap import MOST_NODES
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.page.shades import METRICS, Shading, shadings
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.report.matrix.matrix import Matrix
 
-#: A table of more nodes is hopeless to read: the table of pairs has them, the failures first.
-MOST_NODES: Final = 100
 #: From so many nodes on the cells are small; from the next on a network takes the page's whole width.
 _DENSE, _WIDE = 17, 9
 #: Longer names of columns are turned, and may be cut short.
@@ -68,6 +67,7 @@ def _network(number: int, heat: Heat, metric: str) -> str:
     lines = "".join(f"<li>{for_html(line)}</li>" for line in heat.remarks)
     outs = f'<ul class="outs" title="{for_html(matrix.rule)}">{lines}</ul>' if lines else ""
     if size > MOST_NODES:
+        # The table of pairs has them, the failures first.
         body = f"<p>{size} nodes are too many for a picture: see the table of pairs.</p>"
     else:
         region = f'role="region" tabindex="0" aria-label="Heat map of {name}"'

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html
 from pytest_kvlatency.report import files
-from pytest_kvlatency.report.page import facts, heat, inlined, moves, payload, summary
+from pytest_kvlatency.report.page import facts, heat, inlined, migrationsection, overview, payload
 
 if TYPE_CHECKING:
     import os
@@ -33,15 +33,15 @@ def render(document: Mapping[str, Any], *, folder: Path | None = None) -> str:
     data = payload.payload(document, heats, folder=folder)
     style, script = inlined.style(), inlined.script()
     slots = {
-        "title": for_html(summary.title(document)),
+        "title": for_html(overview.title(document)),
         "policy": inlined.policy(style, script),
         "style": style,
         "script": script,
-        "verdict": summary.verdict(document),
-        "causes": summary.causes(document),
+        "verdict": overview.verdict(document),
+        "causes": overview.causes(document),
         "facts": facts.facts(document),
         "heat": heat.section(heats),
-        "moves": moves.section(document),
+        "moves": migrationsection.section(document),
         "tool": for_html(facts.tool(document)),
         "data": payload.as_json(data),
         "transcripts": payload.as_json(payload.transcripts(document)),

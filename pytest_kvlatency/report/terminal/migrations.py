@@ -11,11 +11,11 @@ from pytest_kvlatency.report.entries import (
     pair,
     test_name,
 )
-from pytest_kvlatency.report.gaps import whole_milliseconds
+from pytest_kvlatency.report.gapnumbers import whole_milliseconds
 from pytest_kvlatency.report.migrationrows import migration_rows, resolution
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.columns import Columns, row
-from pytest_kvlatency.report.terminal.failures import colour_of, gap_ms
+from pytest_kvlatency.report.terminal.resulttable import colour_of, gap_ms
 from pytest_kvlatency.report.terminal.writer import plain, wrapped
 
 if TYPE_CHECKING:

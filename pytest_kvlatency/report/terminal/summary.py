@@ -9,9 +9,9 @@ from pytest_kvlatency.report.entries import is_failed, place
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.success import last_attempts
-from pytest_kvlatency.report.terminal import causes, failures, migrations
+from pytest_kvlatency.report.terminal import causelines, migrations, resulttable
 from pytest_kvlatency.report.terminal.grids import grids
-from pytest_kvlatency.report.terminal.verdict import verdict
+from pytest_kvlatency.report.terminal.summaryline import verdict
 from pytest_kvlatency.report.terminal.writer import NOTHING, plain, rows_of, wrapped, write
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def summary(document: Mapping[str, Any], width: int, *, room: int) -> list[Line]
     """The lines below the title, in at most ``room`` rows of the terminal unless there are many long texts."""
     found = matrices(document["measurements"])
     (said,) = verdict(document)
-    head = [*wrapped(said.text, width, said.colour), *causes.causes(document, width)]
-    more = causes.left_out(document)
+    head = [*wrapped(said.text, width, said.colour), *causelines.causes(document, width)]
+    more = causelines.left_out(document)
     if more:
         head.append(plain(f"and {more} more causes: {_ELSEWHERE}"))
     notes = _notes(document["measurements"])
@@ -80,32 +80,32 @@ def _table(document: Mapping[str, Any], found: Sequence[Matrix], width: int, roo
     nads = {matrix.nad for matrix in found}
     if not entries:
         return []
-    ranked = failures.by_cause(document, last_attempts(entries))
+    ranked = resulttable.by_cause(document, last_attempts(entries))
     known = {id(entry) for _, entry in ranked}
     others = [entry for entry in entries if id(entry) not in known]
-    if failures.height(entries) <= min(_SMALL, room):
-        return failures.table(sorted(entries, key=lambda entry: id(entry) not in known), width)
+    if resulttable.height(entries) <= min(_SMALL, room):
+        return resulttable.table(sorted(entries, key=lambda entry: id(entry) not in known), width)
     # Without numbers there is nothing to show in a table: the cause says it all.
     failed = [one for one in ranked if one[1]["transmitted"] is not None]
-    telling = [entry for before, entry in failed if before < failures.MOST_ALIKE]
+    telling = [entry for before, entry in failed if before < resulttable.MOST_ALIKE]
     others = [entry for entry in last_attempts(others) if entry["nad"] not in nads and not is_failed(entry)]
     others.sort(key=lambda entry: entry["maxLatencyNanoSec"] or 0, reverse=True)
     shown = _first(telling, max(min(_MOST_FAILED, room), 3))
-    rest = _first(others, max(room - failures.height(shown), 3 if others else 0))
+    rest = _first(others, max(room - resulttable.height(shown), 3 if others else 0))
     counts = [
         (len(failed) - len(shown), "more failed"),
         (len(others) - len(rest), "others, none slower than these"),
     ]
     words = ", ".join(f"{count} {word}" for count, word in counts if count)
     tail = [plain(f"and {words}: {_ELSEWHERE}")] if words else []
-    return [*failures.table([*shown, *rest], width), *tail] if shown or rest else []
+    return [*resulttable.table([*shown, *rest], width), *tail] if shown or rest else []
 
 
 def _first(entries: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:
     """As many as there is room for."""
     chosen: list[Mapping[str, Any]] = []
     for entry in entries:
-        if failures.height([*chosen, entry]) > room:
+        if resulttable.height([*chosen, entry]) > room:
             break
         chosen.append(entry)
     return chosen

@@ -26,8 +26,8 @@ from plain import plain
 
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.kube.failures import KubeApiError
 from pytest_kvlatency.lab.kubevirt.timestamp import now
 
 #: The image's entry point: arguments of a container follow it, a container's command takes its place.

@@ -11,10 +11,11 @@ from jobcontroller import ENTRYPOINT, MANIFESTS, ROOT
 from podsecurity import violations
 
 from pytest_kvlatency.checkup.closing_reports import STATUS_SECONDS
-from pytest_kvlatency.checkup.teardown import ASKING_SECONDS, CLEANUP_SECONDS
-from pytest_kvlatency.config.configmap import configmap_layer
+from pytest_kvlatency.checkup.teardown import ASKING_SECONDS
+from pytest_kvlatency.config.configmapparams import configmap_layer
 from pytest_kvlatency.config.options import INDEX_VARIABLE, SHARDS_VARIABLE
 from pytest_kvlatency.config.resolve import resolve
+from pytest_kvlatency.deadline import CLEANUP_SECONDS
 from pytest_kvlatency.units import parse_duration
 
 ACCOUNT = "vm-latency-checkup-sa"

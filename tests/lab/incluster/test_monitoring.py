@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_manifests import ACCOUNT, IMAGE, LABEL
 
 from pytest_kvlatency.checkup.closing_reports import STATUS_SECONDS
-from pytest_kvlatency.checkup.teardown import ASKING_SECONDS, CLEANUP_SECONDS
-from pytest_kvlatency.config.configmap import configmap_layer
+from pytest_kvlatency.checkup.teardown import ASKING_SECONDS
+from pytest_kvlatency.config.configmapparams import configmap_layer
 from pytest_kvlatency.config.resolve import resolve
+from pytest_kvlatency.deadline import CLEANUP_SECONDS
 
 MONITORING = ROOT / "examples" / "monitoring"
 NAME = "latency-hourly"

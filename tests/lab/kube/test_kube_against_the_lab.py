@@ -6,10 +6,10 @@ from kubelab import BLUE, CHECKUP, ROLE, request
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.apierrors import MacRefused
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.clusterfacts import describe
 from pytest_kvlatency.kube.configmap import ConfigMaps
-from pytest_kvlatency.kube.failures import MacRefused
 from pytest_kvlatency.kube.nad import read_nad
 from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.lab.spec.labspec import FaultSpec
@@ -159,6 +159,6 @@ def test_E62_trouble_does_not_show(cluster_with, fault):
 
 def test_E53_the_console_and_kubeconfig_share_everything(cluster):
     endpoint = cluster.admin.console_endpoint("checks", "a")
-    assert endpoint.url.startswith(cluster.plane.server.replace("https", "wss") + paths.SUBRESOURCES)
+    assert endpoint.server.url.startswith(cluster.plane.server.replace("https", "wss") + paths.SUBRESOURCES)
     assert endpoint.headers["Authorization"] == f"Bearer {cluster.plane.admin_token}"
-    assert endpoint.ca_file
+    assert endpoint.server.ca_file

@@ -19,7 +19,7 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.kube import reach as reaching
 from pytest_kvlatency.kube.reach import Reach
-from pytest_kvlatency.model import ConsoleEndpoint
+from pytest_kvlatency.model import ConsoleEndpoint, ServerEndpoint
 
 URL = "wss://host:6443/prefix/apis/subresources.kubevirt.io/v1/namespaces/checks/virtualmachineinstances/g0/console"
 NOT_RUNNING = ConsoleRefused(status=400, message="VMI is not running")
@@ -38,7 +38,11 @@ def opened(*answers, state=RUNNING, seconds=60.0, reach=None):
     endpoints = []
 
     def endpoint():
-        endpoints.append(ConsoleEndpoint(url=URL, headers={"Authorization": f"Bearer {len(endpoints)}"}))
+        endpoints.append(
+            ConsoleEndpoint(
+                server=ServerEndpoint(url=URL), headers={"Authorization": f"Bearer {len(endpoints)}"}
+            )
+        )
         return endpoints[-1]
 
     def connect(target, deadline):

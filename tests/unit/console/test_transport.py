@@ -22,7 +22,7 @@ from pytest_kvlatency.console.outcomes import ConnectionLost, ConsoleRefused, Co
 from pytest_kvlatency.console.transport import ConsoleTransport
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
-from pytest_kvlatency.model import ConsoleEndpoint
+from pytest_kvlatency.model import ConsoleEndpoint, HttpProxy, ServerEndpoint
 
 pytestmark = pytest.mark.smoke
 
@@ -156,11 +156,12 @@ def server(certificate):
 
 def endpoint(server, do="echo", **options):
     headers = {"X-Do": do, "Authorization": "Bearer very-secret"}
-    return ConsoleEndpoint(url=f"ws://127.0.0.1:{server.port}{PATH}", headers=headers, **options)
+    address = ServerEndpoint(url=f"ws://127.0.0.1:{server.port}{PATH}", **options)
+    return ConsoleEndpoint(server=address, headers=headers)
 
 
 def secure(server, **options):
-    return ConsoleEndpoint(url=f"wss://127.0.0.1:{server.tls_port}{PATH}", **options)
+    return ConsoleEndpoint(server=ServerEndpoint(url=f"wss://127.0.0.1:{server.tls_port}{PATH}", **options))
 
 
 def connect(target, seconds=60.0, stop=None):
@@ -236,8 +237,7 @@ def test_E11_an_http_proxy_is_used_with_its_headers(server, certificate):
             server,
             ca_file=certificate,
             server_name="api.test",
-            proxy=proxy,
-            proxy_headers={"X-Proxy": "yes"},
+            proxy=HttpProxy(url=proxy, headers={"X-Proxy": "yes"}),
         )
         transport = connect(target)
         transport.write(b"through")
@@ -280,7 +280,7 @@ def test_E11_a_proxy_that_refuses_is_named(server, answer, words):
                 client.sendall(f"HTTP/1.1 {answer}\r\n\r\n".encode())
 
         threading.Thread(target=serve, daemon=True).start()
-        target = endpoint(server, proxy=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        target = endpoint(server, proxy=HttpProxy(url=f"http://127.0.0.1:{listener.getsockname()[1]}"))
         with pytest.raises(ConsoleUnreachable, match=words):
             connect(target)
 
@@ -289,7 +289,7 @@ def test_E11_a_console_needs_an_http_proxy(server):
     with pytest.raises(
         ConsoleUnreachable, match=r"cannot use the proxy socks5://127\.0\.0\.1 .*: expected http://HOST:PORT"
     ):
-        connect(endpoint(server, proxy="socks5://127.0.0.1:1080"))
+        connect(endpoint(server, proxy=HttpProxy(url="socks5://127.0.0.1:1080")))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
@@ -342,7 +342,7 @@ def test_nobody_listens(server):
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(ConsoleUnreachable, match=r"cannot connect to 127\.0\.0\.1:"):
-            connect(ConsoleEndpoint(url=f"ws://127.0.0.1:{port}{PATH}"))
+            connect(ConsoleEndpoint(server=ServerEndpoint(url=f"ws://127.0.0.1:{port}{PATH}")))
 
 
 def test_a_handshake_that_stalls_ends_with_the_deadline(server):

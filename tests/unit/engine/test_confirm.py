@@ -12,7 +12,7 @@ from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine import measuring
 from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.errors import CheckupTimeoutError, GuestError, InterruptedRunError, ProvisionError
-from pytest_kvlatency.kube.failures import ApiUnavailableError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.threads import Threads
 
 

@@ -10,7 +10,7 @@ import pytest
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.leftovers import Leftovers
 from pytest_kvlatency.errors import ProvisionError, TeardownError
-from pytest_kvlatency.kube.failures import ApiUnavailableError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.kube.state import VmiHandle
 
 ONE, TWO, THREE = (VmiHandle(namespace="default", name=f"vmi-{word}", uid=word) for word in ("a", "b", "c"))

@@ -12,7 +12,7 @@ from pytest_kvlatency.deadline import Backoff, Deadline, Stop
 from pytest_kvlatency.engine import vigil
 from pytest_kvlatency.engine.vigil import Vigil
 from pytest_kvlatency.errors import InterruptedRunError, ProvisionError
-from pytest_kvlatency.kube.failures import ApiUnavailableError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.kube.state import VmiHandle, VmiState
 
 ONE, TWO, THREE = (VmiHandle(namespace="default", name=f"vmi-{word}", uid=word) for word in "abc")

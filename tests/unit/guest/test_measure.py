@@ -10,7 +10,7 @@ from pytest_kvlatency.console.shell import CommandResult
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, PermissionDeniedError
 from pytest_kvlatency.guest import measure
-from pytest_kvlatency.kube.failures import ApiUnavailableError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.model import PingParameters
 from pytest_kvlatency.ping import Dialect
 

@@ -13,7 +13,7 @@ from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
 from pytest_kvlatency.guest.address import GuestAddress
-from pytest_kvlatency.kube.failures import ApiUnavailableError
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.model import Check, GuestFacts, NadRef, NodePair, PingParameters
 from pytest_kvlatency.ping import Dialect
 

@@ -19,8 +19,8 @@ from pytest_kvlatency.errors import (
     KvLatencyError,
     PermissionDeniedError,
 )
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.kube.failures import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.patience import (
     CONNECT_TIMEOUT,
     FIRST_ANSWER,
@@ -284,13 +284,13 @@ def test_E11_the_console_has_the_clients_credentials_and_path_prefix(write_kubec
     cluster = {"insecure-skip-tls-verify": True, "tls-server-name": "api.internal"}
     path = write_kubeconfig("https://lb.example:6443/k8s/clusters/c-1", user=user, cluster=cluster)
     endpoint = KubeClient.connect(kubeconfig=path, context=None).console_endpoint("checks", "vmi-a")
-    assert endpoint.url == (
+    assert endpoint.server.url == (
         "wss://lb.example:6443/k8s/clusters/c-1/apis/subresources.kubevirt.io/v1/namespaces/checks"
         "/virtualmachineinstances/vmi-a/console"
     )
     assert endpoint.headers == {"Authorization": expected}
-    assert endpoint.verify is False
-    assert endpoint.server_name == "api.internal"
+    assert endpoint.server.verify is False
+    assert endpoint.server.server_name == "api.internal"
     assert expected not in repr(endpoint)
 
 
@@ -305,7 +305,8 @@ def test_E11_the_console_has_client_certificate_and_authority(write_kubeconfig, 
         cluster={"certificate-authority": "ca", "insecure-skip-tls-verify": False},
     )
     endpoint = KubeClient.connect(kubeconfig=path, context=None).console_endpoint("a", "b")
-    assert (endpoint.ca_file, endpoint.cert_file, endpoint.key_file) == tuple(
+    server = endpoint.server
+    assert (server.ca_file, server.cert_file, server.key_file) == tuple(
         str(tmp_path / name) for name in ("ca", "crt", "key")
     )
     assert endpoint.headers == {}
@@ -328,10 +329,10 @@ def test_E11_proxies(write_kubeconfig, monkeypatch, cluster, environment, expect
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     path = write_kubeconfig("https://api.example", cluster=cluster)
-    endpoint = KubeClient.connect(kubeconfig=path, context=None).console_endpoint("a", "b")
-    assert endpoint.proxy == expected
+    proxy = KubeClient.connect(kubeconfig=path, context=None).console_endpoint("a", "b").server.proxy
+    assert (proxy and proxy.url) == expected
     if expected and "@" in expected:
-        assert endpoint.proxy_headers == {"proxy-authorization": "Basic dTpwQHc="}
+        assert proxy.headers == {"proxy-authorization": "Basic dTpwQHc="}
 
 
 def test_E11_an_exec_plugin_gives_the_token_and_its_failure_is_told(

@@ -4,12 +4,12 @@ import pytest
 from kubescript import status_object
 
 from pytest_kvlatency.errors import ConfigError
-from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMaps
-from pytest_kvlatency.kube.failures import (
+from pytest_kvlatency.kube.apierrors import (
     ConfigMapImmutableError,
     ConfigMapMissingError,
     ConfigMapTooLargeError,
 )
+from pytest_kvlatency.kube.configmap import ConfigMapData, ConfigMaps
 from pytest_kvlatency.model import ConfigMapRef
 
 REF = ConfigMapRef(namespace="checks", name="checkup")

@@ -8,6 +8,7 @@ import yaml
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import kubeconfig
 from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.model import HttpProxy
 
 
 def test_a_kubeconfig_that_does_not_exist_names_its_option(tmp_path):
@@ -120,7 +121,7 @@ def no_proxies(monkeypatch):
 def test_E11_a_proxy_of_the_environment_without_a_scheme_is_an_http_proxy(write_kubeconfig, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
     client = KubeClient.connect(kubeconfig=write_kubeconfig("https://api.example"))
-    assert client.console_endpoint("a", "b").proxy == "http://proxy.example:3128"
+    assert client.console_endpoint("a", "b").server.proxy == HttpProxy(url="http://proxy.example:3128")
 
 
 @pytest.mark.usefixtures("no_proxies")

@@ -17,8 +17,8 @@ from pytest_kvlatency.errors import (
     ProvisionError,
     TeardownError,
 )
+from pytest_kvlatency.kube.apierrors import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.client import KubeClient
-from pytest_kvlatency.kube.failures import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.ledger import ON_ITS_WAY_SECONDS
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.configmap import (
+from pytest_kvlatency.report.configmapstatus import (
     LIST_BYTES,
     final_changes,
     shortened_changes,

@@ -12,7 +12,7 @@ from _pytest._io import TerminalWriter
 from test_matrix import NAD, Result, entry, mesh, only
 
 from pytest_kvlatency.report.matrix.matrix import matrices
-from pytest_kvlatency.report.terminal.causes import causes
+from pytest_kvlatency.report.terminal.causelines import causes
 from pytest_kvlatency.report.terminal.grids import grids
 from pytest_kvlatency.report.terminal.summary import write_summary
 

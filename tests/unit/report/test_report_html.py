@@ -14,13 +14,13 @@ import pytest
 
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report import html, svg
-from pytest_kvlatency.report.htmlcolumns import CELLS, Columns
+from pytest_kvlatency.report.htmlcolumns import CELLS, HtmlColumns
 from pytest_kvlatency.report.measurement import measurement_entry
 
 if TYPE_CHECKING:
     from conftest import Make
 
-COLUMNS = Columns()
+COLUMNS = HtmlColumns()
 HEADS = [f"<th>{name}</th>" for name in ("Result", "Test", "Duration", "Links")]
 
 

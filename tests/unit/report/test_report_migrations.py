@@ -17,7 +17,7 @@ from pytest_kvlatency.report import csv as csv_report
 from pytest_kvlatency.report import prometheus
 from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.comparison.baseline import key_of
-from pytest_kvlatency.report.configmap import final_changes, worst_of
+from pytest_kvlatency.report.configmapstatus import final_changes, worst_of
 from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.entries import pair, verdict
 from pytest_kvlatency.report.html import cells_of, details
@@ -25,7 +25,7 @@ from pytest_kvlatency.report.junit.properties import case_properties, is_own
 from pytest_kvlatency.report.markdown.jobsummary import render
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.measurement import measurement_entry
-from pytest_kvlatency.report.page import moves
+from pytest_kvlatency.report.page import migrationsection
 from pytest_kvlatency.report.schema.shape import completed
 from pytest_kvlatency.report.statusword import status_numbers
 from pytest_kvlatency.report.terminal.summary import summary
@@ -193,7 +193,7 @@ def test_the_page_names_the_phases_in_their_order_though_the_first_migration_ski
     seen = tuple(phase for phase in measured.migration.phases if phase.name != "Scheduled")
     moved = replace(measured.migration, phases=seen)
     skipping = replace(quick, measurement=replace(measured, migration=moved))
-    page = moves.section(build(make.run(skipping, whole)))
+    page = migrationsection.section(build(make.run(skipping, whole)))
     named = re.findall(r'<span class="swatch p\d"></span>(\w+)</li>', page)
     assert named[:6] == ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running"]
 
@@ -209,7 +209,7 @@ def test_a_migration_beside_the_tests_own_has_its_own_verdict_in_every_table(mak
     bad = replace(make.migrated(target="worker4"), failures=(TOO_LONG,))
     test = replace(item(make, STUCK, failure="no node"), extra=(make.migrated(), bad))
     document = build(make.run(test))
-    page = re.findall(r'<span class="state (\w+)">(.*?)</span>', moves.section(document))
+    page = re.findall(r'<span class="state (\w+)">(.*?)</span>', migrationsection.section(document))
     assert page == [("bad", "FAILED provision"), ("odd", "kv_migration"), ("bad", "FAILED gap")]
     table = [line.split(" | ")[2] for line in render(document).splitlines() if "&gt;worker3 |" in line]
     assert table == [word for _, word in page]
@@ -293,8 +293,8 @@ def test_reports_that_show_milliseconds_round_a_gap_up_as_the_configmap_does(mak
     document = build(make.run(made))
     (moved,) = document["measurements"]
     assert screen(document)[-1].split()[-5:-3] == ["1300", "401"]
-    assert '<td class="number">401</td>' in moves.section(document)
-    assert "switch-over gap: 401 ms" in moves.section(document)
+    assert '<td class="number">401</td>' in migrationsection.section(document)
+    assert "switch-over gap: 401 ms" in migrationsection.section(document)
     assert "| 401 |" in render(document)
     assert "switch-over gap 401 ms" in details(moved)
 

@@ -12,7 +12,7 @@ from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.entries import counted, pair
 from pytest_kvlatency.report.measurement import measurement_entry
-from pytest_kvlatency.report.terminal.failures import table
+from pytest_kvlatency.report.terminal.resulttable import table
 from pytest_kvlatency.report.terminal.summary import write_summary
 
 if TYPE_CHECKING:

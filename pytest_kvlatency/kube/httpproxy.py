@@ -1,41 +1,18 @@
-"""Where a server is, whom to trust there, and through which proxy: the API server, or an issuer of logins."""
+"""Through which proxy a server is reached: the API server, or an issuer of logins."""
 
 from __future__ import annotations
 
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 
+from pytest_kvlatency.model import HttpProxy
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-@dataclass(frozen=True, kw_only=True)
-class HttpProxy:
-    """A proxy on the way; ``headers`` hold its password."""
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerEndpoint:
-    """One server: its URL, its certificate authority (None is the system's), and the client's certificate, as files.
-
-    ``server_name`` is the name that its certificate must have, where that is not the URL's.
-    """
-
-    url: str
-    verify: bool = True
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    server_name: str | None = None
-    proxy: HttpProxy | None = None
 
 
 def proxy_for(url: str, named: str) -> HttpProxy | None:

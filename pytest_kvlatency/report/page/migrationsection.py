@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report.entries import fixture_of
-from pytest_kvlatency.report.gaps import gap_milliseconds, whole_milliseconds
+from pytest_kvlatency.report.gapnumbers import gap_milliseconds, whole_milliseconds
 from pytest_kvlatency.report.migrationrows import migration_rows, resolution
 from pytest_kvlatency.report.page.entry import pair_text, plural
 from pytest_kvlatency.report.page.phases import bands, look_of

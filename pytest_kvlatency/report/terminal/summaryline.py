@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import counted, is_failed, place
-from pytest_kvlatency.report.gaps import gap_duration, gaps_of
+from pytest_kvlatency.report.gapnumbers import gap_duration, gaps_of
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.success import last_attempts
-from pytest_kvlatency.report.terminal.causes import own_causes
+from pytest_kvlatency.report.terminal.causelines import own_causes
 from pytest_kvlatency.report.terminal.writer import plain
 from pytest_kvlatency.units import format_duration
 

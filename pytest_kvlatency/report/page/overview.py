@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
-from pytest_kvlatency.report import checklist
+from pytest_kvlatency.report import checklistlines
 from pytest_kvlatency.report.causes import causes_of
-from pytest_kvlatency.report.gaps import gaps_of
+from pytest_kvlatency.report.gapnumbers import gaps_of
 from pytest_kvlatency.report.page.entry import plural, what
 from pytest_kvlatency.report.page.facts import badges
-from pytest_kvlatency.report.terminal.verdict import verdict as terminal_verdict
+from pytest_kvlatency.report.terminal.summaryline import verdict as terminal_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def verdict(document: Mapping[str, Any]) -> str:
 def sentence(document: Mapping[str, Any]) -> str:
     """What the run came to, as the terminal says it."""
     if document["preflight"] is not None:
-        return f"preflight: {checklist.verdict(document['preflight']).partition(': ')[2]}"
+        return f"preflight: {checklistlines.verdict(document['preflight']).partition(': ')[2]}"
     if not document["measurements"]:
         return "nothing was measured"
     return "".join(span.text for span in terminal_verdict(document))

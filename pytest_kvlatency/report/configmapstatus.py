@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.document import timestamp
-from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
+from pytest_kvlatency.report.gapnumbers import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.numbers import SAMPLE_NUMBERS
 from pytest_kvlatency.report.success import last_attempts
 
@@ -20,7 +20,7 @@ RESULT_PREFIX: Final = "status.result."
 MEASUREMENTS_KEY: Final = "status.result.measurements"
 NOTES_KEY: Final = "status.result.notes"
 REASON_KEY: Final = "status.failureReason"
-_END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", REASON_KEY)
+END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", REASON_KEY)
 #: Keys of the worst pair, and where the document has them; integers.
 _NUMBERS: Final = {
     "status.result.minLatencyNanoSec": "minLatencyNanoSec",
@@ -56,7 +56,7 @@ _SEVERITY: Final = {"connectivity": 5, "loss": 4, "gap": 3, "latency": 2}
 def start_changes(now: datetime, existing_keys: Iterable[str]) -> dict[str, str | None]:
     """What the start writes: its time; and every result of an earlier run is removed."""
     changes: dict[str, str | None] = {
-        key: None for key in existing_keys if key.startswith(RESULT_PREFIX) or key in _END_KEYS
+        key: None for key in existing_keys if key.startswith(RESULT_PREFIX) or key in END_KEYS
     }
     changes[START_KEY] = timestamp(now)
     return changes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.config.kubenames import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError
+from pytest_kvlatency.report.configmapstatus import COMPLETION_KEY, END_KEYS, START_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
     from pytest_kvlatency.kube.configmap import ConfigMapData
     from pytest_kvlatency.model import ConfigMapRef
 
-START_KEY = "status.startTimestamp"
-COMPLETION_KEY = "status.completionTimestamp"
 #: What has to go before a ConfigMap can be used again.
-ONCE_KEYS = (START_KEY, COMPLETION_KEY, "status.succeeded", "status.failureReason")
+ONCE_KEYS = (START_KEY, *END_KEYS)
 
 
 def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigMapRef:
@@ -85,7 +84,7 @@ class ConfigMapReport:
         return self._maps.read(self._parameters, deadline).data
 
     def _read_own(self, deadline: Deadline) -> ConfigMapData:
-        from pytest_kvlatency.kube.failures import ConfigMapMissingError
+        from pytest_kvlatency.kube.apierrors import ConfigMapMissingError
 
         try:
             return self._maps.read(self.ref, deadline)
@@ -159,7 +158,7 @@ class ConfigMapReport:
 
     def _taken(self, data: Mapping[str, str]) -> ConfigError:
         """The refusal of what another run has; from now on nothing is written to it."""
-        from pytest_kvlatency.kube.failures import ConfigMapTakenError
+        from pytest_kvlatency.kube.apierrors import ConfigMapTakenError
 
         self._last = None
         self.is_taken = True

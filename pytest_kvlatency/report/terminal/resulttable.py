@@ -16,7 +16,7 @@ from pytest_kvlatency.report.entries import (
     test_name,
     verdict,
 )
-from pytest_kvlatency.report.gaps import gap_milliseconds, gaps_of
+from pytest_kvlatency.report.gapnumbers import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.places import is_move
 from pytest_kvlatency.report.terminal.columns import Columns, row
 from pytest_kvlatency.report.terminal.writer import plain

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.checkup.written import written
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report import checklist
+from pytest_kvlatency.report import checklistlines
 from pytest_kvlatency.report.terminal.summary import lab_line, write_summary
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ LAB_IS_OVER: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TerminalSummary:
+class TerminalReport:
     """Gives the header's lines, and writes the summary."""
 
     state: RunState
@@ -92,7 +92,7 @@ class TerminalSummary:
                 screen.write_line(line)
         findings = None if document is None else document["preflight"]
         if findings is not None:
-            checklist.write(screen.writer, findings)
+            checklistlines.write(screen.writer, findings)
         # A checklist has said its own failures.
         self._write_failures(screen, of_the_run=() if findings is not None else results.of_the_run)
         for note in (*results.notes, *results.comparison_notes):
