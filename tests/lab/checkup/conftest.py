@@ -68,25 +68,15 @@ class Cluster(Administrator):
 
     def until_vmis(self, condition):
         """Wait until the VMIs' objects meet the condition."""
-        until = time.monotonic() + 60
-        while not condition(found := self.objects()):
-            assert time.monotonic() < until, found
-            time.sleep(0.02)
-        return found
+        _until(self.objects, condition)
 
     def until(self, condition):
         """Wait until the condition holds."""
-        until = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        _until(condition, bool)
 
     def until_configmap(self, name, condition):
         """Wait until the ConfigMap's status meets the condition."""
-        until = time.monotonic() + 60
-        while not condition(status := self.status(name)):
-            assert time.monotonic() < until, status
-            time.sleep(0.02)
+        _until(lambda: self.status(name), condition)
 
     def make_configmap(self, network="blue-network", data=None, **more):
         """Make a checkup's ConfigMap; a value of None leaves a key out. Return its name."""
@@ -110,6 +100,15 @@ class Cluster(Administrator):
         """The ConfigMap's status keys, without their prefix."""
         data = self.configmap(name).get("data") or {}
         return {key.removeprefix("status."): data[key] for key in data if key.startswith("status.")}
+
+
+def _until(look, condition):
+    """Look until what is seen meets the condition: less and less often, as each look costs the lab a request."""
+    end, pause = time.monotonic() + 60, 0.02
+    while not condition(seen := look()):
+        assert time.monotonic() < end, seen
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.2)
 
 
 def clusters(tmp_path_factory):

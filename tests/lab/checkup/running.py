@@ -26,7 +26,7 @@ class Checkup:
     def __init__(
         self, directory, arguments, *, module="pytest", environment=None, before=(), where=None, fork=True
     ):
-        """``before`` starts the command line; ``where`` is a descriptor for input and output, in place of a pipe.
+        """``before`` starts the command line; ``where`` is a file for the output of a session's leader, else a pipe.
 
         ``fork`` permits it to be forked from a process that has loaded what it needs.
         """
@@ -38,7 +38,7 @@ class Checkup:
         own["PYTHONPATH"] = str(Path(__file__).parent)
         command = [sys.executable, "-m", module, "-p", "no:cacheprovider", "-p", "talkative"]
         whole = {**inherited, **plain(arguments=arguments), **own, **(environment or {})}
-        terminal = {} if where is None else {"stdin": where, "stdout": where, "start_new_session": True}
+        terminal = {} if where is None else {"stdout": where, "start_new_session": True}
         start = forking.started if fork else forking.executed
         self._process = start([*before, *command, *arguments], cwd=self.directory, env=whole, **terminal)
         self._changed = threading.Condition()

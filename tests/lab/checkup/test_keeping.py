@@ -66,8 +66,11 @@ def test_the_password_of_a_profile_that_a_hook_registered_is_not_printed(cluster
     assert len(kept()) == 2
 
 
-@pytest.mark.parametrize("keep", ["always", "failed"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    ("keep", "number"),
+    [("always", signal.SIGTERM), ("failed", signal.SIGINT)],
+    ids=["always-SIGTERM", "failed-SIGINT"],
+)
 def test_E72_a_run_that_is_stopped_while_it_pings_leaves_such_consoles_too(
     cluster, start, kept, keep, number
 ):

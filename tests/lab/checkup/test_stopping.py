@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import signal
-import sys
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -50,13 +49,12 @@ def stopped(cluster, start):
     return go
 
 
-@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
-def test_E59_while_the_guests_boot(stopped, number):
+def test_E59_while_the_guests_boot(stopped):
     booting = r"waiting: worker\d booting \d+ s, \+1"
-    checkup = stopped("boot-network", booting, number, *PAIR, module="pytest_kvlatency")
+    checkup = stopped("boot-network", booting, signal.SIGTERM, *PAIR, module="pytest_kvlatency")
     (one,) = checkup.document["measurements"]
     assert one["failureKind"] == "interrupted"
-    assert one["failureReason"] == f"setup: interrupted by {NAMES[number]} while worker1's guest boots"
+    assert one["failureReason"] == "setup: interrupted by SIGTERM while worker1's guest boots"
     assert checkup.configmap["failureReason"] == one["failureReason"]
 
 
@@ -72,7 +70,8 @@ def test_E59_during_the_sample(stopped, number):
     assert (status["result.sourceNode"], status["result.targetNode"]) == ("worker1", "worker2")
 
 
-@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
+# Python itself and pytest treat SIGINT otherwise than the others.
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=NAMES.get)
 def test_E59_in_the_body_of_a_users_test(stopped, number, tmp_path):
     (tmp_path / "test_own.py").write_text(
         "import time\n"
@@ -145,7 +144,7 @@ def test_E59_x_ends_the_run_and_removes_the_guests(cluster, run, tmp_path):
     assert [one["outcome"] for one in done.document["measurements"]] == ["failed", "notrun"]
 
 
-@pytest.mark.parametrize("hook", ["pytest_runtest_call", "pytest_runtest_logreport", "pytest_sessionfinish"])
+@pytest.mark.parametrize("hook", ["pytest_runtest_logreport", "pytest_sessionfinish"])
 def test_E59_an_internal_error_in_a_conftest(cluster, run, tmp_path, hook):
     (tmp_path / "conftest.py").write_text(f"def {hook}():\n    raise RuntimeError('in a hook')\n")
     (tmp_path / "test_own.py").write_text("def test_it(kv_pair): pass\n")
@@ -258,16 +257,15 @@ def test_E56_a_deletion_that_waits_for_a_dead_virt_handler(cluster_with, run, tm
     happens="A stop leaves only seconds.",
     does="Asks for all deletions and writes the ConfigMap and JSON first, and only then waits.",
 )
-@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
-def test_E72_the_status_comes_before_the_wait_for_deletions(cluster, start, number):
+def test_E72_the_status_comes_before_the_wait_for_deletions(cluster, start):
     name = cluster.make_configmap("stuck-network")
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", *LONG)
     checkup.until(" pinging")
-    checkup.send(number)
+    checkup.send(signal.SIGTERM)
     checkup.until("waiting until the VMIs are gone")
     status = cluster.status(name)
     left = cluster.vmis()
-    assert f"interrupted by {NAMES[number]}" in status["failureReason"]
+    assert "interrupted by SIGTERM" in status["failureReason"]
     assert "completionTimestamp" in status
     assert checkup.document["succeeded"] is False
     assert left == [], "deletions come before the wait too"
@@ -283,19 +281,22 @@ def test_E72_the_status_comes_before_the_wait_for_deletions(cluster, start, numb
     does="Finishes the clean-up, keeps the numbers, and ends with exit status 2:",
     says="interrupted by SIGTERM",
 )
-def test_E59_a_signal_during_clean_up_is_kept_until_it_is_over(cluster, start):
+def test_E59_E76_a_signal_during_clean_up_has_the_status_written_before_the_vmis_are_gone(cluster, start):
     name = cluster.make_configmap("stuck-network")
     checkup = start(cluster, "--kv-configmap", f"checks/{name}")
     checkup.until("waiting until the VMIs are gone")
     checkup.send(signal.SIGTERM)
-    cluster.until_vmis(lambda found: all("deletionTimestamp" in one["metadata"] for one in found))
+    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
+    left = cluster.objects()
+    assert len(left) == 2
+    assert all("deletionTimestamp" in one["metadata"] for one in left)
     free(cluster)
     assert checkup.end() == 2
     assert "interrupted by SIGTERM" in cluster.status(name)["failureReason"]
     assert int(cluster.status(name)["result.minLatencyNanoSec"]) > 0
 
 
-TWICE = [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)]
+TWICE = [(signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)]
 
 
 @pytest.mark.edge_case(
@@ -323,18 +324,8 @@ def test_E76_two_signals_while_a_finished_check_waits_for_its_vmis(cluster, star
     assert list(ET.parse(checkup.directory / "junit.xml").getroot().iter("testcase"))
 
 
-def test_E76_the_status_of_a_finished_check_comes_before_the_wait_for_its_vmis(cluster, start):
-    name = cluster.make_configmap("stuck-network")
-    checkup = start(cluster, "--kv-configmap", f"checks/{name}")
-    checkup.until("waiting until the VMIs are gone")
-    checkup.send(signal.SIGTERM)
-    cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
-    assert len(cluster.objects()) == 2, "it does not wait for the VMIs"
-    free(cluster)
-    assert checkup.end() == 2
-
-
-@pytest.mark.parametrize("number", NAMES, ids=NAMES.get)
+# The first SIGINT that comes then does not end the clean-up.
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=NAMES.get)
 def test_E77_a_signal_in_the_last_clean_up_is_told(cluster, start, tmp_path, number):
     (tmp_path / "test_own.py").write_text("def test_a(kv_pair): assert 0\ndef test_b(kv_latency): pass\n")
     name = cluster.make_configmap("stuck-network")
@@ -345,6 +336,7 @@ def test_E77_a_signal_in_the_last_clean_up_is_told(cluster, start, tmp_path, num
     free(cluster)
     assert checkup.end() == 2, checkup.output
     assert f"interrupted by {NAMES[number]} during clean-up" in cluster.status(name)["failureReason"]
+    assert "clean-up was interrupted" not in checkup.output
 
 
 @pytest.mark.edge_case(
@@ -414,7 +406,6 @@ def test_E59_a_second_sigint_does_not_keep_deletions_from_being_asked_for(cluste
         assert cluster.vmis() == []
 
 
-A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 BODY = """
 import pathlib, time
 def test_it(kv_pair):
@@ -427,12 +418,12 @@ def test_it(kv_pair):
 def ended_without_reader(cluster, start, tmp_path):
     """Start a checkup whose output goes to ``where``, lose its reader in a test's body, and look at what is left."""
 
-    def go(where, lose_reader, *arguments, **more):
+    def go(where, lose_reader, *arguments):
         (tmp_path / "test_own.py").write_text(BODY)
         name = cluster.make_configmap()
         both = ("--kv-configmap", f"checks/{name}", "--junitxml", "junit.xml")
-        checkup = start(cluster, *both, *arguments, where=where, **more)
-        os.close(where)
+        with os.fdopen(where, "wb", buffering=0) as output:
+            checkup = start(cluster, *both, *arguments, where=output)
         cluster.until((tmp_path / "begun").exists)
         lose_reader(checkup)
         assert checkup.end() != 0
@@ -455,8 +446,7 @@ def ended_without_reader(cluster, start, tmp_path):
 @pytest.mark.parametrize("arguments", [(), ("-s", "-v"), ("-n", "2")], ids=["", "verbose", "workers"])
 def test_E77_a_terminal_that_is_closed(ended_without_reader, arguments):
     terminal, inside = pty.openpty()
-    before = [sys.executable, "-c", A_TERMINAL]
-    ended_without_reader(inside, lambda _: os.close(terminal), *arguments, before=before)
+    ended_without_reader(inside, lambda _: os.close(terminal), *arguments, "-p", "controlled")
 
 
 def test_E77_a_hang_up_when_nobody_reads_the_output(ended_without_reader):
