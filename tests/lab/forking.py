@@ -1,17 +1,14 @@
 """Starts checkups and labs by forking processes that have loaded what these need: half of what a short checkup costs.
 
 What comes of it is a process like any other: its directory, environment, arguments, descriptors, signals and end are
-its own. Tests of how a checkup or a lab starts, and what needs another interpreter, start one with ``subprocess``.
+its own; so are the workers that it starts. Tests of how a checkup or a lab starts, and what needs another interpreter,
+start one with ``subprocess``.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
-import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import forks
 from hangups import told_when_hung_up
 from plain import plain
 
@@ -30,7 +28,7 @@ LAB_SECONDS = 60
 SERVER = Path(__file__).with_name("loaded.py")
 
 
-class Forked:
+class Forked(forks.Fork):
     """A process, as ``subprocess.Popen`` gives one."""
 
     def __init__(
@@ -51,48 +49,14 @@ class Forked:
             self.stdin = open(giving, "wb", buffering=0)  # noqa: PTH123, SIM115
         else:
             given = os.open(os.devnull, os.O_RDONLY)
-        news, theirs = socket.socketpair()
         request = {"command": list(map(str, command)), "cwd": str(cwd), "env": dict(env)}
         request["new session"] = start_new_session
         try:
-            message = [json.dumps(request).encode()]
-            socket.send_fds(_server(server), message, [theirs.fileno(), given, writing])
+            super().__init__(_server(server), request, (given, writing, writing))
         finally:
-            theirs.close()
             os.close(given)
             os.close(writing)
         self.stdout = None if reading is None else open(reading, encoding="utf-8")  # noqa: PTH123, SIM115
-        self._news = news.makefile("r")
-        news.close()
-        self.pid = int(self._news.readline())
-        self.returncode = None
-        self._ended = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self):
-        with self._news:
-            # Nothing is said where the guardian was killed, which is not the process's own doing.
-            self.returncode = int(self._news.readline() or -signal.SIGKILL)
-        self._ended.set()
-
-    def poll(self):
-        return self.returncode if self._ended.is_set() else None
-
-    def wait(self, timeout=None):
-        if not self._ended.wait(timeout):
-            raise subprocess.TimeoutExpired("what was forked", timeout)
-        return self.returncode
-
-    def send_signal(self, number):
-        if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def terminate(self):
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self):
-        self.send_signal(signal.SIGKILL)
 
 
 def started(command, *, cwd, env, stdout=None, **more):
@@ -162,7 +126,7 @@ def _fixed(env):
 @cache
 def _server(loaded):
     """Start the process that forks ``checkups`` or ``labs``; it ends when this one does."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = forks.pair()
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with told_when_hung_up():
         server = subprocess.Popen(
@@ -171,11 +135,10 @@ def _server(loaded):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**own, **plain()},
+            env={**own, **plain("xdist")},
         )
     theirs.close()
     atexit.register(_end, server, ours)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     return ours
 
 
