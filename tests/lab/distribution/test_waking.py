@@ -5,47 +5,50 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from begun import until_gone
 from xdistruns import HOLDING, MESH, passed
 
-OTHERS = """
+PLAIN = """
     def test_plain():
         pass
 """
 
 
-def test_marks_alone_make_the_controller_find_nodes_and_report(run, administrator):
-    before = len(administrator.audit())
-    mine = run(MESH + OTHERS, "-n", "2", is_asked=False)
+@pytest.fixture(scope="module")
+def woken(run_once):
+    """A mesh, and beside it a file that checks nothing."""
+    mine = run_once(MESH, "-n", "2", "--dist", "loadfile", is_asked=False, test_plain=PLAIN)
     assert mine.end() == 0, mine.output
-    assert passed(mine.output) == 7
-    cases = mine.cases()
+    return mine
+
+
+def test_marks_alone_make_the_controller_find_nodes_and_report(woken):
+    assert passed(woken.output) == 7
+    cases = woken.cases()
     assert cases.pop("test_plain") == {}
     assert len(cases) == 6
     assert all(properties["received"] == "10" for properties in cases.values())
-    assert mine.html.read_text().count("col-kvMax") >= 6
-    assert "worker1 → worker2" in mine.output
-    asked = administrator.audit()[before:]
-    assert [one["verb"] for one in asked if one["resource"] == "nodes"].count("list") == 1
-    assert mine.vmis() == []
+    assert woken.html.read_text().count("col-kvMax") >= 6
+    assert "worker1 → worker2" in woken.output
+    assert [one["verb"] for one in woken.requests if one["resource"] == "nodes"].count("list") == 1
+    assert woken.left == []
 
 
-def test_what_a_killed_worker_of_marks_alone_left_is_removed(run):
+def test_a_file_stays_in_one_worker(woken):
+    workers = woken.workers()
+    assert len(workers) == 7
+    assert len({worker for test, worker in workers.items() if test.startswith("test_it.py::")}) == 1
+
+
+def test_a_signal_while_a_killed_worker_of_marks_alone_is_replaced_leaves_nothing(run):
     mine = run(HOLDING, "-n", "2", is_asked=False)
     assert mine.lose_a_worker() == 4
-    assert mine.end() == 1, mine.output
-    assert passed(mine.output) == 3
-    assert "worker gw0 of pytest-xdist died" in mine.output
-    assert mine.vmis() == []
-
-
-def test_a_signal_ends_the_workers_of_marks_alone_in_order(run):
-    mine = run(HOLDING, "-n", "2", is_asked=False)
-    mine.wait_for(lambda: len(mine.pids("body")) == 2)
     os.kill(mine.process.pid, signal.SIGTERM)
     assert mine.end() == 2, mine.output
+    assert "worker gw0 of pytest-xdist died" in mine.output
     assert "interrupted by SIGTERM" in mine.output
-    assert "replacing crashed worker" not in mine.output
-    assert mine.vmis() == []
+    assert mine.output.count("replacing crashed worker") == 1
+    assert mine.left == []
     for pid in mine.pids("body").values():
         until_gone(pid)

@@ -48,7 +48,7 @@ def test_a_migration_of_a_killed_worker_is_removed_with_its_guest(run, administr
     assert mine.end() == 1, mine.output
     (died,) = mine.document["measurements"]
     assert "worker gw0 of pytest-xdist died" in died["failureReason"]
-    assert mine.vmis() == []
+    assert mine.left == []
     assert administrator.migrations() == []
-    asked = [one["resource"] for one in mine.requests() if (one["verb"], one.get("name")) == ("delete", name)]
+    asked = [one["resource"] for one in mine.requests if (one["verb"], one.get("name")) == ("delete", name)]
     assert asked[:2] == ["virtualmachineinstancemigrations", "virtualmachineinstances"]

@@ -40,6 +40,7 @@ time_scale: 20
 ROOT = Path(__file__).resolve().parents[3]
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 WAIT_SECONDS = 150
+#: Of 6 pairs.
 MESH = """
     import pytest
 
@@ -90,6 +91,7 @@ class Run:
         self._lab = lab
         self.directory = directory
         self._client = KubeClient.connect(kubeconfig=lab.kubeconfig)
+        self._requests_before = len(self._audit())
         self._json = directory / "out.json"
         self._xml = directory / "out.xml"
         self.html = directory / "out.html"
@@ -119,10 +121,14 @@ class Run:
         return self._file.read_text(encoding="utf-8")
 
     def end(self) -> int:
+        """Wait for its end; return its exit status. Afterwards ``left`` and ``requests`` are what it left and asked."""
         try:
-            return self.process.wait(WAIT_SECONDS)
+            status = self.process.wait(WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the run hangs:\n{self.output}") from None
+        self.left = self.vmis()
+        self.requests = self._audit()[self._requests_before :]
+        return status
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -152,7 +158,7 @@ class Run:
             "POST", "/api/v1/namespaces/default/configmaps", body=body, deadline=Deadline(30)
         )
 
-    def requests(self) -> list[dict[str, object]]:
+    def _audit(self) -> list[dict[str, object]]:
         text = (self._lab.directory / "audit.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
 
@@ -177,17 +183,21 @@ class Run:
         assert len(found) == len(dict(found))
         return dict(found)
 
+    def workers(self) -> dict[str, str]:
+        """Which worker has run which test."""
+        found = re.findall(r"^\[(gw\d)\] .* (\S+::\S+)", self.output, re.MULTILINE)
+        return {test: worker for worker, test in found}
+
     def pids(self, name: str) -> dict[str, int]:
         """Which worker has which process, as the tests have noted in files."""
         return {one.name: int(one.read_text()) for one in self.directory.glob(f"{name}-*") if one.read_text()}
 
     def lose_a_worker(self) -> int:
-        """Kill one of two workers while both hold their pairs, and let the tests go on; how many VMIs there were."""
+        """Kill one of two workers while both hold their pairs; return how many VMIs there were."""
         self.wait_for(lambda: len(self.pids("body")) == 2)
         vmis = len(self.vmis())
         os.kill(self.pids("body")["body-gw0"], signal.SIGKILL)
         self.wait_for(lambda: "replacing crashed worker" in self.output)
-        (self.directory / "go").touch()
         return vmis
 
 
