@@ -2,94 +2,105 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
+from plain import plain
 
-HEAVY = ("kubernetes", "pexpect", "websocket", "urllib3", "yaml", "aiohttp", "pytest_kvlatency.lab")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        pytest.param((), marks=pytest.mark.smoke),
-        ("--collect-only",),
-        ("--markers",),
-        ("--fixtures",),
-        ("--help",),
-        ("--collect-only", "--kv-nad", "default/blue-network"),
-        pytest.param(("--setup-plan", "--kv-nad", "default/blue-network"), marks=pytest.mark.smoke),
-        ("--collect-only", "--kv-configmap", "default/config"),
-    ],
-    ids=" ".join,
-)
-def test_nothing_heavy_is_imported(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
-    pytester.makepyfile(
-        test_plain="def test_plain(): pass",
-        run=f"""
-        import sys
-        import pytest
-
-        status = pytest.main({list(arguments)!r})
-        heavy = [name for name in {HEAVY!r} if name in sys.modules]
-        print("IMPORTED", heavy, "STATUS", int(status))
-        """,
-    )
-    result = pytester.runpython("run.py")
-    result.stdout.fnmatch_lines(["IMPORTED [[][]] STATUS 0"])
-
-
-LIGHT = (
+HEAVY = {"kubernetes", "pexpect", "websocket", "urllib3", "yaml", "aiohttp", "pytest_kvlatency.lab"}
+LIGHT = [
     "pytest_kvlatency",
     "pytest_kvlatency.config",
     "pytest_kvlatency.config.options",
     "pytest_kvlatency.fixtures",
     "pytest_kvlatency.hookspecs",
     "pytest_kvlatency.plugin",
-)
+]
+TESTS = "import pytest\n@pytest.mark.parametrize('x', [1, 2])\ndef test_plain(x, tmp_path): pass"
+NAD = ("--kv-nad", "default/blue-network")
+#: Arguments of runs that have nothing to do with checks; and of those that have, but do not run them.
+OF_OTHERS = (
+    (), ("-q", "test_plain.py::test_plain"), ("--junitxml", "out.xml"), ("-p", "no:terminal"), ("--collect-only",),
+    ("--setup-plan",), ("--markers",), ("--help",), ("-VV",),
+)  # fmt: skip
+OF_OURS = (
+    ("--fixtures",), ("--collect-only", *NAD), ("--setup-plan", *NAD), ("--collect-only", "--kv-configmap", "default/config"),
+)  # fmt: skip
+SMOKE = ((), ("--setup-plan", *NAD))
+#: Each run is a process that has loaded pytest, and no plugin.
+RUNS = """
+import json
+import os
+import sys
+
+import pytest
+
+for number, arguments in enumerate(json.loads(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        status = pytest.main(arguments)
+        with open(f"{number}.json", "w") as stream:
+            json.dump([int(status), sorted(sys.modules)], stream)
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, ...], set[str]]:
+    """By the arguments of a run that a test looks at: the modules that are loaded at its end."""
+    directory = tmp_path_factory.mktemp("runs")
+    (directory / "test_plain.py").write_text(TESTS, encoding="utf-8")
+    looking = [one for one in request.session.items if "loaded" in getattr(one, "fixturenames", ())]
+    every = sorted({one.callspec.params["arguments"] for one in looking})
+    command = [sys.executable, "-c", RUNS, json.dumps(every)]
+    done = subprocess.run(
+        command, cwd=directory, env=os.environ | plain(), capture_output=True, text=True, check=False
+    )
+    found = {}
+    for number, arguments in enumerate(every):
+        status, modules = json.loads((directory / f"{number}.json").read_text("utf-8"))
+        assert status == 0, done.stdout + done.stderr
+        found[arguments] = set(modules)
+    return found
+
+
+def ours(modules: set[str]) -> list[str]:
+    return sorted(one for one in modules if one.partition(".")[0] == "pytest_kvlatency")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
-        ("-q", "test_plain.py::test_plain"),
-        ("--junitxml", "out.xml"),
-        ("-p", "no:terminal"),
-        ("--collect-only",),
-        ("--setup-plan",),
-        ("--markers",),
-        ("--help",),
-        ("-VV",),
+        pytest.param(one, marks=[pytest.mark.smoke] if one in SMOKE else [], id=" ".join(one))
+        for one in (*OF_OTHERS, *OF_OURS)
     ],
-    ids=" ".join,
 )
-def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
-    pytester: pytest.Pytester, arguments: tuple[str, ...]
+def test_nothing_heavy_is_imported(
+    loaded: dict[tuple[str, ...], set[str]], arguments: tuple[str, ...]
 ) -> None:
-    assert loaded_by(pytester, *arguments) == [*LIGHT]
+    assert not loaded[arguments] & HEAVY
 
 
-def test_with_pytest_html_such_a_run_loads_its_empty_columns_too(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("arguments", OF_OTHERS, ids=" ".join)
+def test_a_run_of_other_tests_loads_hooks_and_the_table_of_options(
+    loaded: dict[tuple[str, ...], set[str]], arguments: tuple[str, ...]
+) -> None:
+    assert ours(loaded[arguments]) == LIGHT
+
+
+@pytest.mark.parametrize("arguments", [("--html", "out.html")], ids=" ".join)
+def test_with_pytest_html_such_a_run_loads_its_empty_columns_too(
+    loaded: dict[tuple[str, ...], set[str]], arguments: tuple[str, ...]
+) -> None:
     columns = ["pytest_kvlatency.report", "pytest_kvlatency.report.htmlcolumns"]
-    assert loaded_by(pytester, "--html", "out.html") == [*LIGHT, *columns]
-
-
-def loaded_by(pytester: pytest.Pytester, *arguments: str) -> list[str]:
-    """The modules of ours that are loaded at the end of a run of others' tests."""
-    pytester.makepyfile(
-        test_plain="import pytest\n@pytest.mark.parametrize('x', [1, 2])\ndef test_plain(x, tmp_path): pass",
-        run=f"""
-        import sys
-        import pytest
-
-        status = pytest.main({list(arguments)!r})
-        print("LOADED", *sorted(one for one in sys.modules if one.split(".")[0] == "pytest_kvlatency"))
-        print("STATUS", int(status))
-        """,
-    )
-    result = pytester.runpython("run.py")
-    *_, loaded, status = result.outlines
-    assert status == "STATUS 0"
-    return loaded.split()[1:]
+    assert ours(loaded[arguments]) == [*LIGHT, *columns]
 
 
 NOTING = """
@@ -114,11 +125,11 @@ def test_neither_xdists_controller_nor_its_workers_load_more_for_other_tests(
     pytester: pytest.Pytester,
 ) -> None:
     pytest.importorskip("xdist")
-    pytester.makepyfile("import pytest\n@pytest.mark.parametrize('x', [1, 2, 3])\ndef test_plain(x): pass")
+    pytester.makepyfile(TESTS)
     pytester.makeconftest(NOTING)
-    pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("-n", "1").assert_outcomes(passed=2)
     assert {one.stem: one.read_text() for one in pytester.path.glob("*.loaded")} == dict.fromkeys(
-        ("controller", "gw0", "gw1"), " ".join(LIGHT)
+        ("controller", "gw0"), " ".join(LIGHT)
     )
 
 
