@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import documentschema
 import pytest
-from hypothesis import HealthCheck, settings
 from plain import needs, plain, plainly_installed
 
 from pytest_kvlatency.report import document
@@ -26,10 +25,6 @@ pytest_plugins = ["pytester"]
 # Where a script starts the tests in its background they ignore SIGINT, and so would every shell that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# Behaviour is tested, not the time it takes: a busy machine is slow, and not wrong.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 # Every document that is made in a process of tests; those of other processes are read from their files below.
 document.build = documentschema.checked(document.build)

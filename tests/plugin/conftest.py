@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 lazy.load()
-importlib.import_module("hypothesis")
 
 QUICK = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
 LAB = """
