@@ -26,8 +26,11 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
 _BOUNDS: Final = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
 #: What is done with a value that is right by its type; a schema with none of these is done with that.
 _FURTHER: Final = frozenset(
-    {"properties", "required", "additionalProperties", "items", "enum", "const", "pattern", "anyOf", *_BOUNDS}
-)
+    {
+        "properties", "required", "additionalProperties", "items", "uniqueItems", "enum", "const", "pattern", "anyOf",
+        *_BOUNDS,
+    }
+)  # fmt: skip
 
 
 class Schema:
@@ -95,6 +98,8 @@ class Schema:
         inner = self._resolved(node.get("items", {}))
         for number, one in enumerate(value):
             yield from self._flaws(one, inner, f"{path}[{number}]")
+        if node.get("uniqueItems") and len(set(map(repr, value))) < len(value):
+            yield _wrong(value, path, "a list without repeated values")
 
     def _words(self, node: Node) -> str:
         node = self._resolved(node)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import documentschema
-import jsonschema
 import pytest
 
 from pytest_kvlatency.__main__ import main
 from pytest_kvlatency.report.document import build
+from pytest_kvlatency.report.schema.shape import flaw
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Make
 
 DOCS = Path(__file__).parents[3] / "docs" / "json.md"
@@ -24,7 +26,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "json.md"
 def test_the_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
-    jsonschema.Draft202012Validator.check_schema(schema)
+    documentschema.library().check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -35,12 +37,12 @@ def document(make: Make) -> dict[str, Any]:
 
 
 def test_documents_of_this_version_match_it(document: dict[str, Any]) -> None:
-    jsonschema.Draft202012Validator(documentschema.public()).validate(document)
+    documentschema.library().validate(document)
 
 
 def test_a_document_of_a_later_version_may_have_more_keys(document: dict[str, Any]) -> None:
     document["measurements"][0]["new"] = document["new"] = 1
-    jsonschema.Draft202012Validator(documentschema.public()).validate(document)
+    documentschema.library().validate(document)
     with pytest.raises(AssertionError, match="'new' was unexpected"):
         documentschema.check(document)
 
@@ -51,6 +53,7 @@ def test_a_document_of_a_later_version_may_have_more_keys(document: dict[str, An
         (("measurements", 0, "failureKind"), "broken"),
         (("measurements", 0, "transmitted"), -1),
         (("measurements", 0, "lostSequence"), [1.5]),
+        (("measurements", 0, "lostSequence"), [1, 1]),
         (("measurements", 0, "startTimestamp"), "2024-05-01 12:00"),
         (("measurements", 0, "round"), 0),
         (("causes", 0, "stage"), "later"),
@@ -65,8 +68,33 @@ def test_a_wrong_value_is_refused(document: dict[str, Any], place: tuple[Any, ..
     for step in way:
         part = part[step]
     part[last] = wrong
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft202012Validator(documentschema.public()).validate(spoilt)
+    assert not documentschema.library().is_valid(spoilt)
+    assert flaw(spoilt)
+    for is_new in (True, False):
+        with pytest.raises(AssertionError, match=r"does not match .*schema\.json"):
+            documentschema.check(spoilt, is_new=is_new)
+
+
+def words(node: dict[str, Any]) -> Iterator[str]:
+    """The words of JSON Schema that a schema uses."""
+    for word, value in node.items():
+        yield word
+        if word in ("$defs", "properties"):
+            inner = list(value.values())
+        elif word in ("additionalProperties", "anyOf", "items"):
+            inner = value if isinstance(value, list) else [value]
+        else:
+            continue
+        for one in inner:
+            yield from words(one)
+
+
+def test_the_schema_uses_no_word_that_the_package_itself_passes_over() -> None:
+    says_nothing = {"$defs", "$ref", "$schema", "description", "title"}
+    assert set(words(documentschema.public())) - says_nothing == {
+        "additionalProperties", "anyOf", "const", "enum", "exclusiveMinimum", "items", "maximum", "minimum", "pattern",
+        "properties", "required", "type", "uniqueItems",
+    }  # fmt: skip
 
 
 def test_the_docs_explain_every_key_of_the_schema() -> None:
