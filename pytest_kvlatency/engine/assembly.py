@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.engine.activity import Activity
@@ -20,7 +21,7 @@ from pytest_kvlatency.engine.provision import Provisioner
 from pytest_kvlatency.engine.whereabouts import Whereabouts
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
-from pytest_kvlatency.kube.podlook import PodLook
+from pytest_kvlatency.kube.podlook import look_at_pods
 from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.kube.watch import VmiWatch
 from pytest_kvlatency.plan.addresses import AddressShare
@@ -102,7 +103,7 @@ def assemble(
             client,
             vmis,
             watch=lambda tell: VmiWatch(client, namespace, blueprint.run_id, tell),
-            look_at_pods=PodLook(client, namespace, blueprint.run_id),
+            look_at_pods=partial(look_at_pods, client, namespace, run_id),
         ),
         consoles=consoles,
         blueprint=blueprint,

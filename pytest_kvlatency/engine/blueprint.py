@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.errors import KvLatencyError
     from pytest_kvlatency.guest.profiles import GuestProfile
-    from pytest_kvlatency.kube.owner import OwnerReference
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.plan.addresses import AddressShare
 
@@ -30,7 +29,7 @@ class Blueprint:
     addresses: AddressShare
     guests_by_subnet: Mapping[str | None, int]
     namespace: str
-    owner: OwnerReference | None
+    owner: Mapping[str, str] | None
     image_pull_secret: str | None
     tolerations: tuple[Mapping[str, Any], ...]
     keeps: bool

@@ -268,6 +268,18 @@ class KubeClient:
             summary=f"the API server does not serve requests: {tried.problem}",
         )
 
+    def items(self, path: str, *, query: Mapping[str, str], deadline: Deadline) -> list[dict[str, Any]]:
+        """GET a whole list, in pages of as many as ``query`` says by its ``limit``. Raises as ``request``."""
+        found: list[dict[str, Any]] = []
+        more = ""
+        while True:
+            asked = {**query, "continue": more} if more else query
+            page = self.request("GET", path, query=asked, deadline=deadline)
+            found += page.get("items") or []
+            more = (page.get("metadata") or {}).get("continue") or ""
+            if not more:
+                return found
+
     def optional(
         self,
         path: str,
@@ -307,9 +319,7 @@ class KubeClient:
         began = time.monotonic()
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(READ_TIMEOUTS[0], left))
         try:
-            answer = self._transport.exchange(
-                "GET", url, body=None, headers={"Accept": "*/*"}, timeout=timeout
-            )
+            answer = self._transport.exchange("GET", url, headers={"Accept": "*/*"}, timeout=timeout)
         except urllib3.exceptions.HTTPError as error:
             self._note_no_answer(error, began)
             return None
@@ -322,8 +332,6 @@ class KubeClient:
             response = self._transport.open(
                 "GET",
                 f"{path}?{urlencode(query)}",
-                body=None,
-                headers={},
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
             )
         except urllib3.exceptions.HTTPError as error:

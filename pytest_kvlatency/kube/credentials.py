@@ -6,7 +6,7 @@ import base64
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.kube import pem
 from pytest_kvlatency.kube.execplugin import ExecPlugin
@@ -43,14 +43,16 @@ class ClusterLogin:
     secrets: Callable[[], set[str]] = set
 
 
-class CredentialSource(Protocol):
-    """Where the header ``Authorization`` comes from."""
+class CredentialSource:
+    """Where the header ``Authorization`` comes from. This one sends none: there may be a client certificate."""
 
     def authorization(self) -> str:
         """As ``ClusterLogin.authorization``."""
+        return ""
 
     def secrets(self) -> set[str]:
         """As ``ClusterLogin.secrets``."""
+        return set()
 
 
 def source_of(user: Entry, cluster: Entry) -> CredentialSource:
@@ -63,7 +65,7 @@ def source_of(user: Entry, cluster: Entry) -> CredentialSource:
         return _Plugin(user, cluster)
     if "auth-provider" in user:
         return _Provider(user)
-    return _Nothing()
+    return CredentialSource()
 
 
 def certificate_of(
@@ -92,17 +94,7 @@ def certificate_of(
     return certificate, key
 
 
-class _Nothing:
-    """No credentials but, perhaps, a client certificate."""
-
-    def authorization(self) -> str:
-        return ""
-
-    def secrets(self) -> set[str]:
-        return set()
-
-
-class _Token:
+class _Token(CredentialSource):
     """A token, or a file of one, which wins: it may be rotated while the run lasts."""
 
     def __init__(self, user: Entry) -> None:
@@ -137,7 +129,7 @@ class _Token:
         return {self._inline, self._last}
 
 
-class _Password:
+class _Password(CredentialSource):
     def __init__(self, user: Entry) -> None:
         self._pair = (user.text("username"), user.text("password"))
 
@@ -149,7 +141,7 @@ class _Password:
         return {self._pair[1]}
 
 
-class _Plugin:
+class _Plugin(CredentialSource):
     def __init__(self, user: Entry, cluster: Entry) -> None:
         self._user = user
         self.plugin = ExecPlugin(user, cluster)
@@ -162,7 +154,7 @@ class _Plugin:
         return {self.plugin.credential().token}
 
 
-class _Provider:
+class _Provider(CredentialSource):
     def __init__(self, user: Entry) -> None:
         name = user.mapping("auth-provider").text("name")
         if name in _GONE:

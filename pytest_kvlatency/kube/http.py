@@ -94,9 +94,9 @@ class HttpTransport:
         method: str,
         path: str,
         *,
-        body: bytes | None,
-        headers: Mapping[str, str],
         timeout: urllib3.Timeout,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request, read the whole answer. Raises urllib3's ``HTTPError`` when there is none."""
         response = self.open(method, path, body=body, headers=headers, timeout=timeout)
@@ -117,16 +117,16 @@ class HttpTransport:
         method: str,
         path: str,
         *,
-        body: bytes | None,
-        headers: Mapping[str, str],
         timeout: urllib3.Timeout,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """Send one request; the caller reads the answer, and closes it."""
         sent = _Headers(
             {
                 "Accept": "application/json",
                 "User-Agent": "pytest-kvlatency",
-                **headers,
+                **(headers or {}),
                 **self.credentials(),
             }
         )

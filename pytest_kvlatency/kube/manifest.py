@@ -14,7 +14,6 @@ from pytest_kvlatency.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_kvlatency.kube.owner import OwnerReference
     from pytest_kvlatency.model import NadRef
 
 NAME: Final = "pytest-kvlatency"
@@ -69,10 +68,15 @@ class VmiRequest:
     image_pull_secret: str | None = None
     memory: str = "128Mi"
     tolerations: Sequence[Mapping[str, Any]] = ()
-    owner: OwnerReference | None = None
+    owner: Mapping[str, str] | None = None
     architecture: str | None = None
     expires_at: str | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+def own_labels(vmi_name: str, run_id: str) -> dict[str, str]:
+    """The labels of what a run creates: of a VMI, or for one."""
+    return {LABEL_NAME: NAME, LABEL_MANAGED_BY: NAME, LABEL_INSTANCE: vmi_name, LABEL_RUN: run_id}
 
 
 def delete_options(*, is_immediate: bool = True, **preconditions: str) -> dict[str, Any]:
@@ -137,7 +141,7 @@ def vmi_manifest(request: VmiRequest) -> dict[str, Any]:
         "annotations": _annotations(request),
     }
     if request.owner is not None:
-        metadata["ownerReferences"] = [request.owner.to_dict()]
+        metadata["ownerReferences"] = [dict(request.owner)]
     spec: dict[str, Any] = {
         # A cluster-wide default of LiveMigrate would let a pinned VMI block node drains.
         "evictionStrategy": "None",
@@ -166,11 +170,7 @@ def _labels(request: VmiRequest) -> dict[str, str]:
     if request.anti_affinity_label is not None:
         key, value = request.anti_affinity_label
         labels[key] = value
-    labels[LABEL_NAME] = NAME
-    labels[LABEL_MANAGED_BY] = NAME
-    labels[LABEL_INSTANCE] = request.name
-    labels[LABEL_RUN] = request.run_id
-    return labels
+    return labels | own_labels(request.name, request.run_id)
 
 
 def _annotations(request: VmiRequest) -> dict[str, str]:

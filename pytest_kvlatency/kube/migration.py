@@ -14,12 +14,10 @@ from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.kube.manifest import (
     ANNOTATION_REQUEST,
-    LABEL_INSTANCE,
     LABEL_MANAGED_BY,
-    LABEL_NAME,
-    LABEL_RUN,
     NAME,
     delete_options,
+    own_labels,
 )
 
 if TYPE_CHECKING:
@@ -94,12 +92,7 @@ def migration_manifest(
         "metadata": {
             "name": handle.name,
             "namespace": handle.namespace,
-            "labels": {
-                LABEL_NAME: NAME,
-                LABEL_MANAGED_BY: NAME,
-                LABEL_INSTANCE: handle.name,
-                LABEL_RUN: run_id,
-            },
+            "labels": own_labels(handle.name, run_id),
             "annotations": {ANNOTATION_REQUEST: handle.token},
         },
         "spec": spec,

@@ -73,17 +73,9 @@ def list_nodes(
     client: KubeClient, deadline: Deadline, *, label_selector: str | None = None
 ) -> list[NodeFacts]:
     """Return the nodes, worker2 before worker10. Raises ``PermissionDeniedError`` with the ClusterRole's rule."""
-    query = {"limit": "500"}
-    if label_selector:
-        query["labelSelector"] = label_selector
-    found: list[NodeFacts] = []
-    while True:
-        page = client.request("GET", f"{paths.CORE}/nodes", query=query, deadline=deadline)
-        found += [node_facts(item) for item in page.get("items") or []]
-        more = (page.get("metadata") or {}).get("continue")
-        if not more:
-            return sorted(found, key=lambda node: natural_key(node.name))
-        query["continue"] = more
+    query = {"limit": "500", **({"labelSelector": label_selector} if label_selector else {})}
+    found = map(node_facts, client.items(f"{paths.CORE}/nodes", query=query, deadline=deadline))
+    return sorted(found, key=lambda node: natural_key(node.name))
 
 
 def choose(nodes: Sequence[NodeFacts], *, tolerations: Sequence[Mapping[str, Any]]) -> NodeChoice:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnerReference:
-    """An owner in the same namespace; never one that blocks its own deletion."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-
-    def to_dict(self) -> dict[str, str]:
-        """As Kubernetes spells it."""
-        return {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid}
-
-
 def owner_from_environment(
     environ: Mapping[str, str], *, pod_namespace: str | None, vmi_namespace: str
-) -> OwnerReference | None:
-    """Return the pod named by ``POD_UID`` and ``POD_NAME`` (else ``HOSTNAME``), or None.
+) -> dict[str, str] | None:
+    """Return the reference to the pod named by ``POD_UID`` and ``POD_NAME`` (else ``HOSTNAME``), or None.
 
     None outside a pod, and where the pod is not in the VMIs' namespace: an owner that does not exist there would
     get the VMIs collected at once. ``HOSTNAME`` is no pod's name in an Indexed Job, which sets
@@ -38,4 +23,4 @@ def owner_from_environment(
         name = environ.get("HOSTNAME", "")
     if not uid or not name or pod_namespace != vmi_namespace:
         return None
-    return OwnerReference(api_version="v1", kind="Pod", name=name, uid=uid)
+    return {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}

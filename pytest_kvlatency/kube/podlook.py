@@ -13,7 +13,7 @@ from pytest_kvlatency.kube.diagnosis import PULL_HINT, Trouble, candidates
 from pytest_kvlatency.kube.manifest import LABEL_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.kube.client import KubeClient
@@ -49,37 +49,33 @@ class PodNews:
     pull_words: str = ""
 
 
-class PodLook:
-    """Looks at the pods of one run, where that is permitted: two requests, however many VMIs there are."""
+def look_at_pods(
+    client: KubeClient, namespace: str, run_id: str, handles: Sequence[VmiHandle], stop: Stop
+) -> dict[str, PodNews]:
+    """Look at the pods of one run, where that is permitted: two requests, however many VMIs there are.
 
-    def __init__(self, client: KubeClient, namespace: str, run_id: str) -> None:
-        self._client = client
-        self._namespace = namespace
-        self._run_id = run_id
-
-    def __call__(self, handles: Sequence[VmiHandle], stop: Stop) -> dict[str, PodNews]:
-        """Return what is known, by the VMI's uid; raises as ``KubeClient.optional``."""
-        deadline = Deadline(_LOOK_SECONDS, stop=stop)
-        pods = self._client.optional(
-            paths.namespaced(paths.CORE, self._namespace, "pods"),
-            query={"labelSelector": f"{LABEL_RUN}={self._run_id}"},
-            deadline=deadline,
-        )
-        events = self._client.optional(
-            paths.namespaced(paths.CORE, self._namespace, "events"),
-            query={"fieldSelector": "type=Warning,involvedObject.kind=Pod", "limit": _MOST_EVENTS},
-            deadline=deadline,
-        )
-        if pods is None and events is None:
-            return {}
-        by_vmi = {_vmi_of(pod): pod for pod in (pods or {}).get("items") or []}
-        by_pod = defaultdict(list)
-        for event in (events or {}).get("items") or []:
-            by_pod[str((event.get("involvedObject") or {}).get("name", "")).rpartition("-")[0]].append(event)
-        return {
-            one.uid: pod_news(one, by_vmi.get(one.uid), by_pod[f"virt-launcher-{one.name}"])
-            for one in handles
-        }
+    Return what is known, by the VMI's uid; raises as ``KubeClient.optional``.
+    """
+    deadline = Deadline(_LOOK_SECONDS, stop=stop)
+    pods = client.optional(
+        paths.namespaced(paths.CORE, namespace, "pods"),
+        query={"labelSelector": f"{LABEL_RUN}={run_id}"},
+        deadline=deadline,
+    )
+    events = client.optional(
+        paths.namespaced(paths.CORE, namespace, "events"),
+        query={"fieldSelector": "type=Warning,involvedObject.kind=Pod", "limit": _MOST_EVENTS},
+        deadline=deadline,
+    )
+    if pods is None and events is None:
+        return {}
+    by_vmi = {_vmi_of(pod): pod for pod in (pods or {}).get("items") or []}
+    by_pod = defaultdict(list)
+    for event in (events or {}).get("items") or []:
+        by_pod[str((event.get("involvedObject") or {}).get("name", "")).rpartition("-")[0]].append(event)
+    return {
+        one.uid: pod_news(one, by_vmi.get(one.uid), by_pod[f"virt-launcher-{one.name}"]) for one in handles
+    }
 
 
 def pod_news(
@@ -142,15 +138,17 @@ def _not_set_up(handle: VmiHandle, pod: Mapping[str, Any] | None, event: Mapping
 
 def _waiting(pod: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """Name, reason and message of the first container that waits for what may never come."""
+    return next((one for one in waiting_containers(pod) if one[1] in (*_WRONG_IMAGE, *_NOT_CREATED)), None)
+
+
+def waiting_containers(pod: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Name, reason and message of each container that waits, those first that must end before the others start."""
     status = pod.get("status") or {}
-    for container in (
-        *(status.get("initContainerStatuses") or []),
-        *(status.get("containerStatuses") or []),
-    ):
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in (*_WRONG_IMAGE, *_NOT_CREATED):
-            return str(container.get("name")), waiting["reason"], str(waiting.get("message") or "")
-    return None
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind) or []:
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason"):
+                yield str(container.get("name")), str(waiting["reason"]), str(waiting.get("message") or "")
 
 
 def _vmi_of(pod: Mapping[str, Any]) -> str:

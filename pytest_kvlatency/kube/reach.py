@@ -17,24 +17,20 @@ class Reach:
     """
 
     def __init__(self) -> None:
-        self._silent_since: float | None = None
+        #: Since when nothing was answered; None when the last attempt was.
+        self.silent_since: float | None = None
         self._failed_at: float | None = None
 
     def note_failure(self, since: float | None = None) -> None:
         """Remember an attempt that the server did not answer; it began at ``since`` by the monotonic clock (or now)."""
         now = time.monotonic()
         self._failed_at = now
-        if self._silent_since is None:
-            self._silent_since = now if since is None else since
+        if self.silent_since is None:
+            self.silent_since = now if since is None else since
 
     def note_answer(self) -> None:
         """Remember that the server itself answered, whatever it said."""
-        self._silent_since = None
-
-    @property
-    def silent_since(self) -> float | None:
-        """Since when nothing was answered; None when the last attempt was."""
-        return self._silent_since
+        self.silent_since = None
 
     @property
     def is_settled(self) -> bool:

@@ -112,18 +112,11 @@ def sweep(client: KubeClient, namespace: str, deadline: Deadline) -> Swept:
 
 
 def _list(client: KubeClient, namespace: str, deadline: Deadline) -> list[dict[str, Any]]:
-    """All VMIs with our label, page by page; once more from the start when a page is no longer to be had."""
+    """All VMIs with our label; once more from the start when a page is no longer to be had."""
+    query = {"labelSelector": f"{LABEL_MANAGED_BY}={NAME}", "limit": str(_PAGE)}
     for attempt in range(_ATTEMPTS):
-        query = {"labelSelector": f"{LABEL_MANAGED_BY}={NAME}", "limit": str(_PAGE)}
-        found: list[dict[str, Any]] = []
         try:
-            while True:
-                page = client.request("GET", paths.vmi(namespace), query=query, deadline=deadline)
-                found += page.get("items") or []
-                more = (page.get("metadata") or {}).get("continue")
-                if not more:
-                    return found
-                query["continue"] = more
+            return client.items(paths.vmi(namespace), query=query, deadline=deadline)
         except KubeApiError as error:
             if error.status != _GONE or attempt == _ATTEMPTS - 1:
                 raise

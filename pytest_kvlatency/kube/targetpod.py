@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.kube import paths
+from pytest_kvlatency.kube.podlook import waiting_containers
 from pytest_kvlatency.kube.pulling import pull_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _MIGRATION: Final = "kubevirt.io/migrationJobUID"
 _LOOK_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 2.0
 #: Why a container waits that is about to start by itself.
-_ON_ITS_WAY: Final = ("", "ContainerCreating", "PodInitializing")
+_ON_ITS_WAY: Final = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +101,8 @@ def _trouble(pod: Mapping[str, Any], pull: Pull | None) -> PodTrouble | None:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             said = condition.get("message") or "no reason given"
             return PodTrouble(words=f"its target pod is {condition.get('reason')}: {said}", is_placement=True)
-    for container in (
-        *(status.get("initContainerStatuses") or []),
-        *(status.get("containerStatuses") or []),
-    ):
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
-        node = str(spec.get("nodeName") or "")
+    node = str(spec.get("nodeName") or "")
+    for container, reason, message in waiting_containers(pod):
         found = pull_of(pull, reason, message)
         if found is not None:
             what = f"cannot pull the image{_image_of(container, spec)}"
@@ -122,8 +118,8 @@ def _trouble(pod: Mapping[str, Any], pull: Pull | None) -> PodTrouble | None:
     return None
 
 
-def _image_of(container: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-    """The image of a container by its status, after a space; empty where the pod does not say it."""
+def _image_of(container: str, spec: Mapping[str, Any]) -> str:
+    """The image of a container, after a space; empty where the pod does not say it."""
     containers = (*(spec.get("initContainers") or []), *(spec.get("containers") or []))
-    image = next((one.get("image") for one in containers if one.get("name") == container.get("name")), None)
+    image = next((one.get("image") for one in containers if one.get("name") == container), None)
     return f" {image}" if image else ""

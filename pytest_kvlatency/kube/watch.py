@@ -56,7 +56,8 @@ class VmiWatch:
         }
         self._on_state = on_state
         self._closed = threading.Event()
-        self._refused = False
+        #: Whether the server refused it, as it will the next time.
+        self.refused = False
         self._lock = threading.Lock()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._thread = threading.Thread(target=self._run, name="kvlatency-watch", daemon=True)
@@ -68,11 +69,6 @@ class VmiWatch:
     def active(self) -> bool:
         """Whether events may come."""
         return self._thread.is_alive() and not self._closed.is_set()
-
-    @property
-    def refused(self) -> bool:
-        """Whether the server refused it, as it will the next time."""
-        return self._refused
 
     def close(self) -> None:
         """End it; returns within a second."""
@@ -91,7 +87,7 @@ class VmiWatch:
                 response = self._client.stream(self._path, query=self._query, read_timeout=_READ_TIMEOUT)
             except KvLatencyError:
                 if self._client.reach.is_settled:
-                    self._refused = True
+                    self.refused = True
                     return
                 self._closed.wait(_DENIED_PAUSE)
                 continue

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kvlatency.kube.podlook import PodLook, pod_news
+from pytest_kvlatency.kube.podlook import look_at_pods, pod_news
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.model import NadRef
 
@@ -104,13 +104,13 @@ class Client:
 def test_pods_and_events_go_to_their_own_vmi():
     other = event("FailedCreatePodSandBox", "x", name="virt-launcher-vmi-a-2-xyz12")
     client = Client(pods=[pod(uid="2")], events=[other])
-    assert PodLook(client, "checks", "r1")([HANDLE], None)["1"].trouble is None
+    assert look_at_pods(client, "checks", "r1", [HANDLE], None)["1"].trouble is None
 
 
 def test_E54_nothing_is_known_where_nothing_may_be_read():
-    assert PodLook(Client(), "checks", "r1")([HANDLE], None) == {}
+    assert look_at_pods(Client(), "checks", "r1", [HANDLE], None) == {}
 
 
 def test_E54_events_alone_suffice():
-    found = PodLook(Client(events=[SANDBOX]), "checks", "r1")([HANDLE], None)
+    found = look_at_pods(Client(events=[SANDBOX]), "checks", "r1", [HANDLE], None)
     assert found["1"].trouble.key == "FailedCreatePodSandBox"
