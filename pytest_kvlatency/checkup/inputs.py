@@ -102,7 +102,7 @@ class Inputs:
 
     def _wrong_baseline(self, path: Path) -> list[str]:
         """Read the document that ``--kv-baseline`` names; say what is wrong with it."""
-        from pytest_kvlatency.report.comparison.baselinefile import read
+        from pytest_kvlatency.report.comparison.baseline import read
 
         try:
             self.baseline = read(path)

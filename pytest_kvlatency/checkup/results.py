@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.run import ItemResult
 
 
-def _write_page(document: Mapping[str, Any], path: Path) -> None:
-    from pytest_kvlatency.report.page import render
+def _page(document: Mapping[str, Any], path: Path) -> str:
+    from pytest_kvlatency.report.page.render import render
 
-    render.write(document, path)
+    return render(document, folder=path.absolute().parent)
 
 
-def _write_metrics(document: Mapping[str, Any], path: Path) -> None:
+def _metrics(document: Mapping[str, Any], _: Path) -> str:
     from pytest_kvlatency.report import prometheus
 
-    prometheus.write(document, path)
+    return prometheus.render(document)
 
 
-#: Files that are made of nothing but the document, by the names of their options. Few runs write most of them, and
-#: only those load what does it.
-FILE_REPORTS: Final[Mapping[str, Callable[[Mapping[str, Any], Path], None]]] = {
-    "json": json_report.write,
-    "html": _write_page,
-    "prometheus": _write_metrics,
+#: Files that are made of nothing but the document, by the names of their options: what each is called, and what makes
+#: its text. Few runs write most of them, and only those load what does it.
+FILE_REPORTS: Final[Mapping[str, tuple[str, Callable[[Mapping[str, Any], Path], str]]]] = {
+    "json": ("JSON", lambda document, _: json_report.dumps(document)),
+    "html": ("HTML", _page),
+    "prometheus": ("Prometheus", _metrics),
 }
 
 
@@ -84,7 +84,8 @@ class Results:
         self.comparator: Comparator | None = None
         #: What the last document says of the comparison.
         self.comparison_notes: tuple[str, ...] = ()
-        self._document: dict[str, Any] | None = None
+        #: The run's document, once it was made.
+        self.document: dict[str, Any] | None = None
         self._written: dict[str, str | None] | None = None
         #: What the last document says went wrong outside of items.
         self.of_the_run: tuple[Failure, ...] = ()
@@ -92,11 +93,6 @@ class Results:
         self.shortfalls: tuple[str, ...] = ()
         #: What was written to the ConfigMap, in words; empty when nothing was.
         self.told = ""
-
-    @property
-    def document(self) -> dict[str, Any] | None:
-        """The run's document, once it was made."""
-        return self._document
 
     def add_failure(self, error: KvLatencyError) -> None:
         """Enter something that went wrong outside of items; it fails the run."""
@@ -108,7 +104,6 @@ class Results:
 
     def make_document(self, items: Sequence[ItemResult]) -> dict[str, Any]:
         """Make the document anew from what is known now."""
-        facts = self.cluster_facts
         run = RunResult(
             version=_version(),
             start=self.started_at,
@@ -116,15 +111,7 @@ class Results:
             namespace=self.namespace,
             settings=self.settings,
             images=self._images(),
-            cluster=None
-            if facts is None
-            else document_report.cluster_facts(
-                server=facts.server,
-                context=self.context,
-                kubernetes_version=facts.kubernetes_version,
-                kubevirt_version=facts.kubevirt_version,
-                lab=facts.lab,
-            ),
+            cluster=document_report.cluster_facts(self.cluster_facts, context=self.context),
             plan=self.plan,
             items=tuple(items),
             failures=tuple(self.failures),
@@ -137,9 +124,9 @@ class Results:
         )
         self.of_the_run = run.own_failures
         self.shortfalls = run.shortfalls
-        self._document = self._redactor().mapping(document_report.build(run))
-        self.comparison_notes = tuple(self._document["notes"][len(run.notes) :])
-        return self._document
+        self.document = self._redactor().mapping(document_report.build(run))
+        self.comparison_notes = tuple(self.document["notes"][len(run.notes) :])
+        return self.document
 
     def entry(self, result: ItemResult) -> dict[str, Any]:
         """The document's entry of one item, before the document is made."""
@@ -151,29 +138,30 @@ class Results:
 
     def write_files(self, settings: Settings) -> bool:
         """Write every file that is made of the document; whether that went well. What goes wrong fails the run."""
-        if self._document is None:
+        if self.document is None:
             return True
         written = [self._write_file(name, getattr(settings, name)) for name in FILE_REPORTS]
         return all(written)
 
     def _write_file(self, name: str, path: Path | None) -> bool:
-        if path is None or self._document is None:
+        if path is None or self.document is None:
             return True
+        (title, render), option = FILE_REPORTS[name], f"--kv-{name}"
         try:
-            FILE_REPORTS[name](self._document, path)
+            files.write(render(self.document, path), path, name=title, option=option)
         except KvLatencyError as error:
             self.add_failure(error)
         except Exception as error:  # noqa: BLE001 - a fault in one report must not cost the others
-            self.add_failure(files.unmade(path, error, option=f"--kv-{name}"))
+            self.add_failure(files.unmade(path, error, option=option))
         else:
             return True
         return False
 
     def write_configmap(self, configmap: ConfigMapReport | None, deadline: Deadline) -> TeardownError | None:
         """Write the document's part of the ConfigMap, unless it stands there; return why it could not be written."""
-        if configmap is None or not configmap.is_writable or self._document is None:
+        if configmap is None or not configmap.is_writable or self.document is None:
             return None
-        changes = configmapstatus.final_changes(self._document)
+        changes = configmapstatus.final_changes(self.document)
         if configmap.was_never_started:
             changes = {**self.start_changes(configmap.existing_keys), **changes}
         content = {key: value for key, value in changes.items() if key != configmapstatus.COMPLETION_KEY}

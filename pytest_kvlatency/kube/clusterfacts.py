@@ -96,4 +96,4 @@ def describe(client: KubeClient, deadline: Deadline) -> ClusterFacts:
 
 def _lab(annotations: Mapping[str, Any]) -> dict[str, Any] | None:
     guests, scale = annotations.get(LAB_ANNOTATION), annotations.get(LAB_SCALE_ANNOTATION)
-    return None if guests is None else {"guests": str(guests), "timeScale": scale and float(scale)}
+    return None if guests is None else {"timeScale": scale and float(scale), "guests": str(guests)}

@@ -20,28 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.report.run import RunResult
 
 
-def cluster_facts(
-    *,
-    server: str | None,
-    context: str | None = None,
-    kubernetes_version: str | None,
-    kubevirt_version: str | None,
-    lab: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """The document's ``cluster``; ``context`` is the kubeconfig's.
-
-    ``lab`` is None for a cluster, else says with which guests, and whether their time is compressed:
-    ``{"guests": "sim", "timeScale": 10.0}``.
-    """
+def cluster_facts(facts: ClusterFacts | None, *, context: str | None = None) -> dict[str, Any] | None:
+    """The document's ``cluster``; ``context`` is the kubeconfig's."""
+    if facts is None:
+        return None
     return {
-        "server": server,
+        "server": facts.server,
         "context": context,
-        "kubernetesVersion": kubernetes_version,
-        "kubevirtVersion": kubevirt_version,
-        "lab": None if lab is None else {"timeScale": None, **lab},
+        "kubernetesVersion": facts.kubernetes_version,
+        "kubevirtVersion": facts.kubevirt_version,
+        "lab": facts.lab,
     }
 
 

@@ -1,4 +1,4 @@
-"""The document as a JSON file (``--kv-json``), and read from one."""
+"""The document as JSON (``--kv-json``), and read from it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pytest_kvlatency.report import files
-
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
 #: Beyond it no number of a document makes sense: in nanoseconds 292 years.
 _MOST: Final = 2**63 - 1
 _SHOWN: Final = 20
-
-
-def write(document: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write ``document`` to ``path``, whole or not at all. Raises ``ReportError``."""
-    files.write(dumps(document), path, name="JSON", option="--kv-json")
 
 
 def dumps(document: Mapping[str, Any]) -> str:

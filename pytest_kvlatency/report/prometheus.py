@@ -8,18 +8,16 @@ lab every series is labelled ``lab="true"``, so that no alert takes it for a clu
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.report import files
 from pytest_kvlatency.report.entries import test_of
 from pytest_kvlatency.report.exposition import Family, one_line, text_of
 from pytest_kvlatency.report.gapnumbers import gaps_of
 from pytest_kvlatency.report.places import asked
+from pytest_kvlatency.report.schema import moment
 from pytest_kvlatency.report.success import last_attempts, standing_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Entry = Mapping[str, Any]
@@ -51,11 +49,6 @@ _LIMITS: Final = (
     ("limit_loss_ratio", "maxLossPercent", 100, "Limit of the share of lost pings, from 0 to 1."),
     ("limit_gap_seconds", "maxGapNanoSec", 1e9, "Limit of the longest time between two replies."),
 )  # fmt: skip
-
-
-def write(document: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write the metrics to ``path``, whole or not at all. Raises ``ReportError``."""
-    files.write(render(document), path, name="Prometheus", option="--kv-prometheus")
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -218,14 +211,17 @@ def _numbers(
 def _of_run(document: Mapping[str, Any], entries: Sequence[Entry], lab: str | None) -> Iterator[Family]:
     cluster = document.get("cluster") or {}
     run: Labels = {"shard": (document.get("plan") or {}).get("shard"), "lab": lab}
-    start, end = (_epoch(document[f"{name}Timestamp"]) for name in ("start", "completion"))
+    start, end = (moment(document[f"{name}Timestamp"]) for name in ("start", "completion"))
     checks = _one("last_run_checks", "How many checks of the last run ended so.")
     for outcome in OUTCOMES:
         checks.add({"outcome": outcome, **run}, sum(one["outcome"] == outcome for one in entries))
     yield checks
     yield _one("last_run_success", "Whether the last run succeeded.", run, bool(document["succeeded"]))
-    yield _one("last_run_timestamp_seconds", "When the last run ended, in seconds since 1970.", run, end)
-    yield _one("last_run_duration_seconds", "How long the last run took.", run, end - start)
+    yield _one(
+        "last_run_timestamp_seconds", "When the last run ended, in seconds since 1970.", run, end.timestamp()
+    )
+    seconds = (end - start).total_seconds()
+    yield _one("last_run_duration_seconds", "How long the last run took.", run, seconds)
     facts = {
         "server": cluster.get("server"),
         "context": cluster.get("context"),
@@ -249,7 +245,3 @@ def _one(name: str, text: str, labels: Labels | None = None, value: float | None
 def _divided(value: float | None, divisor: float) -> float | None:
     # To picoseconds: beyond, there is only what binary fractions make of decimal ones.
     return None if value is None else round(value / divisor, 12)
-
-
-def _epoch(moment: str) -> float:
-    return datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()

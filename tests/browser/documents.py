@@ -6,14 +6,14 @@ import copy
 import random
 
 from pytest_kvlatency.report.causes import causes_of
-from pytest_kvlatency.report.page.render import write
+from pytest_kvlatency.report.page.render import render
 
 #: Markup, a script's end, bidirectional controls and line separators, as a guest, a node or a test may name things.
 HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><svg onload='window.hacked=1'>\u202e\u2028{{x}}<!-- data -->"
 
 
 def saved(document, path):
-    write(document, path)
+    path.write_text(render(document, folder=path.parent), encoding="utf-8")
     return path
 
 

@@ -96,7 +96,7 @@ def merge(
 
 def _notes(parts: Sequence[Part]) -> list[str]:
     """What the shards note, but for their comparisons with a baseline: the plan's says more."""
-    found = dict.fromkeys(note for part in parts for note in part.notes)
+    found = dict.fromkeys(note for part in parts for note in part.document["notes"])
     for part in parts:
         for note in comparison.notes(part.document.get("baseline"), part.entries, is_shard=True):
             found.pop(note, None)

@@ -33,12 +33,6 @@ class Part:
         return str(self.plan["digest"])
 
     @property
-    def notes(self) -> list[str]:
-        """The document's ``notes``."""
-        found: list[str] = self.document["notes"]
-        return found
-
-    @property
     def entries(self) -> list[dict[str, Any]]:
         """The document's ``measurements``."""
         found: list[dict[str, Any]] = self.document["measurements"]

@@ -1,4 +1,4 @@
-"""The document of an earlier run, as what a run is compared with. Pure."""
+"""The document of an earlier run, as what a run is compared with: read from its file, and refused where it is none."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.report import json
 from pytest_kvlatency.report.entries import test_of
 from pytest_kvlatency.report.places import moved
+from pytest_kvlatency.report.schema.shape import flaw
+from pytest_kvlatency.report.success import last_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     Entry = Mapping[str, Any]
 
@@ -76,3 +81,30 @@ def key_of(entry: Entry) -> Key | None:
     if nad is None or source is None or target is None:
         return None
     return Key(nad=nad, source=source, target=target + moved(entry), test=test_of(entry))
+
+
+def read(path: Path) -> Baseline:
+    """Read the document. Raises ``ConfigError``, whose reason says why the file is no baseline."""
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("is not JSON: expected the document of an earlier run (--kv-json)") from error
+    wrong = flaw(document)
+    if wrong:
+        raise ConfigError(wrong)
+    entries: dict[Key, Entry] = {}
+    for entry in last_attempts(document["measurements"]):
+        if "guest" not in entry:
+            raise ConfigError(
+                "was written by an older version, which did not say with which guests it measured. "
+                "Run the check again with --kv-json for a new baseline"
+            )
+        key = key_of(entry)
+        if key is not None and entry["samplesNanoSec"]:
+            entries[key] = entry
+    if not entries:
+        raise ConfigError("has no measurement with round-trip times to compare with")
+    cluster = document.get("cluster") or {}
+    return Baseline(file=str(path), start=document["startTimestamp"], lab=cluster.get("lab"), entries=entries)

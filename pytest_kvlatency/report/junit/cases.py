@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree as ET
 
 from pytest_kvlatency.escape import for_xml
+from pytest_kvlatency.report.entries import is_failed
 from pytest_kvlatency.report.junit import wording
 from pytest_kvlatency.report.junit.properties import case_properties, is_own
 
@@ -99,7 +100,7 @@ def _filled(
         ET.SubElement(properties, "property", {"name": name, "value": value})
     has_failed = any(child.tag in ("failure", "error") for child in telling)
     made.extend(telling)
-    made.extend(_earlier(entry, has_failed=has_failed) for entry in attempts[:-1] if _has_failed(entry))
+    made.extend(_earlier(entry, has_failed=has_failed) for entry in attempts[:-1] if is_failed(entry))
     made.extend(outputs)
     return made
 
@@ -132,10 +133,6 @@ def _earlier(entry: Entry, *, has_failed: bool) -> ET.Element:
     made = ET.Element(f"{'rerun' if has_failed else 'flaky'}{what}", attributes)
     ET.SubElement(made, "stackTrace").text = wording.details(entry)
     return made
-
-
-def _has_failed(entry: Entry) -> bool:
-    return entry["outcome"] in ("failed", "error")
 
 
 def _type(entry: Entry) -> str:

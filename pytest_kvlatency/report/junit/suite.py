@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from pytest_kvlatency.report.junit.cases import attempts_of, case, without_properties
 from pytest_kvlatency.report.junit.properties import suite_properties
-from pytest_kvlatency.report.schema import TIMESTAMP
+from pytest_kvlatency.report.schema import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ def render(document: Mapping[str, Any], *, has_case_properties: bool = True) -> 
     cases = [case(attempts) for attempts in attempts_of(document["measurements"]).values()]
     if not has_case_properties:
         cases = [without_properties(one) for one in cases]
-    start, end = (_moment(document[name]) for name in ("startTimestamp", "completionTimestamp"))
+    start, end = (moment(document[name]) for name in ("startTimestamp", "completionTimestamp"))
     suite = ET.Element(
         "testsuite",
         {
@@ -46,7 +45,3 @@ def counts(cases: Iterable[ET.Element]) -> dict[str, int]:
         for name, tag in (("errors", "error"), ("failures", "failure"), ("skipped", "skipped"))
     }
     return {**found, "tests": len(made)}
-
-
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, TIMESTAMP).replace(tzinfo=timezone.utc)

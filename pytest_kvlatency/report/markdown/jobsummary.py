@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.report.causes import causes_of, numbers_by_test
@@ -19,7 +18,7 @@ from pytest_kvlatency.report.gapnumbers import gap_milliseconds, gaps_of
 from pytest_kvlatency.report.markdown.text import Bounded, escaped, preformatted
 from pytest_kvlatency.report.migrationrows import migration_rows
 from pytest_kvlatency.report.places import is_move
-from pytest_kvlatency.report.schema import TIMESTAMP
+from pytest_kvlatency.report.schema import moment
 from pytest_kvlatency.report.success import last_attempts
 from pytest_kvlatency.report.terminal.causelines import headline
 from pytest_kvlatency.report.terminal.summaryline import verdict as run_verdict
@@ -132,10 +131,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[str]:
     ]
     if where:
         yield escaped(", ".join(where))
-    start, end = (
-        datetime.strptime(document[name], TIMESTAMP)  # noqa: DTZ007 - in UTC, which the format says
-        for name in ("startTimestamp", "completionTimestamp")
-    )
+    start, end = (moment(document[name]) for name in ("startTimestamp", "completionTimestamp"))
     yield f"{start:%Y-%m-%d %H:%M:%S} UTC, {end - start}"
 
 

@@ -36,7 +36,8 @@ WORDS: Final[Mapping[State, str]] = {
     "error": "in error",
 }
 _REASON_CHARACTERS: Final = 200
-_STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
+#: What stands before a reason.
+STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +106,5 @@ def described(cell: Cell) -> str:
 
 def short(reason: str) -> str:
     """A reason on one line, without its stage."""
-    text = printable(_STAGE.sub("", reason, count=1))
+    text = printable(STAGE.sub("", reason, count=1))
     return text if len(text) <= _REASON_CHARACTERS else f"{text[: _REASON_CHARACTERS - 1]}…"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import is_own_check, test_name, what_failed
-from pytest_kvlatency.report.matrix.cell import anchor
+from pytest_kvlatency.report.matrix.cell import STAGE, anchor
 from pytest_kvlatency.report.places import moved, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_STAGE: Final = re.compile(r"(?:config|setup|run|teardown): ")
 
 
 def pair_id(entry: Mapping[str, Any]) -> str:
@@ -51,7 +48,7 @@ def what(entry: Mapping[str, Any]) -> str | None:
 
 def reason(entry: Mapping[str, Any]) -> str | None:
     """Why it failed, without the stage."""
-    return printable(_STAGE.sub("", entry["failureReason"])) if entry["failureReason"] else None
+    return printable(STAGE.sub("", entry["failureReason"])) if entry["failureReason"] else None
 
 
 def plural(count: int, noun: str) -> str:

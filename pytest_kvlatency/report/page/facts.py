@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import for_html, printable
 from pytest_kvlatency.report.places import is_move
+from pytest_kvlatency.report.schema import moment
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
@@ -107,11 +107,8 @@ def _sample(document: Mapping[str, Any]) -> str:
 
 
 def _took(document: Mapping[str, Any]) -> str:
-    ends = [
-        datetime.fromisoformat(document[name].replace("Z", "+00:00"))
-        for name in ("startTimestamp", "completionTimestamp")
-    ]
-    minutes, seconds = divmod(int((ends[1] - ends[0]).total_seconds()), 60)
+    start, end = (moment(document[name]) for name in ("startTimestamp", "completionTimestamp"))
+    minutes, seconds = divmod(int((end - start).total_seconds()), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
@@ -13,3 +14,8 @@ TIMESTAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
 def text() -> str:
     """The schema's text."""
     return Path(__file__).with_name("schema.json").read_text(encoding="ascii")
+
+
+def moment(text: str) -> datetime:
+    """A moment of a document. Raises ``ValueError`` for what is none."""
+    return datetime.strptime(text, TIMESTAMP).replace(tzinfo=timezone.utc)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_kvlatency.report import schema
 from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.failurefacts import shortfall_of
-from pytest_kvlatency.report.schema import SCHEMA, TIMESTAMP
+from pytest_kvlatency.report.schema import SCHEMA, moment
 from pytest_kvlatency.report.schema.check import Schema
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def _wrong_moments(document: Mapping[str, Any]) -> Iterator[str]:
     """Times that look like some, and are none: what a pattern cannot tell."""
     for name in ("startTimestamp", "completionTimestamp"):
         try:
-            datetime.strptime(document[name], TIMESTAMP)  # noqa: DTZ007 - in UTC, which the format says
+            moment(document[name])
         except ValueError:
             yield f"{name} is {document[name]!r}: expected a time"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_kvlatency.kube.clusterfacts import ClusterFacts
 from pytest_kvlatency.model import (
     Check,
     Failure,
@@ -169,10 +170,11 @@ class Make:
             "start": START,
             "completion": START + timedelta(seconds=20),
             "cluster": cluster_facts(
-                server="https://127.0.0.1:6443",
-                kubernetes_version="v1.30.0",
-                kubevirt_version=None,
-                lab={"guests": "sim"},
+                ClusterFacts(
+                    server="https://127.0.0.1:6443",
+                    kubernetes_version="v1.30.0",
+                    lab={"guests": "sim", "timeScale": None},
+                )
             ),
             "items": items,
         }

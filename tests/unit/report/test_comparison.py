@@ -14,7 +14,7 @@ import pytest
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import AUTO, GuestSpec, NadRef, PingParameters
 from pytest_kvlatency.report.command.merging import merge
-from pytest_kvlatency.report.comparison.baselinefile import read
+from pytest_kvlatency.report.comparison.baseline import read
 from pytest_kvlatency.report.comparison.change import FLOOR_NS, changes, fewest
 from pytest_kvlatency.report.comparison.comparator import NEW, Comparator
 from pytest_kvlatency.report.comparison.quantiles import lower_rank, upper_rank, worth_of

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_kvlatency.checkup.results import FILE_REPORTS
 from pytest_kvlatency.model import Failure
 from pytest_kvlatency.report.document import build
-from pytest_kvlatency.report.page.render import render, write
+from pytest_kvlatency.report.page.render import render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,8 +216,8 @@ def test_a_page_of_a_run_that_measured_nothing_says_so(make: Make) -> None:
 
 def test_artifacts_are_linked_from_the_folder_of_the_page(make: Make, tmp_path: Path) -> None:
     item = make.item(transcript_file=str(tmp_path / "art ifacts" / "console.log"))
-    write(build(make.run(item)), tmp_path / "site" / "page.html")
-    page = Read((tmp_path / "site" / "page.html").read_text(encoding="utf-8"))
+    _, page_of = FILE_REPORTS["html"]
+    page = Read(page_of(build(make.run(item)), tmp_path / "site" / "page.html"))
     assert page.block("data")["entries"][0]["file"] == "../art%20ifacts/console.log"
 
 

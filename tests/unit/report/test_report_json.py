@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_kvlatency.report import files
 from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.files import ReportError
-from pytest_kvlatency.report.json import dumps, write
+from pytest_kvlatency.report.json import dumps
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from conftest import Make
+
+
+def write(document: Mapping[str, object], path: Path) -> None:
+    files.write(dumps(document), path, name="JSON", option="--kv-json")
 
 
 def test_the_file_holds_the_document(make: Make, tmp_path: Path) -> None:

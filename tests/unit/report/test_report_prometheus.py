@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pytest_kvlatency.checkup.results import Results
+from pytest_kvlatency.escape import Redactor
 from pytest_kvlatency.model import AUTO, Check, Limits, NadRef
 from pytest_kvlatency.report import prometheus
 from pytest_kvlatency.report.document import build
 from pytest_kvlatency.report.exposition import Family
-from pytest_kvlatency.report.files import ReportError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -244,7 +246,7 @@ def test_any_text_in_a_label_is_read_back(make: Make, odd: str) -> None:
 
 def test_what_no_file_can_hold_is_escaped(make: Make, tmp_path: Path) -> None:
     document = build(make.run(one_of(make, "t\udc80.py::test_a")))
-    prometheus.write(document, tmp_path / "out.prom")
+    (tmp_path / "out.prom").write_text(prometheus.render(document), "utf-8")
     assert r'test="t\\udc80.py::test_a"' in (tmp_path / "out.prom").read_text("utf-8")
 
 
@@ -307,6 +309,8 @@ def test_a_run_that_never_reached_its_cluster_has_metrics(make: Make) -> None:
     assert "kvlatency_up" not in found
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, make: Make) -> None:
-    with pytest.raises(ReportError, match="cannot write the Prometheus report to"):
-        prometheus.write(build(make.run()), tmp_path)
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    results = Results(Redactor, dict)
+    results.make_document(())
+    assert not results.write_files(SimpleNamespace(json=None, html=None, prometheus=tmp_path))
+    assert results.failures[0].reason.startswith(f"cannot write the Prometheus report to {tmp_path}: ")
