@@ -40,11 +40,6 @@ class ItemAttempt:
         self.is_in_html = False
 
     @property
-    def owns_pair(self) -> bool:
-        """Whether the item has its guests for itself."""
-        return self.guests is not None
-
-    @property
     def has_failed(self) -> bool:
         """Whether it failed, in whatever phase."""
         return self.outcome in ("failed", "error")

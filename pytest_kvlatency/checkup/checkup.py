@@ -18,7 +18,7 @@ from pytest_kvlatency.checkup.measurements import Measurements
 from pytest_kvlatency.checkup.measuring_session import MeasuringSession
 from pytest_kvlatency.checkup.planning import Planning
 from pytest_kvlatency.checkup.preflight_run import PreflightRun
-from pytest_kvlatency.checkup.role import Local
+from pytest_kvlatency.checkup.role import Local, Role
 from pytest_kvlatency.checkup.run_selection import Selection
 from pytest_kvlatency.checkup.run_state import RunState
 from pytest_kvlatency.checkup.statuswords import StatusWords
@@ -26,7 +26,6 @@ from pytest_kvlatency.checkup.stopping import Stopping
 from pytest_kvlatency.checkup.sweep_run import SweepRun
 from pytest_kvlatency.checkup.teardown import Teardown
 from pytest_kvlatency.checkup.terminal_report import TerminalReport
-from pytest_kvlatency.checkup.xdist.roles import role_of
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.report.outlets import Outlets
 from pytest_kvlatency.shortage import told
@@ -40,7 +39,7 @@ class Checkup:
 
     def __init__(self, config: pytest.Config) -> None:
         state = self.state = RunState(config)
-        role = self.role = role_of(state)
+        role = self.role = _role_of(state)
         stopping = Stopping(state, role)
         items = Items()
         # Before anything is measured.
@@ -139,3 +138,18 @@ class Checkup:
         self.role.close()
         self.state.signals.restore()
         self.state.access.close()
+
+
+def _role_of(state: RunState) -> Role:
+    """What this process does of the run. Nothing of the machinery is loaded where nothing is distributed."""
+    config = state.config
+    if hasattr(config, "workerinput"):
+        from pytest_kvlatency.checkup.xdist.worker import Worker
+
+        return Worker(state)
+    is_distributed = config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
+    if is_distributed and not config.option.collectonly:
+        from pytest_kvlatency.checkup.xdist.controller import Controller
+
+        return Controller(state)
+    return Role()

@@ -56,14 +56,7 @@ class ClusterSession:
     def locate(self, check: Check) -> Check:
         """As ``located``, for the main thread: it waits for the cluster. Raises ``KvLatencyError``."""
         if not check.nad.namespace:
-            state = self.state
-            connected = Threads(1, "kvlatency-locate").submit(self.client)
-            state.waiter.wait(
-                connected,
-                deadline=state.deadline,
-                text=lambda: state.access.doing,
-                what=lambda: state.access.awaited,
-            )
+            self.state.wait_for_cluster(Threads(1, "kvlatency-locate").submit(self.client))
         return self.located(check)
 
     def need_rules_for(self, checks: Iterable[Check]) -> None:

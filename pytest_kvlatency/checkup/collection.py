@@ -209,12 +209,9 @@ class Collection:
                 item.stash[CHECK_KEY] = planned.check
                 item.stash[SETTINGS_KEY] = self._state.inputs.given
             return
-        if not hasattr(item, "callspec") and getattr(item, "_testcase", None) is None and planned is None:
-            self._settle_unparametrized(item)
-            return
         settings = self.settings_of(item)
         if planned is None:
-            self._settle_unparametrized(item)
+            self._refuse_unparametrized(item, settings)
             return
         generated = planned.check
         if generated is None:
@@ -229,8 +226,8 @@ class Collection:
             generated, limits=settings.limits, ping=settings.ping, guest=settings.guest_spec
         )
 
-    def _settle_unparametrized(self, item: pytest.Item) -> None:
-        settings = self.settings_of(item)
+    @staticmethod
+    def _refuse_unparametrized(item: pytest.Item, settings: Settings) -> None:
         if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or is_test_case(item):
             raise marker.MarkerError(
                 "the kvlatency marker cannot parametrize a unittest.TestCase method. Use a plain test function, "

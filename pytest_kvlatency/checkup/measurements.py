@@ -210,7 +210,7 @@ class Measurements:
         check = self.check_of(item)
         with _failing(attempt):
             self.measuring.count(check, holder=attempt)
-            if attempt.owns_pair:
+            if attempt.guests is not None:
                 tried = self.measuring.measure_owned(check, check.ping, holder=attempt, confirm=True)
             else:
                 tried = measure(check, holder=attempt)

@@ -73,17 +73,11 @@ class MeasuringSession:
             return self.engine
         if self._broken is not None:
             raise again(self._broken)
-        state = self.state
-        state.signals.install()
+        self.state.signals.install()
         if self._opened is None or self._opened.done():
             self._opened = Threads(1, "kvlatency-begin").submit(self._open)
         try:
-            return state.waiter.wait(
-                self._opened,
-                deadline=state.deadline,
-                text=lambda: state.access.doing,
-                what=lambda: state.access.awaited,
-            )
+            return self.state.wait_for_cluster(self._opened)
         except CheckupTimeoutError as error:
             self._broken = again(error)
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pytest_kvlatency.checkup.access import ClusterAccess
 from pytest_kvlatency.checkup.hooks import guest_images
@@ -15,6 +15,8 @@ from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine.artifacts import Artifacts
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import pytest
 
     from pytest_kvlatency.checkup.sharding import Share
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check
     from pytest_kvlatency.report.comparison.comparator import Comparator
 
+T = TypeVar("T")
 #: So long may the first contact with the cluster take.
 CONTACT_SECONDS: Final = 60.0
 
@@ -53,6 +56,13 @@ class RunState:
         self.nodes: SeenNodes | None = None
         #: From now on a signal only sets a flag: the run is on its way to the end.
         self.is_ending = False
+
+    def wait_for_cluster(self, future: Future[T]) -> T:
+        """Wait in the main thread, with progress, for what needs the way to the cluster. Raises ``KvLatencyError``."""
+        access = self.access
+        return self.waiter.wait(
+            future, deadline=self.deadline, text=lambda: access.doing, what=lambda: access.awaited
+        )
 
     @property
     def may_contact(self) -> bool:

@@ -120,7 +120,7 @@ class Mover:
         limit, pauses = deadline.limit(self._limits.migratable), iter(_PAUSES)
         while True:
             state = self._vmis.get_state(target.handle, deadline)
-            found = None if state is None else state.condition("LiveMigratable")
+            found = None if state is None else state.conditions.get("LiveMigratable")
             if found is not None and found.status == "False":
                 said = f"{found.message or found.reason} ({found.reason})"
                 raise ProvisionError(

@@ -145,7 +145,9 @@ class ConfigMaps:
         deadline.pause(pause, f"ConfigMap {last.ref}, which other clients keep changing")
         current = self.read(last.ref, deadline)
         if current.uid != last.uid:
-            raise _replaced(last.ref)
+            raise ConfigMapMissingError(
+                f"ConfigMap {last.ref} was deleted and recreated while the checkup ran"
+            )
         if current.immutable:
             raise ConfigMapImmutableError(f"ConfigMap {last.ref} became immutable during the checkup")
         return current
@@ -182,10 +184,6 @@ def _data(ref: ConfigMapRef, item: Mapping[str, Any]) -> ConfigMapData:
         labels=dict(metadata.get("labels") or {}),
         whole=item,
     )
-
-
-def _replaced(ref: ConfigMapRef) -> ConfigMapMissingError:
-    return ConfigMapMissingError(f"ConfigMap {ref} was deleted and recreated while the checkup ran")
 
 
 def _typed(ref: ConfigMapRef, error: KubeApiError) -> ConfigMapError:

@@ -139,8 +139,8 @@ def _ended(handle: VmiHandle, state: VmiState) -> Trouble:
 
 
 def _unscheduled(handle: VmiHandle, state: VmiState) -> Trouble | None:
-    condition = state.condition("PodScheduled")
-    if condition is None or condition.status != "False" or condition.reason != "Unschedulable":
+    condition = state.denied("PodScheduled")
+    if condition is None or condition.reason != "Unschedulable":
         return None
     message = condition.message or "the scheduler gives no reason"
     cause = why(message, state.wanted_node)
@@ -172,8 +172,8 @@ def _unpulled(handle: VmiHandle, state: VmiState, pull: Pull) -> Trouble:
 
 
 def _unsynchronized(handle: VmiHandle, state: VmiState) -> Trouble | None:
-    condition = state.condition("Synchronized")
-    if condition is None or condition.status != "False":
+    condition = state.denied("Synchronized")
+    if condition is None:
         return None
     reason, message = condition.reason, condition.message
     if reason in _FAILED_CREATE:

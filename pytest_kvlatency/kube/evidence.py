@@ -34,12 +34,6 @@ def events_in(client: KubeClient, namespace: str, deadline: Deadline) -> list[di
     return None if answer is None else answer.get("items") or []
 
 
-def events(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> list[dict[str, Any]] | None:
-    """Return the events of a VMI and its pod, or None when they may not be read."""
-    found = events_in(client, handle.namespace, deadline)
-    return None if found is None else [event for event in found if is_about(event, handle)]
-
-
 def is_about(event: Mapping[str, Any], handle: VmiHandle) -> bool:
     """Whether an event is one of a VMI or of its pod."""
     name = str((event.get("involvedObject") or {}).get("name", ""))
@@ -50,7 +44,7 @@ def collect(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> Eviden
     """Collect what can be had within the deadline; raises nothing."""
     try:
         vmi = client.optional(paths.vmi(handle.namespace, handle.name), deadline=deadline)
-        found = events(client, handle, deadline)
+        found = events_in(client, handle.namespace, deadline)
         pods = client.optional(
             paths.namespaced(paths.CORE, handle.namespace, "pods"),
             query={"labelSelector": f"kubevirt.io/created-by={handle.uid}"},
@@ -64,4 +58,5 @@ def collect(client: KubeClient, handle: VmiHandle, deadline: Deadline) -> Eviden
             log = client.optional_text(path, query={"container": _CONSOLE_CONTAINER}, deadline=deadline)
     except KvLatencyError:
         return Evidence()
-    return Evidence(vmi=vmi, events=None if found is None else tuple(found), pod=pod, console_log=log)
+    events = None if found is None else tuple(event for event in found if is_about(event, handle))
+    return Evidence(vmi=vmi, events=events, pod=pod, console_log=log)

@@ -56,10 +56,8 @@ class Pull:
 
 def pull_after(before: Pull | None, state: VmiState | None) -> Pull | None:
     """Add what a VMI's state shows to what was known ``before``; None where no pull fails."""
-    condition = None if state is None else state.condition("Synchronized")
-    if condition is None or condition.status != "False":
-        return None
-    return pull_of(before, condition.reason, condition.message)
+    condition = None if state is None else state.denied("Synchronized")
+    return None if condition is None else pull_of(before, condition.reason, condition.message)
 
 
 def pull_of(before: Pull | None, reason: str, message: str) -> Pull | None:

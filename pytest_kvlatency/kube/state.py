@@ -61,9 +61,10 @@ class VmiState:
         """Whether its guest runs on a known node."""
         return self.phase == "Running" and bool(self.node) and not self.deleting
 
-    def condition(self, name: str) -> Condition | None:
-        """Return a condition by its type."""
-        return self.conditions.get(name)
+    def denied(self, name: str) -> Condition | None:
+        """The condition of this type where it is ``False``; None where it is not, or not known."""
+        found = self.conditions.get(name)
+        return found if found is not None and found.status == "False" else None
 
 
 def vmi_state(vmi: Mapping[str, Any]) -> VmiState:

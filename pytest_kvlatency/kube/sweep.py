@@ -36,6 +36,7 @@ from pytest_kvlatency.kube.manifest import (
 )
 from pytest_kvlatency.kube.state import VmiHandle
 from pytest_kvlatency.kube.vmi import Vmis
+from pytest_kvlatency.model import some
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -220,5 +221,4 @@ def words(swept: Swept, namespace: str) -> list[str]:
 
 
 def _names(handles: Sequence[VmiHandle]) -> str:
-    names = ", ".join(one.name for one in handles[:_NAMED])
-    return f"{names} and {len(handles) - _NAMED} more" if len(handles) > _NAMED else names
+    return some([one.name for one in handles], _NAMED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
-from pytest_kvlatency.model import Finding
+from pytest_kvlatency.model import Finding, some
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -61,6 +61,4 @@ def _verdict(scope: Scope, key: VmiKey, check: Check, deadline: Deadline) -> _Ve
 
 def _subject(keys: Sequence[VmiKey]) -> str:
     names = [f"{key.slot or key.node} on {key.nad}" for key in keys]
-    named = ", ".join(names[:_NAMED])
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"of {len(keys)} {'VMI' if len(keys) == 1 else 'VMIs'} ({named}{more})"
+    return f"of {len(keys)} {'VMI' if len(keys) == 1 else 'VMIs'} ({some(names, _NAMED)})"

@@ -30,7 +30,7 @@ class Family:
         """Add a sample, unless there is no ``value``: absent is absent, never 0. A label of None is left out."""
         if value is None:
             return
-        key = (suffix, tuple((name, one_line(text)) for name, text in labels.items() if text))
+        key = (suffix, tuple((name, printable(text)) for name, text in labels.items() if text))
         if key in self._samples:
             raise ValueError(f"two samples of {self.name}{suffix} with the same labels: {dict(key[1])}")
         self._samples[key] = value
@@ -42,7 +42,8 @@ class Family:
         yield f"# HELP {self.name} {_escaped(self.help)}"
         yield f"# TYPE {self.name} {self.type}"
         for (suffix, labels), value in self._samples.items():
-            shown = ",".join(f'{name}="{_quoted(text)}"' for name, text in labels)
+            quoted = [(name, _escaped(text).replace('"', r"\"")) for name, text in labels]
+            shown = ",".join(f'{name}="{text}"' for name, text in quoted)
             yield f"{self.name}{suffix}{f'{{{shown}}}' if shown else ''} {_number(value)}"
 
 
@@ -53,15 +54,6 @@ def text_of(families: Iterable[Family]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n")
-
-
-def one_line(text: str) -> str:
-    """A label's value as it is exported: controls, and what UTF-8 cannot hold, are shown as their escapes."""
-    return printable(text)
-
-
-def _quoted(text: str) -> str:
-    return _escaped(text).replace('"', r"\"")
 
 
 def _number(value: float) -> str:

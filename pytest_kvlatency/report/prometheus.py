@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report.entries import test_of
-from pytest_kvlatency.report.exposition import Family, one_line, text_of
+from pytest_kvlatency.report.exposition import Family, text_of
 from pytest_kvlatency.report.gapnumbers import gaps_of
 from pytest_kvlatency.report.places import asked
 from pytest_kvlatency.report.schema import moment
@@ -91,7 +92,7 @@ def _labelled(entries: Sequence[Entry], lab: str | None) -> list[tuple[Labels, E
 
 
 def _key(labels: Labels) -> Key:
-    return tuple(one_line(text or "") for text in labels.values())
+    return tuple(printable(text or "") for text in labels.values())
 
 
 def _labels(entry: Entry, *, test: str, lab: str | None) -> Labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.escape import shortened
+from pytest_kvlatency.model import some
 from pytest_kvlatency.report.run import last_attempts
 
 if TYPE_CHECKING:
@@ -63,11 +64,6 @@ def _reasons_of_items(items: Sequence[ItemResult]) -> list[str]:
                 checks.setdefault(reason, []).append(item.nodeid if item.check is None else item.check.id)
     if len(items) == 1:
         return list(checks)
-    return [f"{reason} [{_named(names)}]" for reason, names in checks.items()]
-
-
-def _named(checks: Sequence[str]) -> str:
-    names = list(dict.fromkeys(checks))
-    if len(names) <= _NAMED_CHECKS:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMED_CHECKS])} and {len(names) - _NAMED_CHECKS} more"
+    return [
+        f"{reason} [{some(list(dict.fromkeys(names)), _NAMED_CHECKS)}]" for reason, names in checks.items()
+    ]

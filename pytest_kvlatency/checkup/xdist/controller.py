@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.role import Local, Removable
     from pytest_kvlatency.checkup.run_state import RunState
-    from pytest_kvlatency.checkup.xdist.messages import Message
     from pytest_kvlatency.report.run import ItemResult
 
 LONGEST_PLACE: Final = 64
@@ -182,14 +181,14 @@ class Controller(Role):
             try:
                 with told():
                     self._exchange = Exchange(
-                        self._directory, self._key, answer=self._answer, hung_up=self._workers.has_hung_up
+                        self._directory,
+                        self._key,
+                        answer=lambda worker, message: message.answer(self._services, worker),
+                        hung_up=self._workers.has_hung_up,
                     )
             except KvLatencyError as error:
                 raise pytest.UsageError(usage_text(error)) from None
         return self._directory, self._exchange
-
-    def _answer(self, worker: str, message: Message[Any]) -> Any:
-        return message.answer(self._services, worker)
 
     def _announce(self) -> None:
         """Write the header, which pytest wrote when nothing was known yet, and show what happens from now on."""

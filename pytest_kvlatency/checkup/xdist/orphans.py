@@ -53,12 +53,8 @@ class Heir:
         self._workers = workers
         self._client = client
         self._lock = threading.Lock()
-        self._orphans: Orphans | None = None
-
-    @property
-    def orphans(self) -> Orphans | None:
-        """What workers have left so far; None when nothing."""
-        return self._orphans
+        #: What workers have left so far; None when nothing.
+        self.orphans: Orphans | None = None
 
     def bury(self, worker: str) -> None:
         """Delete what a worker has left, as soon as nothing more can come from it."""
@@ -88,7 +84,7 @@ class Heir:
         # It may have to connect first, which takes time; what cannot be had leaves the VMIs the worker's.
         client = self._client()
         with self._lock:
-            orphans = self._orphans = self._orphans or Orphans(client)
+            orphans = self.orphans = self.orphans or Orphans(client)
         self._workers.bequeath(worker, orphans.adopt)
         return orphans
 

@@ -38,15 +38,11 @@ class Services:
         self._lock = threading.Lock()
         self._once: dict[object, Future[object]] = {}
         self._is_planned = False
-        self._refusal = ""
+        #: Why the run is to end with a usage error; empty when it is not.
+        self.refusal = ""
         self._kept: list[str] = []
         #: The kvlatency items of the workers by node id, once the first has collected them, and their checks.
         self.checks: Mapping[str, Check | None] = {}
-
-    @property
-    def refusal(self) -> str:
-        """Why the run is to end with a usage error; empty when it is not."""
-        return self._refusal
 
     @property
     def kept_lines(self) -> list[str]:
@@ -59,7 +55,7 @@ class Services:
     def refuse(self, text: str) -> None:
         """Have the run end with a usage error."""
         with self._lock:
-            self._refusal = self._refusal or text
+            self.refusal = self.refusal or text
 
     def take_plan(self, plan: RunPlan) -> None:
         """Take the plan of the first worker, since all collect the same."""

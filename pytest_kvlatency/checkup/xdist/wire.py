@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: What a socket raises when the other end is gone, or nobody is there any more.
 LOST: Final = (EOFError, OSError)
 PAUSE_SECONDS: Final = 0.05
+#: What of an error goes to the other end, beside its type.
+_CARRIED: Final = ("reason", "hint", "transcript", "stage", "summary", "node", "network")
 
 
 class WorkerLink:
@@ -141,16 +143,7 @@ class Exchange:
 def _packed(error: KvLatencyError | pytest.UsageError) -> dict[str, str]:
     if isinstance(error, pytest.UsageError):
         return {"type": ConfigError.__name__, "reason": str(error)}
-    return {
-        "type": type(error).__name__,
-        "reason": error.reason,
-        "hint": error.hint,
-        "transcript": error.transcript,
-        "stage": error.stage,
-        "summary": error.summary,
-        "node": error.node,
-        "network": error.network,
-    }
+    return {"type": type(error).__name__, **{name: getattr(error, name) for name in _CARRIED}}
 
 
 def _unpacked(packed: dict[str, Any]) -> KvLatencyError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from pytest_kvlatency.model import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +13,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.report.command.part import Part
 
 _Value = TypeVar("_Value")
-_NAMED: Final = 5
 
 
 def misfits(parts: Sequence[Part], *, is_whole: bool) -> Iterator[str]:
@@ -66,10 +67,8 @@ def _repeated(shards: Sequence[Part]) -> Iterator[str]:
 
 
 def _missing(indexes: Sequence[int], count: int) -> str:
-    named = ", ".join(map(str, indexes[:_NAMED]))
-    more = f" and {len(indexes) - _NAMED} more" if len(indexes) > _NAMED else ""
     shards, are = ("shard", "is") if len(indexes) == 1 else ("shards", "are")
-    return f"{shards} {named}{more} of {count} {are} missing (counted from 0)"
+    return f"{shards} {some(list(map(str, indexes)))} of {count} {are} missing (counted from 0)"
 
 
 def _common_items(shards: Sequence[Part]) -> Iterator[str]:

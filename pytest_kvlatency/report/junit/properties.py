@@ -58,11 +58,6 @@ def is_own(name: str) -> bool:
     )
 
 
-def cluster_properties(cluster: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """The document's ``cluster`` as properties; what is unknown is left out."""
-    return _flat("cluster", cluster or {})
-
-
 def suite_properties(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The suite's properties: the run's verdict with its reason, the notes, and the cluster."""
     properties = [("succeeded", "true" if document["succeeded"] else "false")]
@@ -70,10 +65,11 @@ def suite_properties(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         properties.append(("failureReason", for_xml(document["failureReason"])))
     if document["notes"]:
         properties.append(("notes", for_xml("; ".join(document["notes"]))))
-    return [*properties, *cluster_properties(document["cluster"])]
+    return [*properties, *_flat("cluster", document["cluster"] or {})]
 
 
 def _flat(prefix: str, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Facts as properties; what is unknown is left out."""
     properties: list[tuple[str, str]] = []
     for name, value in facts.items():
         if isinstance(value, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.model import some
 from pytest_kvlatency.report.causes import causes_of, numbers_by_test
 from pytest_kvlatency.report.entries import (
     fixture_of,
@@ -251,10 +252,7 @@ def _notes(document: Mapping[str, Any], entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         for note in entry["notes"]:
             said.setdefault(note, []).append(f"{entry['nad']} {pair(entry)}")
-    return [
-        f"{note} ({places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''})" if places else note
-        for note, places in said.items()
-    ]
+    return [f"{note} ({some(places, 1)})" if places else note for note, places in said.items()]
 
 
 def _transcript(entry: Entry) -> list[str]:

@@ -9,9 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from _pytest.junitxml import mangle_test_address
 
-from pytest_kvlatency.report.document import build
+from pytest_kvlatency.kube.clusterfacts import ClusterFacts
+from pytest_kvlatency.report.document import build, cluster_facts
 from pytest_kvlatency.report.junit.cases import address, amended
-from pytest_kvlatency.report.junit.properties import cluster_properties, item_properties, suite_properties
+from pytest_kvlatency.report.junit.properties import item_properties, suite_properties
 from pytest_kvlatency.report.junit.wording import message, plain
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.numbers import numbers_of
@@ -80,8 +81,9 @@ def test_the_suite_has_the_verdict_and_the_clusters_facts(make: Make) -> None:
     ]
 
 
-def test_E67_facts_are_legal_xml() -> None:
-    (name, value), *_ = cluster_properties({"server": "a\x00b\x1b<&>\ufffe"})
+def test_E67_facts_are_legal_xml(make: Make) -> None:
+    document = build(make.run(cluster=cluster_facts(ClusterFacts(server="a\x00b\x1b<&>\ufffe"))))
+    name, value = suite_properties(document)[-1]
     assert value == "a\\x00b\\x1b<&>\\ufffe"
     element = ET.Element("property", {"name": name, "value": value})
     assert ET.fromstring(ET.tostring(element)).get("value") == value

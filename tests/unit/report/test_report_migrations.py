@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pytest_kvlatency.checkup.statuswords import status_numbers
 from pytest_kvlatency.model import Exceeded, Failure, Gap, Gaps, Limits
 from pytest_kvlatency.report import csv as csv_report
 from pytest_kvlatency.report import prometheus
@@ -27,7 +28,6 @@ from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.measurement import measurement_entry
 from pytest_kvlatency.report.page import migrationsection
 from pytest_kvlatency.report.schema.shape import completed
-from pytest_kvlatency.report.statusword import status_numbers
 from pytest_kvlatency.report.terminal.summary import summary
 
 if TYPE_CHECKING:

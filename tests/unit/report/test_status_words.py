@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_kvlatency.checkup.statuswords import status_numbers
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.statusword import status_numbers
 
 if TYPE_CHECKING:
     from conftest import Make
