@@ -118,18 +118,16 @@ class Role:
         """Learn what the cluster is, and say in the ConfigMap that the run has begun. Raises ``KvLatencyError``."""
         locally()
 
-    def addresses(self, guests: int, share: AddressShare | None) -> AddressShare | None:
+    def addresses(self, _guests: int, share: AddressShare | None) -> AddressShare | None:
         """This process's part of the addresses; ``share`` is the whole run's."""
-        del guests
         return share
 
     def at_once(self, parallel: int | None) -> int | None:
         """How many pairs can be measured at the same time, of ``parallel`` that may; None is no bound."""
         return parallel
 
-    def allowance_ns(self, checks: Sequence[Check]) -> int:
+    def allowance_ns(self, _checks: Sequence[Check]) -> int:
         """What the checkup may take longer, by default, than one process that measures ahead."""
-        del checks
         return 0
 
     def ahead(self, items: Sequence[pytest.Item]) -> Sequence[pytest.Item]:

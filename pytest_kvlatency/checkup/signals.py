@@ -29,9 +29,8 @@ def end_as_first_process() -> None:
             signal.signal(number, _end)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, _: FrameType | None) -> None:
     """End as the kernel ends any other process: at once, with the exit status that says by which signal."""
-    del frame
     # Not by sys.stderr: the signal may have come while that was being written to.
     with contextlib.suppress(OSError):
         os.write(2, f"kvlatency: ended by {signal.Signals(number).name}\n".encode())
@@ -66,6 +65,5 @@ class SignalGuard:
             signal.signal(number, handler)
         self._previous.clear()
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        del frame
+    def _handle(self, number: int, _: FrameType | None) -> None:
         self.hear(signal.Signals(number).name)

@@ -66,7 +66,7 @@ def resolve(
         where = str(files[0])
     found = [path for path in files if path.is_file()]
     pod = bool(environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
-    if found and (context is not None or not pod or _merged(found).current):
+    if found and (context is not None or not pod or _merged(found)[0]):
         return _from_files(found, context, f"kubeconfig {where}")
     if context is not None:
         raise ConfigError(
@@ -82,19 +82,13 @@ def resolve(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Merged:
-    """kubeconfigs merged as kubectl does it: the first one to name a thing wins."""
+def _merged(files: list[Path]) -> tuple[str, dict[str, dict[str, Entry]]]:
+    """The current context, and every context, cluster and user, by kind and name.
 
-    current: str
-    contexts: Mapping[str, Entry]
-    clusters: Mapping[str, Entry]
-    users: Mapping[str, Entry]
-
-
-def _merged(files: list[Path]) -> _Merged:
+    Merged as kubectl does it: the first file to name a thing wins. Raises ``ConfigError``.
+    """
     current = ""
-    maps: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
+    entries: dict[str, dict[str, Entry]] = {"context": {}, "cluster": {}, "user": {}}
     for path in files:
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -110,10 +104,10 @@ def _merged(files: list[Path]) -> _Merged:
             raise ConfigError(f"the kubeconfig {path} is not a kubeconfig: expected a YAML mapping")
         top = Entry(owner=f"kubeconfig {path}", values=data, directory=path.absolute().parent)
         current = current or top.text("current-context")
-        for kind, known in maps.items():
+        for kind, known in entries.items():
             for name, found in _entries(top, kind):
                 known.setdefault(name, found)
-    return _Merged(current=current, contexts=maps["context"], clusters=maps["cluster"], users=maps["user"])
+    return current, entries
 
 
 def _entries(top: Entry, kind: str) -> Iterator[tuple[str, Entry]]:
@@ -127,28 +121,31 @@ def _entries(top: Entry, kind: str) -> Iterator[tuple[str, Entry]]:
 
 
 def _from_files(files: list[Path], context: str | None, origin: str) -> KubeConnection:
-    merged = _merged(files)
-    valid = ", ".join(sorted(merged.contexts)) or "none"
-    if context is None and not merged.current:
+    current, entries = _merged(files)
+    contexts = entries["context"]
+    valid = ", ".join(sorted(contexts)) or "none"
+    if context is None and not current:
         raise ConfigError(
             f"{origin} has no current context",
             hint=f"Choose one with --kv-context; it has: {valid}.",
         )
-    name = context if context is not None else merged.current
-    if name not in merged.contexts:
+    name = context if context is not None else current
+    if name not in contexts:
         option = " (--kv-context)" if context is not None else " (its current context)"
         raise ConfigError(
             f"{origin} has no context {name!r}{option}",
             hint=f"Choose another with --kv-context; it has: {valid}.",
         )
-    chosen = merged.contexts[name]
-    cluster = merged.clusters.get(chosen.text("cluster"))
+    chosen = contexts[name]
+    cluster = entries["cluster"].get(chosen.text("cluster"))
     if cluster is None:
         raise ConfigError(
             f"{origin}: context {name!r} names the cluster {chosen.text('cluster')!r}, which is not in it"
         )
     # kubectl sends no credentials either where there is no such user.
-    user = merged.users.get(chosen.text("user"), Entry(owner=origin, values={}, directory=chosen.directory))
+    user = entries["user"].get(
+        chosen.text("user"), Entry(owner=origin, values={}, directory=chosen.directory)
+    )
     return KubeConnection(
         origin=f"{origin}, context {name!r}",
         namespace=chosen.text("namespace") or "default",

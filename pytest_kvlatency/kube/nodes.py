@@ -156,11 +156,8 @@ def refusal(
     reasons, hints, summary, blamed = [], [], "", ""
     for name in wanted:
         node = seen.by_name.get(name)
-        lasting = [
-            one
-            for one in (() if node is None else obstacles(node, tolerations=tolerations))
-            if not one.may_pass
-        ]
+        found = [] if node is None else obstacles(node, tolerations=tolerations)
+        lasting = [one for one in found if not one.may_pass]
         if lasting:
             ways = "; ".join(one.hint for one in lasting)
             reasons.append(f"{name} {_joined(lasting)}, so no VM can start there: {ways}")

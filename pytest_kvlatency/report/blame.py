@@ -63,7 +63,8 @@ def blamed(failed: Sequence[Entry], entries: Sequence[Entry]) -> Iterator[tuple[
             yield Blame(), [one]
         else:
             is_one_way = not link.move and _direction(one, is_reversed=True) in good
-            left[_one_way(link, one) if is_one_way else link].append(one)
+            way = ":".join(nodes_of(one) or ()) if is_one_way else ""
+            left[link._replace(way=way)].append(one)
     for are_moves in (False, True):
         alike = {link: mine for link, mine in left.items() if bool(link.move) == are_moves}
         yield from _divided(alike, {link for link in measured if bool(link.move) == are_moves})
@@ -134,10 +135,6 @@ def _by_node(links: Iterable[_NodeLink]) -> dict[tuple[str, str], set[_NodeLink]
 def _take(left: dict[_NodeLink, list[Entry]], links: set[_NodeLink]) -> list[Entry]:
     """Take the measurements of these links, in their order."""
     return [one for link in list(left) if link in links for one in left.pop(link)]
-
-
-def _one_way(link: _NodeLink, entry: Entry) -> _NodeLink:
-    return link._replace(way=":".join(nodes_of(entry) or ()))
 
 
 def _direction(entry: Entry, *, is_reversed: bool = False) -> tuple[object, ...]:

@@ -147,19 +147,14 @@ class _PlainWriter:
     def __init__(self) -> None:
         self.fullwidth = shutil.get_terminal_size().columns
 
-    def line(self, s: str = "", **markup: bool) -> None:
-        del markup
+    def line(self, s: str = "", **_: bool) -> None:
         encoding = sys.stdout.encoding or "ascii"
         sys.stdout.write(f"{s}\n".encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
 
-    def sep(
-        self, sepchar: str, title: str | None = None, fullwidth: int | None = None, **markup: bool
-    ) -> None:
-        del markup
+    def sep(self, sepchar: str, title: str | None = None, fullwidth: int | None = None, **_: bool) -> None:
         width = fullwidth or self.fullwidth
         self.line(f" {title} ".center(width, sepchar) if title else sepchar * width)
 
-    def markup(self, text: str, **markup: bool) -> str:
-        del markup
+    def markup(self, text: str, **_: bool) -> str:
         return text

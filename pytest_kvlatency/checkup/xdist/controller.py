@@ -146,14 +146,12 @@ class Controller(Role):
             self._state.results.add_failure(problem)
         return self._workers.results
 
-    def removable(self, own: Removable | None) -> Removable | None:
+    def removable(self, _own: Removable | None) -> Removable | None:
         """What workers have left."""
-        del own
         return self._heir.orphans
 
-    def kept_lines(self, own: Sequence[str]) -> Sequence[str]:
+    def kept_lines(self, _own: Sequence[str]) -> Sequence[str]:
         """Those of all workers."""
-        del own
         return self._services.kept_lines
 
     def close(self) -> None:

@@ -81,16 +81,14 @@ class Worker(Role):
         self._told_waits: list[tuple[str, str]] = []
         self._told_waits_at = 0.0
 
-    def serve(self, local: Local) -> None:
+    def serve(self, _local: Local) -> None:
         """Take over the signals: a signal that stops the run stops its workers, which end in order."""
-        del local
         self._state.signals.install()
 
     # --- before and while items are collected
 
-    def read_parameters(self, locally: Callable[[], object]) -> None:
+    def read_parameters(self, _locally: Callable[[], object]) -> None:
         """Take what the controller reads; it has told the ConfigMap itself what is wrong."""
-        del locally
         try:
             layers = self._ask(ReadParameters())
         except KvLatencyError as error:
@@ -98,9 +96,8 @@ class Worker(Role):
             raise pytest.UsageError(error.reason) from None
         self._state.inputs.add(layers)
 
-    def discover(self, settings: Settings, locally: Callable[[Settings], NodeChoice]) -> NodeChoice:
+    def discover(self, settings: Settings, _locally: Callable[[Settings], NodeChoice]) -> NodeChoice:
         """Take what the controller finds: the same for every worker."""
-        del locally
         return self._ask(DiscoverNodes(node_set=settings.node_set, tolerations=settings.tolerations))
 
     @contextmanager
@@ -134,9 +131,8 @@ class Worker(Role):
             self._kubeconfig = Path(self._ask(ReachLab()))
         return replace(settings, lab=None, kubeconfig=self._kubeconfig, context=None)
 
-    def open(self, locally: Callable[[], None]) -> None:
+    def open(self, _locally: Callable[[], None]) -> None:
         """Take the cluster's facts from the controller, which writes the ConfigMap before it answers."""
-        del locally
         self._state.results.cluster_facts, self._state.nodes = self._ask(OpenCluster())
 
     def addresses(self, guests: int, share: AddressShare | None) -> AddressShare:
@@ -156,9 +152,8 @@ class Worker(Role):
         samples = sum(usual_ns(check) + ROUND_NS for check in checks)
         return samples + guest_count(checks) * BOOT_NS
 
-    def ahead(self, items: Sequence[pytest.Item]) -> Sequence[pytest.Item]:
+    def ahead(self, _items: Sequence[pytest.Item]) -> Sequence[pytest.Item]:
         """None: xdist hands out items one after the other, and nobody knows to whom."""
-        del items
         return ()
 
     @property

@@ -24,7 +24,8 @@ def sentences(entry: Mapping[str, Any]) -> list[str]:
     """The reasons why an attempt failed, a line each, without their stages; never empty."""
     text = entry["failureReason"]
     if not text:
-        return [_without_reason(entry["outcome"])]
+        outcome = entry["outcome"]
+        return [{"notrun": "not run", "skipped": "skipped"}.get(outcome, f"the test ended as {outcome}")]
     reasons = [re.sub(f"^{_STAGE}", "", one) for one in _BETWEEN.split(text)]
     return [printable(one.replace(_NO_REPLY, "no replies: ", 1)) for one in reasons]
 
@@ -54,7 +55,3 @@ def _advice(entry: Mapping[str, Any]) -> list[str]:
     """What to do, unless the reason says it already."""
     lines = [line for line in (entry.get("advice") or "").splitlines() if line.strip()]
     return [printable(line) for line in lines if line not in (entry["failureReason"] or "")]
-
-
-def _without_reason(outcome: str) -> str:
-    return {"notrun": "not run", "skipped": "skipped"}.get(outcome, f"the test ended as {outcome}")

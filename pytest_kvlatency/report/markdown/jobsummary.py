@@ -119,16 +119,16 @@ def _facts(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"**Lab, not a cluster:** {escaped(lab.get('guests') or 'embedded')}"
     if any(entry["softwareEmulation"] for entry in document["measurements"]):
         yield "**Software emulation:** it inflates round-trip times"
-    versions = [
-        f"{name} {cluster[key]}"
-        for name, key in (("Kubernetes", "kubernetesVersion"), ("KubeVirt", "kubevirtVersion"))
-        if cluster.get(key)
-    ]
     where = [
-        *([f"context {cluster['context']}"] if cluster.get("context") else []),
-        *([str(cluster["server"])] if cluster.get("server") else []),
-        *([f"namespace {document['namespace']}"] if document["namespace"] else []),
-        *versions,
+        f"{name}{said}"
+        for name, said in (
+            ("context ", cluster.get("context")),
+            ("", cluster.get("server")),
+            ("namespace ", document["namespace"]),
+            ("Kubernetes ", cluster.get("kubernetesVersion")),
+            ("KubeVirt ", cluster.get("kubevirtVersion")),
+        )
+        if said
     ]
     if where:
         yield escaped(", ".join(where))

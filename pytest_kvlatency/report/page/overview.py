@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LOOKS: Final = {"connectivity": "dead", "loss": "loss", "latency": "over", "gap": "over"}
 #: An option in a sentence, which is not to be torn apart.
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_AS_CODE: Final = r"<code>\g<0></code>"
 _TITLE: Final = "KubeVirt VM latency"
 
 
@@ -46,10 +47,6 @@ def sentence(document: Mapping[str, Any]) -> str:
     if not document["measurements"]:
         return "nothing was measured"
     return "".join(span.text for span in terminal_verdict(document))
-
-
-def _code(option: re.Match[str]) -> str:
-    return f"<code>{option.group()}</code>"
 
 
 def causes(document: Mapping[str, Any]) -> str:
@@ -92,7 +89,7 @@ def _card(number: int, cause: Mapping[str, Any], entries: Mapping[str, Mapping[s
         on = on or f" on {printable(cause['networks'][0])}"
         concerns = f'<p class="concerns" data-cause="{number}">{for_html(plural(count, "pair") + on)}</p>'
     lines = "".join(
-        f"<p>{_OPTION.sub(_code, for_html(printable(line)))}</p>"
+        f"<p>{_OPTION.sub(_AS_CODE, for_html(printable(line)))}</p>"
         for line in (cause["advice"] or "").splitlines()
     )
     advice = f'<div class="advice">{lines}</div>' if lines else ""
