@@ -119,7 +119,8 @@ def _reason(text: str) -> _Reason:
             is_elsewhere=_CONTROL_PLANE.match(text) is not None,
         )
     if lacking is not None:
-        return _lacking(count, lacking["what"])
+        what, way = _lacking(lacking["what"])
+        return _Reason(count=count, what=what, way=way, is_certain=True)
     if words.startswith("Too many pods"):
         return _Reason(
             count=count, what="runs as many pods as it may", way="remove pods there", is_certain=True
@@ -135,24 +136,12 @@ def _reason(text: str) -> _Reason:
     return _Reason(count=count, what=words.removeprefix("node(s) "), way=_OTHERS)
 
 
-def _lacking(count: int, what: str) -> _Reason:
+def _lacking(what: str) -> tuple[str, str]:
+    """That a resource is missing, in words, and the way out."""
     if what == "devices.kubevirt.io/kvm":
-        return _Reason(count=count, what=_NO_KVM, way=KVM_HINT, is_certain=True)
+        return _NO_KVM, KVM_HINT
     if what.startswith("devices.kubevirt.io/"):
-        device = what.removeprefix("devices.kubevirt.io/")
-        return _Reason(
-            count=count, what=f"offers no /dev/{device}", way="see the virt-handler there", is_certain=True
-        )
+        return f"offers no /dev/{what.removeprefix('devices.kubevirt.io/')}", "see the virt-handler there"
     if what in ("cpu", "memory", "ephemeral-storage") or what.startswith("hugepages-"):
-        return _Reason(
-            count=count,
-            what=f"has too little {what} left",
-            way="free some there, or add nodes",
-            is_certain=True,
-        )
-    return _Reason(
-        count=count,
-        what=f"has no {what} left",
-        way="see kubectl describe node NODE (Allocatable and Allocated resources)",
-        is_certain=True,
-    )
+        return f"has too little {what} left", "free some there, or add nodes"
+    return f"has no {what} left", "see kubectl describe node NODE (Allocatable and Allocated resources)"

@@ -71,16 +71,11 @@ def lower_rank(count: int, percent: int, error: float) -> int | None:
     return rank if rank is not None and rank <= count else None
 
 
-@lru_cache(maxsize=1024)
 def upper_rank(count: int, percent: int, error: float) -> int | None:
     """The lowest rank, from 1, with P(at least ``rank`` samples are below the percentile) <= ``error``."""
-    total, rank = 0.0, None
-    for below in reversed(_around(count, percent)):
-        total += _probability(below, count, percent)
-        if total > error:
-            break
-        rank = below
-    return rank if rank is not None and rank >= 1 else None
+    # What is below one percentile is above the other, counted from the other end.
+    mirrored = lower_rank(count, 100 - percent, error)
+    return None if mirrored is None else count + 1 - mirrored
 
 
 def _around(count: int, percent: int) -> range:

@@ -39,30 +39,25 @@ _NUMBERS: Final = {
 }
 
 
-def payload(document: Mapping[str, Any], heats: Sequence[Heat], *, folder: Path | None) -> dict[str, Any]:
-    """All that the script draws. ``unit`` times a sample gives nanoseconds; what a key would say twice has an index."""
-    entries = document["measurements"]
+def payload(
+    document: Mapping[str, Any], heats: Sequence[Heat], *, folder: Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    """All that the script draws, and the transcripts, each once.
+
+    ``unit`` times a sample gives nanoseconds; what a key would say twice has an index, and so have transcripts.
+    """
     tables = _Tables(document)
-    return {
+    data = {
         "unit": tables.unit,
         "causes": _causes(document),
-        "entries": [_entry(one, tables, folder) for one in entries],
+        "entries": [_entry(one, tables, folder) for one in document["measurements"]],
         "networks": tables.networks.values,
         "pings": tables.pings.values,
         "limits": tables.limits.values,
         "guests": tables.guests.values,
         "heats": [_heat(heat) for heat in heats],
     }
-
-
-def transcripts(document: Mapping[str, Any]) -> list[str]:
-    """Each transcript once: where the entries say by number which is theirs."""
-    found = _Distinct()
-    for entry in document["measurements"]:
-        for one in (entry, *entry["extra"]):
-            if one["transcript"]:
-                found.index(one["transcript"])
-    return [harmless(text) for text in found.values]
+    return data, [harmless(text) for text in tables.transcripts.values]
 
 
 def as_json(data: object) -> str:

@@ -28,7 +28,7 @@ _PARTS: Final = ("data", "words", "svg", "rtt", "move", "ecdf", "heatmap", "tabl
 def render(document: Mapping[str, Any], *, folder: Path | None = None) -> str:
     """Give the page of a document; ``folder`` is where it will lie, from which artifacts are linked."""
     heats = heat.heats(document)
-    data = payload.payload(document, heats, folder=folder)
+    data, transcripts = payload.payload(document, heats, folder=folder)
     style, script = _read("page.css"), _script()
     slots = {
         "title": for_html(overview.title(document)),
@@ -42,7 +42,7 @@ def render(document: Mapping[str, Any], *, folder: Path | None = None) -> str:
         "moves": migrationsection.section(document),
         "tool": for_html(facts.tool(document)),
         "data": payload.as_json(data),
-        "transcripts": payload.as_json(payload.transcripts(document)),
+        "transcripts": payload.as_json(transcripts),
     }
     # In one go: what stands in a slot is never looked at again.
     return _SLOT.sub(lambda slot: slots[slot[1]], _read("page.html"))
