@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Stop
     from pytest_kvlatency.engine.guests import ReadyGuest
     from pytest_kvlatency.model import Check, Gap, PingResult
-    from pytest_kvlatency.ping import Dialect
+    from pytest_kvlatency.ping.command import Dialect
 
 #: A stream that nothing ends.
 LONGEST_SECONDS: Final = 3600.0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.nad import NadFacts
     from pytest_kvlatency.kube.state import VmiHandle
-    from pytest_kvlatency.ping import Dialect
+    from pytest_kvlatency.ping.command import Dialect
     from pytest_kvlatency.plan.checks import VmiKey
 
 

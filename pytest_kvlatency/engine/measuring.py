@@ -25,7 +25,7 @@ from pytest_kvlatency.guest.address import loss_of
 from pytest_kvlatency.guest.boot import read_boot_id
 from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.model import Failure, Measurement, PingResult
-from pytest_kvlatency.ping import Dialect, effective
+from pytest_kvlatency.ping.command import Dialect, effective
 from pytest_kvlatency.ping.gaps import gaps_of
 from pytest_kvlatency.ping.verdict import judge, samples_needed
 from pytest_kvlatency.threads import Threads

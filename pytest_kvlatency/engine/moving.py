@@ -10,7 +10,7 @@ from pytest_kvlatency.config.timeouts import AFTER_MOVE_SECONDS, BEFORE_MOVE_SEC
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError
 from pytest_kvlatency.guest.stream import Stream, shortest_interval_ns
-from pytest_kvlatency.ping import Dialect, effective
+from pytest_kvlatency.ping.command import Dialect, effective
 from pytest_kvlatency.ping.migrationgaps import with_gaps
 
 if TYPE_CHECKING:

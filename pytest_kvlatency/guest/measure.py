@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency import ping
 from pytest_kvlatency.console.detached import run_detached
 from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.errors import (
@@ -19,6 +18,19 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.guest import iproute
 from pytest_kvlatency.kube.apierrors import KubeApiError
+from pytest_kvlatency.ping.command import (
+    PROBE,
+    Dialect,
+    asked_of,
+    bound_seconds,
+    compose,
+    detect,
+    effective,
+    required_mtu,
+    surplus_of,
+)
+from pytest_kvlatency.ping.complaints import PingDoubtful
+from pytest_kvlatency.ping.output import parse, reads_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,16 +53,16 @@ class Warmth:
     replies: int
 
 
-def detect_dialect(shell: Shell, deadline: Deadline) -> ping.Dialect:
+def detect_dialect(shell: Shell, deadline: Deadline) -> Dialect:
     """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
-    probe = shell.profile.become_root + ping.PROBE
+    probe = shell.profile.become_root + PROBE
     purpose = "checking its ping program"
     said = shell.run(probe, purpose=purpose, deadline=deadline).output
     try:
-        return ping.detect(said)
+        return detect(said)
     except GuestError:
         # What else prints on the console meanwhile may have torn the word that tells.
-        return ping.detect(shell.run(probe, purpose=purpose, deadline=deadline).output)
+        return detect(shell.run(probe, purpose=purpose, deadline=deadline).output)
 
 
 def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int]) -> None:
@@ -58,7 +70,7 @@ def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int])
 
     ``mtus`` has both guests' by name. BusyBox would fragment silently, iputils would refuse to send.
     """
-    needed = ping.required_mtu(parameters.packet_size, address)
+    needed = required_mtu(parameters.packet_size, address)
     if parameters.dont_fragment and needed > min(mtus.values()):
         both = " and ".join(f"{mtu} on {name}" for name, mtu in mtus.items())
         largest = min(mtus.values()) - (needed - parameters.packet_size)
@@ -74,7 +86,7 @@ def warm_up(
     shell: Shell,
     address: str,
     parameters: PingParameters,
-    dialect: ping.Dialect,
+    dialect: Dialect,
     deadline: Deadline,
 ) -> Warmth:
     """Wait for ``parameters.warmup`` replies, at most 30 s (E35). What is lost meanwhile is no loss.
@@ -109,7 +121,7 @@ def take_sample(
     shell: Shell,
     address: str,
     parameters: PingParameters,
-    dialect: ping.Dialect,
+    dialect: Dialect,
     deadline: Deadline,
     *,
     mtu: int = 0,
@@ -119,7 +131,7 @@ def take_sample(
     What contradicts itself, or was answered by another address, is measured again, once (E75); the second time
     stands. ``mtu`` is that of the guest's own interface, where it is known.
 
-    Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
+    Raises as ``parse`` does for output that is no measurement, and as ``Shell.run`` does.
     """
 
     def sample() -> PingResult:
@@ -127,8 +139,8 @@ def take_sample(
 
     try:
         first = sample()
-    except ping.PingDoubtful as error:
-        doubt: ping.PingDoubtful | None = error
+    except PingDoubtful as error:
+        doubt: PingDoubtful | None = error
         why = error.reason
     else:
         if not first.answered_elsewhere:
@@ -147,39 +159,37 @@ def _sample(
     shell: Shell,
     address: str,
     parameters: PingParameters,
-    dialect: ping.Dialect,
+    dialect: Dialect,
     deadline: Deadline,
     *,
     mtu: int,
 ) -> PingResult:
     """One sample. iputils sends a surplus, which is no part of it: while it sends, it listens for late replies."""
-    actual, surplus = ping.effective(parameters, dialect), ping.surplus_of(parameters, dialect)
+    actual, surplus = effective(parameters, dialect), surplus_of(parameters, dialect)
     sent = actual.count + surplus
-    asked = ping.asked_of(parameters, address, dialect=dialect, count=sent)
+    asked = asked_of(parameters, address, dialect=dialect, count=sent)
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
     result = run_detached(
         shell,
-        ping.compose(parameters, address, dialect=dialect, count=sent, become_root=shell.profile.become_root),
+        compose(parameters, address, dialect=dialect, count=sent, become_root=shell.profile.become_root),
         purpose=f"the ping of {address}",
-        timeout_seconds=ping.bound_seconds(parameters, dialect=dialect, count=sent),
+        timeout_seconds=bound_seconds(parameters, dialect=dialect, count=sent),
         deadline=deadline,
-        is_whole=lambda output: ping.reads_whole(output, asked),
+        is_whole=lambda output: reads_whole(output, asked),
     )
     seconds = time.monotonic() - started - surplus * actual.interval_ns / 1e9
-    return ping.parse(
+    return parse(
         result.output,
         expected_count=actual.count,
         surplus=surplus,
         asked=asked,
-        fits=ping.required_mtu(parameters.packet_size, address) <= mtu,
+        fits=required_mtu(parameters.packet_size, address) <= mtu,
         started_at=started_at,
         duration_seconds=max(0.0, seconds),
     )
 
 
-def explain_silence(
-    shell: Shell, interface: str, address: str, dialect: ping.Dialect, deadline: Deadline
-) -> str:
+def explain_silence(shell: Shell, interface: str, address: str, dialect: Dialect, deadline: Deadline) -> str:
     """Say how far a ping got that nobody answered: whether the neighbour's MAC is known, or not even that (E28).
 
     A kernel knows for most of a minute what was answered before the silence: it is made to forget, and asks anew.
@@ -205,7 +215,7 @@ def explain_silence(
     return f"not even {what} is answered"
 
 
-def _one_ping(shell: Shell, address: str, dialect: ping.Dialect) -> str:
-    flag = " -6" if ":" in address and dialect is not ping.Dialect.BUSYBOX_OLD else ""
-    name = "ping6" if ":" in address and dialect is ping.Dialect.BUSYBOX_OLD else "ping"
+def _one_ping(shell: Shell, address: str, dialect: Dialect) -> str:
+    flag = " -6" if ":" in address and dialect is not Dialect.BUSYBOX_OLD else ""
+    name = "ping6" if ":" in address and dialect is Dialect.BUSYBOX_OLD else "ping"
     return f"{shell.profile.become_root}{name}{flag} -c 1 -W 1 {address} 2>&1"

@@ -15,14 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency import ping
 from pytest_kvlatency.console import detached
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, GuestError, KvLatencyError
 from pytest_kvlatency.model import STREAM_INTERVAL_NS
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
+from pytest_kvlatency.ping.command import Dialect, asked_of, compose, effective
+from pytest_kvlatency.ping.complaints import find_error
 from pytest_kvlatency.ping.ending import with_overflow, without_end
+from pytest_kvlatency.ping.output import parse, reads_whole
 
 if TYPE_CHECKING:
     from pytest_kvlatency.console.detached import Detached
@@ -109,13 +111,13 @@ class Stream:
         shell: Shell,
         address: str,
         parameters: PingParameters,
-        dialect: ping.Dialect,
+        dialect: Dialect,
         running: Detached,
         *,
         count: int,
     ) -> None:
         self.shell = shell
-        self.parameters = ping.effective(parameters, dialect)
+        self.parameters = effective(parameters, dialect)
         self._address = address
         self._dialect = dialect
         self._running = running
@@ -130,7 +132,7 @@ class Stream:
         shell: Shell,
         address: str,
         parameters: PingParameters,
-        dialect: ping.Dialect,
+        dialect: Dialect,
         deadline: Deadline,
         *,
         longest_seconds: float,
@@ -139,9 +141,9 @@ class Stream:
 
         Raises ``GuestError`` where the guest has no ``/tmp`` to write to, and as ``Shell.run`` does.
         """
-        actual = ping.effective(parameters, dialect)
+        actual = effective(parameters, dialect)
         count = max(1, math.ceil(longest_seconds * 1e9 / actual.interval_ns))
-        command = ping.compose(
+        command = compose(
             parameters, address, dialect=dialect, count=count, become_root="exec ", stamped=True
         )
         script = _CLOCK + _READ.format(begin=stamps.BEGIN, ping=command)
@@ -221,7 +223,7 @@ class Stream:
     def stop(self, deadline: Deadline) -> PingResult:
         """End ping and read what it measured. Safe to repeat.
 
-        Raises as ``ping.parse`` does for output that is no measurement, and as ``Shell.run`` does.
+        Raises as ``parse`` does for output that is no measurement, and as ``Shell.run`` does.
         """
         seconds = time.monotonic() - self._started
         said = self.shell.run(
@@ -229,18 +231,18 @@ class Stream:
         ).output
         full = _FULL.search(said)
         asked = replace(
-            ping.asked_of(self.parameters, self._address, dialect=self._dialect, count=self._count), sent=None
+            asked_of(self.parameters, self._address, dialect=self._dialect, count=self._count), sent=None
         )
-        is_busybox = self._dialect is not ping.Dialect.IPUTILS
+        is_busybox = self._dialect is not Dialect.IPUTILS
         stamped = stamps.read(self._collected(deadline))
         for _ in range(_READINGS - 1):
-            if ping.reads_whole(stamped.text, asked):
+            if reads_whole(stamped.text, asked):
                 break
             before, stamped = stamped, stamps.read(self._collected(deadline))
             if stamped == before:
                 # So it stands in its file: no other program printed into it on the console.
                 break
-        result = ping.parse(
+        result = parse(
             stamped.text,
             asked=asked,
             came_at_ns=stamped.at_ns,
@@ -309,9 +311,9 @@ class Stream:
         return self._began
 
 
-def shortest_interval_ns(shell: Shell, dialect: ping.Dialect, deadline: Deadline) -> int:
+def shortest_interval_ns(shell: Shell, dialect: Dialect, deadline: Deadline) -> int:
     """The shortest of ``INTERVALS_NS`` that the guest's ping allows its user; a second for one without ``-i``."""
-    if dialect is ping.Dialect.BUSYBOX_OLD:
+    if dialect is Dialect.BUSYBOX_OLD:
         return 1_000_000_000
     for interval_ns in INTERVALS_NS[:-1]:
         said = shell.run(
@@ -319,6 +321,6 @@ def shortest_interval_ns(shell: Shell, dialect: ping.Dialect, deadline: Deadline
             purpose="asking how often its ping may send",
             deadline=deadline,
         ).output
-        if not isinstance(ping.find_error(said), ConfigError):
+        if not isinstance(find_error(said), ConfigError):
             return interval_ns
     return INTERVALS_NS[-1]

@@ -33,21 +33,16 @@ def gaps_of(result: PingResult, interval_ns: int) -> Gaps | None:
     None where it cannot be said: without a reply, or when it could not be read which requests were lost.
     """
     kept = kept_interval_ns(result, interval_ns)
-    replies = replies_of(result, kept)
-    if replies is None:
+    if replies_of(result, kept) is None:
         return None
-    return Gaps(longest=max(_gaps(result, replies, kept), key=length_of, default=None), interval_ns=kept)
+    return Gaps(longest=longest(result, interval_ns), interval_ns=kept)
 
 
 def longest(
     result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
 ) -> Gap | None:
     """The longest gap that begins in a part of the sample; None without one, or where it cannot be said."""
-    kept = kept_interval_ns(result, interval_ns)
-    replies = replies_of(result, kept)
-    if replies is None:
-        return None
-    gaps = (gap for gap in _gaps(result, replies, kept) if begins_in(gap, since_ns, until_ns))
+    gaps = (gap for gap in _gaps(result, interval_ns) if begins_in(gap, since_ns, until_ns))
     return max(gaps, key=length_of, default=None)
 
 
@@ -61,21 +56,13 @@ def gaps_since(result: PingResult, interval_ns: int, since_ns: int) -> tuple[Gap
 
     What was sent in an earlier one may be lost in these.
     """
-    kept = kept_interval_ns(result, interval_ns)
-    replies = replies_of(result, kept)
-    if replies is None:
-        return ()
-    return tuple(gap for gap in _gaps(result, replies, kept, since_ns) if gap.begins_ns >= since_ns)
+    return tuple(gap for gap in _gaps(result, interval_ns, since_ns) if gap.begins_ns >= since_ns)
 
 
 def long_gaps(result: PingResult, interval_ns: int, *, longer_than_ns: int | None = None) -> tuple[Gap, ...]:
     """Every gap that is longer than two of the intervals that ping kept, or than what is given, in order."""
-    kept = kept_interval_ns(result, interval_ns)
-    least = 2 * kept if longer_than_ns is None else longer_than_ns
-    replies = replies_of(result, kept)
-    if replies is None:
-        return ()
-    return tuple(gap for gap in _gaps(result, replies, kept) if gap.length_ns > least)
+    least = 2 * kept_interval_ns(result, interval_ns) if longer_than_ns is None else longer_than_ns
+    return tuple(gap for gap in _gaps(result, interval_ns) if gap.length_ns > least)
 
 
 def gaps_over(result: PingResult, interval_ns: int, limit_ns: int) -> tuple[Gap | None, Gap | None]:
@@ -162,22 +149,20 @@ def replies_of(result: PingResult, interval_ns: int) -> list[Arrival] | None:
     return sorted(found, key=lambda reply: reply.at_ns)
 
 
-def _gaps(
-    result: PingResult, replies: Sequence[Arrival], interval_ns: int, since_ns: int = 0
-) -> Iterator[Gap]:
-    """Every time between two replies, and what was lost before the first and after the last."""
-    lost = _lost_by_gap(result, replies, interval_ns, since_ns)
+def _gaps(result: PingResult, interval_ns: int, since_ns: int = 0) -> Iterator[Gap]:
+    """Every time between two replies, and what was lost before the first and after the last, as far as it is known."""
+    kept = kept_interval_ns(result, interval_ns)
+    replies = replies_of(result, kept)
+    if replies is None:
+        return
+    lost = _lost_by_gap(result, replies, kept, since_ns)
     if lost[0]:
         yield Gap(begins_ns=0, length_ns=replies[0].at_ns, lost=lost[0])
     for number, (one, other) in enumerate(pairwise(replies), start=1):
         yield Gap(begins_ns=one.at_ns, length_ns=other.at_ns - one.at_ns, lost=lost[number])
     if lost[len(replies)]:
         last = replies[-1].at_ns
-        yield Gap(
-            begins_ns=last,
-            length_ns=max(0, _end_ns(result, interval_ns) - last),
-            lost=lost[len(replies)],
-        )
+        yield Gap(begins_ns=last, length_ns=max(0, _end_ns(result, kept) - last), lost=lost[len(replies)])
 
 
 def _lost_by_gap(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pytest_kvlatency.errors import NoValue
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED, statistics_of
@@ -29,6 +29,15 @@ _NAMES: Final[tuple[str, ...]] = (
 )
 
 
+def in_milliseconds(name: str) -> float:
+    """The twin of the property ``name``, which gives nanoseconds: to a type checker what it gives."""
+
+    def milliseconds(numbers: object) -> float:
+        return to_ms(getattr(numbers, name))
+
+    return cast("float", property(milliseconds, doc=f"``{name}`` in milliseconds."))
+
+
 class Latency:
     """The numbers of one measurement. A number that cannot be given raises ``NoValue``; ``get`` gives None then.
 
@@ -48,19 +57,9 @@ class Latency:
         return self._latency("min")
 
     @property
-    def min_ms(self) -> float:
-        """The shortest round-trip time."""
-        return to_ms(self._latency("min"))
-
-    @property
     def avg_ns(self) -> int:
         """The mean."""
         return self._latency("avg")
-
-    @property
-    def avg_ms(self) -> float:
-        """The mean."""
-        return to_ms(self._latency("avg"))
 
     @property
     def max_ns(self) -> int:
@@ -68,19 +67,9 @@ class Latency:
         return self._latency("max")
 
     @property
-    def max_ms(self) -> float:
-        """The longest round-trip time."""
-        return to_ms(self._latency("max"))
-
-    @property
     def p50_ns(self) -> int:
         """The median, by nearest rank."""
         return self._latency("p50")
-
-    @property
-    def p50_ms(self) -> float:
-        """The median, by nearest rank."""
-        return to_ms(self._latency("p50"))
 
     @property
     def p90_ns(self) -> int:
@@ -88,29 +77,14 @@ class Latency:
         return self._latency("p90")
 
     @property
-    def p90_ms(self) -> float:
-        """The 90th percentile, by nearest rank; needs 10 samples."""
-        return to_ms(self._latency("p90"))
-
-    @property
     def p99_ns(self) -> int:
         """The 99th percentile, by nearest rank; needs 100 samples."""
         return self._latency("p99")
 
     @property
-    def p99_ms(self) -> float:
-        """The 99th percentile, by nearest rank; needs 100 samples."""
-        return to_ms(self._latency("p99"))
-
-    @property
     def stddev_ns(self) -> int:
         """The standard deviation of the sample (of a population)."""
         return self._latency("stddev")
-
-    @property
-    def stddev_ms(self) -> float:
-        """The standard deviation of the sample (of a population)."""
-        return to_ms(self._latency("stddev"))
 
     @property
     def transmitted(self) -> int:
@@ -151,10 +125,14 @@ class Latency:
             raise NoValue("the longest gap needs two replies, and to know which requests were lost")
         return gaps.longest.length_ns
 
-    @property
-    def longest_gap_ms(self) -> float:
-        """The longest time without a reply, right to the interval between two requests."""
-        return to_ms(self.longest_gap_ns)
+    min_ms = in_milliseconds("min_ns")
+    avg_ms = in_milliseconds("avg_ns")
+    max_ms = in_milliseconds("max_ns")
+    p50_ms = in_milliseconds("p50_ns")
+    p90_ms = in_milliseconds("p90_ns")
+    p99_ms = in_milliseconds("p99_ns")
+    stddev_ms = in_milliseconds("stddev_ns")
+    longest_gap_ms = in_milliseconds("longest_gap_ns")
 
     @property
     def source_node(self) -> str:

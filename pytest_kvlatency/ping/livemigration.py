@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pytest_kvlatency.errors import NoValue
 from pytest_kvlatency.model import ANYWHERE
-from pytest_kvlatency.units import format_duration, to_ms
+from pytest_kvlatency.ping.latency import in_milliseconds
+from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
     from pytest_kvlatency.model import Gap, Measurement, Migration, MigrationPhase, RttSummary
@@ -72,19 +73,9 @@ class LiveMigration:
         return _length(self._migration.preparation_gap, "preparation gap")
 
     @property
-    def preparation_gap_ms(self) -> float:
-        """The longest time without a reply that began before the guest's memory was being copied."""
-        return to_ms(self.preparation_gap_ns)
-
-    @property
     def switchover_gap_ns(self) -> int:
         """The longest time without a reply that began later."""
         return _length(self._migration.switchover_gap, "switch-over gap")
-
-    @property
-    def switchover_gap_ms(self) -> float:
-        """The longest time without a reply that began later."""
-        return to_ms(self.switchover_gap_ns)
 
     @property
     def longest_gap_ns(self) -> int:
@@ -92,10 +83,9 @@ class LiveMigration:
         gaps = self._measurement.gaps
         return _length(None if gaps is None else gaps.longest, "longest gap")
 
-    @property
-    def longest_gap_ms(self) -> float:
-        """The longest time without a reply of the whole sample."""
-        return to_ms(self.longest_gap_ns)
+    preparation_gap_ms = in_milliseconds("preparation_gap_ns")
+    switchover_gap_ms = in_milliseconds("switchover_gap_ns")
+    longest_gap_ms = in_milliseconds("longest_gap_ns")
 
     @property
     def lost_in_gaps(self) -> int:

@@ -36,16 +36,14 @@ def without_gaps(result: PingResult, gaps: Sequence[Gap | None], interval_ns: in
     Of a gap are the requests that were lost in it, and the replies whose way there and back was longer because of it:
     they were under way when it was, and came when it ended or later.
     """
-    numbers = numbers_of(result)
-    replies = replies_of(result, kept_interval_ns(result, interval_ns))
+    round_trips = _round_trips(result, interval_ns)
     found = [gap for gap in gaps if gap is not None]
-    if not found or numbers is None or replies is None:
+    if not found or round_trips is None:
         return result
-    came = {reply.index: reply.at_ns for reply in replies}
     kept = [
-        (number, took)
-        for number, took in zip(numbers, result.samples_ns, strict=True)
-        if not any(gap.begins_ns < came[number] and came[number] - took < gap.ends_ns for gap in found)
+        (came, took)
+        for came, took in round_trips
+        if not any(gap.begins_ns < came and came - took < gap.ends_ns for gap in found)
     ]
     in_gaps = sum(gap.lost for gap in found)
     lost = max(0, result.transmitted - result.received - in_gaps)
@@ -57,22 +55,27 @@ def without_gaps(result: PingResult, gaps: Sequence[Gap | None], interval_ns: in
         overflowed=max(0, result.overflowed - in_gaps),
         samples_ns=tuple(took for _, took in kept),
         lost=None if lost else (),
-        replied_at_ns=tuple(came[number] for number, _ in kept),
+        replied_at_ns=tuple(came for came, _ in kept),
     )
+
+
+def _round_trips(result: PingResult, interval_ns: int) -> list[tuple[int, int]] | None:
+    """When each reply came, and how long it took, in the order of the requests; None where that is not known."""
+    numbers, replies = numbers_of(result), replies_of(result, kept_interval_ns(result, interval_ns))
+    if numbers is None or replies is None:
+        return None
+    came = {reply.index: reply.at_ns for reply in replies}
+    return [(came[number], took) for number, took in zip(numbers, result.samples_ns, strict=True)]
 
 
 def rtts_between(
     result: PingResult, interval_ns: int, *, since_ns: int = 0, until_ns: int | None = None
 ) -> RttSummary | None:
     """The round-trip times of the replies that came in a part of the sample; None where there is none."""
-    numbers, replies = numbers_of(result), replies_of(result, kept_interval_ns(result, interval_ns))
-    if numbers is None or replies is None:
-        return None
-    came = {reply.index: reply.at_ns for reply in replies}
     times = [
         took
-        for number, took in zip(numbers, result.samples_ns, strict=True)
-        if came[number] >= since_ns and (until_ns is None or came[number] < until_ns)
+        for came, took in _round_trips(result, interval_ns) or ()
+        if came >= since_ns and (until_ns is None or came < until_ns)
     ]
     if not times:
         return None

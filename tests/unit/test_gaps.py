@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_kvlatency import ping
 from pytest_kvlatency.errors import GapExceeded, GuestError
 from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingResult
 from pytest_kvlatency.ping import stamps
@@ -16,6 +15,8 @@ from pytest_kvlatency.ping.arrivals import corrected
 from pytest_kvlatency.ping.ending import with_overflow, without_end
 from pytest_kvlatency.ping.gaps import gaps_of, gaps_since, kept_interval_ns, longest
 from pytest_kvlatency.ping.migrationgaps import with_gaps
+from pytest_kvlatency.ping.output import parse
+from pytest_kvlatency.ping.selection import Asked
 from pytest_kvlatency.ping.verdict import judge, to_exception
 
 MS = 1_000_000
@@ -508,7 +509,7 @@ def test_a_busybox_ping_that_is_interrupted_while_it_prints_is_read_all_the_same
     text = INTERRUPTED.format(
         last=last, transmitted=transmitted, received=received, loss=loss, avg=avg, max=longest_ms
     )
-    found = ping.parse(text, asked=ping.Asked(address=ADDRESS, first=0), is_interrupted=True)
+    found = parse(text, asked=Asked(address=ADDRESS, first=0), is_interrupted=True)
     assert (found.transmitted, found.received, found.duplicates) == (sent, 2, 0)
     assert found.samples_ns == (MS, 3 * MS)
     assert found.lost_sequence == (1, *range(3, sent))
@@ -642,7 +643,7 @@ def test_stamped_lines_are_read_as_ping_s_own_and_each_sample_knows_when_it_came
         )
     ]
     read = stamps.read(stamped(lines).replace("\n", "\r\n") + "\n[   12.345678] a kernel's word\n")
-    found = ping.parse(read.text, asked=ping.Asked(address=ADDRESS), came_at_ns=read.at_ns)
+    found = parse(read.text, asked=Asked(address=ADDRESS), came_at_ns=read.at_ns)
     assert found.samples_ns == (MS, 11 * MS, MS)
     assert found.replied_at_ns == (10 * MS, 30 * MS, 20 * MS)
     assert found.lost == (3,)

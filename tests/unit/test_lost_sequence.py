@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_kvlatency.model import PingResult
-from pytest_kvlatency.ping import Asked, parse
+from pytest_kvlatency.ping.output import parse
+from pytest_kvlatency.ping.selection import Asked
 
 DATA = Path(__file__).parent / "data" / "ping"
 

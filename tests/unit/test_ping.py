@@ -9,19 +9,18 @@ import pytest
 
 from pytest_kvlatency.errors import ConfigError, ConnectivityError, GuestError
 from pytest_kvlatency.model import PingParameters
-from pytest_kvlatency.ping import (
+from pytest_kvlatency.ping.command import (
     Dialect,
-    PingDoubtful,
-    PingUnreadable,
     asked_of,
     bound_seconds,
     compose,
     detect,
     effective,
-    parse,
     required_mtu,
     surplus_of,
 )
+from pytest_kvlatency.ping.complaints import PingDoubtful, PingUnreadable
+from pytest_kvlatency.ping.output import parse
 
 DATA = Path(__file__).parent / "data" / "ping"
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.model import Limits, PingParameters
-from pytest_kvlatency.ping import Dialect, asked_of, detect, parse
+from pytest_kvlatency.ping.command import Dialect, asked_of, detect
+from pytest_kvlatency.ping.output import parse
 from pytest_kvlatency.ping.verdict import judge
 
 ADDRESSES = st.sampled_from(["198.18.0.2", "10.0.0.1", "fd00::2", "fe80::1%eth0"])

@@ -10,7 +10,7 @@ from consolefakes import until
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.guest.stream import Stream
 from pytest_kvlatency.model import PingParameters
-from pytest_kvlatency.ping import Dialect
+from pytest_kvlatency.ping.command import Dialect
 from pytest_kvlatency.ping.gaps import long_gaps
 
 ADDRESS = "198.18.0.8"

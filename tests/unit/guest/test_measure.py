@@ -12,7 +12,7 @@ from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
 from pytest_kvlatency.guest import measure
 from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.model import PingParameters
-from pytest_kvlatency.ping import Dialect
+from pytest_kvlatency.ping.command import Dialect
 
 PARAMETERS = PingParameters()
 ADDRESS = "198.18.0.8"

@@ -15,7 +15,7 @@ from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError
 from pytest_kvlatency.guest.address import GuestAddress
 from pytest_kvlatency.kube.apierrors import ApiUnavailableError
 from pytest_kvlatency.model import Check, GuestFacts, NadRef, NodePair, PingParameters
-from pytest_kvlatency.ping import Dialect
+from pytest_kvlatency.ping.command import Dialect
 
 RECORDED = Path(__file__).parents[1] / "data" / "ping"
 SOURCE, TARGET = "198.18.0.1", "198.18.0.2"
