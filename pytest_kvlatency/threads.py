@@ -37,6 +37,16 @@ def result_of(future: Future[T]) -> T:
     return future.result()
 
 
+def fulfil(future: Future[T], call: Callable[[], T]) -> None:
+    """Have the future give, or raise, what ``call()`` does."""
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who waits for the future
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
 class Threads:
     """Runs what is submitted, at most ``limit`` at once, in daemon threads.
 
@@ -80,7 +90,7 @@ class Threads:
             if self._has_started() or self._running:
                 return future
             self._waiting.remove(task)
-        _do(task)
+        _do(*task)
         return future
 
     def _has_started(self) -> bool:
@@ -125,7 +135,7 @@ class Threads:
                     self._changed.notify_all()
                     return
                 task = self._waiting.popleft()
-            _do(task)
+            _do(*task)
             # Nothing of a finished task may live on in a waiting thread's frame.
             del task
 
@@ -208,13 +218,6 @@ class Steward:
             del found, task, answer
 
 
-def _do(task: _Task) -> None:
-    future, call = task
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        result = call()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who waits for the future
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+def _do(future: Future[Any], call: Callable[[], Any]) -> None:
+    if future.set_running_or_notify_cancel():
+        fulfil(future, call)

@@ -22,7 +22,7 @@ from pytest_kvlatency.checkup.testitem import (
 )
 from pytest_kvlatency.config import marker
 from pytest_kvlatency.config.options import CHECK_FIXTURES, MARKER, MARKER_OPTIONS
-from pytest_kvlatency.config.problems import SettingsError
+from pytest_kvlatency.config.problems import MarkerError, SettingsError
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.plan.checks import origin_of
 from pytest_kvlatency.plan.placeholders import is_wanted, widen
@@ -217,7 +217,7 @@ class Collection:
         if generated is None:
             return
         if origin_of(settings) != planned.origin:
-            raise marker.MarkerError(
+            raise MarkerError(
                 "nad, nodes and node_set of the kvlatency marker cannot be changed once the test has been "
                 "collected. Set them with a decorator, or with a class or module marker"
             )
@@ -229,12 +229,12 @@ class Collection:
     @staticmethod
     def _refuse_unparametrized(item: pytest.Item, settings: Settings) -> None:
         if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or is_test_case(item):
-            raise marker.MarkerError(
+            raise MarkerError(
                 "the kvlatency marker cannot parametrize a unittest.TestCase method. Use a plain test function, "
                 "or a method of a plain class"
             )
         if settings.nad:
-            raise marker.MarkerError(
+            raise MarkerError(
                 "nad and nodes of the kvlatency marker cannot be added once the test has been collected. "
                 "Set them with a decorator, or with a class or module marker"
             )

@@ -6,14 +6,11 @@ import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_kvlatency.config.nearest import did_you_mean
-from pytest_kvlatency.config.options import SIGNATURE
 from pytest_kvlatency.config.problems import MarkerError
 from pytest_kvlatency.config.sources import Layer, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-__all__ = ["SIGNATURE", "MarkerError", "kvlatency", "marker_layer", "merge"]
 
 Texts = str | list[str] | tuple[str, ...]
 

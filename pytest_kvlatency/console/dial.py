@@ -96,7 +96,11 @@ def dial(server: ServerEndpoint, deadline: Deadline) -> PatientSocket:
     host = url.hostname or ""
     port = url.port or (443 if url.scheme == "wss" else 80)
     try:
-        sock = _reach(server, host, port, deadline)
+        sock = (
+            _connect(host, port, deadline)
+            if server.proxy is None
+            else _through_proxy(server.proxy, host, port, deadline)
+        )
         try:
             if url.scheme == "wss":
                 sock = _secure(sock, server, server.server_name or host, deadline)
@@ -110,12 +114,6 @@ def dial(server: ServerEndpoint, deadline: Deadline) -> PatientSocket:
         ) from error
     except OSError as error:
         raise ConsoleUnreachable(f"cannot connect to {host}:{port}: {error}") from error
-
-
-def _reach(server: ServerEndpoint, host: str, port: int, deadline: Deadline) -> socket.socket:
-    if server.proxy is None:
-        return _connect(host, port, deadline)
-    return _through_proxy(server.proxy, host, port, deadline)
 
 
 def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:

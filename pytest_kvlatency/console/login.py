@@ -116,7 +116,7 @@ class Login:
                 self._press_enter()
             elif kind == "password":
                 self._send_password()
-            elif kind == "question" and self._expects_password():
+            elif kind == "question" and self._is_answering and self._profile.password is not None:
                 if self._is_idle(_QUESTION_SECONDS):
                     self._answer_question()
             elif kind == "shell" and self._is_really_a_shell():
@@ -155,9 +155,6 @@ class Login:
         if time.monotonic() >= self._retry_at:
             self._type(self._profile.user + "\n")
             self._is_answering = self.has_logged_in = self._is_known = True
-
-    def _expects_password(self) -> bool:
-        return self._is_answering and self._profile.password is not None
 
     def _answer_question(self) -> None:
         """Take it for the prompt for the password, once."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.console.transport import ConsoleTransport
     from pytest_kvlatency.deadline import Stop
 
-__all__ = ["CommandResult", "LoginProfile", "Shell"]
-
 SLICE_SECONDS: Final = 0.2
 COMMAND_SECONDS: Final = 60.0
 MAX_LOSSES: Final = 3

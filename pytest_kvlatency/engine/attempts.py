@@ -9,7 +9,7 @@ from pytest_kvlatency.engine.guests import setup_timings
 from pytest_kvlatency.engine.measuring import judged
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.model import Measurement, failure_of
-from pytest_kvlatency.threads import result_of
+from pytest_kvlatency.threads import fulfil, result_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,16 +43,7 @@ def failed(
 
 def for_limits(ahead: Future[Attempt], check: Check, answer: Future[Attempt]) -> None:
     """Answer with what was measured ahead, judged by this check's own limits."""
-
-    def hand_on(done: Future[Attempt]) -> None:
-        try:
-            attempt = for_check(result_of(done), check)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
-            answer.set_exception(error)
-        else:
-            answer.set_result(attempt)
-
-    ahead.add_done_callback(hand_on)
+    ahead.add_done_callback(lambda done: fulfil(answer, lambda: for_check(result_of(done), check)))
 
 
 def for_check(attempt: Attempt, check: Check) -> Attempt:

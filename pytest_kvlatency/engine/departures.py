@@ -65,7 +65,7 @@ class Departures:
 
     def _remove(self, guests: Sequence[ReadyGuest]) -> None:
         # Those that stay are handed over at once: the end waits for none that it does not know of.
-        going = [guest for guest in guests if not self._leave_kept_one(guest)]
+        going = [guest for guest in guests if not self._leave_if_kept(guest)]
         handles = [guest.handle for guest in going]
 
         def remove() -> None:
@@ -78,11 +78,13 @@ class Departures:
             self._leftovers.doom(handles)
             self._threads.submit(remove)
 
-    def _leave_kept_one(self, guest: ReadyGuest) -> bool:
-        """Hand a guest over to people if it is kept; whether it is."""
+    def _leave_if_kept(self, guest: ReadyGuest) -> bool:
+        """Hand a guest over to people, in the background, if it is kept; whether it is."""
         if not self._leftovers.is_kept(guest.handle):
             return False
-        self._leave(guest)
+        # After the end a terminal stays as it is.
+        with suppress(RuntimeError):
+            self._leaving.append(self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS)))
         return True
 
     def _close_consoles(self, guests: Iterable[ReadyGuest]) -> None:
@@ -92,12 +94,6 @@ class Departures:
                 if self._open is not None:
                     self._open.pop(guest.handle, None)
 
-    def _leave(self, guest: ReadyGuest) -> None:
-        """Hand a guest that stays over to people, in the background."""
-        # After the end a terminal stays as it is.
-        with suppress(RuntimeError):
-            self._leaving.append(self._leaving_threads.submit(guest.shell.leave, Deadline(LEAVING_SECONDS)))
-
     def close(self) -> None:
         """Delete nothing more."""
         self._is_closed = True
@@ -106,7 +102,7 @@ class Departures:
         """Hand those of these guests that stay over to people; ``shut_down`` waits for it, from now on."""
         self._leaving_since = time.monotonic()
         for guest in guests:
-            self._leave_kept_one(guest)
+            self._leave_if_kept(guest)
 
     def patience_seconds(self, *, hurries: bool) -> float:
         """How long the end still waits for guests that leave."""

@@ -23,7 +23,7 @@ from pytest_kvlatency.engine.trials import Trials
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.plan.checks import vmi_keys
 from pytest_kvlatency.plan.moves import is_open
-from pytest_kvlatency.threads import Threads
+from pytest_kvlatency.threads import Threads, fulfil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -148,10 +148,7 @@ class Dispatcher:
             ticket.uses += 1
 
         def use() -> None:
-            try:
-                answer.set_result(self._trials.measure(ticket, check, confirm=confirm))
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
-                answer.set_exception(error)
+            fulfil(answer, lambda: self._trials.measure(ticket, check, confirm=confirm))
             self._used(ticket)
 
         try:
@@ -286,13 +283,7 @@ class Dispatcher:
         if ticket.owns:
             self._hand_over(ticket)
             return
-        try:
-            attempt = self._measure_alone(ticket)
-            if self.pace.ended(ticket, has_numbers=attempt.error is None):
-                self._on_measured(attempt)
-            ticket.measured.set_result(attempt)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the one who waits
-            ticket.measured.set_exception(error)
+        fulfil(ticket.measured, lambda: self._measure_alone(ticket))
         self._done(ticket)
 
     def _hand_over(self, ticket: Ticket) -> None:
@@ -325,5 +316,9 @@ class Dispatcher:
         try:
             self._occupancy.take(ticket)
         except KvLatencyError as error:
-            return failed(ticket.check, error, *those_up_or_none(ticket.guests))
-        return self._trials.measure(ticket, ticket.check)
+            attempt = failed(ticket.check, error, *those_up_or_none(ticket.guests))
+        else:
+            attempt = self._trials.measure(ticket, ticket.check)
+        if self.pace.ended(ticket, has_numbers=attempt.error is None):
+            self._on_measured(attempt)
+        return attempt

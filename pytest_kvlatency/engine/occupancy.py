@@ -33,11 +33,7 @@ class Occupancy:
     ``occupy`` is None where there is no other process.
     """
 
-    def __init__(
-        self,
-        occupy: Occupy | None,
-        activity: Activity,
-    ) -> None:
+    def __init__(self, occupy: Occupy | None, activity: Activity) -> None:
         self._occupy = occupy
         self._activity = activity
         self._lock = threading.Lock()

@@ -115,13 +115,8 @@ class Provisioner:
         """Read what the guest of ``key`` is made of; its address is its own inside. Raises ``KvLatencyError``."""
         profile = profile_named(key.guest.profile, self._blueprint.profiles)
         nad = self.site.network(key.nad, key.guest, deadline)
-        parts = DraftParts(
-            key=key,
-            profile=profile,
-            nad=nad,
-            architecture=architecture_of(key, profile, node),
-            lease=None,
-        )
+        architecture = architecture_of(key, profile, node)
+        parts = DraftParts(key=key, profile=profile, nad=nad, architecture=architecture, lease=None)
         if nad.address_mode == "dhcp":
             yield parts
             return
@@ -197,7 +192,7 @@ class Provisioner:
 
         Raises ``KvLatencyError`` with the cause for which it would not be created.
         """
-        with self._parts(key, self.site.node(key, deadline), deadline, _say_nothing) as parts:
+        with self._parts(key, self.site.node(key, deadline), deadline, lambda *_, **__: None) as parts:
             for attempt in range(1, MAC_ATTEMPTS + 1):
                 request = replace(self._drafts.request(parts, deadline), name=REHEARSED_NAME)
                 try:
@@ -228,12 +223,7 @@ class Provisioner:
         )
 
     def _settle(
-        self,
-        shell: Shell,
-        mac: str,
-        lease: Lease | None,
-        deadline: Deadline,
-        say: Say,
+        self, shell: Shell, mac: str, lease: Lease | None, deadline: Deadline, say: Say
     ) -> GuestAddress:
         """See the address in the guest; one that another machine answers for is replaced by another."""
         if lease is None:
@@ -288,7 +278,3 @@ def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:
             summary=f"a VMI for {key.node} runs on another node",
             node=key.node,
         )
-
-
-def _say_nothing(how_far: str, *, during: str = "", phase: str = "") -> None:
-    """Say nothing: there is no one to tell."""

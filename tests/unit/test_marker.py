@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_kvlatency.config.marker import SIGNATURE, MarkerError, kvlatency, marker_layer, merge
-from pytest_kvlatency.config.options import MARKER_HELP, MARKER_OPTIONS
-from pytest_kvlatency.config.problems import SettingsError
+from pytest_kvlatency.config.marker import kvlatency, marker_layer, merge
+from pytest_kvlatency.config.options import MARKER_HELP, MARKER_OPTIONS, SIGNATURE
+from pytest_kvlatency.config.problems import MarkerError, SettingsError
 from pytest_kvlatency.config.resolve import resolve
 
 

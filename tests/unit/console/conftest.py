@@ -3,7 +3,8 @@ import shutil
 import pytest
 from consolefakes import PtyGuest, State
 
-from pytest_kvlatency.console.shell import LoginProfile, Shell
+from pytest_kvlatency.console.login import LoginProfile
+from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline
 
 # What ends as an interactive shell starts again, as under a getty that logs in by itself.

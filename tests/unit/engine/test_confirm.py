@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from pytest_kvlatency.console.login import LoginProfile
 from pytest_kvlatency.console.outcomes import ConnectionLost
-from pytest_kvlatency.console.shell import LoginProfile, Shell
+from pytest_kvlatency.console.shell import Shell
 from pytest_kvlatency.deadline import Deadline, Stop
 from pytest_kvlatency.engine import measuring
 from pytest_kvlatency.engine.measuring import Measurer
