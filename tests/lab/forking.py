@@ -26,16 +26,29 @@ from pytest_kvlatency.lab import process
 MODULES = ("pytest", "pytest_kvlatency")
 LAB_SECONDS = 60
 SERVER = Path(__file__).with_name("loaded.py")
+# As in a container: a mount namespace of its own has another /run, where /var/run leads; and until it handles SIGTERM,
+# that does not end it.
+ENTER = 'set -e; trap "" TERM; mount --make-rprivate /; mount --bind "$1" /run; shift; exec "$@"'
 
 
 class Forked(forks.Fork):
     """A process, as ``subprocess.Popen`` gives one."""
 
     def __init__(
-        self, command, *, cwd, env, stdout=None, start_new_session=False, with_input=False, server="checkups"
+        self,
+        command,
+        *,
+        cwd,
+        env,
+        stdout=None,
+        start_new_session=False,
+        run_directory=None,
+        with_input=False,
+        server="checkups",
     ):
         """``stdout`` is a file for its output; without one it is a stream to read from.
 
+        ``run_directory`` is what it finds at ``/run``, in place of what is there.
         ``with_input`` gives it a pipe for its input, else it finds nothing there.
         """
         reading = None
@@ -50,7 +63,7 @@ class Forked(forks.Fork):
         else:
             given = os.open(os.devnull, os.O_RDONLY)
         request = {"command": list(map(str, command)), "cwd": str(cwd), "env": dict(env)}
-        request["new session"] = start_new_session
+        request |= {"new session": start_new_session, "/run": run_directory and str(run_directory)}
         try:
             super().__init__(_server(server), request, (given, writing, writing))
         finally:
@@ -63,7 +76,7 @@ def started(command, *, cwd, env, stdout=None, **more):
     """Start a command: by a fork where that is possible, else with ``subprocess``. Errors go to the output, too."""
     command = [*map(str, command)]
     is_checkup = command[:2] == [sys.executable, "-m"] and command[2] in MODULES
-    is_possible = more.keys() <= {"start_new_session"} and not _fixed(env)
+    is_possible = more.keys() <= {"start_new_session", "run_directory"} and not _fixed(env)
     if is_checkup and is_possible:
         return Forked(command, cwd=cwd, env=env, stdout=stdout, **more)
     return executed(command, cwd=cwd, env=env, stdout=stdout, **more)
@@ -84,11 +97,12 @@ def lab(spec, directory):
         return process.LabProcess.start(str(spec), directory, LAB_SECONDS)
 
 
-def executed(command, *, cwd, env, stdout=None, **more):
+def executed(command, *, cwd, env, stdout=None, run_directory=None, **more):
     """Start a command with ``subprocess``, and else alike."""
+    entered = [] if run_directory is None else ["unshare", "-m", "sh", "-c", ENTER, "sh", run_directory]
     with told_when_hung_up():
         return subprocess.Popen(
-            [*map(str, command)],
+            [*map(str, (*entered, *command))],
             cwd=cwd,
             env=env,
             stdout=subprocess.PIPE if stdout is None else stdout,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import os
@@ -18,6 +19,8 @@ import forks
 IN_PODS = ("kubernetes.config", "kubernetes.client.rest")
 WITH_WORKERS = ("xdist.dsession", "xdist.remote")
 LAB = ("cli", "labserver")
+#: linux/sched.h and linux/mount.h; Python has them since 3.12.
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 1 << 17, 1 << 12, 1 << 14, 1 << 18
 
 
 def load_lab():
@@ -45,12 +48,25 @@ def settle():
     gc.freeze()
 
 
+def find_at_run(directory):
+    """Let this process find a directory at ``/run``, in a mount namespace of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for failed in (
+        libc.unshare(CLONE_NEWNS),
+        libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None),
+        libc.mount(directory.encode(), b"/run", None, MS_BIND, None),
+    ):
+        assert not failed, os.strerror(ctypes.get_errno())
+
+
 def become(request, descriptors):
     """Take on what the request says a process is started with; return the name of the module to run."""
     forks.take(descriptors)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["new session"]:
         os.setsid()
+    if request["/run"]:
+        find_at_run(request["/run"])
     forks.enter(request)
     interpreter, option, module, *arguments = sys.orig_argv
     assert (interpreter, option) == (sys.executable, "-m")

@@ -32,20 +32,32 @@ def lab(tmp_path_factory):
     process.stop()
 
 
-@pytest.fixture
-def kubectl(lab, tmp_path):
+@pytest.fixture(scope="module")
+def environment(lab, tmp_path_factory):
+    """What kubectl finds: a home in which it keeps what the lab has told it of its kinds."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "KUBECONFIG": str(lab.kubeconfig),
+        # It ends before its collector has cleared away what that costs.
+        "GOGC": "off",
+    }
+
+
+@pytest.fixture(scope="module")
+def kubectl(environment):
     """kubectl against the lab, as its administrator."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not on PATH")
 
     def run(*arguments, check=True, program="kubectl", stdin=None):
         done = subprocess.run(
-            [program, f"--kubeconfig={lab.kubeconfig}", *map(str, arguments)],
+            [program, *map(str, arguments)],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            env=environment,
             check=False,
         )
         if check and done.returncode:

@@ -19,9 +19,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import forking
 from plain import plain
 
 from pytest_kvlatency.deadline import Deadline
@@ -35,12 +37,6 @@ ENTRYPOINT = ["python", "-m", "pytest_kvlatency", "--kv-configmap=env"]
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
 INDEX = "batch.kubernetes.io/job-completion-index"
-# A mount namespace of its own gives each process a /run, where /var/run leads.
-_ENTER = (
-    "set -e; mount --make-rprivate /; mount -t tmpfs tmpfs /run; "
-    'if [ -d "$1" ]; then mkdir -p /run/secrets/kubernetes.io; cp -r "$1" /run/secrets/kubernetes.io/serviceaccount; fi; '
-    'shift; exec "$@"'
-)
 
 
 def can_run_containers():
@@ -207,21 +203,25 @@ class JobController:
             if one.get("restartPolicy") == "Always":
                 sidecars.append((one, process))
                 continue
-            self.logs[f"{meta['name']}/{one['name']}"] = process.communicate()[0]
-            status = status or process.returncode
+            ended = self._end_of(process, f"{meta['name']}/{one['name']}")
+            status = status or ended
         if not status:
             process = self._start(pod, container, home, volumes)
             self._processes[meta["uid"]] = process
-            self.logs[meta["name"]] = process.communicate()[0]
-            status = process.returncode
+            status = self._end_of(process, meta["name"])
         for one, process in sidecars:
-            process.send_signal(signal.SIGTERM)
-            self.logs[f"{meta['name']}/{one['name']}"] = process.communicate()[0]
+            _stop(process)
+            self._end_of(process, f"{meta['name']}/{one['name']}")
         where = paths.namespaced(paths.CORE, meta["namespace"], "pods", meta["name"])
         phase = "Succeeded" if status == 0 else "Failed"
         with contextlib.suppress(KubeApiError):
             self._request("PATCH", f"{where}/status", {"status": {"phase": phase}}, ok_missing=True)
         return status
+
+    def _end_of(self, process, name):
+        with process.stdout as output:
+            self.logs[name] = output.read()
+        return process.wait()
 
     def _start(self, pod, container, home, volumes):
         meta = pod["metadata"]
@@ -230,7 +230,9 @@ class JobController:
         words = [*container.get("command", ENTRYPOINT), *container.get("args", ())]
         words = [_mapped(_expanded(one, environment), mounts) for one in words]
         assert words[0] == "python"
-        account = home / "account"
+        run = home / "run"
+        run.mkdir(exist_ok=True)
+        account = run / "secrets" / "kubernetes.io" / "serviceaccount"
         if pod["spec"].get("automountServiceAccountToken", True) and not account.exists():
             self._write_account(pod, account)
         server = urlsplit(self._lab.info["server"])
@@ -245,14 +247,8 @@ class JobController:
             **plain(),
             "TMPDIR": str(mounts.get("/tmp", home)),
         }
-        return subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", _ENTER, "sh", str(account), sys.executable, *words[1:]],
-            cwd=home,
-            env={**own, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
+        return forking.started(
+            [sys.executable, *words[1:]], cwd=home, env={**own, **environment}, run_directory=run
         )
 
     def _volume(self, pod, volume, home):
@@ -292,6 +288,13 @@ def _value(variable, pod):
     if annotation:
         return pod["metadata"]["annotations"][annotation[1]]
     return pod["metadata"][path.removeprefix("metadata.")]
+
+
+def _stop(sidecar):
+    """Ask until it ends, which without a startup probe it may ignore: the checkup may be over before it has begun."""
+    while sidecar.poll() is None:
+        sidecar.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
 
 
 def _expanded(text, environment):

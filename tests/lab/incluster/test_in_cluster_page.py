@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -22,12 +21,11 @@ def script(page):
 
 
 @pytest.fixture
-def shell(lab, tmp_path):
+def shell(environment, tmp_path):
     """Run a script as a reader would: one shell session, beside the manifests, with the lab's kubeconfig."""
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
 
     def run(text):
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(lab.kubeconfig)}
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text],
             capture_output=True,
