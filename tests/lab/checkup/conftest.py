@@ -27,6 +27,14 @@ networks:
   checks/deleted-network: {}
   checks/stuck-network: {}
   checks/taken-network: {}
+  checks/quota-network: {}
+  checks/limited-network: {}
+  checks/no-image-network: {}
+  checks/no-registry-network: {}
+  checks/odd-image-network: {}
+  checks/no-container-network: {}
+  checks/no-start-network: {}
+  checks/late-network: {}
   secrets/hidden-network: {}
 faults:
   - {fault: slow-boot, after: 2h, network: checks/boot-network}
@@ -36,6 +44,14 @@ faults:
   - {fault: vmi-deleted, after: 1s, network: checks/deleted-network}
   - {fault: stuck-deletion, network: checks/stuck-network}
   - {fault: address-taken, network: checks/taken-network, times: 100}
+  - {fault: quota, network: checks/quota-network}
+  - {fault: pod-refused, network: checks/limited-network, message: must be less than or equal to memory limit of 256Mi}
+  - {fault: image-pull, network: checks/no-image-network}
+  - {fault: image-pull, network: checks/no-registry-network, back_off: 500ms, message: "dial tcp 192.0.2.1:443: i/o timeout"}
+  - {fault: container-waiting, network: checks/odd-image-network, state: InvalidImageName, message: invalid reference format}
+  - {fault: container-waiting, network: checks/no-container-network, message: the runtime does not know image volumes}
+  - {fault: sync-failed, network: checks/no-start-network}
+  - {fault: slow-boot, after: 1m, network: checks/late-network}
 seed: 7
 boot: 100ms
 time_scale: 20

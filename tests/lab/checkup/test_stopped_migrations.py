@@ -10,7 +10,7 @@ import time
 import pytest
 
 #: So many are stopped at random moments; ``MIGRATION_STOPS=50`` for a thorough look.
-STOPS = int(os.environ.get("MIGRATION_STOPS", "2"))
+STOPS = int(os.environ.get("MIGRATION_STOPS", "1"))
 MOVE = ("--kv-nodes", "worker1:worker2>worker3", "--kv-timeout", "2h", "-p", "patient")
 #: No run ends before it is stopped, however late that is.
 ENDLESS = """
