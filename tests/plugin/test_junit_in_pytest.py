@@ -57,7 +57,47 @@ FLAKY = """
         if not mark.exists():
             mark.touch()
             assert kv_latency.avg_ms < 0
+
+    @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2", max_latency="1us")
+    def test_slow(kv_latency):
+        pass
+
+    @pytest.mark.kvlatency(nad="default/no-such-network")
+    def test_no_network(kv_latency):
+        pass
 """
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Checkup]:
+    """The runs that several tests look at, by what is special about them."""
+    return {}
+
+
+@pytest.fixture
+def suite(runs: dict[str, Checkup], request: pytest.FixtureRequest) -> Checkup:
+    """A run of a test of each kind, with what they print."""
+    if "suite" not in runs:
+        checkup = runs["suite"] = request.getfixturevalue("checkup")
+        checkup.pytester.makepyfile(SUITE)
+        checkup.quick("--junitxml", "out.xml", "-o", "junit_logging=all")
+    return runs["suite"]
+
+
+@pytest.fixture(params=["xunit1", "xunit2"])
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def rerun(runs: dict[str, Checkup], family: str, request: pytest.FixtureRequest) -> Checkup:
+    """A run of a test that passes when it runs again, and of two that fail again."""
+    pytest.importorskip("pytest_rerunfailures")
+    if family not in runs:
+        checkup = runs[family] = request.getfixturevalue("checkup")
+        checkup.pytester.makepyfile(FLAKY)
+        checkup.quick("--reruns", "1", "--junitxml", "out.xml", "-o", f"junit_family={family}")
+    return runs[family]
 
 
 def junit(checkup: Checkup) -> ET.Element:
@@ -91,13 +131,11 @@ def messages(case: ET.Element) -> list[tuple[str, str | None]]:
     ]
 
 
-def test_a_case_says_where_it_was_measured_under_which_limits_and_how_it_failed(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(SUITE)
-    checkup.quick("--junitxml", "out.xml")
-    root = junit(checkup)
+def test_a_case_says_where_it_was_measured_under_which_limits_and_how_it_failed(suite: Checkup) -> None:
+    root = junit(suite)
     found = cases(root)
     entries = {
-        one["nodeid"].partition("::")[2].partition("[")[0]: one for one in checkup.document["measurements"]
+        one["nodeid"].partition("::")[2].partition("[")[0]: one for one in suite.document["measurements"]
     }
     slow, entry = properties(found["test_slow"]), entries["test_slow"]
     assert slow["nad"] == "default/slow-network"
@@ -118,10 +156,8 @@ def test_a_case_says_where_it_was_measured_under_which_limits_and_how_it_failed(
     assert counts == {"tests": "6", "failures": "2", "errors": "2", "skipped": "2"}
 
 
-def test_the_first_line_of_a_message_is_why_it_failed(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(SUITE)
-    checkup.quick("--junitxml", "out.xml", "-o", "junit_logging=all")
-    found = cases(junit(checkup))
+def test_the_first_line_of_a_message_is_why_it_failed(suite: Checkup) -> None:
+    found = cases(junit(suite))
     assert told(found["test_slow"]) == [("failure", "latency"), ("error", None)]
     failure, error = (found["test_slow"].find(tag) for tag in ("failure", "error"))
     assert failure is not None
@@ -140,10 +176,8 @@ def test_the_first_line_of_a_message_is_why_it_failed(checkup: Checkup) -> None:
     assert skipped.get("message") == "not today"
 
 
-def test_the_document_alone_gives_the_same_cases_properties_and_times(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(SUITE)
-    checkup.quick("--junitxml", "out.xml")
-    written, made = cases(junit(checkup)), cases(ET.fromstring(render(checkup.document)))
+def test_the_document_alone_gives_the_same_cases_properties_and_times(suite: Checkup) -> None:
+    written, made = cases(junit(suite)), cases(ET.fromstring(render(suite.document)))
     del written["test_of_others"]
     assert list(made) == list(written)
     for name, case in written.items():
@@ -156,24 +190,20 @@ def test_the_document_alone_gives_the_same_cases_properties_and_times(checkup: C
         assert its == mine
 
 
-@pytest.mark.parametrize("family", ["xunit1", "xunit2"])
-def test_a_rerun_test_is_one_case_with_its_earlier_attempts(checkup: Checkup, family: str) -> None:
-    pytest.importorskip("pytest_rerunfailures")
-    checkup.pytester.makepyfile(FLAKY)
-    again = ("--reruns", "1", "--junitxml", "out.xml", "-o", f"junit_family={family}")
-    checkup.quick(*again, "--kv-max-latency", "1s")
-    case = cases(junit(checkup))["test_flaky"]
-    assert told(case) == []
-    assert properties(case)["attempt"] == "2"
-    (earlier,) = case.findall("flakyFailure")
+def test_a_rerun_test_is_one_case_with_its_earlier_attempts(rerun: Checkup) -> None:
+    found = cases(junit(rerun))
+    passed, failed = found["test_flaky"], found["test_slow"]
+    assert told(passed) == []
+    assert properties(passed)["attempt"] == "2"
+    (earlier,) = passed.findall("flakyFailure")
     assert str(earlier.get("message")).startswith("AssertionError")
     assert (earlier.get("type"), "PING" in str(earlier.findtext("stackTrace"))) == ("assertion", True)
-    checkup.quick(*again, "--kv-max-latency", "1us", *BLUE, "-p", "no:cacheprovider", "-k", "flaky")
-    case = cases(junit(checkup))["test_flaky"]
-    assert [one.tag for one in case if one.tag != "properties"] == ["failure", "rerunFailure"]
-    suite = junit(checkup).find("testsuite")
+    assert [one.tag for one in failed if one.tag != "properties"] == ["failure", "rerunFailure"]
+    without = found["test_no_network"]
+    assert [one.tag for one in without if one.tag != "properties"] == ["error", "rerunError"]
+    suite = junit(rerun).find("testsuite")
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
 
 
 def test_checks_that_were_not_run_are_cases_too(checkup: Checkup) -> None:
@@ -186,13 +216,11 @@ def test_checks_that_were_not_run_are_cases_too(checkup: Checkup) -> None:
 
 
 def test_only_properties_of_cases_keep_a_file_from_the_schema_of_jenkins_xunit_plugin(
-    checkup: Checkup,
+    suite: Checkup, rerun: Checkup, family: str
 ) -> None:
-    pytest.importorskip("pytest_rerunfailures")
-    checkup.pytester.makepyfile(SUITE)
-    checkup.quick("--reruns", "1", "--junitxml", "out.xml")
-    assert set(violations(junit(checkup))) == {"properties in testcase"}
-    assert set(violations(ET.fromstring(render(checkup.document)))) == {"properties in testcase"}
-    assert set(violations(ET.fromstring(render(checkup.document, has_case_properties=False)))) == set()
-    checkup.quick("--junitxml", "out.xml", "-o", "junit_family=xunit1", "-k", "skipped")
-    assert {"testcase with file", "testcase with line"} <= set(violations(junit(checkup)))
+    for run in (suite, rerun):
+        assert set(violations(ET.fromstring(render(run.document)))) == {"properties in testcase"}
+        assert set(violations(ET.fromstring(render(run.document, has_case_properties=False)))) == set()
+    assert set(violations(junit(suite))) == {"properties in testcase"}
+    of_family = {"testcase with file", "testcase with line"} if family == "xunit1" else set()
+    assert set(violations(junit(rerun))) == {"properties in testcase"} | of_family
