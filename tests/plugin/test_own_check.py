@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from plain import plain
 
 from pytest_kvlatency.checkup import own_run as only
 from pytest_kvlatency.checkup.own_check import named_by, says_all
@@ -114,7 +116,6 @@ FILES = {
     "pyproject.toml": "[tool.pytest.ini_options]\nkv_nad = ['default/red-network', 'default/blue-network']\n"
     "kv_max_latency = '7ms'\naddopts = '--no-such-option'\nminversion = '99'\n",
 }
-BOTH = ["kvlatency::check[[]default/red-network-auto]", LINE]
 
 
 def own_check(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
@@ -134,18 +135,34 @@ def test_the_module_takes_its_settings_of_the_ini_file_and_nothing_else(
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
+            "collected 2 items",
             f"kvlatency: kv_max_latency = 7ms ({name})",
+            "*check[[]default/red-network-auto]*",
+            "*check[[]default/blue-network-auto]*",
         ]
     )
-    result = own_check(pytester, "-q")
-    result.stdout.fnmatch_lines([*BOTH, "", "2 tests collected*"])
 
 
-def test_the_module_itself_reads_the_ini_file(pytester: pytest.Pytester) -> None:
-    pytester.makefile(".ini", pytest=FILES["pytest.ini"])
-    result = pytester.run(sys.executable, "-m", "pytest_kvlatency", *COLLECT)
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(BOTH)
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """A run of the module, with a lab, among files that it has nothing to do with but for the ini file."""
+    directory = tmp_path_factory.mktemp("module")
+    ini = f"[pytest]\nkv_nad = default/blue-network\nkv_max_latency = 30s\n{OTHERS}"
+    (directory / "pytest.ini").write_text(ini, encoding="utf-8")
+    names = ["conftest", "test_it", "pytest", "pytest_html", "kubernetes", "pexpect", "websocket", "yaml"]
+    for name in names:
+        (directory / f"{name}.py").write_text("raise RuntimeError('not to be loaded')", encoding="utf-8")
+    # Not pytester's own way: that names the working directory in PYTHONPATH, where it is meant.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | plain()
+    command = [sys.executable, "-m", "pytest_kvlatency", "--kv-lab=sim", "--kv-sample-duration=200ms", "-v"]
+    return subprocess.run(
+        command, cwd=directory, env=environment, check=False, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_module_itself_reads_the_ini_file(module: subprocess.CompletedProcess[str]) -> None:
+    assert "kvlatency: kv_max_latency = 30s (pytest.ini)\n" in module.stdout
+    assert "kvlatency: kv_nad = default/blue-network (pytest.ini)\n" in module.stdout
 
 
 def test_the_command_line_replaces_what_the_module_takes_of_the_ini_file(pytester: pytest.Pytester) -> None:
@@ -212,32 +229,21 @@ def test_k_and_deselect_choose_among_its_items(pytester: pytest.Pytester) -> Non
     result.stdout.fnmatch_lines(["kvlatency::check[[]default/red-network-auto]", "", "1/2 tests collected*"])
 
 
-def test_the_module_runs_it_and_nothing_else(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\naddopts = --no-such-option\n")
-    pytester.makeconftest("raise RuntimeError('not to be loaded')")
-    pytester.makepyfile("raise RuntimeError('not to be collected')")
-    result = pytester.run(sys.executable, "-m", "pytest_kvlatency", *NAD, *COLLECT)
-    assert result.ret == 0
-    result.stdout.fnmatch_lines([LINE, "*1 test collected*"])
+def test_the_module_runs_it_and_nothing_else(module: subprocess.CompletedProcess[str]) -> None:
+    assert "collected 1 item\n" in module.stdout
+    assert f"\n{ITEM} PASSED" in module.stdout
 
 
 def test_no_module_of_the_working_directory_stands_in_for_what_the_module_needs(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    module: subprocess.CompletedProcess[str],
 ) -> None:
-    text = "raise RuntimeError('not to be imported')"
-    names = ["pytest", "pytest_html", "kubernetes", "pexpect", "websocket", "yaml"]
-    pytester.makepyfile(**dict.fromkeys(names, text))
-    # Not pytester's own way: that names the working directory in PYTHONPATH, where it is meant.
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    command = [sys.executable, "-m", "pytest_kvlatency", "--kv-lab=sim", *NAD, "--kv-sample-duration=200ms"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert module.returncode == 0, module.stdout + module.stderr
+    assert "1 passed" in module.stdout
 
 
 def test_the_module_refuses_paths(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_other(): pass")
-    result = pytester.run(sys.executable, "-m", "pytest_kvlatency", *NAD, "test_the_module_refuses_paths.py")
+    result = own_check(pytester, *NAD, "test_the_module_refuses_paths.py")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         ["*python -m pytest_kvlatency runs only its own check. To run your own tests: pytest *"]
@@ -245,8 +251,8 @@ def test_the_module_refuses_paths(pytester: pytest.Pytester) -> None:
 
 
 def test_the_module_s_usage_says_what_was_typed(pytester: pytest.Pytester) -> None:
-    result = pytester.run(sys.executable, "-m", "pytest_kvlatency", "--kv-nothing-like-this")
-    assert result.ret == 4
+    result = own_check(pytester, "--kv-nothing-like-this")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         ["*python -m pytest_kvlatency: error: unrecognized arguments: --kv-nothing-like-this"]
     )
