@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import Checkup, Maps
 
-MESH = ("--kv-nad", "default/blue-network", "--kv-nodes", "mesh", "--kv-sample-duration", "1s")
+MESH = ("--kv-nad", "default/blue-network", "--kv-nodes", "mesh", "--kv-sample-duration", "500ms")
 NODES = ("--kv-node-set", "worker1,worker2,worker3")
 COLLECT = ("--collect-only", "-q")
 
@@ -44,30 +44,50 @@ def measured(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     return sorted((entry["nodeid"], entry["nodes"], entry["outcome"]) for entry in document["measurements"])
 
 
-def test_three_shards_merged_are_the_whole_plan(checkup: Checkup) -> None:
-    directory = checkup.pytester.path
-    assert checkup.run(*MESH, "--kv-json", "whole.json").ret == 0
+THREE = (*MESH, "--kv-nad", "default/cut-network", "--kv-nad", "default/no-such-network", "--kv-warmup", "0")
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Path]:
+    """Where the runs of ``merged`` are, once they are over."""
+    return []
+
+
+@pytest.fixture
+def merged(made: list[Path], request: pytest.FixtureRequest) -> Path:
+    """The reports of a plan that is run as a whole, and in three shards, which are merged into ``all``."""
+    if not made:
+        checkup = request.getfixturevalue("checkup")
+        whole = ("--kv-json", "whole.json", "--junitxml", "whole.xml", "--kv-html", "whole.html")
+        checkup.run(*THREE, *whole).assert_outcomes(passed=3, failed=3, errors=3)
+        for index in range(3):
+            reports = ("--kv-json", f"{index}.json", "--junitxml", f"{index}.xml")
+            result = checkup.run(*THREE, "--kv-shard", f"{index}/3", *reports)
+            assert result.parseoutcomes()["deselected"] == 6
+            result.stdout.fnmatch_lines([f"kvlatency: shard {index}/3 has 3 of 9 pairs (plan *)"])
+        reports = ("--json", "all.json", "--junitxml", "all.xml", "--html", "all.html")
+        assert main(["report", "2.json", "0.json", "1.json", *reports]) == 1
+        made.append(checkup.pytester.path)
+    return made[0]
+
+
+def test_three_shards_merged_are_the_whole_plan(merged: Path) -> None:
     guests: dict[str, set[str]] = {}
     for index in range(3):
-        result = checkup.run(*MESH, "--kv-shard", f"{index}/3", "--kv-json", f"{index}.json")
-        assert result.ret == 0
-        result.assert_outcomes(passed=1, deselected=2)
-        result.stdout.fnmatch_lines([f"kvlatency: shard {index}/3 has 1 of 3 pairs (plan *)"])
-        document = read(directory / f"{index}.json")
+        document = read(merged / f"{index}.json")
         assert document["plan"]["shard"] == f"{index}/3"
         for entry in document["measurements"]:
-            for side in ("source", "target"):
-                guests.setdefault(entry[f"{side}Address"], set()).add(entry[f"{side}Vmi"])
+            if entry["nad"] == "default/blue-network":
+                assert entry["outcome"] == "passed"
+                for side in ("source", "target"):
+                    guests.setdefault(entry[f"{side}Address"], set()).add(entry[f"{side}Vmi"])
     assert all(len(vmis) == 1 for vmis in guests.values())
     assert len({address.rpartition(".")[0] for address in guests}) == 1
-    assert (
-        main(["report", *(str(directory / f"{index}.json") for index in (2, 0, 1)), "--json", "all.json"])
-        == 0
-    )
-    whole, merged = read(directory / "whole.json"), read(directory / "all.json")
-    assert measured(merged) == measured(whole)
-    assert merged["plan"] == whole["plan"]
-    assert merged["cluster"] == whole["cluster"]
+    whole, every = read(merged / "whole.json"), read(merged / "all.json")
+    assert len(measured(every)) == 9
+    assert measured(every) == measured(whole)
+    assert every["plan"] == whole["plan"]
+    assert every["cluster"] == whole["cluster"]
 
 
 def cases(path: Path) -> dict[tuple[str | None, str | None], list[str | None]]:
@@ -84,46 +104,28 @@ def told(path: Path) -> list[tuple[str, str | None]]:
     return sorted((one.tag, one.get("message")) for case in ET.parse(path).iter("testcase") for one in case)
 
 
-def test_the_reports_of_merged_shards_are_those_of_a_single_run(checkup: Checkup) -> None:
-    directory = checkup.pytester.path
-    whole = ("--junitxml", "whole.xml", "--kv-html", "whole.html")
-    two = ("--kv-nad", "default/cut-network", "--kv-nad", "default/no-such-network")
-    quick = ("--kv-sample-duration", "500ms", "--kv-warmup", "0")
-    assert checkup.run(*MESH, *two, *quick, *whole).ret == 1
-    for index in range(3):
-        reports = ("--kv-json", f"{index}.json", "--junitxml", f"{index}.xml")
-        checkup.run(*MESH, *two, *quick, "--kv-shard", f"{index}/3", *reports)
-    merged = ("--json", "all.json", "--junitxml", "all.xml", "--html", "all.html")
-    assert main(["report", "0.json", "1.json", "2.json", *merged]) == 1
-    assert len(read(directory / "all.json")["measurements"]) == 9
-    assert cases(directory / "all.xml") == cases(directory / "whole.xml")
-    assert len(cases(directory / "all.xml")) == 9 + 1
-    assert told(directory / "all.xml") == told(directory / "whole.xml")
-    assert [tag for tag, _ in told(directory / "all.xml")].count("failure") == 3
-    assert [tag for tag, _ in told(directory / "all.xml")].count("error") == 3
-    pages = [(directory / name).read_text("utf-8") for name in ("all.html", "whole.html")]
+def test_the_reports_of_merged_shards_are_those_of_a_single_run(merged: Path) -> None:
+    assert cases(merged / "all.xml") == cases(merged / "whole.xml")
+    assert len(cases(merged / "all.xml")) == 9 + 1
+    assert told(merged / "all.xml") == told(merged / "whole.xml")
+    assert [tag for tag, _ in told(merged / "all.xml")].count("failure") == 3
+    assert [tag for tag, _ in told(merged / "all.xml")].count("error") == 3
+    pages = [(merged / name).read_text("utf-8") for name in ("all.html", "whole.html")]
     assert all(text.count('class="heat"') == pages[0].count('class="heat"') for text in pages)
 
 
 def test_an_empty_shard_passes_and_writes_its_document(checkup: Checkup) -> None:
     counts = []
-    for index in range(3):
-        arguments = (
-            "--kv-nad",
-            "default/blue-network",
-            "--kv-nodes",
-            "worker1:worker2",
-            "--kv-sample-duration",
-            "1s",
-        )
-        result = checkup.run(*arguments, "--kv-shard", f"{index}/3", "--kv-json", f"{index}.json")
+    for index in range(2):
+        shard = ("--kv-shard", f"{index}/2", "--kv-json", f"{index}.json")
+        result = checkup.run(*MESH[:2], "--kv-nodes", "worker1:worker2", *MESH[4:], *shard)
         assert result.ret == 0
         document = read(checkup.pytester.path / f"{index}.json")
         assert document["succeeded"] is True
         counts.append(len(document["measurements"]))
         if not counts[-1]:
             result.stdout.fnmatch_lines(["*1 deselected*", "kvlatency: shard * has 0 of 1 pairs*"])
-    assert sorted(counts) == [0, 0, 1]
+    assert sorted(counts) == [0, 1]
 
 
 def test_a_selection_that_leaves_nothing_is_no_empty_shard(checkup: Checkup) -> None:
@@ -191,9 +193,12 @@ def test_the_command_to_run_a_pair_again_is_of_no_shard(
     else:
         monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
         monkeypatch.setenv("KVLATENCY_SHARDS", "3")
-    result = checkup.run(*MESH, *NODES, *given, "--kv-max-latency", "1us")
-    result.assert_outcomes(failed=1, deselected=2)
-    checkup.pytester.runpytest_inprocess(*again(result)).assert_outcomes(failed=1)
+    absent = ("--kv-nad", "default/no-such-network", "--kv-nodes", "mesh")
+    result = checkup.run(*absent, *NODES, *given)
+    result.assert_outcomes(errors=1, deselected=2)
+    (failed,) = [line.split()[1] for line in result.outlines if line.startswith("ERROR ")]
+    alone = checkup.pytester.runpytest_inprocess(*again(result), *COLLECT)
+    assert selected(alone) == {failed}
 
 
 @pytest.mark.parametrize(
