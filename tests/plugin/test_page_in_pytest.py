@@ -1,4 +1,4 @@
-"""The page as runs write it: beside other reports, by xdist's controller, of runs that measured nothing."""
+"""The page as runs write it that measured nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,6 @@ BLUE = ("--kv-nad", "default/blue-network")
 
 def page(checkup: Checkup) -> str:
     return (checkup.pytester.path / "site/page.html").read_text("utf-8")
-
-
-def test_the_controller_writes_one_page_for_all_workers(checkup: Checkup) -> None:
-    pairs = ("--kv-nodes", "worker1:worker2", "--kv-nodes", "worker1:worker3")
-    checkup.quick(*BLUE, *pairs, "-n", "2", "--kv-html", "site/page.html")
-    text = page(checkup)
-    assert text.count('"id":"pair-') == 2
-    assert "2 pairs passed" in text
 
 
 def test_a_run_of_skipped_tests_has_a_page(checkup: Checkup) -> None:

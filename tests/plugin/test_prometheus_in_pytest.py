@@ -82,10 +82,14 @@ def test_a_suite_with_several_tests_and_a_rerun_has_each_series_once(checkup: Ch
     }
 
 
-def test_under_xdist_the_controller_writes_one_file(checkup: Checkup) -> None:
-    result = checkup.quick(*BLUE, "--kv-nodes=worker1:worker2", "--kv-nodes=worker1:worker3", FILE, "-n2")
+def test_under_xdist_the_controller_writes_one_file_and_one_page_for_all_workers(checkup: Checkup) -> None:
+    pairs = ("--kv-nodes=worker1:worker2", "--kv-nodes=worker1:worker3")
+    result = checkup.quick(*BLUE, *pairs, FILE, "--kv-html=page.html", "-n2")
     assert result.ret == pytest.ExitCode.OK
     assert [value for _, value in exported(checkup)["kvlatency_up"]] == [1, 1]
+    page = (checkup.pytester.path / "page.html").read_text("utf-8")
+    assert page.count('"id":"pair-') == 2
+    assert "2 pairs passed" in page
 
 
 def test_the_exit_status_agrees_with_the_metrics(checkup: Checkup) -> None:
