@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from itertools import combinations
 
 import pytest
 
 BLUE = ("--kv-nad", "default/blue-network", "--kv-sample-duration", "1s")
+#: Of a network that does not exist: the checks are planned as any, and no guest is made.
+UNMEASURED = ("--kv-nad", "default/missing-network")
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 MIXED = """
   - worker1
@@ -29,27 +33,49 @@ def mesh(*nodes):
     return {f"{source}:{target}" for source, target in combinations(sorted(nodes), 2)}
 
 
+SCHEDULABLE = {"worker1", "worker2", "worker3", "disliked"}
+NODE_SETS = """
+import pytest
+
+def test_all(kv_latency): ...
+
+@pytest.mark.kvlatency(node_set="zone=b")
+def test_selector(kv_latency): ...
+
+@pytest.mark.kvlatency(node_set="worker1,worker3")
+def test_names(kv_latency): ...
+"""
+
+
+def test_the_node_set(grid):
+    done = grid(MIXED).run(*UNMEASURED, "--kv-nodes", "mesh", tests=NODE_SETS, module="pytest")
+    found = defaultdict(set)
+    for one in done.document["measurements"]:
+        found[re.search(r"::test_(\w+)", one["nodeid"])[1]].add(one["nodes"])
+    assert found == {
+        "all": mesh(*SCHEDULABLE),
+        "selector": mesh("worker2", "worker3"),
+        "names": mesh("worker1", "worker3"),
+    }
+    # All of them, and those of the selector.
+    assert len(done.requests(verb="list", resource="nodes")) == 2
+
+
 @pytest.mark.parametrize(
-    ("arguments", "nodes"),
-    [
-        ([], {"worker1", "worker2", "worker3", "disliked"}),
-        (
-            ["--kv-toleration", "dedicated=tests:NoSchedule"],
-            {"worker1", "worker2", "worker3", "disliked", "tainted"},
-        ),
-        (["--kv-toleration", "dedicated=others"], {"worker1", "worker2", "worker3", "disliked"}),
-        (["--kv-toleration", "broken"], {"worker1", "worker2", "worker3", "disliked", "evicting"}),
-        (["--kv-node-set", "zone=b"], {"worker2", "worker3"}),
-        (["--kv-node-set", "worker1,worker3"], {"worker1", "worker3"}),
-    ],
-    ids=["all", "tolerated", "tolerated-otherwise", "tolerated-by-key", "selector", "names"],
+    ("tolerations", "node"),
+    [(["dedicated=tests:NoSchedule"], "tainted"), (["dedicated=others", "broken"], "evicting")],
+    ids=["by-value", "by-key-and-not-by-another-value"],
 )
-def test_the_node_set(grid, arguments, nodes):
-    done = grid(MIXED).run(*BLUE, "--kv-nodes", "mesh", *arguments)
-    assert done.status == 0, done.output
-    assert set(done.pairs) == mesh(*nodes)
-    lists = done.requests(verb="list", resource="nodes")
-    assert len(lists) == (0 if "worker1,worker3" in arguments else 1)
+def test_nodes_whose_taints_are_tolerated_are_part_of_the_node_set(grid, tolerations, node):
+    arguments = [word for one in tolerations for word in ("--kv-toleration", one)]
+    done = grid(MIXED).run(*UNMEASURED, "--kv-nodes", "mesh", *arguments)
+    assert set(done.pairs) == mesh(*SCHEDULABLE, node), done.output
+
+
+def test_nodes_that_are_named_are_not_listed(grid):
+    done = grid(MIXED).run(*UNMEASURED, "--kv-nodes", "mesh", "--kv-node-set", "worker1,worker3")
+    assert set(done.pairs) == mesh("worker1", "worker3"), done.output
+    assert not done.requests(verb="list", resource="nodes")
 
 
 def test_a_migration_to_any_node_reads_the_nodes_by_one_list(grid):
@@ -68,18 +94,20 @@ def unlabel(lab, *names):
         )
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    ("network", "workers"), [(BLUE, ()), (UNMEASURED, ("-n", "2"))], ids=["alone", "xdist"]
+)
 @pytest.mark.edge_case(
     "E50",
     happens="A mesh, ring or star is over all nodes, and VMs cannot start on some.",
     does="Leaves these nodes out, and says which, and why, at collection and in the document's notes.",
 )
-def test_E50_a_mesh_leaves_out_nodes_where_no_vm_can_start_and_says_why(grid, workers):
+def test_E50_a_mesh_leaves_out_nodes_where_no_vm_can_start_and_says_why(grid, network, workers):
     lab = grid(f"{MIXED}  - infra\n")
     unlabel(lab, "infra")
-    done = lab.run(*BLUE, "--kv-nodes", "mesh", *workers)
-    assert done.status == 0, done.output
-    assert set(done.pairs) == mesh("worker1", "worker2", "worker3", "disliked")
+    done = lab.run(*network, "--kv-nodes", "mesh", *workers)
+    assert done.status == (0 if network == BLUE else 1), done.output
+    assert set(done.pairs) == mesh(*SCHEDULABLE)
     assert done.output.count(f"kvlatency: {LEFT_OUT}") == 1
     assert done.output.count(LEFT_OUT) == 1
     assert done.document["notes"] == [LEFT_OUT]
@@ -195,6 +223,11 @@ def test_a_hook_that_tolerates_a_taint_is_not_second_guessed(grid):
     assert done.status == 0, done.output
 
 
+def test_a_taint_that_is_tolerated_keeps_no_guest_away(grid):
+    done = grid(MIXED).run(*BLUE, *pairs_of("tainted"), "--kv-toleration", "dedicated=tests:NoSchedule")
+    assert done.status == 0, done.output
+
+
 PREPARING = """
 import pytest
 from pytest_kvlatency.deadline import Deadline
@@ -249,8 +282,7 @@ def test_too_few_nodes_are_a_usage_error(grid):
 
 def test_E54_whoever_may_not_list_nodes_is_told_the_way_out(grid, role):
     lab = grid(3)
-    account = lab.account(role)
-    done = lab.run(*BLUE, "--kv-nodes", "mesh", kubeconfig=account)
+    done = lab.run(*BLUE, "--kv-nodes", "mesh", kubeconfig=lab.account(role))
     assert done.status == 4, done.output
     assert "may not list nodes" in done.output
     assert "--kv-node-set" in done.output
@@ -258,11 +290,6 @@ def test_E54_whoever_may_not_list_nodes_is_told_the_way_out(grid, role):
         assert words in done.output
     assert "Traceback" not in done.output
     assert not done.requests(verb="create", resource="virtualmachineinstances")
-    named = lab.run(
-        *BLUE, "--kv-nodes", "mesh", "--kv-node-set", "worker1,worker2,worker3", kubeconfig=account
-    )
-    assert named.status == 0, named.output
-    assert set(named.pairs) == mesh("worker1", "worker2", "worker3")
 
 
 def mesh_by_configmap(lab, name):
