@@ -7,7 +7,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pytest_kvlatency.config.nodespecs import Drain, Migrations
 from pytest_kvlatency.model import STREAM_INTERVAL_NS, NodePair
 from pytest_kvlatency.ping.statistics import SAMPLES_NEEDED
 from pytest_kvlatency.units import format_duration
@@ -39,10 +38,7 @@ def find(settings: Settings) -> Iterator[Conflict]:
 
 def _is_all_moves(settings: Settings) -> bool:
     """Whether a guest migrates in each sample: then how long that takes decides, and its own interval is kept."""
-    return all(
-        one.is_move if isinstance(one, NodePair) else isinstance(one, (Migrations, Drain))
-        for one in settings.nodes
-    )
+    return all(one.is_move if isinstance(one, NodePair) else one.is_of_moves for one in settings.nodes)
 
 
 def _of_the_sample(settings: Settings) -> Iterator[Conflict]:

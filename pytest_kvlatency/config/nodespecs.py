@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pytest_kvlatency.config.kubenames import NAME_HELP, is_subdomain
 from pytest_kvlatency.config.nearest import guessed, nearest
@@ -24,61 +24,39 @@ _ANY: Final = frozenset({"*", "??", "any"})
 _ARROW: Final = re.compile(r"\s*<?[-=]*>\s*")
 _SEPARATOR: Final = re.compile(r"\s*(?:[,;/=+|]|\s)\s*")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Mesh:
-    """Every pair of nodes of the node set."""
-
-    def __str__(self) -> str:
-        return "mesh"
+ShapeName = Literal["mesh", "ring", "star", "migrations", "drain"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ring:
-    """Each node of the node set with the next one."""
+class Shape:
+    """Pairs over the node set.
+
+    ``mesh``: every pair of nodes. ``ring``: each node with the next one. ``star``: the node ``around`` with every other
+    one. ``migrations``: a migration on each path that matters (away from the peer's node, to it, between two others).
+    ``drain``: for every other node a pair with a guest on it, whose target leaves the node ``around``.
+    """
+
+    name: ShapeName
+    around: str = ""
+
+    @property
+    def is_of_moves(self) -> bool:
+        """Whether the target of each pair migrates."""
+        return self.name in ("migrations", "drain")
 
     def __str__(self) -> str:
-        return "ring"
+        return f"{self.name}:{self.around}" if self.around else self.name
 
 
-@dataclass(frozen=True, kw_only=True)
-class Star:
-    """``hub`` with every other node of the node set."""
-
-    hub: str
-
-    def __str__(self) -> str:
-        return f"star:{self.hub}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Migrations:
-    """A migration on each path that matters: away from the peer's node, to it, and between two others."""
-
-    def __str__(self) -> str:
-        return "migrations"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drain:
-    """For every other node of the node set a pair with a guest on it, whose target leaves ``node``."""
-
-    node: str
-
-    def __str__(self) -> str:
-        return f"drain:{self.node}"
-
-
-Shape = Mesh | Ring | Star | Migrations | Drain
 NodesSpec = NodePair | Shape
 _WORDS: Final[dict[str, NodesSpec]] = {
     "auto": AUTO,
-    "mesh": Mesh(),
-    "ring": Ring(),
-    "migrations": Migrations(),
+    "mesh": Shape(name="mesh"),
+    "ring": Shape(name="ring"),
+    "migrations": Shape(name="migrations"),
 }
 #: Shapes around a node, and what that is called.
-_AROUND: Final = {"star": "HUB", "drain": "NODE"}
+_AROUND: Final[dict[str, str]] = {"star": "HUB", "drain": "NODE"}
 
 
 def nodes(text: str) -> NodesSpec:
@@ -92,7 +70,7 @@ def nodes(text: str) -> NodesSpec:
     pair, _, destination = value.partition(">")
     source, _, target = pair.partition(":")
     if source in _AROUND:
-        return Star(hub=target) if source == "star" else Drain(node=target)
+        return Shape(name=cast("ShapeName", source), around=target)
     return NodePair(source=source, target=target, destination=destination or None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
@@ -115,11 +116,6 @@ def switch(text: str) -> bool:
     return value == "true"
 
 
-def sample_duration(text: str) -> int:
-    """Nanoseconds of a duration above 0; a number without unit is most likely meant in seconds."""
-    return _above_0(text, usual="s")
-
-
 def timeout(text: str) -> int:
     """Nanoseconds of a duration above 0; a small number without unit is most likely meant in minutes."""
     number = text.strip()
@@ -158,16 +154,6 @@ def _is_between(value: str, low: int, high: int | None) -> bool:
     return bool(_WHOLE.fullmatch(value)) and low <= int(value) and (high is None or int(value) <= high)
 
 
-def packet_size(text: str) -> int:
-    """Bytes of ICMP payload; a smaller one would carry no time stamp, so ping could give no round-trip time."""
-    return whole(text, what="packet size", low=MIN_PACKET_SIZE, high=MAX_PACKET_SIZE)
-
-
-def warmup(text: str) -> int:
-    """A number of replies, 0 for none."""
-    return whole(text, what="number of replies", low=0)
-
-
 def parallel(text: str) -> int | None:
     """At most how many pairs at once; None is ``auto``."""
     if text.strip() == "auto":
@@ -189,7 +175,9 @@ def nad(text: str) -> NadRef:
     if not value:
         raise ValueError(f"is empty: expected {NAD_HELP}")
     expected = f"{NAD_HELP}, of {NAME_HELP}"
-    namespace, _, name = _name_of("a NetworkAttachmentDefinition", value, _is_nad, expected).rpartition("/")
+    namespace, _, name = _name_of(
+        value, what="a NetworkAttachmentDefinition", is_one=_is_nad, expected=expected
+    ).rpartition("/")
     return NadRef(namespace=namespace, name=name)
 
 
@@ -198,7 +186,7 @@ def _is_nad(value: str) -> bool:
     return is_subdomain(name) and (not slash or is_label(namespace))
 
 
-def _name_of(what: str, text: str, is_one: Callable[[str], bool], expected: str) -> str:
+def _name_of(text: str, *, what: str, is_one: Callable[[str], bool], expected: str) -> str:
     """The name of an object of Kubernetes'. One has neither capitals nor underscores nor spaces."""
     value = text.strip()
     if not is_one(value):
@@ -227,44 +215,9 @@ def node_set(text: str) -> NodeSet:
     return NodeSet(names=names)
 
 
-def namespace(text: str) -> str:
-    """A namespace's name."""
-    return _name_of("a namespace", text, is_label, "up to 63 lower-case letters, digits and '-'")
-
-
-def configmap(text: str) -> str:
-    """``NS/NAME`` or ``env``."""
-    return _name_of("a ConfigMap", text, _is_configmap, "NAMESPACE/NAME, or env")
-
-
 def _is_configmap(value: str) -> bool:
     space, _, name = value.partition("/")
     return value == "env" or (is_label(space) and is_subdomain(name))
-
-
-def secret(text: str) -> str:
-    """A Secret's name."""
-    return _name_of("a Secret", text, is_subdomain, NAME_HELP)
-
-
-def binding(text: str) -> str:
-    """A binding of KubeVirt's, or the name of a binding plugin."""
-    return _word(text, "the name of a binding")
-
-
-def guest(text: str) -> str:
-    """A guest profile's name."""
-    return _word(text, "the name of a guest profile")
-
-
-def context(text: str) -> str:
-    """A context's name, which may hold anything."""
-    return _some_text(text, "the name of a context of the kubeconfig")
-
-
-def lab(text: str) -> str:
-    """What lab to run; the lab itself judges a file."""
-    return _some_text(text, "auto, sim, qemu or a lab file")
 
 
 def path(text: str) -> Path:
@@ -347,14 +300,14 @@ def shard(text: str) -> Shard:
     return Shard(index=int(match[1]), count=int(match[2]))
 
 
-def _word(text: str, what: str) -> str:
+def _word(text: str, *, what: str) -> str:
     """A name that others define."""
     if not _WORD.fullmatch(text.strip()):
         raise ValueError(f"is not {what}: expected letters, digits, '-', '_' and '.'")
     return text.strip()
 
 
-def _some_text(text: str, what: str) -> str:
+def _some_text(text: str, *, what: str) -> str:
     if not text.strip():
         raise ValueError(f"is empty: expected {what}")
     return text.strip()
@@ -373,3 +326,23 @@ def _is_requirement(text: str) -> bool:
         return False
     values = (match["values"] or match["value"] or "").split(",")
     return all(not one.strip() or _WORD.fullmatch(one.strip()) is not None for one in values)
+
+
+#: A number without a unit is most likely meant in seconds.
+sample_duration = partial(_above_0, usual="s")
+#: Bytes of ICMP payload; a smaller one would carry no time stamp, so ping could give no round-trip time.
+packet_size = partial(whole, what="packet size", low=MIN_PACKET_SIZE, high=MAX_PACKET_SIZE)
+#: Replies, 0 for none.
+warmup = partial(whole, what="number of replies", low=0)
+namespace = partial(
+    _name_of, what="a namespace", is_one=is_label, expected="up to 63 lower-case letters, digits and '-'"
+)
+configmap = partial(_name_of, what="a ConfigMap", is_one=_is_configmap, expected="NAMESPACE/NAME, or env")
+secret = partial(_name_of, what="a Secret", is_one=is_subdomain, expected=NAME_HELP)
+#: A binding of KubeVirt's, or the name of a binding plugin.
+binding = partial(_word, what="the name of a binding")
+guest = partial(_word, what="the name of a guest profile")
+#: It may hold anything.
+context = partial(_some_text, what="the name of a context of the kubeconfig")
+#: The lab itself judges a file.
+lab = partial(_some_text, what="auto, sim, qemu or a lab file")

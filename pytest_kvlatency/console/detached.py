@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NOT_WRITABLE: Final = 73
 _LOST: Final = 74
 _COLLECT_EXTRA_SECONDS: Final = 10.0
-_READINGS: Final = 3
+READINGS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def run_detached(
     result = shell.run(script, purpose=purpose, timeout_seconds=seconds, deadline=deadline)
     if result.exit_status == _LOST and not result.output:
         return shell.run(command, purpose=purpose, timeout_seconds=timeout_seconds, deadline=deadline)
-    for _ in range(_READINGS - 1):
+    for _ in range(READINGS - 1):
         if is_whole(result.output):
             break
         result = collect(

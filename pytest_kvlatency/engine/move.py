@@ -12,7 +12,7 @@ from pytest_kvlatency.deadline import Backoff, Deadline
 from pytest_kvlatency.engine.phaselog import PhaseLog
 from pytest_kvlatency.errors import KvLatencyError, PermissionDeniedError, ProvisionError
 from pytest_kvlatency.kube.diagnosis import PULL_HINT
-from pytest_kvlatency.kube.migration import FAILED, SUCCEEDED, Moved, knows_node_selector
+from pytest_kvlatency.kube.migration import FAILED, REMOVAL_SECONDS, SUCCEEDED, Moved, knows_node_selector
 from pytest_kvlatency.kube.targetpod import PodTrouble, TargetPodWatch
 from pytest_kvlatency.model import ANYWHERE, Migration
 from pytest_kvlatency.threads import Slots
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 #: From the phase Running on a longer step would tell the two gaps apart less well.
 _STEP_SECONDS: Final = 0.1
 _PAUSES: Final = Backoff(first=0.1, longest=1.0, factor=1.5)
-_REMOVAL_SECONDS: Final = 5.0
 #: KubeVirt begins with a migration within a fraction of it, unless its limits forbid that.
 _USUALLY_PENDING_SECONDS: Final = 3.0
 _AT_LIMIT: Final = "the cluster's limit on parallel migrations is reached"
@@ -165,7 +164,7 @@ class Mover:
             return self._move(began, target, deadline, say)
         finally:
             with suppress(KvLatencyError):
-                self._vmis.remove_migration(target.handle, Deadline(_REMOVAL_SECONDS))
+                self._vmis.remove_migration(target.handle, Deadline(REMOVAL_SECONDS))
 
     def _move(self, began: Migration, target: ReadyGuest, deadline: Deadline, say: Say) -> Journey:
         handle, destination = target.handle, began.requested_node

@@ -38,7 +38,6 @@ _CLOCK_READINGS: Final = 4
 _GOOD_ERROR_NS: Final = 5_000_000
 #: What was interrupted ends at once; its guest may be busy.
 _END_SECONDS: Final = 20.0
-_READINGS: Final = 3
 _DISCARD_SECONDS: Final = 5.0
 _LAST_BYTES: Final = 400
 # Only what a shell does itself: a program for each line would cost a slow guest more than ping does.
@@ -235,7 +234,7 @@ class Stream:
         )
         is_busybox = self._dialect is not Dialect.IPUTILS
         stamped = stamps.read(self._collected(deadline))
-        for _ in range(_READINGS - 1):
+        for _ in range(detached.READINGS - 1):
             if reads_whole(stamped.text, asked):
                 break
             before, stamped = stamped, stamps.read(self._collected(deadline))

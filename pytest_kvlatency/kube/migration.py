@@ -31,7 +31,7 @@ SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
 #: How the webhook of KubeVirt answers what it does not let pass.
 _REFUSALS: Final = (400, 403, 409, 422)
-_REMOVAL_SECONDS: Final = 5.0
+REMOVAL_SECONDS: Final = 5.0
 #: The first version of KubeVirt that knows ``spec.addedNodeSelector``.
 _NODE_SELECTOR_SINCE: Final = (1, 6)
 
@@ -174,7 +174,7 @@ def remove_with_vmi(client: KubeClient, handle: VmiHandle, deadline: Deadline) -
     Where a migration may not be looked at it goes with its VMI, or a later look tells.
     """
     try:
-        return remove(client, handle, deadline.limit(_REMOVAL_SECONDS))
+        return remove(client, handle, deadline.limit(REMOVAL_SECONDS))
     except KvLatencyError:
         return False
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
-from pytest_kvlatency.config.nodespecs import Drain, Migrations, Ring, Star
 from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.model import ANYWHERE, Check, NadRef, NodeChoice, NodePair, some
 from pytest_kvlatency.plan import moves
@@ -126,18 +125,17 @@ def pairs(shape: Shape, nodes: NodeChoice, named: Callable[[str], str]) -> tuple
 
     Raises ``ConfigError`` for too few nodes; it calls an option what ``named`` says.
     """
-    around = shape.hub if isinstance(shape, Star) else shape.node if isinstance(shape, Drain) else ""
-    others = [name for name in nodes.names if name != around]
-    needed = 1 if around else moves.NODES_OF_PATHS if isinstance(shape, Migrations) else 2
+    others = [name for name in nodes.names if name != shape.around]
+    needed = 1 if shape.around else moves.NODES_OF_PATHS if shape.name == "migrations" else 2
     if len(others) < needed:
         raise ConfigError(_too_few(shape, nodes, named), hint=_more_nodes(shape, others, named))
-    if isinstance(shape, Drain):
-        return moves.drained(shape.node, others)
-    if isinstance(shape, Migrations):
+    if shape.name == "drain":
+        return moves.drained(shape.around, others)
+    if shape.name == "migrations":
         return moves.paths(others)
-    if isinstance(shape, Star):
-        edges = [(shape.hub, other) for other in others]
-    elif isinstance(shape, Ring):
+    if shape.name == "star":
+        edges = [(shape.around, other) for other in others]
+    elif shape.name == "ring":
         edges = list(zip(others, [*others[1:], others[0]], strict=True))[
             : len(others) if len(others) > 2 else 1
         ]
@@ -151,7 +149,7 @@ def _too_few(shape: Shape, nodes: NodeChoice, named: Callable[[str], str]) -> st
     why = some(nodes.left_out)
     if not have and why:
         return f"no schedulable node: {why}"
-    is_paths = isinstance(shape, Migrations)
+    is_paths = shape.name == "migrations"
     needs = f"{named('nodes')} {shape} needs at least {'three' if is_paths else 'two'} nodes"
     if why:
         are = "is" if len(nodes.names) == 1 else "are"
@@ -161,7 +159,7 @@ def _too_few(shape: Shape, nodes: NodeChoice, named: Callable[[str], str]) -> st
 
 def _more_nodes(shape: Shape, nodes: Sequence[str], named: Callable[[str], str]) -> str:
     more = f"Name nodes with {named('node_set')}, or tolerate their taints with {named('toleration')}"
-    if not isinstance(shape, Migrations) or len(nodes) < 2:
+    if shape.name != "migrations" or len(nodes) < 2:
         return more
     peer, other, *_ = nodes
     return (

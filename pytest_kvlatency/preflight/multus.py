@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError
+from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, PermissionDeniedError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.model import Finding
-from pytest_kvlatency.preflight.permitted import NotPermitted, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,9 +58,9 @@ def _configuration(scope: Scope, deadline: Deadline) -> tuple[dict[str, Any] | N
     why_not = "Multus' configuration is in none of the usual ConfigMaps"
     for namespace, name, key in PLACES:
         try:
-            found = read(scope, paths.namespaced(paths.CORE, namespace, "configmaps", name), deadline)
+            found = scope.get(paths.namespaced(paths.CORE, namespace, "configmaps", name), deadline)
             value = json.loads(((found or {}).get("data") or {}).get(key) or "null")
-        except NotPermitted:
+        except PermissionDeniedError:
             why_not = "not permitted to read Multus' configuration"
         except InterruptedRunError:
             raise

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.nodes import no_such, node_facts, obstacles
 from pytest_kvlatency.model import Finding, some
 from pytest_kvlatency.plan.moves import is_open
 from pytest_kvlatency.plan.order import natural_key
-from pytest_kvlatency.preflight.permitted import NotPermitted, read
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.nodes import Obstacle
@@ -34,10 +34,9 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
     }
     sets = tuple(dict.fromkeys((check.pair.target, check.among) for check in scope.checks if check.among))
     listed = _listed(scope, deadline)
-    try:
-        wanted = dict.fromkeys((*named, *(name for _, names in sets for name in names)))
-        found = _each(scope, tuple(wanted), deadline) if listed is None else listed
-    except NotPermitted:
+    wanted = dict.fromkeys((*named, *(name for _, names in sets for name in names)))
+    found = _each(scope, wanted, deadline) if listed is None else listed
+    if found is None:
         yield Finding(check="nodes", outcome="skipped", message="not permitted to read")
         return
     for name in named:
@@ -55,19 +54,20 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
 def _listed(scope: Scope, deadline: Deadline) -> _Nodes | None:
     """All nodes by one request, where they may be listed."""
     try:
-        answer = read(scope, f"{paths.CORE}/nodes", deadline) or {}
-    except NotPermitted:
+        answer = scope.get(f"{paths.CORE}/nodes", deadline) or {}
+    except PermissionDeniedError:
         return None
     return {str(one["metadata"]["name"]): one for one in answer.get("items") or []}
 
 
-def _each(scope: Scope, names: Sequence[str], deadline: Deadline) -> _Nodes:
-    """The nodes one by one: to get one may be permitted where to list them is not. Raises ``NotPermitted``."""
-    if not names:
-        raise NotPermitted
+def _each(scope: Scope, names: Iterable[str], deadline: Deadline) -> _Nodes | None:
+    """The nodes one by one: to get one may be permitted where to list them is not. None: neither is."""
     threads = Threads(_AT_ONCE, "kvlatency-nodes")
-    asked = [(name, threads.submit(read, scope, f"{paths.CORE}/nodes/{name}", deadline)) for name in names]
-    return {name: answer.result() for name, answer in asked}
+    asked = [(name, threads.submit(scope.get, f"{paths.CORE}/nodes/{name}", deadline)) for name in names]
+    try:
+        return {name: answer.result() for name, answer in asked} or None
+    except PermissionDeniedError:
+        return None
 
 
 def _node(scope: Scope, name: str, found: _Nodes, *, known: _Nodes | None) -> Finding:

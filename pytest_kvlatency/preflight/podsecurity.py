@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.model import Finding
-from pytest_kvlatency.preflight.permitted import NotPermitted, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,8 @@ _ORDER: Final = ("privileged", "baseline", "restricted")
 def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
     """One line: which standard is enforced, and whether virt-launcher pods meet it."""
     try:
-        namespace = read(scope, f"{paths.CORE}/namespaces/{scope.namespace}", deadline)
-    except NotPermitted:
+        namespace = scope.get(f"{paths.CORE}/namespaces/{scope.namespace}", deadline)
+    except PermissionDeniedError:
         yield _line(scope, "skipped", "not permitted to read the namespace")
         return
     if namespace is None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.guest.profiles import profile_named
+from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.plan.checks import vmi_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.engine.provision import Provisioner
     from pytest_kvlatency.guest.profiles import GuestProfile
     from pytest_kvlatency.kube.client import KubeClient
@@ -51,6 +53,15 @@ class Scope:
         """Whether KubeVirt says that VMs need no ``/dev/kvm``."""
         developer = (self.facts.configuration or {}).get("developerConfiguration") or {}
         return bool(developer.get("useEmulation"))
+
+    def get(self, path: str, deadline: Deadline) -> dict[str, Any] | None:
+        """GET an object, or a list; None where there is none. Raises as ``KubeClient.request`` does."""
+        try:
+            return self.client.request("GET", path, deadline=deadline)
+        except KubeApiError as error:
+            if error.object_missing:
+                return None
+            raise
 
     def image_of(self, key: VmiKey) -> str:
         """The container disk of a VMI. Raises ``ConfigError`` for an unknown profile."""

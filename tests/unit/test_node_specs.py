@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.config.nodespecs import Drain, Migrations, nodes
+from pytest_kvlatency.config.nodespecs import Shape, nodes
 from pytest_kvlatency.model import NodePair
 
 NAME = st.from_regex(r"[a-z][a-z0-9.-]{0,5}[a-z0-9]", fullmatch=True).filter(
@@ -29,7 +29,10 @@ def test_a_migration_reads_as_it_is_written(source: str, target: str, destinatio
 
 
 def test_shapes_of_migrations_read_as_they_are_written() -> None:
-    assert (nodes("migrations"), nodes("drain:w1")) == (Migrations(), Drain(node="w1"))
+    assert (nodes("migrations"), nodes("drain:w1")) == (
+        Shape(name="migrations"),
+        Shape(name="drain", around="w1"),
+    )
     assert [str(nodes(one)) for one in ("migrations", "drain:w1")] == ["migrations", "drain:w1"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.config.nodespecs import Drain, Migrations, nodes
+from pytest_kvlatency.config.nodespecs import Shape, nodes
 from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.errors import ConfigError
@@ -38,7 +38,7 @@ def of(*names: str, left_out: tuple[str, ...] = ()) -> NodeChoice:
     return NodeChoice(names=names, left_out=left_out)
 
 
-def pairs(shape: Migrations | Drain, choice: NodeChoice) -> tuple[NodePair, ...]:
+def pairs(shape: Shape, choice: NodeChoice) -> tuple[NodePair, ...]:
     return plan.pairs(shape, choice, settings().named)
 
 
@@ -55,37 +55,37 @@ def planned(given_settings: Settings, choice: NodeChoice | None) -> list[Check]:
 
 
 def test_migrations_take_each_path_once() -> None:
-    found = [str(pair) for pair in pairs(Migrations(), of("w1", "w2", "w3", "w4"))]
+    found = [str(pair) for pair in pairs(Shape(name="migrations"), of("w1", "w2", "w3", "w4"))]
     # Away from the peer's node, to it, and between two nodes that are neither.
     assert found == ["w1:w1>w2", "w1:w2>w1", "w1:w2>w3"]
 
 
 def test_a_drain_has_a_guest_on_every_other_node() -> None:
     wanted = ["w1:w2>?", "w3:w2>?"]
-    assert [str(pair) for pair in pairs(Drain(node="w2"), of("w1", "w2", "w3"))] == wanted
-    assert [str(pair) for pair in pairs(Drain(node="w2"), of("w1", "w3"))] == wanted
+    assert [str(pair) for pair in pairs(Shape(name="drain", around="w2"), of("w1", "w2", "w3"))] == wanted
+    assert [str(pair) for pair in pairs(Shape(name="drain", around="w2"), of("w1", "w3"))] == wanted
 
 
 @pytest.mark.parametrize(
     ("shape", "choice", "message"),
     [
         (
-            Migrations(),
+            Shape(name="migrations"),
             of("w1", "w2"),
             "--kv-nodes migrations needs at least three nodes, but the node set has 2: w1, w2",
         ),
         (
-            Migrations(),
+            Shape(name="migrations"),
             of("w1", "w2", left_out=("w3 is cordoned",)),
             "--kv-nodes migrations needs at least three nodes, but only w1, w2 are schedulable: w3 is cordoned",
         ),
         (
-            Migrations(),
+            Shape(name="migrations"),
             of(),
             "--kv-nodes migrations needs at least three nodes, but the node set has 0: none",
         ),
         (
-            Drain(node="w1"),
+            Shape(name="drain", around="w1"),
             of("w1"),
             "--kv-nodes drain:w1 needs at least two nodes, but the node set has 1: w1",
         ),
@@ -93,7 +93,7 @@ def test_a_drain_has_a_guest_on_every_other_node() -> None:
     ids=["two", "cordoned", "none", "drain"],
 )
 def test_too_few_nodes_for_a_shape_of_migrations_are_said(
-    shape: Migrations | Drain, choice: NodeChoice, message: str
+    shape: Shape, choice: NodeChoice, message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         pairs(shape, choice)

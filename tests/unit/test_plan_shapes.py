@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kvlatency.config.nodespecs import Mesh, Ring, Star
+from pytest_kvlatency.config.nodespecs import Shape
 from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.config.sources import Layer
 from pytest_kvlatency.errors import ConfigError
@@ -41,12 +41,12 @@ def ends(found):
 @pytest.mark.once
 @given(NAMES)
 def test_a_mesh_has_every_pair_once_in_one_direction(names):
-    assert ends(pairs(Mesh(), of(names))) == list(combinations(names, 2))
+    assert ends(pairs(Shape(name="mesh"), of(names))) == list(combinations(names, 2))
 
 
 @given(NAMES)
 def test_a_ring_has_every_node_twice_and_is_closed(names):
-    found = ends(pairs(Ring(), of(names)))
+    found = ends(pairs(Shape(name="ring"), of(names)))
     assert len(found) == (len(names) if len(names) > 2 else 1)
     assert len({frozenset(pair) for pair in found}) == len(found)
     assert [source for source, _ in found] == names[: len(found)]
@@ -56,12 +56,14 @@ def test_a_ring_has_every_node_twice_and_is_closed(names):
 @given(NAMES)
 def test_a_star_has_its_hub_in_every_pair_whether_it_is_in_the_set_or_not(names):
     for hub in (names[0], "another-hub"):
-        found = ends(pairs(Star(hub=hub), of(names)))
+        found = ends(pairs(Shape(name="star", around=hub), of(names)))
         assert found == [(hub, name) for name in names if name != hub]
 
 
 @pytest.mark.parametrize(
-    ("shape", "names"), [(Mesh(), ["w1"]), (Ring(), []), (Star(hub="w1"), ["w1"])], ids=str
+    ("shape", "names"),
+    [(Shape(name="mesh"), ["w1"]), (Shape(name="ring"), []), (Shape(name="star", around="w1"), ["w1"])],
+    ids=str,
 )
 def test_too_few_nodes_are_named(shape, names):
     with pytest.raises(
@@ -85,7 +87,7 @@ def test_too_few_nodes_are_named(shape, names):
 def test_where_too_few_nodes_are_left_the_others_and_their_obstacles_are_named(names, message):
     choice = NodeChoice(names=names, left_out=("w8 is cordoned", "w9 is not ready"))
     with pytest.raises(ConfigError) as caught:
-        pairs(Mesh(), choice)
+        pairs(Shape(name="mesh"), choice)
     assert caught.value.reason == message
 
 
