@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,26 +162,21 @@ def test_a_strict_xpass_is_a_failure_with_a_reason(checkup: Checkup) -> None:
     assert "XPASS(strict)" in checkup.document["failureReason"]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("-p", "no:html"),
-        ("-p", "no:junitxml"),
-        ("-p", "no:terminal"),
-        ("-p", "no:cacheprovider"),
-        ("--capture=no",),
-        ("-q",),
-        ("-vv",),
-        ("--strict-markers", "--strict-config"),
-        ("-o", "strict=true"),
-        ("-p", "no:capture"),
-        ("--tb=native",),
-        ("--setup-show",),
-    ],
-    ids=" ".join,
-)
-def test_E66_it_works_with(checkup: Checkup, arguments: tuple[str, ...]) -> None:
-    result = checkup.quick(*BLUE, "--kv-max-latency", "1us", *arguments)
+#: Options that change what a run does with its reports and output, in as few runs as they can be given together.
+TOGETHER = {
+    "quiet": (
+        *("-p", "no:html", "-p", "no:junitxml", "-p", "no:cacheprovider"),
+        *("-q", "--strict-markers", "--strict-config", "--tb=native"),
+    ),
+    "loud": ("--capture=no", "-vv", "--setup-show", "-o", "strict=true"),
+    "no:terminal": ("-p", "no:terminal"),
+    "no:capture": ("-p", "no:capture"),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_E66_it_works_with(checkup: Checkup, name: str) -> None:
+    result = checkup.quick(*BLUE, "--kv-max-latency", "1us", *TOGETHER[name])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert checkup.outcomes == [("failed", "latency")]
 
@@ -232,9 +228,8 @@ def test_setup_only_sets_fixtures_up_and_runs_no_body(checkup: Checkup) -> None:
     happens="`-x` or `--maxfail` ends the run after a failure.",
     does="Reports the checks that were not run as `notrun`.",
 )
-@pytest.mark.parametrize("arguments", [("-x",), ("--maxfail", "1")], ids=" ".join)
-def test_E66_what_was_not_run_is_reported_as_such(checkup: Checkup, arguments: tuple[str, ...]) -> None:
-    result = checkup.quick(*BLUE, *PAIRS, "--kv-max-latency", "1us", *arguments)
+def test_E66_what_was_not_run_is_reported_as_such(checkup: Checkup) -> None:
+    result = checkup.quick(*BLUE, *PAIRS, "--kv-max-latency", "1us", "--maxfail", "1")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert checkup.outcomes == [("failed", "latency"), ("notrun", None)]
 
@@ -280,12 +275,18 @@ def test_E66_a_rerun_measures_anew(checkup: Checkup) -> None:
 )
 def test_E66_the_own_check_can_be_rerun(checkup: Checkup) -> None:
     pytest.importorskip("pytest_rerunfailures")
-    result = checkup.quick(*BLUE, "--kv-max-latency", "1us", "--reruns", "1")
+    result = checkup.quick(*BLUE, "--kv-max-latency", "1us", "--reruns", "1", "--junitxml", "out.xml")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert [(one["attempt"], one["outcome"]) for one in checkup.document["measurements"]] == [
         (1, "failed"),
         (2, "failed"),
     ]
+    cases = [*ET.parse(checkup.pytester.path / "out.xml").iter("testcase")]
+    assert cases
+    for case in cases:
+        names = [one.get("name") for one in case.iter("property")]
+        assert "transmitted" in names
+        assert len(names) == len(set(names))
 
 
 def test_runs_without_kvlatency_items_are_left_alone(pytester: pytest.Pytester) -> None:

@@ -46,15 +46,6 @@ def test_junit_has_numbers_per_case_and_facts_per_suite(checkup: Checkup, family
     assert "simulated guests" in str(facts["cluster.lab.guests"])
 
 
-def test_junit_properties_stand_once_also_with_reruns(checkup: Checkup) -> None:
-    pytest.importorskip("pytest_rerunfailures")
-    checkup.quick(*BLUE, "--kv-max-latency", "1us", "--reruns", "1", "--junitxml", "out.xml")
-    for case in junit(checkup).iter("testcase"):
-        names = [one.get("name") for one in case.iter("property")]
-        assert names.count("transmitted") == 1
-        assert len(names) == len(set(names))
-
-
 def test_E67_guest_text_breaks_no_report(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(UGLY)
     result = checkup.quick("--junitxml", "out.xml", "--html", "out.html", "--self-contained-html")

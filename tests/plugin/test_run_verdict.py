@@ -16,7 +16,7 @@ PARAMETERS = {
     "spec.param.networkAttachmentDefinitionNamespace": "default",
     "spec.param.networkAttachmentDefinitionName": "blue-network",
 }
-#: One check that is measured, something that may end the run, and three checks behind it.
+#: One check that is measured, something that may end the run, and three checks behind it, which share a measurement.
 SUITE = """
 import pytest
 
@@ -27,8 +27,9 @@ def test_first():
 def test_end(request):
     {end}
 
-@pytest.mark.kvlatency(nad="default/blue-network", nodes=["worker1:worker2", "worker1:worker3", "worker2:worker3"])
-def test_behind():
+@pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+@pytest.mark.parametrize("number", range(3))
+def test_behind(number):
     pass
 """
 NO_LOOP = "def pytest_runtestloop(): return True"
@@ -41,23 +42,13 @@ def pytest_runtest_logfinish(nodeid):
 #: How a run ends early: its arguments, its conftest, what its second test does, its exit status and what is told.
 EARLY: dict[str, tuple[tuple[str, ...], str, str, int, str]] = {
     "x": (("-x",), "", "assert False", 1, "3 of 4 checks were not run: stopping after 1 failures"),
-    "maxfail": (
-        ("--maxfail=1",), "", "assert False", 1, "3 of 4 checks were not run: stopping after 1 failures",
-    ),
     "stepwise": (
         ("--stepwise",), "", "assert False", 2,
         "Test failed, continuing from this test next run.; run: 3 of 4 checks were not run",
     ),
     "exit-0": ((), "", "pytest.exit('enough', returncode=0)", 1, "3 of 4 checks were not run: enough"),
-    "exit-1": ((), "", "pytest.exit('enough', returncode=1)", 1, "3 of 4 checks were not run: enough"),
     "exit-7": ((), "", "pytest.exit('enough', returncode=7)", 7, "3 of 4 checks were not run: enough"),
     "exit": ((), "", "pytest.exit('enough')", 2, "enough; run: 3 of 4 checks were not run"),
-    "shouldfail": (
-        (), "", "request.session.shouldfail = 'it is broken'", 1, "3 of 4 checks were not run: it is broken",
-    ),
-    "shouldstop": (
-        (), "", "request.session.shouldstop = 'it is late'", 2, "it is late; run: 3 of 4 checks were not run",
-    ),
     "shouldstop-true": (
         (), "", "request.session.shouldstop = True", 2,
         "the run was interrupted; run: 3 of 4 checks were not run",
@@ -133,42 +124,49 @@ def test_E73_checks_that_were_all_measured_before_the_run_ended_succeed(checkup:
 MARKS = """
 import pytest
 
-@pytest.mark.kvlatency(nad="default/blue-network")
-def test_measured():
-    pass
+blue = pytest.mark.kvlatency(nad="default/blue-network")
+not_run = pytest.mark.xfail(run=False)
 
-@pytest.mark.{mark}
-@pytest.mark.kvlatency(nad="default/red-network")
-def test_left_out():
-    pass
+@blue
+def test_measured(): pass
+
+@pytest.mark.skip
+@blue
+def test_skipped(): pass
+
+@not_run
+@blue
+def test_not_run(): pass
 
 def test_other():
     {other}
 
-@pytest.mark.{mark}
-@pytest.mark.kvlatency(nad="default/red-network")
-def test_left_out_behind():
-    pass
+@pytest.mark.skip
+@blue
+def test_skipped_behind(): pass
+
+@not_run
+@blue
+def test_not_run_behind(): pass
 """
 
 
-@pytest.mark.parametrize("mark", ["skip", "xfail(run=False)"])
 @pytest.mark.parametrize("other", ["pass", "assert False"])
 def test_E73_what_marks_leave_out_is_not_missing_even_where_the_run_ends_before(
-    checkup: Checkup, mark: str, other: str
+    checkup: Checkup, other: str
 ) -> None:
-    checkup.pytester.makepyfile(MARKS.format(mark=mark, other=other))
+    checkup.pytester.makepyfile(MARKS.format(other=other))
     result = checkup.quick("-x")
     assert result.ret == (0 if other == "pass" else 1)
     assert (checkup.document["succeeded"], checkup.document["failureReason"]) == (True, None)
-    left_out = "skipped" if mark == "skip" else "xfailed"
-    assert checkup.outcomes == [("passed", None), (left_out, None), (left_out, None)]
+    left_out = [("skipped", None), ("xfailed", None)]
+    assert checkup.outcomes == [("passed", None), *left_out, *left_out]
 
 
 def test_E73_with_runxfail_the_mark_leaves_nothing_out(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(MARKS.format(mark="xfail(run=False)", other="assert False"))
+    checkup.pytester.makepyfile(MARKS.format(other="assert False"))
     checkup.quick("-x", "--runxfail")
-    assert checkup.document["failureReason"] == "run: 1 of 3 checks was not run: stopping after 1 failures"
+    assert checkup.document["failureReason"] == "run: 1 of 5 checks was not run: stopping after 1 failures"
 
 
 NOTHING = {
@@ -244,24 +242,38 @@ def test_E73_a_test_without_a_network_beside_one_that_measures(checkup: Checkup)
     )
 
 
-IN_THE_BODY = """
-import pytest
+def test_E73_a_skip_in_the_body_leaves_what_was_measured_and_an_expected_failure_is_none(
+    checkup: Checkup,
+) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
 
-@pytest.mark.kvlatency(nad="default/{nad}-network", max_latency="10ms")
-def test_net(kv_latency):
-    pytest.skip("seen enough")
-"""
+        @pytest.mark.kvlatency(nad="default/blue-network", max_latency="10ms")
+        def test_skipping(kv_latency):
+            pytest.skip("seen enough")
 
-
-def test_E73_a_skip_in_the_body_leaves_what_was_measured(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(IN_THE_BODY.format(nad="blue"))
+        @pytest.mark.xfail
+        @pytest.mark.kvlatency(nad="default/slow-network", max_latency="10ms")
+        def test_slow():
+            pass
+        """
+    )
     assert checkup.quick().ret == 0
     assert checkup.document["succeeded"] is True
-    assert checkup.document["measurements"][0]["outcome"] == "skipped"
+    assert checkup.outcomes == [("skipped", None), ("xfailed", "latency")]
 
 
 def test_E73_a_skip_in_the_body_hides_no_limit_that_was_exceeded(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(IN_THE_BODY.format(nad="slow"))
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kvlatency(nad="default/slow-network", max_latency="10ms")
+        def test_net(kv_latency):
+            pytest.skip("seen enough")
+        """
+    )
     assert checkup.quick().ret == 1
     assert checkup.document["succeeded"] is False
     assert checkup.document["failureReason"].startswith('run: actual max latency "')
@@ -297,18 +309,3 @@ def test_E73_a_selection_without_checks_does_not_pass_where_a_report_is_wanted(c
     assert checkup.run().ret == 0
     assert checkup.quick().ret == 1
     assert checkup.document["failureReason"] == "config: no check was selected"
-
-
-def test_an_expected_failure_is_no_failure_of_the_run(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.xfail
-        @pytest.mark.kvlatency(nad="default/slow-network", max_latency="10ms")
-        def test_slow():
-            pass
-        """
-    )
-    assert checkup.quick().ret == 0
-    assert checkup.document["succeeded"] is True
