@@ -10,6 +10,7 @@ import lazy
 import pytest
 
 from pytest_kvlatency.deadline import Deadline, Stop
+from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.lab.process import LabProcess
 
@@ -126,3 +127,31 @@ def maps(kubeconfig: Path) -> Iterator[Maps]:
     found = Maps(kubeconfig)
     yield found
     found.close()
+
+
+class Namespace:
+    """What is in the namespace of the checks."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+
+    def request(self, method: str, path: str) -> dict[str, Any]:
+        return self._client.request(method, path, deadline=Deadline(60), ok_missing=True)
+
+    @property
+    def vmis(self) -> list[str]:
+        return self._names(paths.vmi("default"))
+
+    @property
+    def migrations(self) -> list[str]:
+        return self._names(paths.migration("default"))
+
+    def _names(self, path: str) -> list[str]:
+        return [one["metadata"]["name"] for one in self.request("GET", path)["items"]]
+
+
+@pytest.fixture
+def namespace(kubeconfig: Path) -> Iterator[Namespace]:
+    client = KubeClient.connect(kubeconfig=kubeconfig, context=None, stop=Stop())
+    yield Namespace(client)
+    client.close()
