@@ -80,18 +80,10 @@ def _of_the_gap(settings: Settings, *, is_all_moves: bool) -> Iterator[Conflict]
 
 
 def _of_the_run(settings: Settings) -> Iterator[Conflict]:
-    named = settings.named
     if settings.sweep and settings.preflight:
-        yield Conflict(
-            text=f"{named('sweep')} and {named('preflight')} cannot be combined: a preflight changes nothing in the "
-            "cluster",
-            options=("sweep", "preflight"),
-        )
+        yield _exclusive(settings, "sweep", "preflight", "a preflight changes nothing in the cluster")
     if settings.prometheus is not None and settings.preflight:
-        yield Conflict(
-            text=f"{named('prometheus')} and {named('preflight')} cannot be combined: a preflight measures nothing",
-            options=("prometheus", "preflight"),
-        )
+        yield _exclusive(settings, "prometheus", "preflight", "a preflight measures nothing")
     reports = (("json", settings.json), ("html", settings.html), ("prometheus", settings.prometheus))
     for (one, path), (other, same) in combinations(reports, 2):
         if path is not None and same is not None and is_one_file(path, same):
@@ -110,10 +102,12 @@ def _of_the_run(settings: Settings) -> Iterator[Conflict]:
     if settings.lab is not None:
         for name, value in (("kubeconfig", settings.kubeconfig), ("context", settings.context)):
             if value is not None:
-                yield Conflict(
-                    text=f"--kv-lab and --kv-{name} cannot be combined: the lab is the cluster",
-                    options=("lab", name),
-                )
+                yield _exclusive(settings, "lab", name, "the lab is the cluster")
+
+
+def _exclusive(settings: Settings, one: str, other: str, why: str) -> Conflict:
+    text = f"{settings.named(one)} and {settings.named(other)} cannot be combined: {why}"
+    return Conflict(text=text, options=(one, other))
 
 
 def is_one_file(one: str | Path, other: str | Path) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.config.options import BY_NAME, OPTIONS
 from pytest_kvlatency.config.values import show
@@ -64,24 +64,16 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """What is accepted."""
-        return Limits(
-            max_latency_ns=self.max_latency_ns,
-            max_avg_ns=self.max_avg_ns,
-            max_p99_ns=self.max_p99_ns,
-            max_loss_percent=self.max_loss_percent,
-            max_gap_ns=self.max_gap_ns,
-        )
+        return Limits(**self._part(Limits))
 
     @property
     def ping(self) -> PingParameters:
         """How to ping."""
-        return PingParameters(
-            sample_duration_ns=self.sample_duration_ns,
-            interval_ns=self.interval_ns,
-            packet_size=self.packet_size,
-            dont_fragment=self.dont_fragment,
-            warmup=self.warmup,
-        )
+        return PingParameters(**self._part(PingParameters))
+
+    def _part(self, kind: type[Limits | PingParameters]) -> dict[str, Any]:
+        """The values of the fields of ``kind``, which have the same names here."""
+        return {one.name: getattr(self, one.name) for one in fields(kind)}
 
     @property
     def guest_spec(self) -> GuestSpec:

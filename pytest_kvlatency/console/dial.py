@@ -8,7 +8,7 @@ import selectors
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from pytest_kvlatency.console.outcomes import ConsoleUnreachable
@@ -35,7 +35,7 @@ _SOCKET_OPTIONS: Final = (
 class PatientSocket:
     """A socket that, while it has a deadline, waits in short slices and checks that deadline in between.
 
-    Without one it is an ordinary socket. It has just what websocket-client uses of a socket.
+    Without one it is an ordinary socket.
     """
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
@@ -60,34 +60,18 @@ class PatientSocket:
                 if time.monotonic() > self._until:
                     raise
 
-    def send(self, data: bytes) -> int:
-        """Send some of ``data``."""
-        return self._socket.send(data)
-
     def settimeout(self, seconds: float | None) -> None:
         """As ``socket.settimeout``, unless a deadline rules."""
         if self._deadline is None:
             self._socket.settimeout(seconds)
 
-    def gettimeout(self) -> float | None:
-        """As ``socket.gettimeout``."""
-        return self._socket.gettimeout()
-
     def pending(self) -> bool:
         """Whether TLS holds decrypted bytes that ``select`` does not see."""
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
-    def fileno(self) -> int:
-        """As ``socket.fileno``."""
-        return self._socket.fileno()
-
-    def shutdown(self, how: int) -> None:
-        """As ``socket.shutdown``."""
-        self._socket.shutdown(how)
-
-    def close(self) -> None:
-        """As ``socket.close``."""
-        self._socket.close()
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the socket's own."""
+        return getattr(self._socket, name)
 
 
 def dial(server: ServerEndpoint, deadline: Deadline) -> PatientSocket:

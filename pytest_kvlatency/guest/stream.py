@@ -300,7 +300,7 @@ class Stream:
                 purpose=f"the beginning of the ping of {self._address}",
                 deadline=deadline,
             ).output
-            self._began = stamps.began_at(said)
+            self._began = stamps.only(said, stamps.BEGIN)
         if self._began is None:
             raise GuestError(
                 f"the ping of {self._address} did not begin on VMI {self.shell.name}",

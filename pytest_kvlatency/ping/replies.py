@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pytest_kvlatency.ping.lines import Reply, Time
 
@@ -32,16 +32,16 @@ class Replies:
 
     def without(self, others: Collection[Reply]) -> Replies:
         """The same without some of the replies; what came again stays so."""
-        return Replies(
-            first={index: reply for index, reply in self.first.items() if reply not in others},
-            again=tuple((index, reply) for index, reply in self.again if reply not in others),
-        )
+        return self._those(lambda _, reply: reply not in others)
 
     def cut(self, count: int) -> Replies:
         """The replies to the first ``count`` requests."""
+        return self._those(lambda index, _: index < count)
+
+    def _those(self, stays: Callable[[int, Reply], bool]) -> Replies:
         return Replies(
-            first={index: reply for index, reply in self.first.items() if index < count},
-            again=tuple((index, reply) for index, reply in self.again if index < count),
+            first={index: reply for index, reply in self.first.items() if stays(index, reply)},
+            again=tuple(one for one in self.again if stays(*one)),
         )
 
     @property

@@ -90,11 +90,6 @@ def read(output: str) -> Stamped:
     )
 
 
-def began_at(output: str) -> Stamp | None:
-    """When ping began, by the clock of its reader: the stamp of its first line."""
-    return only(output, BEGIN)
-
-
 def only(output: str, line: str = NOW) -> Stamp | None:
     """The stamp of the first line that reads ``line``; None without one."""
     for raw in without_kernel_messages(output).split("\n"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, PermissionDeniedError
@@ -34,18 +35,17 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
     configuration, why_not = _configuration(scope, deadline)
     for namespace in others:
         subject = f"of Multus, networks of {namespace} for VMIs in {scope.namespace}"
+        line = partial(Finding, check=CHECK, subject=subject)
         if configuration is None:
-            yield Finding(check=CHECK, subject=subject, outcome="skipped", message=why_not)
+            yield line(outcome="skipped", message=why_not)
         elif not configuration.get("namespaceIsolation"):
-            yield Finding(check=CHECK, subject=subject, outcome="ok", message="off")
+            yield line(outcome="ok", message="off")
         elif namespace in _open(configuration):
-            yield Finding(
-                check=CHECK, subject=subject, outcome="ok", message=f"on, with {namespace} open to all"
-            )
+            yield line(outcome="ok", message=f"on, with {namespace} open to all")
         else:
             message = f"on, so Multus attaches networks of {scope.namespace} and {', '.join(_open(configuration))} only"
             hint = f"Create the network in namespace {scope.namespace}, or use --kv-namespace {namespace}."
-            yield Finding(check=CHECK, subject=subject, outcome="failed", message=message, hint=hint)
+            yield line(outcome="failed", message=message, hint=hint)
 
 
 def _open(configuration: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import InterruptedRunError, KvLatencyError, PermissionDeniedError
@@ -31,22 +32,17 @@ def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
 
 
 def _network(scope: Scope, ref: NadRef, guest: GuestSpec, deadline: Deadline) -> list[Finding]:
+    line = partial(Finding, check=CHECK, subject=str(ref))
     try:
         facts = scope.provisioner.site.network(ref, guest, deadline)
     except InterruptedRunError:
         raise
     except PermissionDeniedError:
-        return [Finding(check=CHECK, subject=str(ref), outcome="skipped", message="not permitted to read")]
+        return [line(outcome="skipped", message="not permitted to read")]
     except KvLatencyError as error:
-        return [
-            Finding(check=CHECK, subject=str(ref), outcome="failed", message=error.reason, hint=error.hint)
-        ]
-    lines = (
-        [Finding(check=CHECK, subject=str(ref), outcome="ok", message=_words(facts))] if facts.types else []
-    )
-    return lines + [
-        Finding(check=CHECK, subject=str(ref), outcome="warning", message=text) for text in facts.warnings
-    ]
+        return [line(outcome="failed", message=error.reason, hint=error.hint)]
+    lines = [line(outcome="ok", message=_words(facts))] if facts.types else []
+    return lines + [line(outcome="warning", message=text) for text in facts.warnings]
 
 
 def _words(facts: NadFacts) -> str:

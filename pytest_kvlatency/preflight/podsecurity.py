@@ -6,6 +6,7 @@ What they are: ``docs/in-cluster.md`` names KubeVirt's changes.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import PermissionDeniedError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_kvlatency.deadline import Deadline
-    from pytest_kvlatency.model import FindingOutcome
     from pytest_kvlatency.preflight.scope import Scope
 
 CHECK: Final = "pod security"
@@ -28,44 +28,31 @@ _ORDER: Final = ("privileged", "baseline", "restricted")
 
 def look(scope: Scope, deadline: Deadline) -> Iterator[Finding]:
     """One line: which standard is enforced, and whether virt-launcher pods meet it."""
+    line = partial(Finding, check=CHECK, subject=f"of namespace {scope.namespace}")
     try:
         namespace = scope.get(f"{paths.CORE}/namespaces/{scope.namespace}", deadline)
     except PermissionDeniedError:
-        yield _line(scope, "skipped", "not permitted to read the namespace")
+        yield line(outcome="skipped", message="not permitted to read the namespace")
         return
     if namespace is None:
-        yield _line(
-            scope, "failed", "the namespace does not exist", f"kubectl create namespace {scope.namespace}"
-        )
+        hint = f"kubectl create namespace {scope.namespace}"
+        yield line(outcome="failed", message="the namespace does not exist", hint=hint)
         return
     enforced = (namespace["metadata"].get("labels") or {}).get(LABEL)
     if enforced not in _ORDER:
-        yield _line(
-            scope, "ok", f"no label {LABEL}; the cluster's own default may still refuse virt-launcher pods"
-        )
+        message = f"no label {LABEL}; the cluster's own default may still refuse virt-launcher pods"
+        yield line(outcome="ok", message=message)
         return
     met = _met(scope)
     if met is None:
-        yield _line(
-            scope,
-            "skipped",
-            f"{enforced} is enforced; whether virt-launcher meets it depends on KubeVirt's version",
-        )
+        message = f"{enforced} is enforced; whether virt-launcher meets it depends on KubeVirt's version"
+        yield line(outcome="skipped", message=message)
     elif _ORDER.index(enforced) <= _ORDER.index(met):
-        yield _line(scope, "ok", f"{enforced} is enforced, which virt-launcher pods meet")
+        yield line(outcome="ok", message=f"{enforced} is enforced, which virt-launcher pods meet")
     else:
-        yield _line(
-            scope,
-            "failed",
-            f"{enforced} is enforced, but virt-launcher pods of this KubeVirt only meet {met}",
-            f"kubectl label namespace {scope.namespace} --overwrite {LABEL}={met}, or choose another --kv-namespace",
-        )
-
-
-def _line(scope: Scope, outcome: FindingOutcome, message: str, hint: str = "") -> Finding:
-    return Finding(
-        check=CHECK, subject=f"of namespace {scope.namespace}", outcome=outcome, message=message, hint=hint
-    )
+        message = f"{enforced} is enforced, but virt-launcher pods of this KubeVirt only meet {met}"
+        label = f"kubectl label namespace {scope.namespace} --overwrite {LABEL}={met}"
+        yield line(outcome="failed", message=message, hint=f"{label}, or choose another --kv-namespace")
 
 
 def _met(scope: Scope) -> str | None:
@@ -78,8 +65,5 @@ def _met(scope: Scope) -> str | None:
     if (int(version[1]), int(version[2])) < _NON_ROOT or "Root" in gates:
         return "privileged"
     seccomp = configuration.get("seccompConfiguration") or {}
-    return (
-        "restricted"
-        if (seccomp.get("virtualMachineInstanceProfile") or {}).get("customProfile")
-        else "baseline"
-    )
+    profile = seccomp.get("virtualMachineInstanceProfile") or {}
+    return "restricted" if profile.get("customProfile") else "baseline"
