@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 import yaml
@@ -124,7 +125,14 @@ def test_E11_a_proxy_of_the_environment_without_a_scheme_is_an_http_proxy(write_
     assert client.console_endpoint("a", "b").server.proxy == HttpProxy(url="http://proxy.example:3128")
 
 
-@pytest.mark.usefixtures("no_proxies")
+@pytest.fixture
+def no_pysocks(monkeypatch):
+    """As most installations are, whatever this one has."""
+    monkeypatch.setitem(sys.modules, "socks", None)
+    monkeypatch.delitem(sys.modules, "urllib3.contrib.socks", raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies", "no_pysocks")
 @pytest.mark.parametrize(
     "proxy", ["proxy.example:3128", "socks5://me:pa55@proxy", "http://me:pa55@[proxy", "http://proxy:port"]
 )
