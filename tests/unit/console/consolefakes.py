@@ -68,11 +68,12 @@ class PtyGuest:
     def processes(self):
         """The process ids of the guest's session: its shell, and all that was started from it, in whatever group."""
         found = set()
-        for one in Path("/proc").glob("[0-9]*/stat"):
+        for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - hundreds of names
             with contextlib.suppress(OSError):
-                state, _parent, _group, session, *_ = one.read_text().rpartition(")")[2].split()
-                if session == str(self.process.pid) and state not in "ZX":
-                    found.add(int(one.parent.name))
+                if os.getsid(int(name)) == self.process.pid:
+                    state = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[0]
+                    if state not in "ZX":
+                        found.add(int(name))
         return found
 
     def stop(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +25,10 @@ class Silent:
         self._said = [b"Booting\r\n"]
 
     def read(self, seconds):
-        return self._said.pop() if self._said else b""
+        if self._said:
+            return self._said.pop()
+        time.sleep(min(seconds, 0.01))
+        return b""
 
     def write(self, data):
         pass
