@@ -31,9 +31,7 @@ def conditions(job):
     return {one["type"]: one for one in job.wait()["status"]["conditions"]}
 
 
-@pytest.mark.parametrize(
-    "user", [{}, {"runAsUser": 1000}, {"runAsUser": 1000660000}, {"runAsUser": 1000660000, "runAsGroup": 0}]
-)
+@pytest.mark.parametrize("user", [{}, {"runAsUser": 1000660000}, {"runAsUser": 1000660000, "runAsGroup": 0}])
 def test_a_job_of_todays_checkup_runs_by_its_environment_alone(cluster, user):
     name = cluster.make_configmap()
     job = cluster.start_job(name, **user)

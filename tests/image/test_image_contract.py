@@ -1,4 +1,7 @@
-"""The ConfigMap contract, case by case, in the image. The cases: tests/contract/."""
+"""What of the ConfigMap contract is the container's, case by case, in the image: the documented Jobs, and variables.
+
+The cases: tests/contract/. What a ConfigMap means is the same in a process, where tests/lab/contract/ runs all of them.
+"""
 
 from __future__ import annotations
 
@@ -78,6 +81,8 @@ def runner(image, lab, tmp_path):
     node.close()
 
 
-@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    "case", load(files=("documented.yaml", "environment.yaml")), ids=lambda case: case.id
+)
 def test_the_contract_in_the_image(stage: Stage, runner, case: Case) -> None:
     stage.play(case, runner)

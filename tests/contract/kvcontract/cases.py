@@ -80,13 +80,12 @@ class Case:
         return f"{self.ids}-{self.name}" if self.ids else self.name
 
 
-def load(folder: Path = FOLDER) -> list[Case]:
-    """Read the cases of every file, in the files' order. Raises ``ValueError`` that names file and case."""
+def load(folder: Path = FOLDER, *, files: Sequence[str] = ()) -> list[Case]:
+    """Read the cases of every file, or of ``files``, in their order. Raises ``ValueError`` that names file and case."""
     shapes = _read(folder / "statuses.yaml")
     found: list[Case] = []
-    for path in sorted(folder.glob("*.yaml")):
-        if path.name in _OTHERS:
-            continue
+    known = sorted(path for path in folder.glob("*.yaml") if path.name not in _OTHERS)
+    for path in (folder / name for name in files) if files else known:
         whole = _Words(_read(path), path.name)
         base = whole.take("base", {})
         usual = whole.take("usually", {})
