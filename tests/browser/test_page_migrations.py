@@ -60,8 +60,7 @@ def test_gaps_and_phases_lie_where_they_were_on_the_axis_of_time(browser, migrat
     assert ends[:-1] == pytest.approx([x for x, _ in phases[1:]], abs=0.3)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_the_view_of_a_migration_is_accessible(browser, migrations, axe, scheme, width):
     browser.open(migrations, scheme=scheme, width=width)
     assert browser.accessibility(axe) == {}

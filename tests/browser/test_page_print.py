@@ -33,7 +33,7 @@ class Paper:
             yield 255 - sum(bitmap.buffer[start : start + 3]) / 3
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(params=["light", "dark"], scope="module")
 def paper(request, browser, page):
     browser.open(page, scheme=request.param)
     return Paper(browser.pdf(), set(browser.texts(".heat td[data-pair]")))
