@@ -12,8 +12,6 @@ from pytest_kvlatency.config.parsers import NAD_HELP
 from pytest_kvlatency.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_kvlatency.config.options import Option
 
 
@@ -50,12 +48,6 @@ def value_of(option: Option, raw: object) -> Any:
     return tuple(parsed)
 
 
-def parser_of(option: Option) -> Callable[[str], Any]:
-    """The function that turns an option's text into its value; it raises ``ValueError`` (see ``parsers``)."""
-    found: Callable[[str], Any] = getattr(parsers, option.parser)
-    return found
-
-
 def default_of(option: Option) -> Any:
     """The value of an option that no source gives."""
     if not option.default:
@@ -82,7 +74,7 @@ def _removed(option: Option) -> Any:
 def _parse(option: Option, raw: object) -> Any:
     text = _text(option, raw)
     try:
-        return parser_of(option)(text)
+        return getattr(parsers, option.parser)(text)
     except ValueError as error:
         text = str(error)
         if option.removable and option.name.startswith("max_") and ": expected " in text:

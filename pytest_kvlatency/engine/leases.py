@@ -34,11 +34,6 @@ class Lease:
         self.address = address
 
     @property
-    def network(self) -> str:
-        """The block that it lies in, for messages."""
-        return self._leases.network
-
-    @property
     def is_used(self) -> bool:
         """Whether another guest of the run had it before, so that its neighbours may still know that one's MAC."""
         return self._leases.was_used(self.address)
@@ -74,11 +69,6 @@ class Leases:
         #: Of guests that are being brought up.
         self._busy: set[Interface] = set()
         self._used: set[Interface] = set()
-
-    @property
-    def network(self) -> str:
-        """The block, for messages."""
-        return str(self._plan.network)
 
     @contextmanager
     def lease(self, deadline: Deadline, say: Say) -> Iterator[Lease]:

@@ -101,7 +101,7 @@ class Measurer:
             # The source may still know the MAC of the guest that had the address before, for some seconds.
             warming = replace(warming, warmup=max(1, warming.warmup))
         with self._vigil.over((source.handle, target.handle), deadline) as watched:
-            warmth = in_guest.warm_up(shell, address, warming, dialect, watched)
+            warmup_seconds = in_guest.warm_up(shell, address, warming, dialect, watched)
             times = "" if check.pair.is_move else f", {effective(check.ping, dialect).count} times"
             say(
                 f"pinging {address}{times}",
@@ -131,7 +131,7 @@ class Measurer:
         measurement = replace(
             measurement,
             target=there if passage else measurement.target,
-            warmup_seconds=warmth.seconds if warming.warmup else None,
+            warmup_seconds=warmup_seconds if warming.warmup else None,
             silence=silence,
             migration=passage.migration if passage else None,
             timings=replace(setup_timings(source, target), measure=seconds),

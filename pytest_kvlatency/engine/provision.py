@@ -241,7 +241,7 @@ class Provisioner:
             else:
                 return replace(address, notes=(*notes, *address.notes))
         raise GuestError(
-            f"{ADDRESS_ATTEMPTS} addresses in {lease.network} are already in use on this network",
+            f"{ADDRESS_ATTEMPTS} addresses in {lease.address.network} are already in use on this network",
             summary="the addresses of the guests are already in use on this network",
             hint="choose a range that is not in use there: --kv-subnet CIDR",
             is_local=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
@@ -45,14 +45,6 @@ _UNANSWERED: Final = re.compile(r"1 packets transmitted, 0 (?:packets )?received
 PAUSES: Final = Backoff(first=0.05, longest=1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Warmth:
-    """How the warm-up went: its length, and the replies that came."""
-
-    seconds: float
-    replies: int
-
-
 def detect_dialect(shell: Shell, deadline: Deadline) -> Dialect:
     """Which ping the guest has. Raises ``GuestError`` for none (E38)."""
     probe = shell.profile.become_root + PROBE
@@ -88,8 +80,8 @@ def warm_up(
     parameters: PingParameters,
     dialect: Dialect,
     deadline: Deadline,
-) -> Warmth:
-    """Wait for ``parameters.warmup`` replies, at most 30 s (E35). What is lost meanwhile is no loss.
+) -> float:
+    """Wait for ``parameters.warmup`` replies, at most 30 s (E35): what is lost is no loss. Seconds that it took.
 
     Small packets warm up, whatever the sample's size: what they are for is ARP and the setting up of flows.
     """
@@ -114,7 +106,7 @@ def warm_up(
         if time.monotonic() - asked_at < 0.5 and not _UNANSWERED.search(answered.output):
             # Ping gave up at once (no route yet, a neighbour that failed before): asking faster does not help.
             deadline.pause(next(pauses), f"a reply of {address} to VMI {shell.name}")
-    return Warmth(seconds=time.monotonic() - started, replies=replies)
+    return time.monotonic() - started
 
 
 def take_sample(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import ConfigError, ConnectivityError, GuestError
 
@@ -21,61 +21,54 @@ class PingDoubtful(PingUnreadable):
     """What ping printed is incomplete or contradicts itself: measured again, it may not."""
 
 
-class _Complaint(NamedTuple):
-    pattern: re.Pattern[str]
-    reason: str
-    hint: str
-
-
-def _complaint(pattern: str, reason: str, hint: str) -> _Complaint:
-    return _Complaint(re.compile(pattern, re.IGNORECASE), reason, hint)
-
-
 # glibc and musl word errno differently ("Network is unreachable", "Network unreachable"): both stand here.
+#: How a complaint reads, in whatever case; what is wrong with the guest, and the way out.
 _GUEST: Final = (
-    _complaint(
+    (
         r"ping6?['\u2019]?: (?:(?:command |applet )?not found|No such file or directory)",
         "the guest has no ping",
         "use a guest image with BusyBox or iputils ping: --kv-image",
     ),
-    _complaint(
+    (
         r"sudo: .*(?:password is required|terminal is required|not in the sudoers file|not allowed)|doas: ",
         "the guest's user cannot become root for ping",
         "let the user become root without a password, or leave become_root out of the guest profile",
     ),
-    _complaint(
+    (
         r"Network (?:is )?unreachable",
         "the guest has no route to its peer's address: Network is unreachable",
         "the guest's interface has no address of that network, or is down",
     ),
-    _complaint(
+    (
         # connect() is refused (EACCES) by a prohibiting route too; iputils takes that for a broadcast address.
         r"Operation not permitted|permission denied|Do you want to ping broadcast",
         "the guest does not let ping send",
         "log in as root, or check the guest's image for packet filters",
     ),
-    _complaint(
+    (
         r"bad address|Name or service not known|unknown host|Name does not resolve|Temporary failure in name",
         "the guest's ping does not understand the address",
         "use a guest image whose ping supports IPv6",
     ),
-    _complaint(
+    (
         r"Address not available|Cannot assign requested address|No such device|Network is down",
         "the guest's interface is not usable",
         "run `ip addr` in the guest: the interface is down or has lost its address",
     ),
-    _complaint(
-        r"(?:invalid|unrecognized|illegal) option|invalid (?:number|argument)|bad (?:linger|timing|wait)"
-        r"|not in .* range|out of range",
+    (
+        (
+            r"(?:invalid|unrecognized|illegal) option|invalid (?:number|argument)|bad (?:linger|timing|wait)"
+            r"|not in .* range|out of range"
+        ),
         "the guest's ping refuses its arguments",
         "--kv-interval or --kv-packet-size may be out of its range, or it is not the ping that it seems to be",
     ),
-    _complaint(
+    (
         r"address family not supported|protocol not supported|can't create raw socket",
         "the guest cannot open a socket for ping",
         "its kernel may not support IPv6; log in as root",
     ),
-    _complaint(
+    (
         r"(?:No buffer space available|Cannot allocate memory|Out of memory)",
         "the guest has no memory for ping's packets",
         "give the guest more memory, or ping less often: --kv-interval",
@@ -125,9 +118,9 @@ def _error_in(said: str, output: str, *, fits: bool) -> KvLatencyError | None:
             "neighbour reply)",
             hint="the two guests cannot reach each other on the network at all",
         )
-    for complaint in _GUEST:
-        if complaint.pattern.search(said):
-            return GuestError(f"{complaint.reason} ({said})", hint=complaint.hint, stage="run")
+    for pattern, reason, hint in _GUEST:
+        if re.search(pattern, said, re.IGNORECASE):
+            return GuestError(f"{reason} ({said})", hint=hint, stage="run")
     return None
 
 

@@ -13,6 +13,7 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.model import Gap, Gaps
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # BusyBox waits so long for what is lost after its last request, and for longer round trips twice those.
 _TAIL_SECONDS: Final = 1.0
 _TAIL_STEP_NS: Final = 512 * 1024 * 1000
+#: The key by which gaps are compared.
+length_of: Final = attrgetter("length_ns")
 
 
 def gaps_of(result: PingResult, interval_ns: int) -> Gaps | None:
@@ -243,11 +246,6 @@ def _end_ns(result: PingResult, interval_ns: int) -> int:
 def _tail_seconds(result: PingResult) -> float:
     longest_ns = max(result.samples_ns, default=0)
     return max(_TAIL_SECONDS, float(longest_ns // _TAIL_STEP_NS))
-
-
-def length_of(gap: Gap) -> int:
-    """The key by which gaps are compared."""
-    return gap.length_ns
 
 
 def last_reply_ns(result: PingResult, interval_ns: int) -> int | None:

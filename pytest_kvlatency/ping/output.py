@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.errors import GuestError, KvLatencyError
@@ -22,7 +21,7 @@ from pytest_kvlatency.ping.selection import Asked, select
 from pytest_kvlatency.ping.surplus import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from pytest_kvlatency.ping.lines import Reply, Time
@@ -56,7 +55,7 @@ def parse(
     asked = asked or Asked(sent=None if expected_count is None else expected_count + surplus)
     printed = read(output)
     error = find_error(output, fits=fits)
-    with _quoting(output):
+    try:
         selected = select(printed, asked)
         if is_interrupted:
             selected = without_interrupted(selected)
@@ -68,6 +67,9 @@ def parse(
         if error is not None:
             _blame_the_guest(error, counted, sample, unsent=count_unsent(output))
         replies = _timed(sample, without_zeros=printed.clock_went_back)
+    except KvLatencyError as wrong:
+        wrong.transcript = output
+        raise
     odd = [
         *oddities.on_counting(counted, selected, error),
         *oddities.on_sending(sample, expected_count, path_mtu(output)),
@@ -101,16 +103,6 @@ def reads_whole(output: str, asked: Asked) -> bool:
     except PingDoubtful:
         return False
     return not (counted.unread or counted.is_reconstructed or selected.strays or selected.elsewhere)
-
-
-@contextmanager
-def _quoting(output: str) -> Iterator[None]:
-    """Give what is raised ping's output as its transcript."""
-    try:
-        yield
-    except KvLatencyError as error:
-        error.transcript = output
-        raise
 
 
 def _stop_without_replies(error: KvLatencyError, selected: Selected) -> None:

@@ -68,16 +68,13 @@ def test_E35_the_warm_up_waits_for_as_many_replies_as_asked(monkeypatch):
     statuses = iter([1, 1, 0, 1, 0])
     shell = FakeShell(answers={"ping ": lambda command: said(status=next(statuses))})
     monkeypatch.setattr(measure, "PAUSES", Backoff(first=0.001, longest=1.0))
-    warmth = measure.warm_up(shell, ADDRESS, PingParameters(warmup=2), Dialect.BUSYBOX, Deadline(60))
-    assert warmth.replies == 2
+    measure.warm_up(shell, ADDRESS, PingParameters(warmup=2), Dialect.BUSYBOX, Deadline(60))
     assert len(shell.commands) == 5
 
 
 def test_E35_no_warm_up_costs_nothing():
     shell = FakeShell()
-    assert (
-        measure.warm_up(shell, ADDRESS, PingParameters(warmup=0), Dialect.BUSYBOX, Deadline(60)).replies == 0
-    )
+    measure.warm_up(shell, ADDRESS, PingParameters(warmup=0), Dialect.BUSYBOX, Deadline(60))
     assert shell.commands == []
 
 
@@ -85,8 +82,8 @@ def test_E30_the_warm_up_gives_up_after_its_time_and_leaves_the_verdict_to_the_s
     monkeypatch.setattr(measure, "WARM_UP_SECONDS", 0.01)
     monkeypatch.setattr(measure, "PAUSES", Backoff(first=0.001, longest=1.0))
     shell = FakeShell(answers={"ping ": said(status=1)})
-    warmth = measure.warm_up(shell, ADDRESS, PARAMETERS, Dialect.IPUTILS, Deadline(60))
-    assert warmth.replies == 0
+    measure.warm_up(shell, ADDRESS, PARAMETERS, Dialect.IPUTILS, Deadline(60))
+    assert len(shell.commands) < measure.WARM_UP_ATTEMPTS
 
 
 @pytest.mark.parametrize(
