@@ -100,6 +100,11 @@ class Terminal:
             pass
         return self._process.wait(max(0.0, until - time.monotonic()))
 
+    def resize(self, columns):
+        """Make the terminal wider or narrower."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", self._screen.lines, columns, 0, 0))
+        self._screen.resize(columns=columns)
+
     def presses(self, keys):
         """Type something."""
         os.write(self._master, keys.encode())

@@ -7,6 +7,7 @@ import sys
 
 import forking
 import pytest
+from plain import plain
 from terminal import Terminal, steady
 
 LAB = """
@@ -24,18 +25,20 @@ boot: 100ms
 time_scale: 20
 """
 #: What is written as one digit, however many there are.
-TIMES = ((r"~\d+ s left", "~0 s left"), (r"booting \d+ s", "booting 0 s"))
+TIMES = ((r"booting \d+ s", "booting 0 s"),)
 #: The pairs that have an end.
 UP = ("-k", "not worker4")
 #: Two of the three pairs are reported, all three are measured, and the next one waits for worker4.
-HALF_WAY = r"3/6 .* left  waiting: worker4 booting \d+ s$"
+HALF_WAY = r"^3/6 .* ms worker1→worker2  waiting: worker4 booting \d+ s$"
+#: The same where there is room for all of it.
+WHOLE_HALF_WAY = HALF_WAY.replace("  waiting", "  round 1/3  waiting")
 #: With workers: each brings up guests of its own.
 SHARED = (
-    r"^\d/6  1 failed  worst \d\d\.\d ms worker1→worker2  (~\d+ s left  )?"
+    r"^\d/6  1 failed  worst \d\d\.\d ms worker1→worker2  ~\d+ s left  "
     r"waiting: worker4 booting \d+ s(, \+\d)?$"
 )
-WHOLE = "worst 00.0 ms worker1→worker2  round 1/3  ~0 s left  waiting: worker4 booting 0 s"
-NARROW = "worst 00.0 ms  ~0 s left  waiting: worker4 booting 0 s"
+WHOLE = "worst 00.0 ms worker1→worker2  round 1/3  waiting: worker4 booting 0 s"
+NARROW = "worst 00.0 ms worker1→worker2  waiting: worker4 booting 0 s"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def mesh(lab, tmp_path):
             [sys.executable, "-m", "pytest", *fixed, *arguments],
             columns=columns,
             directory=tmp_path,
-            environment={"PYTHONPATH": ".", **environment},
+            environment={**plain(arguments=arguments), "PYTHONPATH": ".", **environment},
         )
 
     return start
@@ -75,16 +78,22 @@ def below_the_header(lines):
     return steady(lines[last + 2 :], TIMES)
 
 
-@pytest.mark.parametrize(("columns", "said"), [(80, NARROW), (200, WHOLE)])
-def test_on_a_terminal_the_line_stands_below_the_dots(mesh, columns, said):
-    with mesh("--color=yes", columns=columns) as terminal:
+def test_on_a_terminal_the_line_stands_below_the_dots_and_fills_the_width(mesh):
+    with mesh("--color=yes", columns=80) as terminal:
         terminal.sees(r"^kvlatency F\.$")
-        view = terminal.sees(f"^{HALF_WAY}")
-        assert below_the_header(view) == ["kvlatency F.", f"3/6  1 failed  {said}"]
-        assert below_the_header(terminal.marked) == [
-            "kvlatency <red>F</><green>.</>",
-            f"3/6  <red>1 failed</>  {said}",
-        ]
+        shows_half_way(terminal, terminal.sees(HALF_WAY), NARROW)
+        # How long the rest takes is said while pairs are measured, and not for long after.
+        assert re.search(rb"\d/6 [^\r\n]*~\d+ s left", terminal.written)
+        terminal.resize(200)
+        shows_half_way(terminal, terminal.sees(WHOLE_HALF_WAY), WHOLE)
+
+
+def shows_half_way(terminal, view, said):
+    assert below_the_header(view) == ["kvlatency F.", f"3/6  1 failed  {said}"]
+    assert below_the_header(terminal.marked) == [
+        "kvlatency <red>F</><green>.</>",
+        f"3/6  <red>1 failed</>  {said}",
+    ]
 
 
 def test_on_a_terminal_the_line_is_gone_in_the_end(mesh):
@@ -95,18 +104,19 @@ def test_on_a_terminal_the_line_is_gone_in_the_end(mesh):
         assert [line for line in terminal.all if re.match(r"kvlatency F\.\. +\[100%\]$", line)]
 
 
-@pytest.mark.parametrize(("columns", "said"), [(80, NARROW), (200, WHOLE)])
-def test_without_colours_there_are_lines_that_stay(mesh, columns, said):
-    with mesh(columns=columns, NO_COLOR="1") as terminal:
-        terminal.sees(f"^{HALF_WAY}")
-        assert b"\x1b" not in terminal.written
-        lines = below_the_header(terminal.all)
-        assert lines[0] == "kvlatency"
-        # The dots go on at the beginning of a line.
-        ours = re.compile(r"kvlatency: |\d/6  ")
-        assert "".join(line for line in lines[1:] if not ours.match(line)) == "F."
-        assert lines[-1] == f"3/6  1 failed  {said}"
-        assert max(map(len, terminal.all)) <= columns
+def test_without_colours_there_are_lines_that_stay(mesh):
+    with mesh(columns=80, NO_COLOR="1") as terminal:
+        for columns, half_way, said in ((80, HALF_WAY, NARROW), (200, WHOLE_HALF_WAY, WHOLE)):
+            terminal.resize(columns)
+            terminal.sees(half_way)
+            assert b"\x1b" not in terminal.written
+            lines = below_the_header(terminal.all)
+            assert lines[0] == "kvlatency"
+            # The dots go on at the beginning of a line.
+            ours = re.compile(r"kvlatency: |\d/6  ")
+            assert "".join(line for line in lines[1:] if not ours.match(line)) == "F."
+            assert lines[-1] == f"3/6  1 failed  {said}"
+            assert max(map(len, terminal.all)) <= columns
 
 
 def test_v_says_the_numbers_of_each_pair(mesh):
@@ -120,20 +130,16 @@ def test_v_says_the_numbers_of_each_pair(mesh):
     ]
 
 
-def test_the_controller_of_xdist_shows_the_same_line(mesh):
+def test_the_controller_of_xdist_shows_the_same_line_and_takes_it_away(mesh):
     with mesh("-n", "2", "--color=yes", columns=120) as terminal:
         # A pair counts as soon as it is measured, its test only when the worker has reported it.
         terminal.sees("^[F.]*F[F.]*$")
         view = terminal.sees(SHARED)
         assert re.match(SHARED, view[-1]), view
         assert set(view[-2]) <= set("F."), view
-
-
-def test_the_line_of_xdists_controller_is_gone_in_the_end(mesh):
-    with mesh("-n", "2", "--color=yes", *UP, columns=120) as terminal:
-        terminal.sees(r"^\d/3 ")
-        assert terminal.ends() == 1
-        assert not [line for line in terminal.all if re.match(r"\d/3 ", line)]
-        assert [line for line in terminal.all if re.match(r"[F.]{3} +\[100%\]$", line)]
+        terminal.presses("\x03")
+        assert terminal.ends() == 2
+        assert not [line for line in terminal.all if re.match(r"\d/6 ", line)]
         # Nor does the header run into what xdist was writing.
         assert not [line for line in terminal.all if re.search(r"\Skvlatency: --kv", line)]
+        assert [line for line in terminal.all if re.match(r"[F.]*F[F.E]*$", line)]

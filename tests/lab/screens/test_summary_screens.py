@@ -1,12 +1,17 @@
 """What a person sees at the end of a run: the screen of a terminal, as wide as theirs, with colours and without."""
 
+import json
 import re
 import sys
 from pathlib import Path
 
 import forking
 import pytest
+from _pytest._io import TerminalWriter
+from plain import plain
 from terminal import Terminal
+
+from pytest_kvlatency.report.terminal.summary import write_summary
 
 HERE = Path(__file__).parent
 ROWS = 40
@@ -48,25 +53,44 @@ def kubeconfig(tmp_path_factory):
         process.stop()
 
 
-@pytest.fixture
-def shown(kubeconfig, tmp_path):
-    def run(*arguments, columns, status):
-        command = [
-            sys.executable,
-            "-m",
-            "pytest_kvlatency",
-            "--kv-kubeconfig",
-            kubeconfig,
-            "--kv-sample-duration=2s",
-        ]
-        written = ("--kv-json=result.json", "--junitxml=junit.xml")
-        with Terminal(
-            [*command, *arguments, *written], columns=columns, rows=ROWS, directory=tmp_path
-        ) as terminal:
-            assert terminal.ends() == status, terminal
-        return terminal
+def shown(kubeconfig, directory, *arguments, columns, status):
+    command = [sys.executable, "-m", "pytest_kvlatency", "--kv-kubeconfig", kubeconfig]
+    command += ["--kv-sample-duration=2s", "--kv-json=result.json", "--junitxml=junit.xml"]
+    with Terminal(
+        [*command, *arguments], columns=columns, rows=ROWS, directory=directory, environment=plain()
+    ) as terminal:
+        assert terminal.ends() == status, terminal
+    return terminal
 
-    return run
+
+@pytest.fixture(scope="module")
+def failing(kubeconfig, tmp_path_factory):
+    """A run with four faults, in colour at 80 columns; and the directory of its reports."""
+    directory = tmp_path_factory.mktemp("failing")
+    return shown(kubeconfig, directory, *MESH, columns=80, status=1), directory
+
+
+@pytest.fixture(scope="module")
+def healthy(kubeconfig, tmp_path_factory):
+    """A run of a good pair, in colour at 200 columns; and the directory of its reports."""
+    directory = tmp_path_factory.mktemp("healthy")
+    return shown(kubeconfig, directory, *PAIR, columns=200, status=0), directory
+
+
+def shown_elsewhere(run, *, columns, has_colours):
+    """The summary of the same run on another terminal."""
+    terminal, directory = run
+    document = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    files = summary_of(terminal.view)[-2:]
+    with (directory / "summary").open("w", encoding="utf-8") as stream:
+        writer = TerminalWriter(stream)
+        writer.hasmarkup, writer.fullwidth = has_colours, columns
+        write_summary(writer, document, reserved=len(files))
+        for line in files:
+            writer.line(line)
+    with Terminal(["cat", "summary"], columns=columns, rows=ROWS, directory=directory) as other:
+        assert other.ends() == 0
+    return other
 
 
 def end_of(lines):
@@ -87,9 +111,8 @@ def is_as_before(name, lines):
     assert text == known, f"if this is how it should look, it belongs into {path.name}:\n{text}"
 
 
-@pytest.mark.parametrize("columns", [80, 200])
-def test_a_run_with_four_faults_ends_with_their_causes_within_forty_lines(shown, columns):
-    terminal = shown(*MESH, columns=columns, status=1)
+def test_a_run_with_four_faults_ends_with_their_causes_within_forty_lines(failing):
+    terminal, _ = failing
     # All of it is on the screen when the run is over.
     lines = end_of(terminal.view)
     assert len(lines) <= ROWS
@@ -99,22 +122,36 @@ def test_a_run_with_four_faults_ends_with_their_causes_within_forty_lines(shown,
         "3. packets are lost between worker2 and worker4 on default/red-network",
         "4. no replies between worker3 and worker5 on default/green-network",
     ]
-    is_as_before(f"failing-{columns}", summary_of(lines))
-    is_as_before(f"failing-{columns}-in-colour", summary_of(terminal.marked))
+    is_as_before("failing-80", summary_of(lines))
+    is_as_before("failing-80-in-colour", summary_of(terminal.marked))
+
+
+def test_wide_terminals_show_the_same_run_in_wide_rows(failing):
+    other = shown_elsewhere(failing, columns=200, has_colours=True)
+    is_as_before("failing-200", other.view)
+    is_as_before("failing-200-in-colour", other.marked)
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_without_colours_the_same_is_said(shown, columns):
-    terminal = shown(*MESH, "--color=no", columns=columns, status=1)
-    is_as_before(f"failing-{columns}", summary_of(terminal.view))
+def test_without_colours_the_same_is_said(failing, columns):
+    other = shown_elsewhere(failing, columns=columns, has_colours=False)
+    is_as_before(f"failing-{columns}", other.view)
+    assert b"\x1b" not in other.written
+
+
+def test_a_healthy_pair_ends_with_its_numbers_in_one_row(healthy):
+    terminal, _ = healthy
+    is_as_before("healthy-200", summary_of(terminal.view))
+    is_as_before("healthy-200-in-colour", summary_of(terminal.marked))
+    other = shown_elsewhere(healthy, columns=80, has_colours=True)
+    is_as_before("healthy-80", other.view)
+    is_as_before("healthy-80-in-colour", other.marked)
+
+
+def test_color_no_has_a_healthy_pair_shown_without_colours(kubeconfig, tmp_path):
+    terminal = shown(kubeconfig, tmp_path, *PAIR, "--color=no", columns=80, status=0)
+    is_as_before("healthy-80", summary_of(terminal.view))
     assert not re.search(rb"\x1b\[[\d;]*m", terminal.written)
-
-
-@pytest.mark.parametrize("columns", [80, 200])
-def test_a_healthy_pair_ends_with_its_numbers_in_one_row(shown, columns):
-    terminal = shown(*PAIR, columns=columns, status=0)
-    is_as_before(f"healthy-{columns}", summary_of(terminal.view))
-    is_as_before(f"healthy-{columns}-in-colour", summary_of(terminal.marked))
 
 
 def test_the_readme_shows_such_an_end():
