@@ -191,12 +191,9 @@ class KubeClient:
         left = max(0.05, deadline.remaining())
         began = time.monotonic()
         try:
-            answer = transport.exchange(
-                method,
-                url,
-                body=content,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(read_timeout, left)),
+            timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(read_timeout, left))
+            answer = transport.read(
+                transport.open(method, url, body=content, headers=headers, timeout=timeout)
             )
         except urllib3.exceptions.HTTPError as error:
             lacking = self._note_no_answer(error, began)
@@ -318,8 +315,9 @@ class KubeClient:
             return None
         began = time.monotonic()
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(READ_TIMEOUTS[0], left))
+        transport = self._transport
         try:
-            answer = self._transport.exchange("GET", url, headers={"Accept": "*/*"}, timeout=timeout)
+            answer = transport.read(transport.open("GET", url, headers={"Accept": "*/*"}, timeout=timeout))
         except urllib3.exceptions.HTTPError as error:
             self._note_no_answer(error, began)
             return None

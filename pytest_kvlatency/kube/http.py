@@ -89,17 +89,8 @@ class HttpTransport:
             found |= {line for line in lines if line and not line.startswith("-----")}
         return found
 
-    def exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        timeout: urllib3.Timeout,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Send one request, read the whole answer. Raises urllib3's ``HTTPError`` when there is none."""
-        response = self.open(method, path, body=body, headers=headers, timeout=timeout)
+    def read(self, response: urllib3.BaseHTTPResponse) -> Answer:
+        """Read a whole answer. Raises urllib3's ``HTTPError`` when it breaks off."""
         try:
             content = response.read()
         except BaseException:
@@ -121,7 +112,7 @@ class HttpTransport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request; the caller reads the answer, and closes it."""
+        """Send one request; the caller reads the answer, and closes it. Raises urllib3's ``HTTPError`` without one."""
         sent = _Headers(
             {
                 "Accept": "application/json",

@@ -181,7 +181,7 @@ class Controller(Role):
                     self._exchange = Exchange(
                         self._directory,
                         self._key,
-                        answer=lambda worker, message: message.answer(self._services, worker),
+                        answer=lambda worker, message: message(self._services, worker),
                         hung_up=self._workers.has_hung_up,
                     )
             except KvLatencyError as error:

@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,20 +14,7 @@ import pytest
 
 from pytest_kvlatency.checkup.role import Role
 from pytest_kvlatency.checkup.testitem import PROBLEM_KEY, is_kv_item
-from pytest_kvlatency.checkup.xdist.messages import (
-    Attempted,
-    DiscoverNodes,
-    Hello,
-    LastWords,
-    OpenCluster,
-    PlanMade,
-    ReachLab,
-    ReadParameters,
-    Refusal,
-    VmiGone,
-    VmiMade,
-    Waiting,
-)
+from pytest_kvlatency.checkup.xdist.services import Services
 from pytest_kvlatency.checkup.xdist.wire import WorkerLink
 from pytest_kvlatency.config.options import WORKER_INPUT
 from pytest_kvlatency.config.timeouts import ROUND_NS, usual_ns
@@ -41,8 +29,8 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.role import Local, RunPlan
     from pytest_kvlatency.checkup.run_state import RunState
-    from pytest_kvlatency.checkup.xdist.messages import Message
     from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
+    from pytest_kvlatency.checkup.xdist.services import Message
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.engine.steps import Wait
     from pytest_kvlatency.kube.state import VmiHandle
@@ -90,15 +78,17 @@ class Worker(Role):
     def read_parameters(self, _locally: Callable[[], object]) -> None:
         """Take what the controller reads; it has told the ConfigMap itself what is wrong."""
         try:
-            layers = self._ask(ReadParameters())
+            layers = self._ask(Services.parameters)
         except KvLatencyError as error:
-            self._tell(Refusal(text=error.reason))
+            self._tell(partial(Services.refuse, text=error.reason))
             raise pytest.UsageError(error.reason) from None
         self._state.inputs.add(layers)
 
     def discover(self, settings: Settings, _locally: Callable[[Settings], NodeChoice]) -> NodeChoice:
         """Take what the controller finds: the same for every worker."""
-        return self._ask(DiscoverNodes(node_set=settings.node_set, tolerations=settings.tolerations))
+        return self._ask(
+            partial(Services.nodes, node_set=settings.node_set, tolerations=settings.tolerations)
+        )
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
@@ -106,7 +96,7 @@ class Worker(Role):
         try:
             yield
         except pytest.UsageError as error:
-            self._tell(Refusal(text=str(error)))
+            self._tell(partial(Services.refuse, text=str(error)))
 
     def planned(self, items: Sequence[pytest.Item], plan: RunPlan) -> None:
         """Tell the controller; it takes what the first worker says, since all collect the same."""
@@ -119,7 +109,7 @@ class Worker(Role):
             for item in filter(is_kv_item, items):
                 item.stash[PROBLEM_KEY] = REMOTE
             return
-        self._tell(PlanMade(plan=plan))
+        self._tell(partial(Services.take_plan, plan=plan))
 
     # --- while items run
 
@@ -128,12 +118,12 @@ class Worker(Role):
         if settings.lab is None:
             return settings
         if self._kubeconfig is None:
-            self._kubeconfig = Path(self._ask(ReachLab()))
+            self._kubeconfig = Path(self._ask(Services.lab_kubeconfig))
         return replace(settings, lab=None, kubeconfig=self._kubeconfig, context=None)
 
     def open(self, _locally: Callable[[], None]) -> None:
         """Take the cluster's facts from the controller, which writes the ConfigMap before it answers."""
-        self._state.results.cluster_facts, self._state.nodes = self._ask(OpenCluster())
+        self._state.results.cluster_facts, self._state.nodes = self._ask(Services.facts)
 
     def addresses(self, guests: int, share: AddressShare | None) -> AddressShare:
         """A part of the run's, or of its shard's part; each worker may need every guest."""
@@ -163,11 +153,11 @@ class Worker(Role):
 
     def made(self, handle: VmiHandle) -> None:
         """Tell of a VMI before it is created, and again with its uid."""
-        self._ask(VmiMade(handle=handle))
+        self._ask(partial(Services.vmi_made, handle=handle))
 
     def gone(self, handle: VmiHandle) -> None:
         """Tell that a VMI needs no more care."""
-        self._tell(VmiGone(handle=handle))
+        self._tell(partial(Services.vmi_gone, handle=handle))
 
     @property
     def occupy(self) -> Any:  # type: ignore[override]
@@ -200,7 +190,7 @@ class Worker(Role):
     def attempted(self, result: ItemResult, *, is_over: bool) -> None:
         """Tell how far an attempt is."""
         self._told_waits = []
-        self._tell(Attempted(result=result, is_over=is_over))
+        self._tell(partial(Services.take_attempt, result=result, is_over=is_over))
 
     def waits(self, waiting: Sequence[Wait]) -> None:
         """Tell what has changed; the controller counts the seconds by itself."""
@@ -208,7 +198,7 @@ class Worker(Role):
         phases = [(one.who, one.phase) for one in waiting]
         if phases != self._told_waits and now - self._told_waits_at >= TOLD_SECONDS:
             self._told_waits, self._told_waits_at = phases, now
-            self._tell(Waiting(waits=tuple(waiting)))
+            self._tell(partial(Services.take_waits, waits=tuple(waiting)))
 
     def interrupt(self, name: str, reason: str, *, is_collecting: bool) -> None:
         """Break a test off; between tests xdist's own loop sees that the session is to stop."""
@@ -228,7 +218,7 @@ class Worker(Role):
             return
         for result in results:
             self.attempted(result, is_over=True)
-        self._tell(LastWords(failures=failures, kept=kept))
+        self._tell(partial(Services.take_last_words, failures=failures, kept=kept))
         self.close()
 
     def close(self) -> None:
@@ -261,7 +251,7 @@ class Worker(Role):
                 self._wake_controller()
                 connected = WorkerLink(self._input["address"], self._input["key"])
                 connected.call(self._id)
-                connected.call(Hello(pid=os.getpid()))
+                connected.call(partial(Services.hello, pid=os.getpid()))
                 self._connected = connected
             answer: T = self._connected.call(message)
         except (OSError, EOFError) as error:

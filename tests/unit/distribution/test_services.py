@@ -9,7 +9,6 @@ import pytest
 
 from pytest_kvlatency.checkup.role import Local
 from pytest_kvlatency.checkup.tally import Tally
-from pytest_kvlatency.checkup.xdist.messages import Attempted, Hello, OpenCluster, ReadParameters, VmiMade
 from pytest_kvlatency.checkup.xdist.services import Services
 from pytest_kvlatency.checkup.xdist.workers import Workers
 from pytest_kvlatency.deadline import Stop
@@ -68,24 +67,24 @@ def services(process):
 
 def test_workers_that_ask_the_same_share_one_answer_and_each_gets_an_error_of_its_own(process, services):
     threads = Threads(2, "worker")
-    asked = [threads.submit(ReadParameters().answer, services, one) for one in ("gw0", "gw1")]
+    asked = [threads.submit(services.parameters, one) for one in ("gw0", "gw1")]
     assert process.is_asked.wait(60)
     process.is_read.set()
     errors = [one.exception(60) for one in asked]
     assert [str(one) for one in errors] == ["the ConfigMap is gone"] * 2
     assert errors[0] is not errors[1]
     with pytest.raises(ConfigError, match="the ConfigMap is gone"):
-        ReadParameters().answer(services, "gw1")
+        services.parameters("gw1")
     assert process.asked == ["parameters"]
 
 
 def test_a_worker_waits_for_no_other_workers_answer(process, services):
-    reading = Threads(1, "worker").submit(ReadParameters().answer, services, "gw0")
+    reading = Threads(1, "worker").submit(services.parameters, "gw0")
     assert process.is_asked.wait(60)
-    Hello(pid=1).answer(services, "gw1")
-    VmiMade(handle=VMI).answer(services, "gw1")
+    services.hello("gw1", pid=1)
+    services.vmi_made("gw1", VMI)
     assert services.workers.vmis_of("gw1") == [VMI]
-    opened = Threads(1, "worker").submit(OpenCluster().answer, services, "gw1")
+    opened = Threads(1, "worker").submit(services.facts, "gw1")
     assert opened.result(60) == (FACTS, None)
     assert not reading.done()
     process.is_read.set()
@@ -95,8 +94,8 @@ def test_a_worker_waits_for_no_other_workers_answer(process, services):
 def test_an_item_that_a_worker_died_with_is_an_error(services):
     begun = ItemResult(nodeid="a", check=None, measurement=None, outcome="notrun", attempt=1)
     ended = ItemResult(nodeid="b", check=None, measurement=None, outcome="passed", attempt=1)
-    Attempted(result=begun, is_over=False).answer(services, "gw0")
-    Attempted(result=ended, is_over=True).answer(services, "gw0")
+    services.take_attempt("gw0", begun, is_over=False)
+    services.take_attempt("gw0", ended, is_over=True)
     services.workers.has_hung_up("gw0")
     results = {one.nodeid: one for one in services.workers.results}
     assert results["b"] == ended
