@@ -60,8 +60,8 @@ class Checkup:
         self.preflight = PreflightRun(state=state, cluster=cluster, measuring=measuring, items=items)
         # The end.
         teardown = self.teardown = Teardown(
-            state,
-            role,
+            state=state,
+            role=role,
             items=items,
             selection=selection,
             measuring=measuring,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import wait
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -38,46 +39,36 @@ NO_REASON: Final = "pytest ended without running them"
 _COLLECTED: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
+@dataclass(kw_only=True)
 class Teardown:
     """Ends one run."""
 
-    def __init__(
-        self,
-        state: RunState,
-        role: Role,
-        *,
-        items: Items,
-        selection: Selection,
-        measuring: MeasuringSession,
-        stopping: Stopping,
-        reports: ClosingReports,
-    ) -> None:
-        self._state = state
-        self._role = role
-        self._items = items
-        self._selection = selection
-        self._measuring = measuring
-        self._stopping = stopping
-        self._reports = reports
-        self._waiter = Waiter(stop=stopping.end_stop, progress=state.progress)
-        self._finishing = state.config.stash.get(FINISHING_KEY, None) or Finishing(state.config)
-        self._is_finished = False
-        self._is_reporting = False
-        #: The session, from its start on.
-        self.session: pytest.Session | None = None
-        #: Seconds that clean-up may take, after the run's deadline too.
-        self.cleanup_seconds = CLEANUP_SECONDS
+    state: RunState
+    role: Role
+    items: Items
+    selection: Selection
+    measuring: MeasuringSession
+    stopping: Stopping
+    reports: ClosingReports
+    #: The session, from its start on.
+    session: pytest.Session | None = field(init=False, default=None)
+    _is_finished: bool = field(init=False, default=False)
+    _is_reporting: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._waiter = Waiter(stop=self.stopping.end_stop, progress=self.state.progress)
+        self._finishing = self.state.config.stash.get(FINISHING_KEY, None) or Finishing(self.state.config)
 
     def clean_up(self) -> None:
         """Delete every VMI that is not kept and wait until all are gone. Raises ``TeardownError``.
 
         A signal leaves what remains to ``finish``, which writes the status before it waits.
         """
-        state, engine = self._state, self._measuring.engine
+        state, engine = self.state, self.measuring.engine
         if engine is None:
             return
         state.is_ending = True
-        deadline = Deadline(self.cleanup_seconds, stop=self._stopping.end_stop)
+        deadline = Deadline(CLEANUP_SECONDS, stop=self.stopping.end_stop)
         try:
             _wait(state.waiter, engine, lambda: engine.remove_all(deadline), deadline)
         except InterruptedRunError:
@@ -91,14 +82,14 @@ class Teardown:
         if self._is_finished:
             return
         self._is_finished = True
-        state = self._state
+        state = self.state
         state.is_ending = True
         try:
             try:
-                self._items.adopt(self._role.gather())
+                self.items.adopt(self.role.gather())
                 self._account(session)
-                self._measuring.settle_opening(ASKING_SECONDS)
-                removable = self._role.removable(self._measuring.engine)
+                self.measuring.settle_opening(ASKING_SECONDS)
+                removable = self.role.removable(self.measuring.engine)
                 if removable is not None:
                     self._remove(removable)
                 self._complete()
@@ -107,17 +98,17 @@ class Teardown:
                 state.results.add_failure(InterruptedRunError(reason, stage="teardown"))
                 raise
             finally:
-                if self._role.is_worker:
+                if self.role.is_worker:
                     self._hand_over()
                 else:
                     self._report()
             if state.inputs.given.lab is not None or not self._is_reporting:
                 self._close_access()
-            self._reports.set_exit_status(session)
+            self.reports.set_exit_status(session)
         finally:
-            self._role.close()
+            self.role.close()
             # Who has sent one signal may send another: then the reports that pytest is about to write must not suffer.
-            if not self._stopping.hurries:
+            if not self.stopping.hurries:
                 state.signals.restore()
 
     @contextmanager
@@ -132,7 +123,7 @@ class Teardown:
         finally:
             self.settle()
             self._close_access()
-            self._reports.set_exit_status(session)
+            self.reports.set_exit_status(session)
         self._finishing.raise_first()
 
     def settle(self) -> None:
@@ -141,9 +132,9 @@ class Teardown:
         if not errors or not self._is_reporting or self.session is None:
             return
         for error in errors:
-            self._state.results.add_failure(error)
-        self._reports.write(is_last=True)
-        self._reports.set_exit_status(self.session)
+            self.state.results.add_failure(error)
+        self.reports.write(is_last=True)
+        self.reports.set_exit_status(self.session)
 
     def make_up(self) -> None:
         """Do at the very end what another plugin kept from being done in ``pytest_sessionfinish``."""
@@ -154,14 +145,14 @@ class Teardown:
 
     def _account(self, session: pytest.Session) -> None:
         """Say why the run ended before its time, if it did, and account for what was not run."""
-        state, results = self._state, self._state.results
+        state, results = self.state, self.state.results
         is_interrupted = state.stop.is_set() or session.exitstatus == pytest.ExitCode.INTERRUPTED
         # What was stopped before anything was selected may have been about to select checks.
-        if not self._selection.is_concerned and not (is_interrupted and state.is_reported_elsewhere):
+        if not self.selection.is_concerned and not (is_interrupted and state.is_reported_elsewhere):
             state.stop.set("the run is over")
             return
-        self._stopping.is_interrupted = is_interrupted
-        told = self._stopping.why(session)
+        self.stopping.is_interrupted = is_interrupted
+        told = self.stopping.why(session)
         reason = told or "the run was interrupted"
         failure = self._failure_of_the_end(session, reason)
         if failure is not None:
@@ -169,22 +160,22 @@ class Teardown:
         if failure is None or failure.kind != "interrupted":
             results.cut_short_by = told or NO_REASON
         if is_interrupted:
-            self._items.cut_off(reason)
-        if not self._role.is_worker:
-            self._items.close()
-            if self._items.total or session.exitstatus in _COLLECTED:
-                self._selection.take_notes()
+            self.items.cut_off(reason)
+        if not self.role.is_worker:
+            self.items.close()
+            if self.items.total or session.exitstatus in _COLLECTED:
+                self.selection.take_notes()
         state.stop.set("the run is over")
 
     def _failure_of_the_end(self, session: pytest.Session, reason: str) -> Failure | None:
         """Why the run as a whole failed by the way it ended; None when it did not, or when that is said already."""
-        is_stopped, errors = self._state.stop.is_set(), self._selection.collection_errors
+        is_stopped, errors = self.state.stop.is_set(), self.selection.collection_errors
         if errors and not is_stopped:
-            if self._state.results.failures:
+            if self.state.results.failures:
                 return None
             words = f"collection failed with {errors} error(s): see the output of the run"
             return Failure(kind="config", stage="config", reason=words)
-        if self._stopping.is_interrupted:
+        if self.stopping.is_interrupted:
             return Failure(kind="interrupted", stage="run", reason=reason)
         if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
             words = "pytest ended with an internal error: see the output of the run"
@@ -192,70 +183,70 @@ class Teardown:
         return None
 
     def _remove(self, removable: Removable) -> None:
-        deadline = Deadline(self.cleanup_seconds, stop=self._stopping.end_stop)
+        deadline = Deadline(CLEANUP_SECONDS, stop=self.stopping.end_stop)
         is_clean = removable.leftovers.is_clean
         # A second SIGINT ends the wait for deletions; they are asked for all the same.
-        asking = Deadline(self.cleanup_seconds, stop=Stop())
+        asking = Deadline(CLEANUP_SECONDS, stop=Stop())
         asked = Threads(1, "kvlatency-cleanup").submit(removable.delete_all, asking)
         if not is_clean:
             # The one who stops a run may kill it soon: the status first, and only then the wait for deletions.
             wait([asked], timeout=ASKING_SECONDS)
-            if not self._role.is_worker:
-                self._reports.write(is_last=False)
+            if not self.role.is_worker:
+                self.reports.write(is_last=False)
 
         def finish_deletions() -> None:
             asked.result()
             removable.leftovers.wait_gone(deadline)
 
-        if not (self._stopping.is_interrupted and self._role.is_worker):
+        if not (self.stopping.is_interrupted and self.role.is_worker):
             # An interrupted worker leaves the waiting to its controller, which knows what it leaves.
             try:
                 _wait(self._waiter, removable, finish_deletions, deadline)
             except InterruptedRunError:
                 words = "clean-up was interrupted"
                 error = TeardownError(f"{words}: {removable.leftovers.words}", summary=words)
-                self._state.results.add_failure(error)
+                self.state.results.add_failure(error)
             except KvLatencyError as error:
-                self._state.results.add_failure(error)
+                self.state.results.add_failure(error)
         wait([asked], timeout=LAST_ASKING_SECONDS)
-        removable.shut_down(lambda: self._stopping.hurries)
+        removable.shut_down(lambda: self.stopping.hurries)
 
     def _complete(self) -> None:
         """Enter what is known only when everything is removed."""
-        if self._measuring.engine is not None:
-            self._items.add_timings(self._measuring.engine)
-        for problem in self._state.artifacts.problems:
-            self._state.results.add_failure(TeardownError(problem))
+        if self.measuring.engine is not None:
+            self.items.add_timings(self.measuring.engine)
+        for problem in self.state.artifacts.problems:
+            self.state.results.add_failure(TeardownError(problem))
 
     def _hand_over(self) -> None:
         """Give all that is known to the process that writes the reports; why the run was stopped it knows itself."""
-        failures = [one for one in self._state.results.failures if one.kind != "interrupted"]
-        self._role.hand_over(self._items.own_results(), failures, self._measuring.kept_lines)
+        failures = [one for one in self.state.results.failures if one.kind != "interrupted"]
+        self.role.hand_over(self.items.own_results(), failures, self.measuring.kept_lines)
 
     def _report(self) -> None:
-        state = self._state
-        if not state.may_contact or not (self._items.total or state.is_reported_elsewhere):
+        state = self.state
+        if not state.may_contact or not (self.items.total or state.is_reported_elsewhere):
             return
-        signal = self._stopping.signal_at_the_end
-        if signal and not self._stopping.is_interrupted:
+        signal = self.stopping.signal_at_the_end
+        if signal and not self.stopping.is_interrupted:
             reason = f"the run was interrupted by {signal} during clean-up"
             state.results.add_failure(InterruptedRunError(reason, stage="teardown"))
         self._is_reporting = True
         for error in self._finishing.take_unwritten():
             state.results.add_failure(error)
-        junit_report.complete(state.config, self._reports.write(is_last=True))
+        junit_report.complete(state.config, self.reports.write(is_last=True))
 
     def _close_access(self) -> None:
         """Close the way to the cluster; the ConfigMap is written by then."""
-        state = self._state
-        self._reports.is_cluster_there = False
+        state = self.state
+        self.reports.is_cluster_there = False
         try:
             state.access.close(keep_lab_records_in=state.inputs.given.artifacts)
         except KvLatencyError as error:
             state.results.add_failure(error)
             if self._is_reporting:
-                self._reports.make_document()
-                self._reports.write_files()
+                self.reports.make_document()
+                self.reports.write_files()
 
 
 def _wait(waiter: Waiter, removable: Removable, work: Callable[[], None], deadline: Deadline) -> None:

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 MOST_CAUSES: Final = 6
 _ALL_ADVICE: Final = 6
 _MOST_ADVICE: Final = 3
+#: Where the rest is that has no room on a terminal.
+ELSEWHERE: Final = "see --kv-html, --kv-json or --junitxml"
 _INDENT: Final = "   "
 _COMMAND: Final = re.compile(r"\b(?:kubectl|virtctl|oc|python|pytest) ")
 
 
 def causes(document: Mapping[str, Any], width: int) -> list[Line]:
     """A line for each cause of failed pairs, and its advice below. The run's own are said elsewhere."""
-    found = _of_pairs(document)
+    found = [one for one in causes_of(document) if one["measurements"]]
     entries = {entry["nodeid"]: entry for entry in document["measurements"]}
     is_many = len(found) > 1
     shown = found[:MOST_CAUSES]
@@ -39,21 +41,13 @@ def causes(document: Mapping[str, Any], width: int) -> list[Line]:
             # What is cut out of a terminal to be typed again must be whole.
             is_command = _COMMAND.search(one) is not None
             lines += [plain(_INDENT + one)] if is_command else wrapped(_INDENT + one, width, indent=_INDENT)
-    return lines
-
-
-def left_out(document: Mapping[str, Any]) -> int:
-    """How many causes are not shown."""
-    return max(0, len(_of_pairs(document)) - MOST_CAUSES)
+    more = len(found) - len(shown)
+    return [*lines, plain(f"and {more} more causes: {ELSEWHERE}")] if more else lines
 
 
 def own_causes(document: Mapping[str, Any]) -> list[str]:
     """What is wrong with the run, and with none of its pairs."""
     return [printable(one["sentence"]) for one in causes_of(document) if not one["measurements"]]
-
-
-def _of_pairs(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [one for one in causes_of(document) if one["measurements"]]
 
 
 def headline(cause: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from pytest_kvlatency.report.entries import ABSENT, ARROW, MOVE
 from pytest_kvlatency.report.terminal.writer import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _LEFT: Final = ("network", "nodes", "test", "verdict")
 _NARROWEST_NAME: Final = 12
@@ -37,9 +37,9 @@ class Columns:
             if _total(widths) <= width:
                 break
             widths.pop(name, None)
-        for name in _names(widths):
+        for name in ("network", "nodes", "test"):
             excess = _total(widths) - width
-            if excess > 0:
+            if name in widths and excess > 0:
                 widths[name] = max(min(_NARROWEST_NAME, widths[name]), widths[name] - excess)
         return widths
 
@@ -51,11 +51,6 @@ def row(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
         text = cells[name] if name == "verdict" else _cut_ends(cells[name], width)
         parts.append(text.ljust(width) if name in _LEFT else text.rjust(width))
     return "  ".join(parts).rstrip()
-
-
-def _names(widths: Mapping[str, int]) -> Iterator[str]:
-    """The columns of names, which can be shortened."""
-    return (name for name in ("network", "nodes", "test") if name in widths)
 
 
 def _total(widths: Mapping[str, int]) -> int:

@@ -90,12 +90,10 @@ def _cells(entry: Mapping[str, Any], word: str) -> dict[str, str]:
         "try": str(attempt) if attempt > 1 else "",
         "sent/recv": ABSENT if sent is None else f"{sent}/{received}",
         "loss": ABSENT if loss is None else f"{loss:.3g}%",
-        "min ms": _milliseconds(entry["minLatencyNanoSec"]),
-        "avg ms": _milliseconds(entry["avgLatencyNanoSec"]),
-        "p50 ms": _milliseconds(entry["p50LatencyNanoSec"]),
-        "p90 ms": _milliseconds(entry["p90LatencyNanoSec"]),
-        "p99 ms": _milliseconds(entry["p99LatencyNanoSec"]),
-        "max ms": _milliseconds(entry["maxLatencyNanoSec"]),
+        **{
+            f"{name} ms": _milliseconds(entry[f"{name}LatencyNanoSec"])
+            for name in ("min", "avg", "p50", "p90", "p99", "max")
+        },
         "gap ms": gap_ms(gaps_of(entry)["longestGap"]) if _asks_for_gaps(entry) else "",
         "verdict": printable(word),
     }

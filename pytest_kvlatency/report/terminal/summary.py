@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
+from pytest_kvlatency.model import some
 from pytest_kvlatency.report.entries import is_failed, place
 from pytest_kvlatency.report.matrix.matrix import matrices
 from pytest_kvlatency.report.places import is_move
@@ -29,7 +30,6 @@ _MOST_FAILED: Final = 8
 _MOST_NOTES: Final = 3
 #: So many lines are kept free for grids, as far as there are any.
 _FEWEST_FOR_GRIDS: Final = 12
-_ELSEWHERE: Final = "see --kv-html, --kv-json or --junitxml"
 
 
 def write_summary(writer: Writer, document: Mapping[str, Any], *, reserved: int = 0) -> None:
@@ -53,9 +53,6 @@ def summary(document: Mapping[str, Any], width: int, *, room: int) -> list[Line]
     found = matrices(document["measurements"])
     (said,) = verdict(document)
     head = [*wrapped(said.text, width, said.colour), *causelines.causes(document, width)]
-    more = causelines.left_out(document)
-    if more:
-        head.append(plain(f"and {more} more causes: {_ELSEWHERE}"))
     notes = _notes(document["measurements"])
     left = room - rows_of(head, width) - rows_of(notes, width)
     left -= 4 + (_FEWEST_FOR_GRIDS if found else 0)
@@ -97,7 +94,7 @@ def _table(document: Mapping[str, Any], found: Sequence[Matrix], width: int, roo
         (len(others) - len(rest), "others, none slower than these"),
     ]
     words = ", ".join(f"{count} {word}" for count, word in counts if count)
-    tail = [plain(f"and {words}: {_ELSEWHERE}")] if words else []
+    tail = [plain(f"and {words}: {causelines.ELSEWHERE}")] if words else []
     return [*resulttable.table([*shown, *rest], width), *tail] if shown or rest else []
 
 
@@ -122,8 +119,7 @@ def _notes(entries: Sequence[Mapping[str, Any]]) -> list[Line]:
             said.setdefault(text, []).append(printable(place(entry)))
     lines = []
     for text, places in said.items():
-        rest = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        lines.append(plain(text if len(places) == len(entries) else f"{places[0]}{rest}: {text}"))
+        lines.append(plain(text if len(places) == len(entries) else f"{some(places, 1)}: {text}"))
     if len(lines) > _MOST_NOTES + 1:
-        lines[_MOST_NOTES:] = [plain(f"{len(lines) - _MOST_NOTES} more notes: {_ELSEWHERE}")]
+        lines[_MOST_NOTES:] = [plain(f"{len(lines) - _MOST_NOTES} more notes: {causelines.ELSEWHERE}")]
     return lines
