@@ -48,7 +48,8 @@ class Selection:
     planning: Planning
     collection: Collection
     items: Items
-    _plan: RunPlan = field(init=False, default_factory=RunPlan)
+    #: What was selected, once it was.
+    plan: RunPlan = field(init=False, default_factory=RunPlan)
 
     @property
     def is_concerned(self) -> bool:
@@ -56,16 +57,6 @@ class Selection:
         inputs = self.state.inputs
         asked = inputs.asked_on_the_command_line or inputs.given.sweep
         return bool(self.items.total or self.collection.is_wanted or asked)
-
-    @property
-    def collection_errors(self) -> int:
-        """How many errors collection met, of whatever plugin."""
-        return self._plan.collection_errors
-
-    @property
-    def said(self) -> tuple[Failure, ...]:
-        """The failures of the run that the output of the collection has said."""
-        return self._plan.said
 
     def refuse_distribution(self) -> None:
         """Raise ``pytest.UsageError`` for a preflight that pytest-xdist is to distribute."""
@@ -89,7 +80,7 @@ class Selection:
         except ConfigError as error:
             raise pytest.UsageError(usage_text(error)) from None
         wrong = self.collection.report_problems(session)
-        self._plan = plan = RunPlan(
+        plan = self.plan = RunPlan(
             checks={item.nodeid: item.stash.get(CHECK_KEY, None) for item in items},
             left_out=left_out_of(items),
             share=share,
@@ -105,7 +96,7 @@ class Selection:
 
     def adopt(self, plan: RunPlan) -> None:
         """Take the plan of those who collect in this process's stead."""
-        self._plan = plan
+        self.plan = plan
         self.state.results.failures += plan.said
         if plan.share is not None:
             self._enter(plan.share)
@@ -113,7 +104,7 @@ class Selection:
 
     def take_notes(self) -> None:
         """Note in the document, and warn of, what was asked for and not used; called when all items are over."""
-        results, found = self.state.results, self._plan.unused
+        results, found = self.state.results, self.plan.unused
         namespace = self.state.inputs.given.namespace or ""
         if not namespace and results.cluster_facts is not None:
             namespace = self.cluster.namespace

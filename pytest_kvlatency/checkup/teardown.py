@@ -169,7 +169,7 @@ class Teardown:
 
     def _failure_of_the_end(self, session: pytest.Session, reason: str) -> Failure | None:
         """Why the run as a whole failed by the way it ended; None when it did not, or when that is said already."""
-        is_stopped, errors = self.state.stop.is_set(), self.selection.collection_errors
+        is_stopped, errors = self.state.stop.is_set(), self.selection.plan.collection_errors
         if errors and not is_stopped:
             if self.state.results.failures:
                 return None

@@ -50,7 +50,7 @@ class TerminalReport:
         is_quiet = option.collectonly and getattr(option, "verbose", 0) < 0
         if is_quiet or share is None or not (self.items.total or share.is_empty):
             # A quiet list of tests is for programs.
-            hint = "" if is_quiet or self.selection.collection_errors else self.collection.idle_hint()
+            hint = "" if is_quiet or self.selection.plan.collection_errors else self.collection.idle_hint()
             return [hint] if hint else []
         changed = self.state.inputs.given.changed()
         lines = [f"kvlatency: {name} = {value} ({source})" for name, value, source in changed]
@@ -68,11 +68,8 @@ class TerminalReport:
         try:
             client = self.cluster.client()
             context = "in a pod of it" if client.context is None else f"context {client.context!r}"
-            return [
-                printable(
-                    f"kvlatency: cluster: {client.server}, {context}, namespace {self.cluster.namespace}"
-                )
-            ]
+            where = f"{client.server}, {context}, namespace {self.cluster.namespace}"
+            return [printable(f"kvlatency: cluster: {where}")]
         except KvLatencyError:
             # Each test says why.
             return []
@@ -112,7 +109,7 @@ class TerminalReport:
     def _write_failures(self, screen: Screen, *, of_the_run: tuple[Failure, ...]) -> None:
         results, redact = self.state.results, self.state.access.redactor()
         for failure in dict.fromkeys((*of_the_run, *results.failures)):
-            if failure in self.selection.said:
+            if failure in self.selection.plan.said:
                 continue
             screen.write_line(f"kvlatency: {printable(redact(failure.failure_reason))}", red=True)
             for line in failure.hint.splitlines():

@@ -19,6 +19,7 @@ from pytest_kvlatency.engine.measuring import Measurer
 from pytest_kvlatency.engine.move import Mover
 from pytest_kvlatency.engine.provision import Provisioner
 from pytest_kvlatency.engine.whereabouts import Whereabouts
+from pytest_kvlatency.kube.kubeconfig import pod_namespace
 from pytest_kvlatency.kube.nodes import SeenNodes
 from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.podlook import look_at_pods
@@ -82,7 +83,7 @@ def assemble(
         addresses=addresses or AddressShare(run_id=run_id, guests=guests),
         guests_by_subnet=in_subnets,
         namespace=namespace,
-        owner=owner_from_environment(os.environ, pod_namespace=client.pod_namespace, vmi_namespace=namespace),
+        owner=owner_from_environment(os.environ, pod_namespace=pod_namespace(), vmi_namespace=namespace),
         image_pull_secret=settings.image_pull_secret,
         tolerations=tuple(one.to_dict() for one in settings.tolerations),
         keeps=settings.keep != "never",

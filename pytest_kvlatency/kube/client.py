@@ -69,6 +69,10 @@ class KubeClient:
         self._denied: set[tuple[str, str, str, str | None]] = set()
         self.stop = stop
         self.namespace = access.namespace
+        #: The context of the kubeconfig; None in a pod.
+        self.context = access.context
+        #: Where the choice of cluster comes from, e.g. ``kubeconfig /home/me/.kube/config, context 'lab'``.
+        self.origin = access.origin
         self._server_clock = ServerClock()
 
     @classmethod
@@ -86,21 +90,6 @@ class KubeClient:
         """URL of the API server, without anything that its user part may hold."""
         parts = urlsplit(self._transport.server.url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
-
-    @property
-    def origin(self) -> str:
-        """Where the choice of cluster comes from, e.g. ``kubeconfig /home/me/.kube/config, context 'lab'``."""
-        return self._access.origin
-
-    @property
-    def context(self) -> str | None:
-        """The context of the kubeconfig; None in a pod."""
-        return self._access.context
-
-    @property
-    def pod_namespace(self) -> str | None:
-        """The namespace of the pod that this process runs in, or None outside one."""
-        return config.pod_namespace()
 
     def now(self) -> datetime:
         """The time by the API server's clock, to the second; by this machine's where it has not said."""

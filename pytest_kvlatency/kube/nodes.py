@@ -12,7 +12,7 @@ from pytest_kvlatency.plan.order import natural_key
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
@@ -183,48 +183,42 @@ def obstacles(
     node: NodeFacts, *, tolerations: Sequence[Mapping[str, Any]], needs_kvm: bool = False
 ) -> list[Obstacle]:
     """Why no VM with these tolerations can start on a node now; ``needs_kvm``: KubeVirt emulates none."""
-    found = []
+    return list(_obstacles(node, tolerations, needs_kvm=needs_kvm))
+
+
+def _obstacles(
+    node: NodeFacts, tolerations: Sequence[Mapping[str, Any]], *, needs_kvm: bool
+) -> Iterator[Obstacle]:
     name = node.name
     if node.is_cordoned and not tolerates([_CORDON], tolerations):
-        found.append(
-            Obstacle(what="is cordoned", hint=f"kubectl uncordon {name}, or leave it out of --kv-node-set")
-        )
+        yield Obstacle(what="is cordoned", hint=f"kubectl uncordon {name}, or leave it out of --kv-node-set")
     if not node.is_ready:
-        found.append(Obstacle(what="is not ready", hint=f"see kubectl describe node {name}", may_pass=True))
+        yield Obstacle(what="is not ready", hint=f"see kubectl describe node {name}", may_pass=True)
     for taint in node.taints:
         if tolerates([taint], tolerations) or taint.get("key") in _REPEATED:
             continue
-        text = (
-            f"{taint['key']}" + (f"={taint['value']}" if taint.get("value") else "") + f":{taint['effect']}"
-        )
-        found.append(
-            Obstacle(
-                what=f"has the untolerated taint {text}",
-                hint=f"--kv-toleration {text}",
-                may_pass=str(taint["key"]).startswith(_OF_CONDITIONS),
-            )
+        value = f"={taint['value']}" if taint.get("value") else ""
+        text = f"{taint['key']}{value}:{taint['effect']}"
+        yield Obstacle(
+            what=f"has the untolerated taint {text}",
+            hint=f"--kv-toleration {text}",
+            may_pass=str(taint["key"]).startswith(_OF_CONDITIONS),
         )
     label = node.labels.get(SCHEDULABLE)
     if label != "true":
         # It is "false" while virt-handler does not answer, and absent where KubeVirt does not run at all.
-        found.append(
-            Obstacle(
-                what=f"has no label {SCHEDULABLE}"
-                if label is None
-                else f'has the label {SCHEDULABLE}="{label}"',
-                hint="KubeVirt does not run there: see kubectl get pods -A -l kubevirt.io=virt-handler -o wide",
-                may_pass=label is not None,
-            )
+        said = f"has no label {SCHEDULABLE}" if label is None else f'has the label {SCHEDULABLE}="{label}"'
+        yield Obstacle(
+            what=said,
+            hint="KubeVirt does not run there: see kubectl get pods -A -l kubevirt.io=virt-handler -o wide",
+            may_pass=label is not None,
         )
     if needs_kvm and not node.has_kvm:
-        found.append(
-            Obstacle(
-                what=f"offers no /dev/kvm ({KVM})",
-                hint="enable nested virtualization, or useEmulation in the KubeVirt object",
-                may_pass=True,
-            )
+        yield Obstacle(
+            what=f"offers no /dev/kvm ({KVM})",
+            hint="enable nested virtualization, or useEmulation in the KubeVirt object",
+            may_pass=True,
         )
-    return found
 
 
 def tolerates(taints: Sequence[Mapping[str, Any]], tolerations: Sequence[Mapping[str, Any]]) -> bool:

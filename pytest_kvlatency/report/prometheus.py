@@ -108,17 +108,14 @@ def _labels(entry: Entry, *, test: str, lab: str | None) -> Labels:
 
 
 def _of_pairs(pairs: Sequence[tuple[Labels, Entry]]) -> Iterator[Family]:
-    up = Family(
-        name="kvlatency_up",
-        help="Whether a ping of the last run got a reply: 0 if none did, or if the pair could not be measured.",
+    up = _family(
+        "up",
+        "Whether a ping of the last run got a reply: 0 if none did, or if the pair could not be measured.",
     )
-    success = Family(
-        name="kvlatency_check_success",
-        help="Whether the check of the last run passed, by its limits and its test.",
+    success = _family(
+        "check_success", "Whether the check of the last run passed, by its limits and its test."
     )
-    failure = Family(
-        name="kvlatency_check_failure_info", help="Why the check of the last run failed; absent if it passed."
-    )
+    failure = _family("check_failure_info", "Why the check of the last run failed; absent if it passed.")
     for labels, entry in pairs:
         standing = standing_of(entry)
         up.add(labels, bool(entry["received"]))
@@ -131,9 +128,9 @@ def _of_pairs(pairs: Sequence[tuple[Labels, Entry]]) -> Iterator[Family]:
     yield from _numbers(_NUMBERS, pairs)
     yield from _numbers(_LIMITS, [(labels, entry["limits"] or {}) for labels, entry in pairs])
     yield from _gaps(pairs)
-    emulation = Family(
-        name="kvlatency_software_emulation",
-        help="Whether a guest ran without hardware virtualization, which inflates round-trip times.",
+    emulation = _family(
+        "software_emulation",
+        "Whether a guest ran without hardware virtualization, which inflates round-trip times.",
     )
     for labels, entry in pairs:
         emulation.add(labels, entry["softwareEmulation"])
@@ -143,16 +140,12 @@ def _of_pairs(pairs: Sequence[tuple[Labels, Entry]]) -> Iterator[Family]:
 
 def _gaps(pairs: Iterable[tuple[Labels, Entry]]) -> Iterator[Family]:
     """The longest time without a reply, and of a migration what it was of it."""
-    longest = Family(
-        name="kvlatency_longest_gap_seconds", help="Longest time between two replies of the last run."
+    longest = _family("longest_gap_seconds", "Longest time between two replies of the last run.")
+    of_phase = _family(
+        "migration_gap_seconds",
+        "Longest time between two replies that began in this part of the live migration of the last run.",
     )
-    of_phase = Family(
-        name="kvlatency_migration_gap_seconds",
-        help="Longest time between two replies that began in this part of the live migration of the last run.",
-    )
-    success = Family(
-        name="kvlatency_migration_success", help="Whether the live migration of the last run succeeded."
-    )
+    success = _family("migration_success", "Whether the live migration of the last run succeeded.")
     for labels, entry in pairs:
         gaps, migration = gaps_of(entry), entry.get("migration") or {}
         longest.add(labels, _divided(gaps["longestGap"], 1e9))
@@ -181,14 +174,11 @@ def _rtt(pairs: Iterable[tuple[Labels, Entry]]) -> Family:
 
 def _comparisons(pairs: Iterable[tuple[Labels, Entry]]) -> Iterator[Family]:
     """What became of the round-trip times since the baseline."""
-    before = Family(name="kvlatency_baseline_rtt_seconds", help="Round-trip times of the baseline.")
-    change = Family(
-        name="kvlatency_baseline_change_ratio",
-        help="Change of the round-trip times against the baseline: 0.1 is 10% slower.",
+    before = _family("baseline_rtt_seconds", "Round-trip times of the baseline.")
+    change = _family(
+        "baseline_change_ratio", "Change of the round-trip times against the baseline: 0.1 is 10% slower."
     )
-    regressed = Family(
-        name="kvlatency_regressed", help="Whether a round-trip time is worse than the baseline allows."
-    )
+    regressed = _family("regressed", "Whether a round-trip time is worse than the baseline allows.")
     for labels, entry in pairs:
         comparison = entry.get("comparison") or {}
         for name in ("p50", "p90", "p99"):
@@ -203,7 +193,7 @@ def _numbers(
     table: Iterable[tuple[str, str, float, str]], pairs: Iterable[tuple[Labels, Entry]]
 ) -> Iterator[Family]:
     for name, key, divisor, text in table:
-        family = Family(name=f"kvlatency_{name}", help=text)
+        family = _family(name, text)
         for labels, numbers in pairs:
             family.add(labels, _divided(numbers.get(key), divisor))
         yield family
@@ -213,16 +203,16 @@ def _of_run(document: Mapping[str, Any], entries: Sequence[Entry], lab: str | No
     cluster = document.get("cluster") or {}
     run: Labels = {"shard": (document.get("plan") or {}).get("shard"), "lab": lab}
     start, end = (moment(document[f"{name}Timestamp"]) for name in ("start", "completion"))
-    checks = _one("last_run_checks", "How many checks of the last run ended so.")
+    checks = _family("last_run_checks", "How many checks of the last run ended so.")
     for outcome in OUTCOMES:
         checks.add({"outcome": outcome, **run}, sum(one["outcome"] == outcome for one in entries))
     yield checks
-    yield _one("last_run_success", "Whether the last run succeeded.", run, bool(document["succeeded"]))
-    yield _one(
+    yield _family("last_run_success", "Whether the last run succeeded.", run, bool(document["succeeded"]))
+    yield _family(
         "last_run_timestamp_seconds", "When the last run ended, in seconds since 1970.", run, end.timestamp()
     )
     seconds = (end - start).total_seconds()
-    yield _one("last_run_duration_seconds", "How long the last run took.", run, seconds)
+    yield _family("last_run_duration_seconds", "How long the last run took.", run, seconds)
     facts = {
         "server": cluster.get("server"),
         "context": cluster.get("context"),
@@ -232,12 +222,13 @@ def _of_run(document: Mapping[str, Any], entries: Sequence[Entry], lab: str | No
         "lab_guests": (cluster.get("lab") or {}).get("guests"),
     }
     if cluster:
-        yield _one("cluster_info", "The cluster of the last run.", {**facts, **run}, 1)
+        yield _family("cluster_info", "The cluster of the last run.", {**facts, **run}, 1)
     version = {"version": document["tool"]["version"]}
-    yield _one("build_info", "The version of pytest-kvlatency.", {**version, **run}, 1)
+    yield _family("build_info", "The version of pytest-kvlatency.", {**version, **run}, 1)
 
 
-def _one(name: str, text: str, labels: Labels | None = None, value: float | None = None) -> Family:
+def _family(name: str, text: str, labels: Labels | None = None, value: float | None = None) -> Family:
+    """A metric, with its only sample where a ``value`` is given."""
     family = Family(name=f"kvlatency_{name}", help=text)
     family.add(labels or {}, value)
     return family

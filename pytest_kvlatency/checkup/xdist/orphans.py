@@ -34,10 +34,6 @@ class Orphans:
         for handle in handles:
             self._vmis.adopt(handle)
 
-    def delete_now(self, deadline: Deadline) -> None:
-        """Ask for their deletion; others may follow."""
-        self.leftovers.delete(self.leftovers.outstanding, deadline)
-
     def delete_all(self, deadline: Deadline) -> None:
         """Ask for every deletion at once."""
         self.leftovers.close(deadline)
@@ -65,7 +61,8 @@ class Heir:
             # The end of the run tries again, and says it then.
             return
         if orphans is not None:
-            orphans.delete_now(Deadline(CLEANUP_SECONDS))
+            # Others may follow.
+            orphans.leftovers.delete(orphans.leftovers.outstanding, Deadline(CLEANUP_SECONDS))
 
     def inherit_all(self) -> list[TeardownError]:
         """Take care of what all workers have left; return why that of some cannot be deleted."""

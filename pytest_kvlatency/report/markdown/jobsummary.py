@@ -91,7 +91,7 @@ def render(document: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:
     for entry in (*failed, *broken, *(one for one in entries if is_failed(one) and is_move(one))):
         page.add(*_transcript(entry), name="consoles of failures")
     settings = [
-        [f"{escaped(one['option'])}", _value(one["value"]), escaped(one["source"])]
+        [escaped(one["option"]), _value(one["value"]), escaped(one["source"])]
         for one in document["settings"].values()
     ]
     page.table(["option", "value", "source"], settings, name="settings", title="Settings")
@@ -153,21 +153,11 @@ def _numbers_of_causes(document: Mapping[str, Any]) -> dict[str, str]:
 
 def _heads(entries: Sequence[Entry]) -> list[str]:
     """The columns that any row fills."""
-    has_tests = not all(map(is_own_check, entries))
+    tests = [] if all(map(is_own_check, entries)) else ["test"]
     times = [name for name, key in _TIMES if any(entry[key] is not None for entry in entries)]
     gap = [_GAP] if any(entry.get("longestGap") for entry in entries) else []
     change = [_CHANGE] if any(_change(entry) is not None for entry in entries) else []
-    return [
-        "network",
-        "nodes",
-        *(["test"] if has_tests else []),
-        "verdict",
-        "received",
-        "loss",
-        *times,
-        *gap,
-        *change,
-    ]
+    return ["network", "nodes", *tests, "verdict", "received", "loss", *times, *gap, *change]
 
 
 def _add_migrations(page: Bounded, entries: Sequence[Entry], causes: Mapping[str, str]) -> None:
@@ -234,15 +224,10 @@ def _row(entry: Entry, heads: Sequence[str], causes: Mapping[str, str] | None = 
 
 
 def _add_preflight(page: Bounded, findings: Sequence[Entry]) -> None:
-    rows = [
-        [
-            escaped(one["outcome"]),
-            escaped(f"{one['check']} {one['subject']}"),
-            escaped(one["message"]),
-            escaped(one["hint"]),
-        ]
-        for one in findings
-    ]
+    said = (
+        (one["outcome"], f"{one['check']} {one['subject']}", one["message"], one["hint"]) for one in findings
+    )
+    rows = [list(map(escaped, texts)) for texts in said]
     page.table(["outcome", "check", "what was found", "what to do"], rows, name="findings")
 
 
