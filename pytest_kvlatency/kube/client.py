@@ -24,14 +24,7 @@ from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.answers import GATEWAYS_OWN, Meaning, is_of_the_api, may_be_obeyed, meaning
 from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.http import Answer, HttpTransport
-from pytest_kvlatency.kube.patience import (
-    CONNECT_TIMEOUT,
-    PATIENCE,
-    READ_TIMEOUTS,
-    Tries,
-    Try,
-    first_contact,
-)
+from pytest_kvlatency.kube.patience import CONNECT_TIMEOUT, PATIENCE, READ_TIMEOUTS, Tries, Try, first_contact
 from pytest_kvlatency.kube.reach import Reach
 from pytest_kvlatency.kube.refusals import denied_user, refusal, unavailable_hint, words
 from pytest_kvlatency.kube.reviews import Rules

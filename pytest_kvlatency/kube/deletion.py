@@ -6,12 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.deadline import Backoff, Deadline
-from pytest_kvlatency.errors import (
-    CheckupTimeoutError,
-    KvLatencyError,
-    PermissionDeniedError,
-    TeardownError,
-)
+from pytest_kvlatency.errors import CheckupTimeoutError, KvLatencyError, PermissionDeniedError, TeardownError
 from pytest_kvlatency.kube import paths
 from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError
 from pytest_kvlatency.kube.lookup import find, is_ours, namesake

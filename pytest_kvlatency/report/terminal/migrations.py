@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.escape import printable
-from pytest_kvlatency.report.entries import (
-    ABSENT,
-    is_own_check,
-    pair,
-    test_name,
-)
+from pytest_kvlatency.report.entries import ABSENT, is_own_check, pair, test_name
 from pytest_kvlatency.report.gapnumbers import whole_milliseconds
 from pytest_kvlatency.report.migrationrows import migration_rows, resolution
 from pytest_kvlatency.report.success import last_attempts
