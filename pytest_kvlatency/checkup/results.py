@@ -14,7 +14,7 @@ from pytest_kvlatency.report import configmapstatus, files
 from pytest_kvlatency.report import document as document_report
 from pytest_kvlatency.report import json as json_report
 from pytest_kvlatency.report.measurement import measurement_entry
-from pytest_kvlatency.report.run import RunResult
+from pytest_kvlatency.report.run import RunResult, is_empty_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,7 +66,6 @@ class Results:
         #: Each option's value and where it came from.
         self.settings: Mapping[str, Mapping[str, Any]] = {}
         self.plan: Mapping[str, Any] | None = None
-        self.is_empty_shard = False
         self.failures: list[Failure] = []
         #: Why the run ended before all of its checks were run, if it did.
         self.cut_short_by = ""
@@ -93,6 +92,11 @@ class Results:
         self.shortfalls: tuple[str, ...] = ()
         #: What was written to the ConfigMap, in words; empty when nothing was.
         self.told = ""
+
+    @property
+    def is_empty_shard(self) -> bool:
+        """Whether there are pairs, and all of them are other shards': no reason to fail."""
+        return is_empty_shard(self.plan)
 
     def add_failure(self, error: KvLatencyError) -> None:
         """Enter something that went wrong outside of items; it fails the run."""
@@ -179,8 +183,7 @@ class Results:
             if isinstance(error, ConfigMapTooLargeError):
                 # At once, too, where the run was stopped: the one who stopped it may not wait for another try.
                 smaller = configmapstatus.smaller_changes(changes, trouble.failure_reason)
-                shortest = configmapstatus.shortened_changes(changes)
-                self._write_less(configmap, [*smaller, *shortest], deadline)
+                self._write_less(configmap, smaller, deadline)
             return trouble
         return None
 

@@ -119,7 +119,6 @@ class Selection:
         """Enter this run's share in the document."""
         self.state.share = share
         self.state.results.plan = share.facts
-        self.state.results.is_empty_shard = share.is_empty
 
     def _judge(self, items: Sequence[pytest.Item]) -> None:
         """Raise ``SettingsError`` or ``pytest.UsageError`` for what keeps these items from being run."""

@@ -31,11 +31,6 @@ class Share:
     guests: int = 0
 
     @property
-    def is_empty(self) -> bool:
-        """Whether there are pairs, and all of them are other shards': no reason to fail."""
-        return bool(self.facts["shardPairs"] == 0 < self.facts["pairs"])
-
-    @property
     def addresses(self) -> AddressShare | None:
         """Its part of the block of addresses that the shards divide; the plan's digest says which block."""
         if self.shard is None:

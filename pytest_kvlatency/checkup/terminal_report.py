@@ -48,7 +48,7 @@ class TerminalReport:
         """The cluster, and each value that is not a default with where it came from; empty without kvlatency items."""
         option, share = self.state.config.option, self.state.share
         is_quiet = option.collectonly and getattr(option, "verbose", 0) < 0
-        if is_quiet or share is None or not (self.items.total or share.is_empty):
+        if is_quiet or share is None or not (self.items.total or self.state.results.is_empty_shard):
             # A quiet list of tests is for programs.
             hint = "" if is_quiet or self.selection.plan.collection_errors else self.collection.idle_hint()
             return [hint] if hint else []

@@ -90,30 +90,23 @@ def final_changes(document: Mapping[str, Any]) -> dict[str, str | None]:
 def smaller_changes(changes: Mapping[str, str | None], trouble: str) -> list[dict[str, str | None]]:
     """What to write in the place of an end that does not fit: without the list, the outcome alone, hardly a reason.
 
-    The checkup has failed then, and ``trouble`` says why; a client that waits for the status still gets one.
+    Where not even that fits, it is all four keys, shorter and shorter, down to a dozen bytes. The start took more, so
+    where there was room for that the last one fits. The checkup has failed then, and ``trouble`` says why; a client
+    that waits for the status still gets one.
     """
     reason = "; ".join(filter(None, [changes.get(REASON_KEY), trouble]))
     if len(reason) > _LEAST_CHARACTERS:
         reason = trouble
     failed = {**changes, "status.succeeded": "false", REASON_KEY: reason}
     outcome = {key: None if key.startswith(RESULT_PREFIX) else value for key, value in failed.items()}
-    least = {**outcome, REASON_KEY: NO_ROOM}
     without_list = [] if changes.get(MEASUREMENTS_KEY) is None else [{**failed, MEASUREMENTS_KEY: None}]
-    return [*without_list, outcome, least]
-
-
-def shortened_changes(changes: Mapping[str, str | None]) -> list[dict[str, str | None]]:
-    """What to write where not even the outcome fits: all four keys, shorter and shorter, down to a dozen bytes.
-
-    The start took more, so where there was room for that the last of these fits.
-    """
-    failed = {key: None if key.startswith(RESULT_PREFIX) else value for key, value in changes.items()}
-    failed["status.succeeded"] = "false"
-    without_start = {**failed, START_KEY: ""}
     return [
-        {**failed, REASON_KEY: ""},
-        {**without_start, REASON_KEY: ""},
-        {**without_start, COMPLETION_KEY: "", REASON_KEY: "no room"},
+        *without_list,
+        outcome,
+        {**outcome, REASON_KEY: NO_ROOM},
+        {**outcome, REASON_KEY: ""},
+        {**outcome, REASON_KEY: "", START_KEY: ""},
+        {**outcome, REASON_KEY: "no room", START_KEY: "", COMPLETION_KEY: ""},
     ]
 
 

@@ -94,7 +94,7 @@ class RunResult:
         if self.preflight is not None:
             found = [_failure_of(one) for one in self.preflight if one.outcome == "failed"]
             return tuple(dict.fromkeys((*found, *self.failures)))
-        may_be_empty = self.is_sweep_only or _is_empty_shard(self.plan)
+        may_be_empty = self.is_sweep_only or is_empty_shard(self.plan)
         if not self.items and not self.failures and not may_be_empty:
             return (_NOTHING_SELECTED,)
         return tuple(dict.fromkeys(self.failures))
@@ -120,8 +120,8 @@ def _failure_of(finding: Finding) -> Failure:
     return Failure(kind="config", stage="setup", reason=f"preflight: {finding.text}", hint=finding.hint)
 
 
-def _is_empty_shard(plan: Mapping[str, Any] | None) -> bool:
-    """Whether all pairs of the plan are other shards'."""
+def is_empty_shard(plan: Mapping[str, Any] | None) -> bool:
+    """Whether all pairs of the document's ``plan`` are other shards'."""
     return plan is not None and bool(plan["shardPairs"] == 0 < plan["pairs"])
 
 
