@@ -288,11 +288,7 @@ class MeasuringSession:
             return ("" if self.engine is None else self.engine.activity.words) or check.id
 
         return self.state.waiter.wait(
-            future,
-            deadline=self.state.deadline,
-            text=self._progress,
-            what=what,
-            has_last_word=has_last_word,
+            future, deadline=self.state.deadline, text=self._progress, what=what, has_last_word=has_last_word
         )
 
     def _progress(self) -> Progress:

@@ -126,8 +126,7 @@ def _from_files(files: list[Path], context: str | None, origin: str) -> KubeConn
     valid = ", ".join(sorted(contexts)) or "none"
     if context is None and not current:
         raise ConfigError(
-            f"{origin} has no current context",
-            hint=f"Choose one with --kv-context; it has: {valid}.",
+            f"{origin} has no current context", hint=f"Choose one with --kv-context; it has: {valid}."
         )
     name = context if context is not None else current
     if name not in contexts:

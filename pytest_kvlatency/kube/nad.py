@@ -174,7 +174,7 @@ def _doubts(ref: NadRef, kind: str) -> list[str]:
     if kind in _UNSERVED:
         raise ConfigError(
             f"NAD {ref} is of type {kind}, which KubeVirt's bridge and sriov bindings do not support. Use --kv-binding "
-            "with a binding plugin of the cluster, or a NAD of type bridge or sriov",
+            "with a binding plugin of the cluster, or a NAD of type bridge or sriov"
         )
     if kind == "ib-sriov":
         return [f"NAD {ref} is of type {kind}: the guest image needs the drivers of an InfiniBand device"]

@@ -56,8 +56,7 @@ def _denial(wanted: Target, message: str, *, server: str, origin: str) -> Permis
         "; name them with --kv-node-set" if (wanted.verb, wanted.resource) == ("list", "nodes") else ""
     )
     return PermissionDeniedError(
-        f"{who}may not {wanted}{other_way}".strip(),
-        hint=f"Bind a role with this rule to it:\n{wanted.rule}",
+        f"{who}may not {wanted}{other_way}".strip(), hint=f"Bind a role with this rule to it:\n{wanted.rule}"
     )
 
 

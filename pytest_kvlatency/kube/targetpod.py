@@ -107,10 +107,7 @@ def _trouble(pod: Mapping[str, Any], pull: Pull | None) -> PodTrouble | None:
         if found is not None:
             what = f"cannot pull the image{_image_of(container, spec)}"
             return PodTrouble(
-                words=f"{node} {what}: {found}",
-                pull=found,
-                node=node,
-                summary=f"{what}: {found.last_words}",
+                words=f"{node} {what}: {found}", pull=found, node=node, summary=f"{what}: {found.last_words}"
             )
         if reason not in _ON_ITS_WAY:
             where = f" on {node}" if node else ""

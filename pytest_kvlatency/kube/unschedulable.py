@@ -92,10 +92,7 @@ def _anywhere(reasons: Sequence[_Reason]) -> Why:
     """All reasons, with how many nodes each concerns."""
     told = ", ".join(f"{one.what}: {one.count}" for one in reasons)
     ways = [one.way.replace("NODE", "NAME") for one in reasons if not one.is_elsewhere and one.way]
-    return Why(
-        summary=f"no node is left for the VM ({told})",
-        hint="\n".join(dict.fromkeys(ways)) or _OTHERS,
-    )
+    return Why(summary=f"no node is left for the VM ({told})", hint="\n".join(dict.fromkeys(ways)) or _OTHERS)
 
 
 _NO_KVM: Final = "offers no /dev/kvm"

@@ -87,11 +87,7 @@ class Vmis:
         raise ProvisionError(f"no free name like {request.name} in namespace {request.namespace}")
 
     def rehearse(
-        self,
-        request: VmiRequest,
-        deadline: Deadline,
-        *,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
+        self, request: VmiRequest, deadline: Deadline, *, change: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> None:
         """Have the API server judge a VMI as ``create`` would send it, by a dry run: nothing is created.
 

@@ -110,11 +110,8 @@ def extras(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def details(entry: Mapping[str, Any]) -> str:
     """Pictures of the sample and the folded transcript, of the item and of what its test measured beyond."""
-    parts = [_block(entry, "")]
-    parts += [
-        _block(one, f"{fixture_of(one)} {number}: ") for number, one in enumerate(entry["extra"], start=1)
-    ]
-    body = "".join(parts)
+    beyond = (_block(one, f"{fixture_of(one)} {number}: ") for number, one in enumerate(entry["extra"], 1))
+    body = "".join([_block(entry, ""), *beyond])
     return f'<div style="background:#fff;color:#1a1a1a;padding:4px">{body}</div>' if body else ""
 
 
@@ -153,11 +150,8 @@ def _migration(entry: Mapping[str, Any]) -> str:
         for words, key in (("preparation", "preparationGap"), ("switch-over", "switchoverGap"))
         if (length := gaps[key]) is not None
     ]
-    end = (
-        ""
-        if migration["succeeded"]
-        else f", which failed: {migration['failureReason'] or 'no reason is known'}"
-    )
+    why = migration["failureReason"] or "no reason is known"
+    end = "" if migration["succeeded"] else f", which failed: {why}"
     return f"Live migration {migration['name']}: {', '.join(known) or 'no gaps are known'}{end}"
 
 

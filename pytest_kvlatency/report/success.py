@@ -118,8 +118,5 @@ def _all_left_out(standings: Sequence[Standing]) -> str:
     text = f"{'the only check was' if count == 1 else f'all {count} checks were'} {' or '.join(ways)}"
     if without_network == count:
         return f"{text}: no network is named (--kv-nad)"
-    return (
-        text
-        if not without_network
-        else f"{text}, {without_network} of them because no network is named (--kv-nad)"
-    )
+    because = f", {without_network} of them because no network is named (--kv-nad)" if without_network else ""
+    return text + because

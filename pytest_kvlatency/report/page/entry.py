@@ -39,11 +39,8 @@ def own_test(entry: Mapping[str, Any]) -> str | None:
 
 def what(entry: Mapping[str, Any]) -> str | None:
     """What failed in few words, with the limit beside what broke it; None where only the reason says that."""
-    return (
-        printable(what_failed(entry))
-        if entry["failureKind"] in ("connectivity", "loss", "latency", "gap")
-        else None
-    )
+    is_short = entry["failureKind"] in ("connectivity", "loss", "latency", "gap")
+    return printable(what_failed(entry)) if is_short else None
 
 
 def reason(entry: Mapping[str, Any]) -> str | None:

@@ -77,13 +77,8 @@ def _limits(document: Mapping[str, Any]) -> list[str]:
     """Each limit of the run's items: of several that differ, from the least to the most."""
     found = []
     for key, name in _LIMITS:
-        values = sorted(
-            {
-                one["limits"][key]
-                for one in document["measurements"]
-                if one["limits"] and one["limits"].get(key) is not None
-            }
-        )
+        limits = ((one["limits"] or {}).get(key) for one in document["measurements"])
+        values = sorted({one for one in limits if one is not None})
         if values:
             ends = [f"{one:g}%" if key == "maxLossPercent" else format_duration(one) for one in values]
             found.append(f"{name} ≤ {ends[0]}" + (f" to {ends[-1]}" if len(ends) > 1 else ""))

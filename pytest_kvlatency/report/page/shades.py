@@ -105,13 +105,7 @@ def _changes(matrix: Matrix, entries: Mapping[Place, Mapping[str, Any]]) -> Shad
         text = f"{round(delta):+d}" if round(delta) else "0"
         cells[place] = (f"{text}{'▲' if comparison.get('regressed') else ''}", f"d{step}")
     low, less, more, high = _CHANGES
-    words = (
-        f"< {low}%",
-        f"{low} to {less}%",
-        f"{less} to +{more}%",
-        f"+{more} to +{high}%",
-        f"> +{high}%",
-    )
+    words = (f"< {low}%", f"{low} to {less}%", f"{less} to +{more}%", f"+{more} to +{high}%", f"> +{high}%")
     steps = [(f"d{step}", text) for step, text in enumerate(words)]
     if ("new", "missing") in cells.values():
         steps.append(("missing", "new: not in the baseline"))

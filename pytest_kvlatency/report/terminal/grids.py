@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 _MAKERS: Final = (numbered, marked, folded)
 _FOLDED: Final = len(_MAKERS) - 1
 _GAP: Final = "   "
-_MEANINGS: Final = {
-    OK: "ok",
-    **MEANINGS,
-    MIRROR: "measured the other way round",
-}
+_MEANINGS: Final = {OK: "ok", **MEANINGS, MIRROR: "measured the other way round"}
 _BOTH_CELLS: Final = "a pair measured one way stands in both its cells"
 _SAME_ROW: Final = "+N: so many more nodes have the same row"
 
@@ -63,22 +59,19 @@ def _block(matrix: Matrix, width: int, level: int) -> Block:
 
 def _laid_out(blocks: Sequence[Block], matrices: Sequence[Matrix], width: int) -> list[Line]:
     """The blocks below their networks' names, as many beside each other as fit, and the legend of them all."""
-    titled = [
-        (*wrapped(f"{printable(matrix.nad)}: {matrix.counts}", width, "bold"), *block.lines)
-        for matrix, block in zip(matrices, blocks, strict=True)
-    ]
-    is_narrow = len(titled) > 1
-    if is_narrow:
-        # Beside each other there is only room for the name; what became of how many says the verdict.
-        titled = [
-            (plain(printable(matrix.nad), "bold"), *block.lines)
-            for matrix, block in zip(matrices, blocks, strict=True)
-        ]
+    # Beside each other there is only room for the name; what became of how many says the verdict.
+    is_narrow = len(blocks) > 1
+    titles = [[plain(printable(one.nad), "bold")] if is_narrow else _title(one, width) for one in matrices]
+    titled = [(*title, *block.lines) for title, block in zip(titles, blocks, strict=True)]
     lines: list[Line] = []
     for row in _packed(titled, width):
         lines += _beside(row)
     slow = [plain(printable(line)) for matrix in matrices for line in _slow(matrix, is_named=is_narrow)]
     return [*lines, *_legend(blocks, width), *slow]
+
+
+def _title(matrix: Matrix, width: int) -> list[Line]:
+    return wrapped(f"{printable(matrix.nad)}: {matrix.counts}", width, "bold")
 
 
 def _packed(blocks: Sequence[Sequence[Line]], width: int) -> list[list[Sequence[Line]]]:
@@ -163,7 +156,7 @@ def _shortened(matrix: Matrix, width: int, room: int, *, others: str) -> list[Li
     heads, rows = block.lines[: block.heads], block.lines[block.heads :]
     tail = _legend([block], width)
     words = [others] if others else []
-    name = wrapped(f"{printable(matrix.nad)}: {matrix.counts}", width, "bold")
+    name = _title(matrix, width)
     space = max(3, room - rows_of([*name, *heads, *tail], width) - 1)
     kept = sorted(sorted(range(len(rows)), key=lambda number: -block.badness[number])[:space])
     if len(kept) < len(rows):
