@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def _page(document: Mapping[str, Any], path: Path) -> str:
-    from pytest_kvlatency.report.page.render import render
+    from pytest_kvlatency.report.page import render
 
-    return render(document, folder=path.absolute().parent)
+    return render.render(document, folder=path.absolute().parent)
 
 
 def _metrics(document: Mapping[str, Any], _: Path) -> str:
