@@ -1,4 +1,7 @@
-"""The ConfigMap contract, case by case, as a process that finds what a pod finds. The cases: tests/contract/."""
+"""The ConfigMap contract, case by case, as a process that finds what a pod finds. The cases: tests/contract/.
+
+Those that the settings decide alone are played in tests/unit, and as a whole in tests/image.
+"""
 
 from __future__ import annotations
 
@@ -65,6 +68,8 @@ def runner(lab, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    "case", [case for case in load() if not case.is_of_settings], ids=lambda case: case.id
+)
 def test_the_contract(stage: Stage, runner, case: Case) -> None:
     stage.play(case, runner)
