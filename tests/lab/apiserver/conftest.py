@@ -90,6 +90,8 @@ class Lab:
         self.loop = loop
         self.plane = plane
         self.admin = Client(plane, plane.admin_token)
+        #: The environment of kubectl, which ends before its collector has cleared away what that costs.
+        self.kubectls = {"PATH": os.environ["PATH"], "HOME": str(plane.directory), "GOGC": "off"}
 
     def client(self, token: str | None) -> Client:
         return Client(self.plane, token)
@@ -103,7 +105,6 @@ class Lab:
     def kubectl(
         self, *args: str, stdin: str | None = None, check: bool = True, kubeconfig: Path | None = None
     ):
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.plane.directory)}
         config = kubeconfig or self.plane.kubeconfig
         done = subprocess.run(
             ["kubectl", f"--kubeconfig={config}", *args],
@@ -111,7 +112,7 @@ class Lab:
             capture_output=True,
             text=True,
             timeout=120,
-            env=env,
+            env=self.kubectls,
             check=False,
         )
         if check and done.returncode:

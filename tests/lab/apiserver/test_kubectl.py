@@ -7,7 +7,12 @@ import re
 import subprocess
 
 import pytest
+import yaml
 from begun import begun
+
+from pytest_kvlatency.lab.apiserver.resources import RESOURCES
+
+from .helpers import MERGE, pod, pods, vmis
 
 MANIFEST = """
 apiVersion: k8s.cni.cncf.io/v1
@@ -55,18 +60,40 @@ spec:
   domain: {devices: {interfaces: [{name: net, bridge: {}}]}, resources: {requests: {memory: 128Mi}}}
   networks: [{name: net, multus: {networkName: default/blue-network}}]
 """
-RUNNING = (
-    '{"status":{"phase":"Running","nodeName":"worker1","conditions":[{"type":"Ready","status":"True"}]}}'
-)
+RUNNING = {
+    "status": {
+        "phase": "Running",
+        "nodeName": "worker1",
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+}
+
+
+def let_go(lab, ns):
+    lab.admin("PATCH", f"{vmis(ns)}/v1", {"metadata": {"finalizers": None}}, MERGE)
+
+
+def run(lab, ns):
+    assert lab.admin("PATCH", f"{vmis(ns)}/v1", RUNNING, MERGE).code == 200
 
 
 @pytest.fixture
-def applied(kubectl, ns):
+def applied(lab, kubectl, ns):
     kubectl("apply", "-n", ns, "-f", "-", stdin=MANIFEST)
     yield ns
-    kubectl(
-        "patch", "vmi", "v1", "-n", ns, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False
-    )
+    let_go(lab, ns)
+
+
+@pytest.fixture
+def made(lab, ns):
+    """The same, without kubectl."""
+    for one in yaml.safe_load_all(MANIFEST):
+        (plural,) = (item.plural for item in RESOURCES if item.kind == one["kind"])
+        prefix = "apis" if "/" in one["apiVersion"] else "api"
+        answer = lab.admin("POST", f"/{prefix}/{one['apiVersion']}/namespaces/{ns}/{plural}", one)
+        assert answer.code == 201, answer
+    yield ns
+    let_go(lab, ns)
 
 
 def test_apply_is_idempotent_and_applies_changes(kubectl, applied):
@@ -97,55 +124,50 @@ def test_apply_kustomize_and_server_side(kubectl, ns, tmp_path):
     assert kubectl("get", "vmi,job,net-attach-def", "-n", ns).stdout == ""
 
 
-def test_get_shows_columns(kubectl, applied):
-    kubectl("patch", "vmi", "v1", "-n", applied, "--type=merge", "-p", RUNNING)
-    head, row = kubectl("get", "vmis", "-n", applied).stdout.splitlines()
+def test_get_shows_columns(lab, kubectl, made):
+    run(lab, made)
+    head, row = kubectl("get", "vmis", "-n", made).stdout.splitlines()
     assert head.split() == ["NAME", "PHASE", "IP", "NODENAME", "READY", "AGE"]
     assert row.split()[:4] == ["v1", "Running", "worker1", "True"]
-    assert "LIVE-MIGRATABLE" in kubectl("get", "vmi", "-n", applied, "-o", "wide").stdout
-    assert kubectl("get", "vmi", "-n", applied, "-l", "app=x", "-o", "name").stdout == (
+    assert "LIVE-MIGRATABLE" in kubectl("get", "vmi", "-n", made, "-o", "wide").stdout
+    assert kubectl("get", "vmi", "-n", made, "-l", "app=x", "-o", "name").stdout == (
         "virtualmachineinstance.kubevirt.io/v1\n"
     )
     assert (
-        json.loads(kubectl("get", "vmi", "v1", "-n", applied, "-o", "json").stdout)["status"]["phase"]
+        json.loads(kubectl("get", "vmi", "v1", "-n", made, "-o", "json").stdout)["status"]["phase"]
         == "Running"
     )
     assert "blue-network" in kubectl("get", "net-attach-def", "-A").stdout
-    assert "phase: Running" in kubectl("get", "vmi", "v1", "-n", applied, "-o", "yaml").stdout
+    assert "phase: Running" in kubectl("get", "vmi", "v1", "-n", made, "-o", "yaml").stdout
 
 
-def test_wait_for_conditions_and_paths(kubectl, applied):
-    patch = ("patch", "vmi", "v1", "-n", applied, "--type=merge", "-p", RUNNING)
-    kubectl(*patch)
+def test_wait_for_conditions_and_paths(lab, kubectl, made):
+    run(lab, made)
     for what in ("condition=Ready", "jsonpath={.status.phase}=Running"):
         assert (
-            "condition met"
-            in kubectl("wait", "vmi/v1", "-n", applied, f"--for={what}", "--timeout=60s").stdout
+            "condition met" in kubectl("wait", "vmi/v1", "-n", made, f"--for={what}", "--timeout=60s").stdout
         )
-    late = kubectl("wait", "vmi/v1", "-n", applied, "--for=delete", "--timeout=1s", check=False)
+    late = kubectl("wait", "vmi/v1", "-n", made, "--for=delete", "--timeout=1s", check=False)
     assert "timed out waiting" in late.stderr
 
 
-def test_delete_waits_for_finalizers(lab, kubectl, applied):
-    command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", "delete", "vmi", "v1", "-n", applied]
-    with begun(command, stdout=subprocess.PIPE, text=True) as deleting:
-        kubectl(
-            "wait", "vmi/v1", "-n", applied, "--for=jsonpath={.metadata.deletionTimestamp}", "--timeout=60s"
-        )
+def test_delete_waits_for_finalizers(lab, kubectl, made):
+    command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", "delete", "vmi", "v1", "-n", made]
+    with begun(command, stdout=subprocess.PIPE, text=True, env=lab.kubectls) as deleting:
+        kubectl("wait", "vmi/v1", "-n", made, "--for=jsonpath={.metadata.deletionTimestamp}", "--timeout=60s")
         assert deleting.poll() is None
-        operations = '[{"op":"remove","path":"/metadata/finalizers"}]'
-        kubectl("patch", "vmi", "v1", "-n", applied, "--type=json", "-p", operations)
+        let_go(lab, made)
         assert deleting.communicate(timeout=60)[0] == 'virtualmachineinstance.kubevirt.io "v1" deleted\n'
-    gone = kubectl("get", "vmi", "v1", "-n", applied, check=False)
+    gone = kubectl("get", "vmi", "v1", "-n", made, check=False)
     assert gone.stderr == (
         'Error from server (NotFound): virtualmachineinstances.kubevirt.io "v1" not found\n'
     )
 
 
-def test_a_token_is_held_to_its_role(lab, kubectl, applied, tmp_path):
-    token = kubectl("create", "token", "vm-latency-checkup-sa", "-n", applied).stdout.strip()
+def test_a_token_is_held_to_its_role(lab, kubectl, made, tmp_path):
+    token = kubectl("create", "token", "vm-latency-checkup-sa", "-n", made).stdout.strip()
     config = tmp_path / "kubeconfig"
-    config.write_text(lab.plane.kubeconfig_for(token, namespace=applied))
+    config.write_text(lab.plane.kubeconfig_for(token, namespace=made))
 
     def can(*args):
         return kubectl("auth", "can-i", *args, kubeconfig=config, check=False).stdout.strip()
@@ -156,15 +178,15 @@ def test_a_token_is_held_to_its_role(lab, kubectl, applied, tmp_path):
     assert can("get", "pods") == "no"
     refused = kubectl("get", "pods", kubeconfig=config, check=False).stderr
     assert refused.startswith(
-        f'Error from server (Forbidden): pods is forbidden: User "system:serviceaccount:{applied}:vm-latency-checkup-sa"'
+        f'Error from server (Forbidden): pods is forbidden: User "system:serviceaccount:{made}:vm-latency-checkup-sa"'
     )
     assert (
         "virtualmachineinstances.kubevirt.io" in kubectl("auth", "can-i", "--list", kubeconfig=config).stdout
     )
     whoami = kubectl("auth", "whoami", kubeconfig=config).stdout
-    assert f"system:serviceaccount:{applied}:vm-latency-checkup-sa" in whoami
-    account = f"system:serviceaccount:{applied}:vm-latency-checkup-sa"
-    assert kubectl("auth", "can-i", "delete", "vmi", "-n", applied, f"--as={account}").stdout.strip() == "yes"
+    assert f"system:serviceaccount:{made}:vm-latency-checkup-sa" in whoami
+    account = f"system:serviceaccount:{made}:vm-latency-checkup-sa"
+    assert kubectl("auth", "can-i", "delete", "vmi", "-n", made, f"--as={account}").stdout.strip() == "yes"
 
 
 def test_create_and_change_without_a_file(kubectl, ns):
@@ -187,7 +209,7 @@ def test_create_and_change_without_a_file(kubectl, ns):
     assert kubectl("replace", "-n", ns, "-f", "-", stdin=json.dumps(shown)).stdout == "configmap/c replaced\n"
 
 
-def test_describe_shows_events(kubectl, applied):
+def test_describe_shows_events(lab, kubectl, made):
     event = {
         "apiVersion": "v1",
         "kind": "Event",
@@ -198,12 +220,12 @@ def test_describe_shows_events(kubectl, applied):
         "type": "Warning",
         "count": 1,
     }
-    uid = kubectl("get", "vmi", "v1", "-n", applied, "-o", "jsonpath={.metadata.uid}").stdout
-    event["involvedObject"].update(namespace=applied, uid=uid)
-    kubectl("create", "-n", applied, "-f", "-", stdin=json.dumps(event))
-    assert "exceeded quota" in kubectl("describe", "vmi", "v1", "-n", applied).stdout
-    assert "exceeded quota" in kubectl("events", "-n", applied).stdout
-    heading = kubectl("get", "events", "-n", applied).stdout.splitlines()[0]
+    uid = lab.admin("GET", f"{vmis(made)}/v1").body["metadata"]["uid"]
+    event["involvedObject"].update(namespace=made, uid=uid)
+    assert lab.admin("POST", f"/api/v1/namespaces/{made}/events", event).code == 201
+    assert "exceeded quota" in kubectl("describe", "vmi", "v1", "-n", made).stdout
+    assert "exceeded quota" in kubectl("events", "-n", made).stdout
+    heading = kubectl("get", "events", "-n", made).stdout.splitlines()[0]
     assert re.split(r"  +", heading) == ["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
 
 
@@ -234,12 +256,9 @@ def test_logs_come_from_the_provider(lab, kubectl, ns):
 
 
 @pytest.mark.parametrize("args", [("exec", "p", "--", "ls"), ("attach", "p"), ("port-forward", "p", "0:80")])
-def test_nothing_runs_in_pods_and_the_answer_says_so(kubectl, ns, args):
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
-    pod |= {"spec": {"containers": [{"name": "c", "image": "x"}]}}
-    kubectl("create", "-n", ns, "-f", "-", stdin=json.dumps(pod))
-    running = '{"status":{"phase":"Running"}}'
-    kubectl("patch", "pod", "p", "-n", ns, "--subresource=status", "--type=merge", "-p", running)
+def test_nothing_runs_in_pods_and_the_answer_says_so(lab, kubectl, ns, args):
+    lab.admin("POST", pods(ns), pod("p"))
+    assert lab.admin("PATCH", f"{pods(ns)}/p/status", {"status": {"phase": "Running"}}, MERGE).code == 200
     refused = kubectl("-n", ns, *args, check=False)
     assert refused.returncode != 0
     assert "no containers run in the lab's pods" in refused.stderr

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
 
 import pytest
+
+from .helpers import MERGE, cms, config_map
 
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: b}}\ndata: {one: '1', two: '2'}\n"
 VMI = """
@@ -29,7 +30,9 @@ def watching(lab):
 
     def start(*args):
         command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", *args]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=lab.kubectls
+        )
         timer = threading.Timer(SECONDS, process.kill)
         timer.start()
         started.append((process, timer))
@@ -57,8 +60,8 @@ def test_get_watch_shows_each_change_under_one_heading(kubectl, ns, watching):
 
 
 @pytest.mark.parametrize("output", ["json", "yaml", "name", "custom-columns=N:.metadata.name"])
-def test_get_watch_in_other_forms(kubectl, ns, watching, output):
-    kubectl("apply", "-n", ns, "-f", "-", stdin=MAP)
+def test_get_watch_in_other_forms(lab, kubectl, ns, watching, output):
+    lab.admin("POST", cms(ns), config_map("c"))
     process = watching("get", "cm", "c", "-n", ns, "--watch-only", "-o", output, "--output-watch-events")
     again = watching("get", "cm", "c", "-n", ns, "-w", "-o", output)
     assert again.stdout.readline()
@@ -69,7 +72,7 @@ def test_get_watch_in_other_forms(kubectl, ns, watching, output):
         number = 0
         while not shown.wait(0.1):
             number += 1
-            kubectl("annotate", "cm", "c", "-n", ns, f"note={number}", "--overwrite")
+            lab.admin("PATCH", f"{cms(ns)}/c", {"data": {"note": str(number)}}, MERGE)
 
     thread = threading.Thread(target=change)
     thread.start()
@@ -97,11 +100,7 @@ def test_edit(lab, kubectl, ns, manifest, what, old, new, path, expected):
         f"text = path.read_text().replace('\"', \"'\")\n"
         f"path.write_text(text.replace({old!r}, {new!r}))\n"
     )
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(lab.plane.directory),
-        "KUBE_EDITOR": f"{sys.executable} {helper}",
-    }
+    environment = {**lab.kubectls, "KUBE_EDITOR": f"{sys.executable} -IS {helper}"}
     command = ["kubectl", f"--kubeconfig={lab.plane.kubeconfig}", "edit", "-n", ns, what]
     done = subprocess.run(
         command, env=environment, check=False, capture_output=True, text=True, timeout=SECONDS
