@@ -22,9 +22,9 @@ time_scale: 20
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """One lab for a module's tests."""
+    """One lab for all tests; each removes what it has made."""
     directory = tmp_path_factory.mktemp("lab")
     (directory / "lab.yaml").write_text(LAB, encoding="utf-8")
     process = forking.lab(directory / "lab.yaml", directory / "run")
@@ -32,7 +32,7 @@ def lab(tmp_path_factory):
     process.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment(lab, tmp_path_factory):
     """What kubectl finds: a home in which it keeps what the lab has told it of its kinds."""
     return {
@@ -44,7 +44,7 @@ def environment(lab, tmp_path_factory):
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kubectl(environment):
     """kubectl against the lab, as its administrator."""
     if shutil.which("kubectl") is None:
