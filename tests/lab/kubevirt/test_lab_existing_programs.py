@@ -233,8 +233,11 @@ def play(tmp_path, story, kind=SimHypervisor, seconds=2 * TIMEOUT):
     asyncio.run(asyncio.wait_for(whole(), seconds))
 
 
-@pytest.mark.parametrize("accept", [JSON_FIRST, PROTOBUF_FIRST], ids=["json", "protobuf"])
-@pytest.mark.parametrize(("pin", "version"), [(True, "v1"), (False, "v1alpha3")])
+@pytest.mark.parametrize(
+    ("accept", "pin", "version"),
+    [(JSON_FIRST, True, "v1"), (PROTOBUF_FIRST, False, "v1alpha3")],
+    ids=["json", "protobuf"],
+)
 def test_the_go_checkup_with_simulated_guests(tmp_path, accept, pin, version):
     async def story(running, admin):
         token, config, pod = await installed(admin)

@@ -17,7 +17,7 @@ from pytest_kvlatency.kube.client import KubeClient
 from pytest_kvlatency.kube.clusterfacts import describe
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
-COUNT, HANDS, SECONDS = 100, 30, 120
+COUNT, HANDS, SECONDS = 40, 20, 120
 
 
 @pytest.fixture

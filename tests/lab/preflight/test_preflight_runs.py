@@ -77,6 +77,9 @@ def test_a_preflight_cannot_be_distributed(lab, preflight, asked):
         "Leave -n out, or use -n 0"
     )
     assert f"ERROR: {text}" in done.errors
+
+
+def test_a_preflight_without_workers_of_pytest_xdist_runs(preflight):
     assert preflight(*BLUE, "-n", "0").status == 0
 
 

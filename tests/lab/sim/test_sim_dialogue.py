@@ -207,7 +207,7 @@ def test_E05_without_user_data_the_address_comes_after_two_minutes(lab):
             console = await it.guest(node="worker1", address="198.18.0.1/24", user_data="", faults=[wait])
             await console.login()
             assert "198.18" not in (await console.run("ip -o addr"))[0]
-            await console.run("until ip -o addr | grep -q 198.18.0.1/24; do sleep 0.02; done")
+            await console.run("until ip -o addr | grep -q 198.18.0.1/24; do sleep 0.2; done")
             assert float((await console.run("cat /proc/uptime"))[0].split()[0]) > 120
 
     go(scenario())

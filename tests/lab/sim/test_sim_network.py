@@ -8,7 +8,7 @@ import pytest
 from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkSpec
 
 SOURCE, TARGET = "198.18.0.1/24", "198.18.0.2/24"
-NO_LONGER_TENTATIVE = "while ip -o addr | grep -q tentative; do sleep 0.01; done"
+NO_LONGER_TENTATIVE = "while ip -o addr | grep -q tentative; do sleep 0.1; done"
 
 
 def go(coroutine):
