@@ -79,13 +79,22 @@ def test_E73_the_marker_forked_on_a_kvlatency_test_is_refused(checkup: Checkup) 
     )
 
 
-@pytest.mark.parametrize("arguments", [("--forked",), ()], ids=["option", "marker"])
-def test_an_ordinary_run_with_forked_goes_on_as_without_the_plugin(
-    pytester: pytest.Pytester, arguments: tuple[str, ...]
+OTHER = "def test_other(): pass"
+
+
+@pytest.mark.parametrize(
+    ("tests", "arguments"),
+    [
+        (f"{MARKED}\n{OTHER}", ("--forked", "-k", "other")),
+        (f"import pytest\n@pytest.mark.forked\n{OTHER}", ()),
+    ],
+    ids=["option", "marker"],
+)
+def test_what_runs_no_kvlatency_test_may_be_forked_as_without_the_plugin(
+    pytester: pytest.Pytester, tests: str, arguments: tuple[str, ...]
 ) -> None:
-    mark = "" if arguments else "@pytest.mark.forked"
-    pytester.makepyfile(f"import pytest\n{mark}\ndef test_other(): pass")
-    without = pytester.runpytest_subprocess(*arguments, "-p", "no:kvlatency")
+    pytester.makepyfile(tests)
+    without = pytester.runpytest_subprocess(*arguments, "-p", "no:kvlatency", "-W", "ignore")
     result = pytester.runpytest_subprocess(*arguments)
     assert result.parseoutcomes() == without.parseoutcomes()
     assert result.ret == without.ret
@@ -95,10 +104,3 @@ def test_an_ordinary_run_with_forked_goes_on_as_without_the_plugin(
 def test_forked_hinders_no_list_of_tests(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MARKED)
     assert pytester.runpytest_inprocess("--forked", "--collect-only", "-q").ret == 0
-
-
-def test_a_selection_without_kvlatency_tests_may_be_forked(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(MARKED + "\ndef test_other(): pass\n")
-    result = pytester.runpytest_subprocess("--forked", "-k", "test_other")
-    assert result.ret != pytest.ExitCode.USAGE_ERROR
-    assert "cannot be used" not in result.stderr.str()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import subprocess
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from pytest_kvlatency.checkup.cluster_session import ClusterSession
+from pytest_kvlatency.lab import process
 
 if TYPE_CHECKING:
     from conftest import Checkup
@@ -119,27 +124,20 @@ def test_a_fixture_of_the_session_that_fails_costs_the_last_test_no_more_than_th
     result.stdout.fnmatch_lines(["shown 1 to 1"])
 
 
-def test_a_lab_that_does_not_start_is_started_once(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest(
-        """
-        from pytest_kvlatency.lab import process
+def test_a_lab_that_does_not_start_is_started_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = []
 
-        starts = []
-        original = process.subprocess.Popen
+    def fail(command: list[str], **more: Any) -> subprocess.Popen[bytes]:
+        starts.append(command)
+        return subprocess.Popen(["/bin/sh", "-c", "echo no room; exit 1"], **more)
 
-        def popen(command, **more):
-            starts.append(command)
-            return original(["/bin/sh", "-c", "echo no room; exit 1"], **more)
-
-        process.subprocess = type("Failing", (), {**vars(process.subprocess), "Popen": staticmethod(popen)})
-
-        def pytest_terminal_summary(terminalreporter):
-            terminalreporter.write_line(f"starts {len(starts)}")
-        """
-    )
-    result = pytester.runpytest_subprocess("--kv-lab=sim", "--kv-nad", "blue-network", *MESH)
+    monkeypatch.setattr(process, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": fail}))
+    result = pytester.runpytest_inprocess("--kv-lab=sim", "--kv-nad", "blue-network", *MESH)
     result.assert_outcomes(errors=PAIRS)
-    result.stdout.fnmatch_lines(["config: the lab did not start: no room", "starts 1"])
+    result.stdout.fnmatch_lines(["config: the lab did not start: no room"])
+    assert len(starts) == 1
 
 
 def test_E67_no_credential_stands_in_what_a_failing_test_had_at_hand(checkup: Checkup) -> None:
@@ -171,27 +169,22 @@ def test_E67_no_credential_stands_in_what_a_failing_test_had_at_hand(checkup: Ch
     assert "console/shell.py" not in result.stdout.str()
 
 
-def test_nodes_that_cannot_be_listed_are_asked_for_once(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest(
-        """
-        from pytest_kvlatency.checkup.cluster_session import ClusterSession
+def test_nodes_that_cannot_be_listed_are_asked_for_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    original = ClusterSession.discover
 
-        asked = []
-        original = ClusterSession.discover
+    def discover(self: ClusterSession, settings: Any) -> Any:
+        asked.append(settings)
+        return original(self, settings)
 
-        def discover(self, settings):
-            asked.append(settings)
-            print("ASKED", len(asked))
-            return original(self, settings)
-
-        ClusterSession.discover = discover
-        """
-    )
+    monkeypatch.setattr(ClusterSession, "discover", discover)
     functions = "\n".join(f"def test_{number}(kv_latency): ..." for number in range(5))
     pytester.makepyfile(
         f"import pytest\npytestmark = pytest.mark.kvlatency(nad='default/x', nodes='mesh')\n{functions}\n"
     )
-    result = pytester.runpytest_subprocess("-s", "--kv-kubeconfig", "/nowhere")
+    result = pytester.runpytest_inprocess("--kv-kubeconfig", "/nowhere")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: the kubeconfig '/nowhere' (--kv-kubeconfig) does not exist"])
-    assert [one for one in result.outlines if "ASKED" in one] == ["ASKED 1"]
+    assert len(asked) == 1
