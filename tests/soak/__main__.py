@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 COMMAND = "python tests/soak"
 JOBS = 6
+NODES = 32
+#: A mesh has three.
+FEWEST_NODES = 3
 PROGRESS_SECONDS = 30.0
 
 
@@ -135,12 +138,13 @@ def main(arguments: Sequence[str]) -> int:
     seed = random.SystemRandom().randrange(2**31) if given.seed is None else given.seed
     directory = Path(given.dir or tempfile.mkdtemp(prefix="soak-")).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    print(f"seed {seed}: {COMMAND} --seed {seed} --scale {given.scale:g}", flush=True)
-    ground = Ground(directory / "lab")
+    options = "" if given.nodes == NODES else f" --nodes {given.nodes}"
+    options += "".join(f" --plugin {name}" for name in given.plugin)
+    print(f"seed {seed}: {COMMAND} --seed {seed} --scale {given.scale:g}{options}", flush=True)
+    ground = Ground(directory / "lab", given.nodes)
     loop = Loop()
     try:
         world = World(ground=ground, loop=loop, directory=directory, seed=seed, plugins=given.plugin)
-        options = "".join(f" --plugin {name}" for name in given.plugin)
         soak = Soak(world, given.jobs, options)
         soak.plan(given.scale, given.only)
         soak.play()
@@ -176,6 +180,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--jobs", type=int, default=JOBS, metavar="N", help=f"cases played at a time (default: {JOBS})"
     )
     parser.add_argument(
+        "--nodes",
+        type=int,
+        default=NODES,
+        metavar="N",
+        help=f"nodes of the lab; a run with dropped consoles has half as many pairs (default: {NODES})",
+    )
+    parser.add_argument(
         "--dir", metavar="DIR", help="keep everything there (default: a directory that goes when all is well)"
     )
     parser.add_argument(
@@ -195,6 +206,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
             )
     if not 0 < given.scale <= 1:
         parser.error(f"argument --scale: invalid value {given.scale:g}: expected a share from 0 to 1")
+    if given.nodes < FEWEST_NODES:
+        parser.error(
+            f"argument --nodes: invalid value {given.nodes}: expected an integer from {FEWEST_NODES}"
+        )
     return given
 
 

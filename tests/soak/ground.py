@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-NODES = 32
 LAB_SECONDS = 60.0
 GONE_SECONDS = 30.0
 EXPIRES = "pytest-kvlatency/expires-at"
@@ -73,7 +72,6 @@ STUCK = Network(
 NETWORKS = (HEALTHY, CUT, SLOW, LOSSY, STUCK)
 LAB = {
     "guests": "sim",
-    "nodes": NODES,
     "networks": {network.nad: dict(network.lab) for network in NETWORKS},
     "faults": [{"fault": "stuck-deletion", "network": STUCK.nad}],
     "seed": 7,
@@ -85,10 +83,11 @@ LAB = {
 class Ground:
     """A running lab, as its administrator sees it. Each run has a namespace of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, nodes: int) -> None:
+        self.nodes = nodes
         directory.mkdir(parents=True, exist_ok=True)
         spec = directory / "lab.yaml"
-        spec.write_text(json.dumps(LAB), encoding="utf-8")
+        spec.write_text(json.dumps({**LAB, "nodes": nodes}), encoding="utf-8")
         self._lab = LabProcess.start(str(spec), directory / "run", LAB_SECONDS)
         self.kubeconfig = self._lab.kubeconfig
         self._admin = Administrator(self._lab, directory, "default")

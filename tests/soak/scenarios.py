@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ground import CUT, HEALTHY, LOSSY, NODES, SLOW, STUCK, name
+from ground import CUT, HEALTHY, LOSSY, SLOW, STUCK, name
 from judging import DOUBLE, LEFT, WRONG, Findings, Truth, judge, judge_end, left
 from middleman import Conduct, Loop, Meeting, Middleman
 from runs import PHASES, Done, Place, alongside
@@ -249,20 +249,21 @@ class ApiFailures(Scenario):
 
 
 class Drops(Scenario):
-    """Every console drops once, at a byte of its own: sixteen pairs in a run, each four bytes further."""
+    """Every console drops once, at a byte of its own: pairs of all nodes in a run, each four bytes further."""
 
     name = "drop"
     title = "consoles dropped at every 4th byte"
     step = 4
-    pairs = NODES // 2
     sample = ("--kv-sample-duration", "1s")
     pings = 10
 
     def __init__(self) -> None:
         self.count = 100
+        self.pairs = 0
 
     def prepare(self, world: World) -> None:
         """Count the bytes of a run that nothing disturbs."""
+        self.pairs = world.ground.nodes // 2
         stage = Stage(word="traffic", world=world, rng=random.Random(0), findings=Findings())
         world.ground.make_namespace(stage.namespace)
         with world.middleman(Conduct()) as middleman:

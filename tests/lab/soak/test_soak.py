@@ -15,49 +15,52 @@ SOAK = HERE.parents[1] / "soak"
 KINDS = ["left VMIs", "incomplete ConfigMaps", "wrong verdicts", "double starts", "hung or crashed"]
 
 
-@pytest.fixture
-def soak(tmp_path):
-    """Run the soak in a process of its own; give its exit status, its output, and the counts of its last row."""
-
-    def run(*arguments, sabotage=None):
-        plugin = [] if sabotage is None else ["--plugin", "sabotage"]
-        environment = {**os.environ, "SABOTAGE": sabotage or "", "PYTHONPATH": str(HERE)}
-        done = subprocess.run(
-            [sys.executable, SOAK, "--dir", tmp_path / "soak", *plugin, *arguments],
-            check=False,
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        row = re.search(r"^all +\d+((?: +\d+)+)$", done.stdout, re.MULTILINE)
-        assert row, done.stdout + done.stderr
-        found = dict(zip(KINDS, map(int, row.group(1).split()), strict=True))
-        return done, {kind: count for kind, count in found.items() if count}
-
-    return run
+def soak(directory, *arguments):
+    """Run the soak in a process of its own; give its exit status, its output, and what each row of its table counts."""
+    done = subprocess.run(
+        [sys.executable, SOAK, "--seed", "7", "--nodes", "4", "--dir", directory / "soak", *arguments],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    found = {
+        title: {kind for kind, count in zip(KINDS, counts.split(), strict=True) if count != "0"}
+        for title, counts in re.findall(r"^(\S.*?) {2,}\d+((?: +\d+)+)$", done.stdout, re.MULTILINE)
+    }
+    assert "all" in found, done.stdout + done.stderr
+    return done, found
 
 
-def test_a_soak_of_a_sound_plugin_finds_nothing(soak):
-    done, found = soak("--seed", "7", "--only", "drop-20", "--only", "interrupt-2")
-    assert (done.returncode, found) == (0, {}), done.stdout
-    assert "32 drops" in done.stdout
+@pytest.fixture(scope="module")
+def sabotaged(tmp_path_factory):
+    cases = ("interrupt-2", "api-11", "twins-1")
+    only = [word for case in cases for word in ("--only", case)]
+    return soak(tmp_path_factory.mktemp("sabotaged"), *only, "--plugin", "sabotage")
+
+
+def test_a_soak_of_a_sound_plugin_finds_nothing(tmp_path):
+    done, found = soak(tmp_path, "--only", "drop-20", "--only", "interrupt-2")
+    assert (done.returncode, found["all"]) == (0, set()), done.stdout
+    assert "4 drops" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "case", "kinds"),
+    ("case", "title", "kinds"),
     [
-        ("nothing is cleaned up", "interrupt-2", {"left VMIs", "incomplete ConfigMaps"}),
-        ("every limit is met", "api-11", {"wrong verdicts"}),
-        ("every run starts", "twins-1", {"double starts"}),
+        ("interrupt-2", "interrupts at random moments", {"left VMIs", "incomplete ConfigMaps"}),
+        ("api-11", "10% of the API requests fail", {"wrong verdicts"}),
+        ("twins-1", "two runs at once, one ConfigMap", {"double starts"}),
     ],
+    ids=["interrupt", "api", "twins"],
 )
-def test_a_soak_finds_what_is_wrong_and_says_how_to_repeat_it(soak, sabotage, case, kinds):
-    done, found = soak("--seed", "7", "--only", case, sabotage=sabotage)
+def test_a_soak_finds_what_is_wrong_and_says_how_to_repeat_it(sabotaged, case, title, kinds):
+    done, found = sabotaged
     assert done.returncode == 1, done.stdout
-    assert kinds <= found.keys(), done.stdout
-    assert f"--seed 7 --only {case} --plugin sabotage" in done.stdout
+    assert kinds <= found[title] <= found["all"], done.stdout
+    assert f"--seed 7 --only {case} --nodes 4 --plugin sabotage" in done.stdout
 
 
 def test_a_case_that_does_not_exist_is_refused(tmp_path):
