@@ -82,7 +82,13 @@ class Dispatcher:
         self._departures = Departures(leftovers, self._threads)
         self._keeper = Keeper(self._not_measured, consoles)
         self._occupancy = Occupancy(occupy, activity)
-        self._trials = Trials(measurer, consoles, activity, guests=self._fleet.up, last_used=self._last_used)
+        self._trials = Trials(
+            measurer=measurer,
+            consoles=consoles,
+            activity=activity,
+            guests=self._fleet.up,
+            last_used=self._last_used,
+        )
         self._is_over = False
 
     def begin(self) -> None:

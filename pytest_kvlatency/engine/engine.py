@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check, Measurement, PingParameters
 
 
+@dataclass(kw_only=True, eq=False)
 class Engine:
     """Measures checks: ahead and in rounds what the plan holds, at once what somebody waits for.
 
@@ -38,29 +39,20 @@ class Engine:
     it has asked for ends when it is released, whatever has become of it until then.
     """
 
-    def __init__(
-        self,
-        *,
-        dispatcher: Dispatcher,
-        claims: Claims,
-        provisioner: Provisioner,
-        leftovers: Leftovers,
-        activity: Activity,
-        whereabouts: Whereabouts,
-        deadline: Deadline,
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._claims = claims
-        #: What makes the guests.
-        self.provisioner = provisioner
-        #: The VMIs that are to go, and those that are left on purpose.
-        self.leftovers = leftovers
-        #: What is being waited for now.
-        self.activity = activity
+    dispatcher: Dispatcher
+    claims: Claims
+    #: What makes the guests.
+    provisioner: Provisioner
+    #: The VMIs that are to go, and those that are left on purpose.
+    leftovers: Leftovers
+    #: What is being waited for now.
+    activity: Activity
+    whereabouts: Whereabouts
+    deadline: Deadline
+
+    def __post_init__(self) -> None:
         #: How far what is measured in rounds is.
-        self.pace = dispatcher.pace
-        self._whereabouts = whereabouts
-        self._deadline = deadline
+        self.pace = self.dispatcher.pace
         self._steward = Steward("kvlatency-engine")
 
     def begin(self) -> None:
@@ -68,7 +60,7 @@ class Engine:
 
         Raises ``ConfigError`` where the threads cannot be had without which nothing goes on.
         """
-        self._dispatcher.begin()
+        self.dispatcher.begin()
         self._steward.start()
 
     def is_refused(self, check: Check) -> bool:
@@ -77,21 +69,21 @@ class Engine:
 
     def look_again(self, check: Check) -> None:
         """Read the nodes of a check anew: what was wrong with them may be over."""
-        self.provisioner.site.look_again(check, self._deadline)
+        self.provisioner.site.look_again(check, self.deadline)
 
     def plan(self, checks: Sequence[Check]) -> None:
         """Count the users of each guest, so that it can be deleted after its last one."""
-        self._claims.plan(checks)
-        self._dispatcher.plan_tests(checks)
+        self.claims.plan(checks)
+        self.dispatcher.plan_tests(checks)
 
     def start(self, ahead: Sequence[Check]) -> None:
         """Bring up the guests of these checks and measure them without being asked; equal measurements once."""
-        self._steward.put(partial(self._claims.start, ahead))
+        self._steward.put(partial(self.claims.start, ahead))
 
     def measure(self, check: Check, *, holder: object, anew: bool = False) -> Future[Attempt]:
         """Measure ``check``, or, unless ``anew``, take what was measured ahead."""
         answer: Future[Attempt] = Future()
-        self._steward.put(partial(self._claims.measure, check, holder, answer, anew=anew), answer=answer)
+        self._steward.put(partial(self.claims.measure, check, holder, answer, anew=anew), answer=answer)
         return answer
 
     def measure_owned(
@@ -104,18 +96,18 @@ class Engine:
         """
         answer: Future[Attempt] = Future()
         wanted = replace(check, ping=ping)
-        use = partial(self._claims.use, wanted, holder, answer, confirm=confirm, moves=moves)
+        use = partial(self.claims.use, wanted, holder, answer, confirm=confirm, moves=moves)
         self._steward.put(use, answer=answer)
         return answer
 
     def take_again(self, check: Check) -> None:
         """Count one user more than planned (a rerun): it is measured anew, and so are guests that did not come up."""
-        self._steward.put(partial(self._claims.take_again, check))
+        self._steward.put(partial(self.claims.take_again, check))
 
     def own(self, check: Check, *, holder: object) -> Future[tuple[ReadyGuest, ReadyGuest]]:
         """Bring both guests up and own them until the holder is released."""
-        ticket = Ticket.of(check, self._deadline, owns=True)
-        self._steward.put(partial(self._claims.ask, ticket, holder), answer=ticket.owned)
+        ticket = Ticket.of(check, self.deadline, owns=True)
+        self._steward.put(partial(self.claims.ask, ticket, holder), answer=ticket.owned)
         return ticket.owned
 
     def release(self, holder: object) -> None:
@@ -123,24 +115,24 @@ class Engine:
 
         Whatever the owner did on the guests' consoles is cleaned up by the next user.
         """
-        self._steward.put(partial(self._claims.release, holder))
+        self._steward.put(partial(self.claims.release, holder))
 
     def let_go(self, check: Check) -> None:
         """Say that one user of the check's guests is done; a guest without users is deleted, in the background."""
-        self._steward.put(partial(self._dispatcher.end_test, check))
+        self._steward.put(partial(self.dispatcher.end_test, check))
 
     def keep(self, check: Check) -> None:
         """Leave this check's VMIs in the cluster when the run ends."""
         self._steward.put(partial(self._keep, check))
 
     def _keep(self, check: Check) -> None:
-        for guest in filter(None, self._dispatcher.guests_of(check)):
+        for guest in filter(None, self.dispatcher.guests_of(check)):
             self.leftovers.keep([guest.handle], login=login_words(guest.profile))
 
     def save_evidence(self, check: Check) -> None:
         """Write the artifacts of a check's guests that are up; those that never came up have been seen to."""
-        for guest in filter(None, self._dispatcher.guests_of(check)):
-            self.provisioner.save_evidence(guest.handle, guest.shell, stop=self._deadline.stop)
+        for guest in filter(None, self.dispatcher.guests_of(check)):
+            self.provisioner.save_evidence(guest.handle, guest.shell, stop=self.deadline.stop)
 
     def interrupted(self, check: Check, reason: str, measured: Measurement | None = None) -> Attempt:
         """What is known of a check that a signal has cut off: its guests that are up, and what was going on.
@@ -149,9 +141,9 @@ class Engine:
         numbers that were ``measured`` until then, if there are any.
         """
         step = self.activity.step_of((check.id, *map(str, vmi_keys(check))))
-        source, target = self._dispatcher.guests_of(check)
+        source, target = self.dispatcher.guests_of(check)
         error = InterruptedRunError(f"{reason} while {step.during}", stage=step.stage, summary=reason)
-        error.pair_nodes = self._whereabouts.of(check)
+        error.pair_nodes = self.whereabouts.of(check)
         attempt = failed(check, error, source, target)
         if measured is None or measured.result is None:
             return attempt
@@ -169,14 +161,14 @@ class Engine:
         Raises ``TeardownError``.
         """
         self._steward.settle(LAST_SECONDS)
-        self._dispatcher.discard_all()
+        self.dispatcher.discard_all()
         self.leftovers.delete(self.leftovers.outstanding, deadline)
         self.leftovers.wait_gone(deadline)
 
     def delete_all(self, deadline: Deadline) -> None:
         """Ask for every deletion at once, also of what is being created; nothing is begun afterwards."""
         self._steward.settle(LAST_SECONDS)
-        self._dispatcher.stop()
+        self.dispatcher.stop()
         self.leftovers.close(deadline)
 
     def shut_down(self, hurries: Callable[[], bool]) -> None:
@@ -185,4 +177,4 @@ class Engine:
         ``hurries`` says whether guests that are kept get less time for their consoles.
         """
         self._steward.end()
-        self._dispatcher.shut_down(hurries)
+        self.dispatcher.shut_down(hurries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.deadline import CLEANUP_SECONDS, Deadline
@@ -51,33 +51,26 @@ EVIDENCE_SECONDS = 5.0
 NO_RENEWAL = "its guest cannot write to /tmp or /run, so it powers itself off when the run's time is over"
 
 
+@dataclass(kw_only=True, eq=False)
 class Provisioner:
     """Makes guests. Thread-safe: several are brought up at the same time."""
 
-    def __init__(
-        self,
-        *,
-        client: KubeClient,
-        vmis: Vmis,
-        leftovers: Leftovers,
-        look_out: LookOut,
-        consoles: Consoles,
-        blueprint: Blueprint,
-        artifacts: Artifacts,
-        whereabouts: Whereabouts,
-    ) -> None:
-        self._client = client
-        self._vmis = vmis
-        self._leftovers = leftovers
-        self._look_out = look_out
-        self._consoles = consoles
-        self._blueprint = blueprint
-        self._artifacts = artifacts
-        self._whereabouts = whereabouts
+    client: KubeClient
+    vmis: Vmis
+    leftovers: Leftovers
+    look_out: LookOut
+    consoles: Consoles
+    blueprint: Blueprint
+    artifacts: Artifacts
+    whereabouts: Whereabouts
+
+    def __post_init__(self) -> None:
         #: What is there for guests.
-        self.site = Site(client, blueprint)
-        self._drafts = Drafts(blueprint, client.now)
-        self._addresses = AddressBook(blueprint.addresses, blueprint.guests_by_subnet, leftovers)
+        self.site = Site(self.client, self.blueprint)
+        self._drafts = Drafts(self.blueprint, self.client.now)
+        self._addresses = AddressBook(
+            self.blueprint.addresses, self.blueprint.guests_by_subnet, self.leftovers
+        )
 
     def forget_pairs(self, keys: Iterable[VmiKey]) -> None:
         """Let the next guests of these ``auto`` pairs keep no distance from those of now, which are about to go."""
@@ -88,7 +81,7 @@ class Provisioner:
 
         Raises ``KvLatencyError`` with the cause.
         """
-        self._whereabouts.forget(key)
+        self.whereabouts.forget(key)
         say("reading the network", during=f"reading NAD {key.nad}", phase="reading its NAD")
         node = self.site.place(key, deadline)
         with self._parts(key, node, deadline, say) as parts:
@@ -98,7 +91,7 @@ class Provisioner:
                 if isinstance(error, ProvisionError):
                     self._explain(error, node)
                 error.guest_node = error.guest_node or key.node or ""
-                self._whereabouts.see(key, error.guest_node)
+                self.whereabouts.see(key, error.guest_node)
                 raise
 
     def _explain(self, error: ProvisionError, node: NodeFacts | None) -> None:
@@ -113,7 +106,7 @@ class Provisioner:
         self, key: VmiKey, node: NodeFacts | None, deadline: Deadline, say: Say
     ) -> Iterator[DraftParts]:
         """Read what the guest of ``key`` is made of; its address is its own inside. Raises ``KvLatencyError``."""
-        profile = profile_named(key.guest.profile, self._blueprint.profiles)
+        profile = profile_named(key.guest.profile, self.blueprint.profiles)
         nad = self.site.network(key.nad, key.guest, deadline)
         architecture = architecture_of(key, profile, node)
         parts = DraftParts(key=key, profile=profile, nad=nad, architecture=architecture, lease=None)
@@ -136,22 +129,22 @@ class Provisioner:
         say("creating", during=f"creating {whose}")
         handle, mac = self._create(parts, check, deadline)
         create_seconds = watch.lap()
-        shell = shell_of(self._client, self._vmis, handle, profile)
-        watchdog = lifetime.Watchdog(shell, run, keeps=self._blueprint.keeps)
+        shell = shell_of(self.client, self.vmis, handle, profile)
+        watchdog = lifetime.Watchdog(shell, run, keeps=self.blueprint.keeps)
         notes = self._drafts.notes(profile, run)
         running_on = ""
         try:
             starting = f"waiting for {whose} to start"
 
             def changed(state: VmiState) -> None:
-                self._whereabouts.see(key, state.node)
+                self.whereabouts.see(key, state.node)
                 say(state.phase or "waiting", during=starting)
 
-            state = self._look_out.wait_running(handle, deadline, changed)
+            state = self.look_out.wait_running(handle, deadline, changed)
             running_seconds = watch.lap()
             running_on = state.node or ""
             _check_node(key, handle, state)
-            with self._consoles.using(shell, deadline):
+            with self.consoles.using(shell, deadline):
                 say("booting and logging in", during=f"{whose} boots", phase="booting")
                 shell.login(deadline)
                 watchdog.start(deadline)
@@ -196,7 +189,7 @@ class Provisioner:
             for attempt in range(1, MAC_ATTEMPTS + 1):
                 request = replace(self._drafts.request(parts, deadline), name=REHEARSED_NAME)
                 try:
-                    self._vmis.rehearse(request, deadline, change=self._drafts.change(check))
+                    self.vmis.rehearse(request, deadline, change=self._drafts.change(check))
                 except MacRefused:
                     if attempt == MAC_ATTEMPTS:
                         raise
@@ -211,10 +204,8 @@ class Provisioner:
             if parts.lease is not None:
                 parts.lease.hold(request.token)
             try:
-                with self._leftovers.creating(deadline):
-                    return self._vmis.create(
-                        request, deadline, change=self._drafts.change(check)
-                    ), request.mac
+                with self.leftovers.creating(deadline):
+                    return self.vmis.create(request, deadline, change=self._drafts.change(check)), request.mac
             except MacRefused as error:
                 refused = error.reason
         raise ProvisionError(
@@ -251,20 +242,20 @@ class Provisioner:
         """Keep what tells why, and delete the VMI unless it is to be looked at."""
         if isinstance(error, KvLatencyError):
             error.transcript = error.transcript or shell.transcript_end
-        keeps = self._blueprint.keeps
+        keeps = self.blueprint.keeps
         if keeps:
-            self._leftovers.keep([handle], login=login_words(profile))
+            self.leftovers.keep([handle], login=login_words(profile))
             shell.leave(Deadline(LEAVING_SECONDS))
         self.save_evidence(handle, shell)
         shell.close()
         if not keeps:
-            self._leftovers.delete([handle], Deadline(CLEANUP_SECONDS))
+            self.leftovers.delete([handle], Deadline(CLEANUP_SECONDS))
 
     def save_evidence(self, handle: VmiHandle, shell: Shell, *, stop: Stop | None = None) -> None:
         """Write the artifacts of a VMI, where they are asked for; what cannot be had is left out."""
-        if self._artifacts.directory is not None:
-            evidence = self._vmis.evidence(handle, Deadline(EVIDENCE_SECONDS, stop=stop))
-            self._artifacts.keep(handle.name, evidence=evidence, transcript=shell.transcript)
+        if self.artifacts.directory is not None:
+            evidence = self.vmis.evidence(handle, Deadline(EVIDENCE_SECONDS, stop=stop))
+            self.artifacts.keep(handle.name, evidence=evidence, transcript=shell.transcript)
 
 
 def _check_node(key: VmiKey, handle: VmiHandle, state: VmiState) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_kvlatency.config.timeouts import usual_ns
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import Check, Measurement
 
 
+@dataclass(frozen=True, kw_only=True)
 class Trials:
     """Measures between the guests of tickets that may start. Thread-safe.
 
@@ -33,20 +34,11 @@ class Trials:
     its guests that nothing planned needs after it.
     """
 
-    def __init__(
-        self,
-        measurer: Measurer,
-        consoles: Consoles,
-        activity: Activity,
-        *,
-        guests: Callable[[], Iterable[ReadyGuest]],
-        last_used: Callable[[Ticket], list[ReadyGuest]],
-    ) -> None:
-        self._measurer = measurer
-        self._consoles = consoles
-        self._activity = activity
-        self._guests = guests
-        self._last_used = last_used
+    measurer: Measurer
+    consoles: Consoles
+    activity: Activity
+    guests: Callable[[], Iterable[ReadyGuest]]
+    last_used: Callable[[Ticket], list[ReadyGuest]]
 
     def measure(self, ticket: Ticket, check: Check, *, confirm: bool = True) -> Attempt:
         """Measure ``check``; ``confirm`` has the target asked after a loss."""
@@ -55,15 +47,15 @@ class Trials:
         except KvLatencyError as error:
             return failed(check, error, *those_up_or_none(ticket.guests))
         pinging = f"preparing to ping {target.node} from {source.node}"
-        with self._activity.doing(check.id, "run", pinging, who=pair_place(source.node, target.node)) as say:
+        with self.activity.doing(check.id, "run", pinging, who=pair_place(source.node, target.node)) as say:
             try:
                 if source.nad.address_mode == "dhcp":
                     # Where this tool gives the addresses, the plan keeps them apart; every pair would look at all.
-                    check_distinct((source, target), self._guests())
+                    check_distinct((source, target), self.guests())
                 self._cover((target, source), to_seconds(usual_ns(check)), ticket.deadline)
-                with self._consoles.using(source.shell, ticket.deadline):
-                    measured = self._measurer.measure(
-                        check, source, target, ticket.deadline, say, look_again=self._last_used(ticket)
+                with self.consoles.using(source.shell, ticket.deadline):
+                    measured = self.measurer.measure(
+                        check, source, target, ticket.deadline, say, look_again=self.last_used(ticket)
                     )
                 measured = replace(measured, round=ticket.round)
                 if measured.has_lost and confirm:
@@ -85,7 +77,7 @@ class Trials:
         """Keep these guests for a measurement that takes so long, though the run's clock may stand still meanwhile."""
         for guest in guests:
             if not guest.watchdog.lasts(seconds) and not guest.shell.is_in_use:
-                with self._consoles.using(guest.shell, deadline):
+                with self.consoles.using(guest.shell, deadline):
                     guest.watchdog.cover(seconds)
 
     def _confirmed(self, measured: Measurement, target: ReadyGuest, deadline: Deadline) -> Measurement:
@@ -94,8 +86,8 @@ class Trials:
         The source's console is given back: nobody holds two at a time.
         """
         try:
-            with self._consoles.using(target.shell, deadline):
-                note = self._measurer.confirm(target, deadline)
+            with self.consoles.using(target.shell, deadline):
+                note = self.measurer.confirm(target, deadline)
         except (CheckupTimeoutError, InterruptedRunError) as error:
             note = untold(target, error.reason)
         return replace(measured, notes=(*measured.notes, note)) if note else measured
