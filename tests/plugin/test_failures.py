@@ -40,19 +40,18 @@ def test_the_limit_is_enforced_when_the_body_passes(checkup: Checkup) -> None:
     result.stdout.no_fnmatch_line("*pytest_kvlatency*.py*")
 
 
-@pytest.mark.parametrize(
-    ("body", "outcome"), [("raise ValueError('mine')", "failed"), ("pytest.skip('mine')", "skipped")]
-)
-def test_an_exceeded_limit_is_added_to_the_report_of_a_body_that_ends_otherwise(
-    checkup: Checkup, body: str, outcome: str
-) -> None:
+def test_an_exceeded_limit_is_added_to_the_report_of_a_body_that_ends_otherwise(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(
-        f"""
+        """
         import pytest
 
-        @pytest.mark.kvlatency(nad="default/blue-network", max_latency="1us")
-        def test_net():
-            {body}
+        pytestmark = pytest.mark.kvlatency(nad="default/blue-network", max_latency="1us")
+
+        def test_failing():
+            raise ValueError("mine")
+
+        def test_skipping():
+            pytest.skip("mine")
         """
     )
     checkup.pytester.makeconftest(
@@ -63,11 +62,11 @@ def test_an_exceeded_limit_is_added_to_the_report_of_a_body_that_ends_otherwise(
         """
     )
     result = checkup.quick("-s")
-    result.stdout.fnmatch_lines([f"*SECTION call {outcome} *kvlatency* run: actual max latency*"])
-    assert checkup.outcomes == [(outcome, "latency")]
-    if outcome == "failed":
-        result.stdout.fnmatch_lines(["E*ValueError: mine"])
-        assert "ValueError: mine" in checkup.document["failureReason"]
+    for outcome in ("failed", "skipped"):
+        result.stdout.fnmatch_lines([f"*SECTION call {outcome} *kvlatency* run: actual max latency*"])
+    assert checkup.outcomes == [("failed", "latency"), ("skipped", "latency")]
+    result.stdout.fnmatch_lines(["E*ValueError: mine"])
+    assert "ValueError: mine" in checkup.document["measurements"][0]["failureReason"]
 
 
 def test_without_any_reply_the_body_is_not_run(checkup: Checkup) -> None:
@@ -92,10 +91,20 @@ def test_without_any_reply_the_body_is_not_run(checkup: Checkup) -> None:
 
 
 def test_lost_packets_fail_by_their_own_limit(checkup: Checkup) -> None:
-    arguments = ("--kv-nad", "default/lossy-network", "--kv-sample-duration", "20s", "--kv-warmup", "0")
-    checkup.run(*arguments, "--kv-json", "result.json").assert_outcomes(failed=1)
-    assert checkup.outcomes == [("failed", "loss")]
-    checkup.run(*arguments, "--kv-json", "result.json", "--kv-max-loss", "90").assert_outcomes(passed=1)
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.kvlatency(nad="default/lossy-network", sample_duration="20s")
+
+        def test_none(): ...
+
+        @pytest.mark.kvlatency(max_loss=90)
+        def test_most(): ...
+        """
+    )
+    checkup.quick()
+    assert checkup.outcomes == [("failed", "loss"), ("passed", None)]
 
 
 def test_a_broken_set_up_is_an_error_with_the_way_out_and_no_traceback(checkup: Checkup) -> None:
@@ -174,7 +183,7 @@ def test_the_bodys_own_failures_are_assertions_with_the_bodys_own_traceback(chec
     ]
 
 
-def test_a_users_fixture_that_fails_is_told_with_the_stage_in_which_it_failed(checkup: Checkup) -> None:
+def test_a_users_fixture_that_fails_or_is_not_there_is_told_with_the_stage(checkup: Checkup) -> None:
     checkup.pytester.makepyfile(
         """
         import pytest
@@ -192,15 +201,18 @@ def test_a_users_fixture_that_fails_is_told_with_the_stage_in_which_it_failed(ch
 
         def test_before(before): ...
 
+        def test_missing(kv_latency, missing): ...
+
         def test_after(after): ...
         """
     )
-    checkup.quick().assert_outcomes(passed=1, errors=2)
+    checkup.quick().assert_outcomes(passed=1, errors=3)
     assert [one["failureReason"] for one in checkup.document["measurements"]] == [
         "setup: RuntimeError: no load",
+        "setup: FixtureLookupError: fixture 'missing' not found",
         "teardown: RuntimeError: load stays",
     ]
-    assert checkup.outcomes == [("error", "assertion")] * 2
+    assert checkup.outcomes == [("error", "assertion")] * 3
 
 
 def test_without_a_network_the_skip_names_the_test(checkup: Checkup) -> None:
@@ -247,16 +259,6 @@ def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> N
 def test_the_rerun_command_gives_no_option_the_id_for_its_value(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--kv-nad", "default/no-such-network", "--kv-lab")
     assert rerun_command(result)[1:] == ["--kv-lab=auto", "kvlatency::check[default/no-such-network-auto]"]
-    pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.kvlatency(nad="default/no-such-network")
-        def test_it(): ...
-        """
-    )
-    result = pytester.runpytest_inprocess("--kv-nad", "default/other", "--kv-lab")
-    assert rerun_command(result)[1:-1] == ["--kv-lab=auto"]
 
 
 WRITING = ("--kv-json", "--kv-html", "--kv-prometheus", "--kv-artifacts", "--junitxml", "--html")
@@ -359,11 +361,3 @@ def test_the_header_says_what_is_not_a_default_and_from_where(checkup: Checkup) 
     )
     lines = [line for line in result.outlines if re.match(r"kvlatency: \S+ = ", line)]
     assert len(lines) == 6
-
-
-def test_a_fixture_that_is_not_there_is_told_by_its_name(checkup: Checkup) -> None:
-    checkup.pytester.makepyfile("def test_net(kv_latency, missing): pass")
-    result = checkup.quick(*BLUE)
-    result.assert_outcomes(errors=1)
-    (entry,) = checkup.document["measurements"]
-    assert entry["failureReason"] == "setup: FixtureLookupError: fixture 'missing' not found"
