@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pyte
 import pytest
+from _pytest.terminal import TerminalReporter
 from terminal import Terminal
 
+from pytest_kvlatency.checkup import progress
 from pytest_kvlatency.checkup.progress import ProgressLine
 from pytest_kvlatency.engine.steps import Wait
 from pytest_kvlatency.report.progressline import Progress
@@ -19,9 +24,6 @@ if TYPE_CHECKING:
 
     from conftest import Checkup
 
-BLUE = ("--kv-nad", "default/blue-network")
-#: Shows what there is to show at once, each time that it changes.
-EAGER = "from pytest_kvlatency.checkup import progress\nprogress.LOG_SECONDS = progress.GROWTH = 0\n"
 HALF = Progress(measured=3, total=6, failed=1, waiting=(Wait(who="worker6", phase="Scheduling", seconds=8),))
 
 
@@ -110,10 +112,9 @@ def test_without_the_plugins_of_pytest_that_write_nothing_is_shown_and_nothing_b
 
 
 @pytest.fixture
-def eager(checkup: Checkup) -> Checkup:
-    """Runs whose progress is shown at once; two pairs in one round, of which the second fails."""
+def mesh(checkup: Checkup) -> Checkup:
+    """Runs of two pairs in one round."""
     checkup.pytester.makepyfile(
-        eager=EAGER,
         test_mesh="""
             import pytest
 
@@ -127,10 +128,12 @@ def eager(checkup: Checkup) -> Checkup:
     return checkup
 
 
-def in_a_pipe(checkup: Checkup, *arguments: str) -> list[str]:
-    result = checkup.pytester.runpytest_subprocess(
-        "-p", "eager", f"--kv-kubeconfig={checkup.kubeconfig}", "--kv-sample-duration=500ms", *arguments
-    )
+def in_a_log(mesh: Checkup, *arguments: str) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        # What there is to show is shown at once, each time that it changes.
+        for name in ("LOG_SECONDS", "GROWTH"):
+            patch.setattr(progress, name, 0)
+        result = mesh.quick(*arguments)
     assert result.ret == 0
     lines = [line.rstrip() for line in result.outlines]
     start = next(n for n, line in enumerate(lines) if line.startswith("test_mesh.py"))
@@ -142,8 +145,8 @@ def progress_in(lines: list[str]) -> list[str]:
     return [line for line in lines if re.search(r"\d/\d  ", line)]
 
 
-def test_lines_in_a_pipe_are_lines_of_their_own_and_the_dots_go_on(eager: Checkup) -> None:
-    lines = in_a_pipe(eager)
+def test_lines_in_a_log_are_lines_of_their_own_and_the_dots_go_on(mesh: Checkup) -> None:
+    lines = in_a_log(mesh)
     assert progress_in(lines)
     assert all(line.startswith("kvlatency: ") for line in progress_in(lines))
     # Between the name of the file and the summary nothing but dots and lines of progress.
@@ -153,40 +156,102 @@ def test_lines_in_a_pipe_are_lines_of_their_own_and_the_dots_go_on(eager: Checku
     assert "".join(pytests).replace(" ", "") == "test_mesh.py...[100%]"
 
 
-def test_after_lines_in_a_log_v_says_again_whose_result_follows(eager: Checkup) -> None:
-    lines = in_a_pipe(eager, "-v")
+def test_after_lines_in_a_log_v_says_again_whose_result_follows(mesh: Checkup) -> None:
+    lines = in_a_log(mesh, "-v")
     assert all(line.startswith("kvlatency: ") for line in progress_in(lines))
     results = [line for line in lines if "PASSED" in line]
     assert len(results) == 3
     assert all(re.match(r"test_mesh\.py::test_\w\S* PASSED", line) for line in results), results
 
 
-def test_with_s_no_line_runs_into_what_a_test_has_written(eager: Checkup) -> None:
-    lines = in_a_pipe(eager, "-s")
+def test_with_s_no_line_runs_into_what_a_test_has_written(mesh: Checkup) -> None:
+    lines = in_a_log(mesh, "-s")
     assert all(line.startswith("kvlatency: ") for line in progress_in(lines))
     assert sum(line.count("said by the test") for line in lines) == 2
     # The second one waits while what the first has written has no end yet.
     assert not [line for line in progress_in(lines) if "said" in line]
 
 
+class TerminalFile(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class OnTerminal:
+    """A progress line below what pytest's own reporter writes to a terminal."""
+
+    def __init__(self, pytester: pytest.Pytester, *arguments: str) -> None:
+        config = pytester.parseconfig(*arguments)
+        config.pluginmanager.unregister(name="terminalreporter")
+        self.file = TerminalFile()
+        self.reporter = TerminalReporter(config, self.file)
+        config.pluginmanager.register(self.reporter, "terminalreporter")
+        self.now = 0.0
+        self.progress = ProgressLine(config, clock=lambda: self.now)
+
+    def show_for_a_while(self) -> None:
+        for line in (HALF, replace(HALF, measured=4), "deleting the VMIs"):
+            self.progress.show(line)
+            self.now += 10
+
+
+@pytest.fixture
+def terminal_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """That of a terminal with colours."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return monkeypatch
+
+
 @pytest.mark.parametrize(
     ("environment", "arguments"),
-    [({}, ("--color=no",)), ({"NO_COLOR": "1"}, ()), ({"TERM": "dumb"}, ()), ({}, ("-s",))],
+    [({}, ("--color=no",)), ({"NO_COLOR": "1"}, ()), ({"TERM": "dumb"}, ("--color=yes",)), ({}, ("-s",))],
     ids=["color=no", "NO_COLOR", "dumb", "s"],
 )
 def test_a_terminal_that_shows_no_colours_or_is_shared_gets_plain_lines(
-    eager: Checkup, environment: dict[str, str], arguments: tuple[str, ...]
+    pytester: pytest.Pytester,
+    terminal_environment: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    arguments: tuple[str, ...],
 ) -> None:
-    with terminal_of(eager, *arguments, "-k", "test_a", environment=environment) as terminal:
-        assert terminal.ends() == 0
-        assert b"\x1b[2K" not in terminal.written
-        assert b"\x1b[1A" not in terminal.written
-        assert [line for line in terminal.all if line.startswith("0/2  ")]
+    for name, value in environment.items():
+        terminal_environment.setenv(name, value)
+    terminal = OnTerminal(pytester, *arguments)
+    terminal.show_for_a_while()
+    assert [line for line in terminal.file.getvalue().splitlines() if line] == [
+        "4/6  1 failed  waiting: worker6 Scheduling 8 s",
+        "deleting the VMIs",
+    ]
+
+
+@pytest.mark.parametrize("columns", [40, 57, 58, 59, 200])
+def test_a_name_stays_whole_under_the_progress_wherever_on_the_terminal_it_ends(
+    pytester: pytest.Pytester, terminal_environment: pytest.MonkeyPatch, columns: int
+) -> None:
+    terminal_environment.setenv("COLUMNS", str(columns))
+    terminal = OnTerminal(pytester)
+    name = "test_mesh.py::test_a[default/blue-network-worker1:worker2]"
+    assert len(name) == 58
+    terminal.reporter.write(name)
+    terminal.show_for_a_while()
+    assert "\x1b[2K" in terminal.file.getvalue()
+    terminal.progress.clear()
+    terminal.reporter.write(" PASSED")
+    screen = pyte.Screen(columns, 24)
+    # As a terminal's driver does.
+    screen.set_mode(pyte.modes.LNM)
+    pyte.Stream(screen).feed(terminal.file.getvalue())
+    assert "".join(screen.display).rstrip() == f"{name} PASSED"
 
 
 @pytest.mark.smoke
-def test_progress_is_one_line_that_is_rewritten_and_taken_away(eager: Checkup) -> None:
-    with terminal_of(eager, rows=12) as terminal:
+def test_progress_is_one_line_that_is_rewritten_and_taken_away(mesh: Checkup) -> None:
+    arguments = (f"--kv-kubeconfig={mesh.kubeconfig}", "--kv-sample-duration=500ms")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    with Terminal(command, directory=mesh.pytester.path, rows=12) as terminal:
         while_running = terminal.sees(r"^0/2")
         # Below the line that pytest is writing, which stands as it was.
         assert while_running[-2:][0].rstrip() == "test_mesh.py"
@@ -194,30 +259,6 @@ def test_progress_is_one_line_that_is_rewritten_and_taken_away(eager: Checkup) -
         assert terminal.ends() == 0
         assert any(re.match(r"test_mesh\.py \.\.\. +\[100%\]", line) for line in terminal.all)
         assert not [line for line in terminal.all if re.match(r"\d/2", line)]
-
-
-def terminal_of(
-    checkup: Checkup, *arguments: str, environment: dict[str, str] | None = None, **more: int
-) -> Terminal:
-    fixed = ("-p", "no:cacheprovider", "-p", "eager", f"--kv-kubeconfig={checkup.kubeconfig}")
-    return Terminal(
-        [sys.executable, "-m", "pytest", *fixed, "--kv-sample-duration=500ms", *arguments],
-        directory=checkup.pytester.path,
-        environment={"PYTHONPATH": ".", **(environment or {})},
-        **more,
-    )
-
-
-def test_a_name_as_long_as_the_terminal_stays_whole_under_the_progress(eager: Checkup) -> None:
-    # The name ends where the first line ends, or in the second line.
-    for columns in (59, 40):
-        with terminal_of(eager, "-v", "-k", "worker1", columns=columns) as terminal:
-            terminal.sees(r"^0/1")
-            assert terminal.ends() == 0
-            text = "".join(line.ljust(columns) for line in terminal.all)
-            assert re.search(
-                r"test_mesh\.py::test_a\[default/blue-network-worker1:worker2\] +PASSED", text
-            ), str(terminal)
 
 
 # --- the words of -v
@@ -270,7 +311,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["", "workers"])
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["", "workers"])
 def test_v_says_the_numbers_beside_how_each_test_ended(checkup: Checkup, workers: tuple[str, ...]) -> None:
     checkup.pytester.makepyfile(WORDS)
     result = checkup.quick("-v", "-rA", "--tb=no", *workers)
