@@ -13,7 +13,7 @@ from pytest_kvlatency.engine.conductor import Conductor
 from pytest_kvlatency.engine.demand import Demand
 from pytest_kvlatency.engine.departures import LAST_SECONDS, Departures
 from pytest_kvlatency.engine.fleet import Fleet
-from pytest_kvlatency.engine.guests import is_lost, those_up, those_up_or_none
+from pytest_kvlatency.engine.guests import is_lost, those_up, up_or_none
 from pytest_kvlatency.engine.keeper import Keeper
 from pytest_kvlatency.engine.occupancy import Occupancy
 from pytest_kvlatency.engine.pace import Pace
@@ -322,7 +322,7 @@ class Dispatcher:
         try:
             self._occupancy.take(ticket)
         except KvLatencyError as error:
-            attempt = failed(ticket.check, error, *those_up_or_none(ticket.guests))
+            attempt = failed(ticket.check, error, *map(up_or_none, ticket.guests))
         else:
             attempt = self._trials.measure(ticket, ticket.check)
         if self.pace.ended(ticket, has_numbers=attempt.error is None):

@@ -7,7 +7,7 @@ from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pytest_kvlatency.engine.guests import is_lost, those_up
+from pytest_kvlatency.engine.guests import is_lost, those_up, up_or_none
 from pytest_kvlatency.plan.checks import vmi_keys
 from pytest_kvlatency.shortage import at_once
 from pytest_kvlatency.threads import Threads
@@ -87,8 +87,7 @@ class Fleet:
     def of(self, check: Check) -> list[ReadyGuest | None]:
         """The guests of a check, as far as they are up."""
         with self._lock:
-            futures = [self._guests.get(key) for key in vmi_keys(check)]
-            return [next(iter(those_up([one] if one else [])), None) for one in futures]
+            return [up_or_none(self._guests.get(key)) for key in vmi_keys(check)]
 
     def forget_lost(self, check: Check) -> None:
         """Have those guests of a check that did not come up brought up anew for the next who asks."""

@@ -101,14 +101,14 @@ def is_lost(future: Future[ReadyGuest]) -> bool:
     return future.cancelled() or future.exception() is not None
 
 
+def up_or_none(future: Future[ReadyGuest] | None) -> ReadyGuest | None:
+    """A guest that is up; None for one that is not, or that nobody has asked for."""
+    return future.result() if future is not None and future.done() and not is_lost(future) else None
+
+
 def those_up(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest]:
     """The guests that are up."""
-    return [one.result() for one in futures if one.done() and not is_lost(one)]
-
-
-def those_up_or_none(futures: Iterable[Future[ReadyGuest]]) -> list[ReadyGuest | None]:
-    """As ``those_up``, with None in the place of each one that is not."""
-    return [next(iter(those_up([one])), None) for one in futures]
+    return [guest for guest in map(up_or_none, futures) if guest is not None]
 
 
 class Stopwatch:

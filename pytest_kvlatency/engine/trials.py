@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.config.timeouts import usual_ns
 from pytest_kvlatency.engine.attempts import Attempt, failed
-from pytest_kvlatency.engine.guests import check_distinct, those_up_or_none
+from pytest_kvlatency.engine.guests import check_distinct, up_or_none
 from pytest_kvlatency.engine.measuring import NotJudged, untold
 from pytest_kvlatency.engine.steps import pair_place
 from pytest_kvlatency.errors import CheckupTimeoutError, InterruptedRunError, KvLatencyError
@@ -45,7 +45,7 @@ class Trials:
         try:
             source, target = ticket.pair()
         except KvLatencyError as error:
-            return failed(check, error, *those_up_or_none(ticket.guests))
+            return failed(check, error, *map(up_or_none, ticket.guests))
         pinging = f"preparing to ping {target.node} from {source.node}"
         with self.activity.doing(check.id, "run", pinging, who=pair_place(source.node, target.node)) as say:
             try:

@@ -163,11 +163,7 @@ def _look(shell: Shell, mac: str, deadline: Deadline) -> _View:
 
 
 def _await(
-    shell: Shell,
-    mac: str,
-    wanted: IPv4Interface | IPv6Interface,
-    deadline: Deadline,
-    seconds: float,
+    shell: Shell, mac: str, wanted: IPv4Interface | IPv6Interface, deadline: Deadline, seconds: float
 ) -> _View:
     """Look until the address is there, for at most ``seconds``; the last view."""
     until, pauses = time.monotonic() + seconds, iter(PAUSES)

@@ -6,16 +6,12 @@ import re
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.console.detached import run_detached
 from pytest_kvlatency.deadline import Backoff, Deadline
-from pytest_kvlatency.errors import (
-    CheckupTimeoutError,
-    ConfigError,
-    GuestError,
-    PermissionDeniedError,
-)
+from pytest_kvlatency.errors import CheckupTimeoutError, ConfigError, GuestError, PermissionDeniedError
 from pytest_kvlatency.guest import iproute
 from pytest_kvlatency.kube.apierrors import KubeApiError
 from pytest_kvlatency.ping.command import (
@@ -75,11 +71,7 @@ def check_mtu(parameters: PingParameters, address: str, mtus: Mapping[str, int])
 
 
 def warm_up(
-    shell: Shell,
-    address: str,
-    parameters: PingParameters,
-    dialect: Dialect,
-    deadline: Deadline,
+    shell: Shell, address: str, parameters: PingParameters, dialect: Dialect, deadline: Deadline
 ) -> float:
     """Wait for ``parameters.warmup`` replies, at most 30 s (E35): what is lost is no loss. Seconds that it took.
 
@@ -125,10 +117,7 @@ def take_sample(
 
     Raises as ``parse`` does for output that is no measurement, and as ``Shell.run`` does.
     """
-
-    def sample() -> PingResult:
-        return _sample(shell, address, parameters, dialect, deadline, mtu=mtu)
-
+    sample = partial(_sample, shell, address, parameters, dialect, deadline, mtu=mtu)
     try:
         first = sample()
     except PingDoubtful as error:
@@ -148,13 +137,7 @@ def take_sample(
 
 
 def _sample(
-    shell: Shell,
-    address: str,
-    parameters: PingParameters,
-    dialect: Dialect,
-    deadline: Deadline,
-    *,
-    mtu: int,
+    shell: Shell, address: str, parameters: PingParameters, dialect: Dialect, deadline: Deadline, *, mtu: int
 ) -> PingResult:
     """One sample. iputils sends a surplus, which is no part of it: while it sends, it listens for late replies."""
     actual, surplus = effective(parameters, dialect), surplus_of(parameters, dialect)

@@ -43,10 +43,7 @@ def on_replies(printed: Printed, counted: Counted, selected: Selected) -> Iterat
     untimed = sum(reply.time is not None and not reply.time.ns for reply in replies)
     for number, what in (
         (sum(reply.is_bound for reply in replies), 'times were given as "less than": used the bound'),
-        (
-            untimed if printed.clock_went_back else 0,
-            "replies have no time: the guest's clock was set back",
-        ),
+        (untimed if printed.clock_went_back else 0, "replies have no time: the guest's clock was set back"),
         (
             counted.answered_elsewhere,
             f"requests were answered from another address ({', '.join(counted.elsewhere)}): they count as lost",

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_kvlatency.errors import GuestError, KvLatencyError
 from pytest_kvlatency.model import PingResult
 from pytest_kvlatency.ping import oddities
-from pytest_kvlatency.ping.complaints import (
-    PingDoubtful,
-    PingUnreadable,
-    count_unsent,
-    find_error,
-    path_mtu,
-)
+from pytest_kvlatency.ping.complaints import PingDoubtful, PingUnreadable, count_unsent, find_error, path_mtu
 from pytest_kvlatency.ping.interruption import without_interrupted
 from pytest_kvlatency.ping.lines import read
 from pytest_kvlatency.ping.reconcile import check
