@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_kvlatency.checkup.checkup import Checkup
-    from pytest_kvlatency.checkup.cluster import Cluster
+    from pytest_kvlatency.checkup.cluster_session import Cluster
     from pytest_kvlatency.checkup.pair import Pair, Ping
     from pytest_kvlatency.checkup.streaming import Streams
     from pytest_kvlatency.config.settings import Settings

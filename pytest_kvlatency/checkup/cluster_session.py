@@ -28,6 +28,22 @@ if TYPE_CHECKING:
 __tracebackhide__ = HIDDEN
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """What ``kv_cluster`` gives. ``client`` sends requests as the run does; versions are None where unknown."""
+
+    client: KubeClient
+    namespace: str
+    server: str
+    kubernetes_version: str | None
+    kubevirt_version: str | None
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """Both versions by name: ``kubernetes``, ``kubevirt``."""
+        return {"kubernetes": self.kubernetes_version, "kubevirt": self.kubevirt_version}
+
+
 @dataclass(kw_only=True)
 class ClusterSession:
     """What a run asks its cluster before it creates anything. Nothing is contacted before something is asked."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_kvlatency.checkup import hooks
-from pytest_kvlatency.checkup.cluster import Cluster
+from pytest_kvlatency.checkup.cluster_session import Cluster
 from pytest_kvlatency.checkup.testitem import CHECK_KEY, may_be_measured_ahead
 from pytest_kvlatency.errors import HIDDEN, CheckupTimeoutError, InterruptedRunError, KvLatencyError, again
 from pytest_kvlatency.plan.checks import guest_count

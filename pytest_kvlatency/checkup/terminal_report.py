@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_kvlatency.checkup.written import written
+from pytest_kvlatency.config.options import OPTIONS
 from pytest_kvlatency.errors import KvLatencyError
 from pytest_kvlatency.escape import printable
 from pytest_kvlatency.report import checklistlines
 from pytest_kvlatency.report.terminal.summary import lab_line, write_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    import pytest
 
     from pytest_kvlatency.checkup.cluster_session import ClusterSession
     from pytest_kvlatency.checkup.collection import Collection
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_kvlatency.checkup.run_selection import Selection
     from pytest_kvlatency.checkup.run_state import RunState
     from pytest_kvlatency.checkup.sweep_run import SweepRun
+    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.model import Failure
     from pytest_kvlatency.report.screen import Screen
 
@@ -29,6 +35,12 @@ LAB_IS_OVER: Final = (
     "kvlatency: the lab ended with the run, and these VMIs with it. For a lab that stays, run "
     "python -m pytest_kvlatency.lab up, and use its kubeconfig (--kv-kubeconfig)"
 )
+
+#: Those of pytest and pytest-html, by their names in pytest's namespace of options.
+_OF_OTHERS: Final = {"xmlpath": "--junitxml", "htmlpath": "--html"}
+_FOLDERS: Final = frozenset(option.flag for option in OPTIONS if option.metavar == "DIR")
+#: A file system may keep time less exactly than the clock.
+_TOLERANCE: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +113,7 @@ class TerminalReport:
     def _end_lines(self, document: Mapping[str, Any]) -> list[str]:
         """With which guests the lab ran, and every file that was written."""
         state = self.state
-        files = written(state.config, state.inputs.given, state.results.started_at)
+        files = _written(state.config, state.inputs.given, state.results.started_at)
         # The run's own lab also knows why it has no real guests.
         lab = state.access.lab_line or lab_line(document)
         return [*([lab] if lab else []), *([f"kvlatency: wrote {', '.join(files)}"] if files else [])]
@@ -125,3 +137,35 @@ class TerminalReport:
             screen.write_line(line)
         if kept and self.state.inputs.given.lab is not None:
             screen.write_line(LAB_IS_OVER)
+
+
+def _written(config: pytest.Config, settings: Settings, since: datetime) -> list[str]:
+    """Each file and folder that is there since the run began, with the option that asked for it."""
+    return [
+        f"{path} ({flag})"
+        for path, flag in _asked_for(config, settings)
+        if _is_new(path, since, is_folder=flag in _FOLDERS)
+    ]
+
+
+def _asked_for(config: pytest.Config, settings: Settings) -> Iterator[tuple[str, str]]:
+    for option in OPTIONS:
+        path = getattr(settings, option.attribute) if option.writes else None
+        if path is not None:
+            yield str(path), option.flag
+    for name, flag in _OF_OTHERS.items():
+        path = getattr(config.option, name, None)
+        if path:
+            yield os.path.expandvars(path), flag
+
+
+def _is_new(path: str, since: datetime, *, is_folder: bool) -> bool:
+    """Whether it was written by this run: what an earlier one left is not named."""
+    try:
+        place = Path(path).expanduser()
+        state = place.stat()
+        if place.is_dir():
+            return is_folder
+        return not place.is_file() or state.st_mtime >= since.timestamp() - _TOLERANCE
+    except OSError:
+        return False

@@ -20,8 +20,8 @@ from pytest_kvlatency.engine.move import Mover
 from pytest_kvlatency.engine.provision import Provisioner
 from pytest_kvlatency.engine.whereabouts import Whereabouts
 from pytest_kvlatency.kube.kubeconfig import pod_namespace
+from pytest_kvlatency.kube.manifest import owner_from_environment
 from pytest_kvlatency.kube.nodes import SeenNodes
-from pytest_kvlatency.kube.owner import owner_from_environment
 from pytest_kvlatency.kube.podlook import look_at_pods
 from pytest_kvlatency.kube.vmi import Vmis
 from pytest_kvlatency.kube.watch import VmiWatch

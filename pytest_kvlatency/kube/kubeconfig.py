@@ -14,8 +14,8 @@ from pytest_kvlatency.errors import ConfigError
 from pytest_kvlatency.kube import pem
 from pytest_kvlatency.kube.configentry import Entry
 from pytest_kvlatency.kube.credentials import ClusterLogin, certificate_of, source_of
-from pytest_kvlatency.kube.httpproxy import proxy_for
 from pytest_kvlatency.kube.impersonation import headers_of
+from pytest_kvlatency.kube.pool import proxy_for
 from pytest_kvlatency.model import ServerEndpoint
 
 if TYPE_CHECKING:

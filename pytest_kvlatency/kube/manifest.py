@@ -1,4 +1,4 @@
-"""The VMI of one guest as a manifest, its cloud-init data, and the names and labels of what we create. Pure."""
+"""The VMI of one guest as a manifest, its cloud-init data, and the names, labels and owner of what we create. Pure."""
 
 from __future__ import annotations
 
@@ -77,6 +77,24 @@ class VmiRequest:
 def own_labels(vmi_name: str, run_id: str) -> dict[str, str]:
     """The labels of what a run creates: of a VMI, or for one."""
     return {LABEL_NAME: NAME, LABEL_MANAGED_BY: NAME, LABEL_INSTANCE: vmi_name, LABEL_RUN: run_id}
+
+
+def owner_from_environment(
+    environ: Mapping[str, str], *, pod_namespace: str | None, vmi_namespace: str
+) -> dict[str, str] | None:
+    """Return the pod that runs the checkup as owner of its VMIs, so that they go when its object goes; or None.
+
+    It is named by ``POD_UID`` and ``POD_NAME`` (else ``HOSTNAME``). None outside a pod, and where the pod is not in the
+    VMIs' namespace: an owner that does not exist there would get the VMIs collected at once. ``HOSTNAME`` is no pod's
+    name in an Indexed Job, which sets ``JOB_COMPLETION_INDEX``.
+    """
+    uid = environ.get("POD_UID", "")
+    name = environ.get("POD_NAME", "")
+    if not name and not environ.get("JOB_COMPLETION_INDEX"):
+        name = environ.get("HOSTNAME", "")
+    if not uid or not name or pod_namespace != vmi_namespace:
+        return None
+    return {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
 
 
 def delete_options(*, is_immediate: bool = True, **preconditions: str) -> dict[str, Any]:

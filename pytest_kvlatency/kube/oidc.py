@@ -14,8 +14,7 @@ import urllib3
 
 from pytest_kvlatency.errors import PermissionDeniedError
 from pytest_kvlatency.kube import pem
-from pytest_kvlatency.kube.httpproxy import proxy_for
-from pytest_kvlatency.kube.pool import pool_of
+from pytest_kvlatency.kube.pool import pool_of, proxy_for
 from pytest_kvlatency.model import ServerEndpoint
 
 if TYPE_CHECKING:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import urllib.request
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPSConnection
@@ -11,11 +14,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from pytest_kvlatency.errors import ConfigError
+from pytest_kvlatency.model import HttpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_kvlatency.model import HttpProxy, ServerEndpoint
+    from pytest_kvlatency.model import ServerEndpoint
 
 # Idle connections kept; more than there are threads, for urllib3 warns about each one beyond it.
 _POOL_SIZE: Final = 128
@@ -71,3 +75,28 @@ def _ssl_context(server: ServerEndpoint) -> ssl.SSLContext:
     if server.verify and not server.ca_file:
         context.load_default_certs()
     return context
+
+
+def proxy_for(url: str, named: str) -> HttpProxy | None:
+    """The proxy for a server: the one that the kubeconfig names, else the environment's, unless NO_PROXY names it."""
+    environment = urllib.request.getproxies()
+    proxy = named or environment.get(urlsplit(url).scheme, "")
+    if not named and proxy and "://" not in proxy:
+        # As kubectl reads the environment.
+        proxy = f"http://{proxy}"
+    if not proxy or (environment.get("no") and _is_bypassed(url, environment["no"])):
+        return None
+    headers: Mapping[str, str] = {}
+    # What is no URL is reported when it is used.
+    with suppress(ValueError):
+        parts = urlsplit(proxy)
+        if parts.username:
+            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = urllib3.make_headers(proxy_basic_auth=login)
+    return HttpProxy(url=proxy, headers=headers)
+
+
+def _is_bypassed(url: str, no_proxy: str) -> bool:
+    from kubernetes.client.rest import should_bypass_proxies  # noqa: PLC0415 - half a second, rarely needed
+
+    return bool(should_bypass_proxies(url, no_proxy=no_proxy))

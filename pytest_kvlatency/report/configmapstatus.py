@@ -23,14 +23,12 @@ REASON_KEY: Final = "status.failureReason"
 END_KEYS: Final = (COMPLETION_KEY, "status.succeeded", REASON_KEY)
 #: Keys of the worst pair, and where the document has them; integers.
 _NUMBERS: Final = {
-    "status.result.minLatencyNanoSec": "minLatencyNanoSec",
-    "status.result.avgLatencyNanoSec": "avgLatencyNanoSec",
-    "status.result.maxLatencyNanoSec": "maxLatencyNanoSec",
-    "status.result.p50LatencyNanoSec": "p50LatencyNanoSec",
-    "status.result.p90LatencyNanoSec": "p90LatencyNanoSec",
-    "status.result.p99LatencyNanoSec": "p99LatencyNanoSec",
-    "status.result.packetsTransmitted": "transmitted",
-    "status.result.packetsReceived": "received",
+    **{
+        f"{RESULT_PREFIX}{name}LatencyNanoSec": f"{name}LatencyNanoSec"
+        for name in ("min", "avg", "max", "p50", "p90", "p99")
+    },
+    f"{RESULT_PREFIX}packetsTransmitted": "transmitted",
+    f"{RESULT_PREFIX}packetsReceived": "received",
 }
 _LISTED: Final = (
     "nad",

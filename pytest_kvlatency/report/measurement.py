@@ -10,8 +10,8 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_kvlatency.escape import excerpt, shortened
+from pytest_kvlatency.model import ANYWHERE
 from pytest_kvlatency.report.failurefacts import fault_of
-from pytest_kvlatency.report.migrationfacts import gap_facts
 from pytest_kvlatency.report.numbers import LIMITS, numbers_of, rounded
 from pytest_kvlatency.report.reasons import reason_of
 from pytest_kvlatency.units import to_seconds
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from pytest_kvlatency.model import (
         Check,
         Failure,
+        Gap,
         GuestFacts,
         GuestSpec,
         Limits,
         Measurement,
+        Migration,
+        MigrationPhase,
         PingParameters,
+        RttSummary,
         Timings,
     )
     from pytest_kvlatency.report.comparison.comparator import Comparator
@@ -91,7 +95,7 @@ def _measured(
         "ping": _parameters(check.ping) if check else None,
         "samplesNanoSec": list(result.samples_ns) if result else None,
         "lostSequence": None if result is None or result.lost_sequence is None else [*result.lost_sequence],
-        **gap_facts(measurement, _moment),
+        **_gap_facts(measurement),
         "timings": _timings(measurement.timings) if measurement else None,
         "softwareEmulation": _emulated(source, target),
         "notes": _notes(measurement),
@@ -164,3 +168,66 @@ def _transcript(measurement: Measurement | None, failures: Sequence[Failure]) ->
     result = measurement.result if measurement else None
     transcripts = [result.transcript if result else "", *(one.transcript for one in failures)]
     return excerpt(next(filter(None, transcripts), "")) or None
+
+
+def _gap_facts(measurement: Measurement | None) -> dict[str, Any]:
+    """The longest gap of a sample, when its replies came, and the migration during it."""
+    gaps = measurement.gaps if measurement else None
+    result = measurement.result if measurement else None
+    migration = measurement.migration if measurement else None
+    arrivals = result.replied_at_ns if result else None
+    return {
+        "longestGap": _gap(gaps.longest) if gaps else None,
+        "gapResolutionNanoSec": gaps.interval_ns if gaps else None,
+        "repliesNanoSec": None if arrivals is None else list(arrivals),
+        "migration": None if migration is None else _migration(migration),
+    }
+
+
+def _gap(gap: Gap | None) -> dict[str, int] | None:
+    if gap is None:
+        return None
+    return {"nanoSec": gap.length_ns, "beginsNanoSec": gap.begins_ns, "lost": gap.lost}
+
+
+def _migration(migration: Migration) -> dict[str, Any]:
+    asked = migration.requested_node
+    return {
+        "name": migration.name,
+        "sourceNode": migration.source_node,
+        "requestedNode": None if asked == ANYWHERE else asked,
+        "targetNode": migration.target_node,
+        "succeeded": migration.succeeded,
+        "failureReason": excerpt(migration.failure_reason) or None,
+        "mode": migration.mode,
+        "createdTimestamp": None if migration.created_at is None else _moment(migration.created_at),
+        "createdNanoSec": migration.created_ns,
+        "endedNanoSec": migration.ended_ns,
+        "clockErrorNanoSec": migration.clock_error_ns,
+        "phases": [_phase(one) for one in migration.phases],
+        "preparationGap": _gap(migration.preparation_gap),
+        "switchoverGap": _gap(migration.switchover_gap),
+        "rttBefore": _times(migration.rtt_before),
+        "rttAfter": _times(migration.rtt_after),
+        "lostInGaps": migration.lost_in_gaps,
+    }
+
+
+def _phase(phase: MigrationPhase) -> dict[str, Any]:
+    return {
+        "phase": phase.name,
+        "notBeforeNanoSec": phase.not_before_ns,
+        "seenNanoSec": phase.seen_ns,
+        "timestamp": phase.timestamp,
+    }
+
+
+def _times(summary: RttSummary | None) -> dict[str, int] | None:
+    if summary is None:
+        return None
+    return {
+        "count": summary.count,
+        "minNanoSec": summary.min_ns,
+        "avgNanoSec": summary.avg_ns,
+        "maxNanoSec": summary.max_ns,
+    }

@@ -51,13 +51,7 @@ _OF_MIGRATIONS: Final = (
 )  # fmt: skip
 _WITHOUT_NUMBERS: Final = ("network", "nodes", "test", "verdict")
 #: The columns of numbers, in milliseconds.
-_TIMES: Final = (
-    ("avg ms", "avgLatencyNanoSec"),
-    ("p50 ms", "p50LatencyNanoSec"),
-    ("p90 ms", "p90LatencyNanoSec"),
-    ("p99 ms", "p99LatencyNanoSec"),
-    ("max ms", "maxLatencyNanoSec"),
-)
+_TIMES: Final = tuple((f"{name} ms", f"{name}LatencyNanoSec") for name in ("avg", "p50", "p90", "p99", "max"))
 
 
 def render(document: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:

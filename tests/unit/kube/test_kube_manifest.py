@@ -11,10 +11,10 @@ from pytest_kvlatency.kube.manifest import (
     fresh_mac,
     fresh_name,
     network_data,
+    owner_from_environment,
     user_data,
     vmi_manifest,
 )
-from pytest_kvlatency.kube.owner import owner_from_environment
 
 
 def test_the_nad_is_the_only_network():
