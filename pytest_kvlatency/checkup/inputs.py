@@ -21,7 +21,7 @@ from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, KvLatencyError, again
 from pytest_kvlatency.model import Failure
-from pytest_kvlatency.report.settingsfacts import settings_facts
+from pytest_kvlatency.report.document import settings_facts
 from pytest_kvlatency.shortage import told
 
 if TYPE_CHECKING:

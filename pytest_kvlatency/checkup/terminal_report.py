@@ -36,7 +36,7 @@ LAB_IS_OVER: Final = (
     "python -m pytest_kvlatency.lab up, and use its kubeconfig (--kv-kubeconfig)"
 )
 
-#: Those of pytest and pytest-html, by their names in pytest's namespace of options.
+#: The files that pytest and pytest-html write, by the names of their options in pytest's namespace.
 _OF_OTHERS: Final = {"xmlpath": "--junitxml", "htmlpath": "--html"}
 _FOLDERS: Final = frozenset(option.flag for option in OPTIONS if option.metavar == "DIR")
 #: A file system may keep time less exactly than the clock.

@@ -188,20 +188,16 @@ def _doubts(ref: NadRef, kind: str) -> list[str]:
 
 
 def _plugins(ref: NadRef, config: object) -> Sequence[Mapping[str, Any]]:
-    where = f"spec.config of NAD {ref}"
-    hint = _look_at(ref)
     if not isinstance(config, str):
-        raise ConfigError(
-            f"{where} is {_kind(config)}: expected the JSON of a CNI configuration as text", hint=hint
-        )
+        raise _wrong(ref, f"is {_kind(config)}: expected the JSON of a CNI configuration as text")
     if not config.strip():
-        raise ConfigError(f"{where} is blank: expected the JSON of a CNI configuration", hint=hint)
+        raise _wrong(ref, "is blank: expected the JSON of a CNI configuration")
     try:
         value = json.loads(config)
     except ValueError as error:
-        raise ConfigError(f"{where} is not valid JSON: {error}", hint=hint) from error
+        raise _wrong(ref, f"is not valid JSON: {error}") from error
     except RecursionError:
-        raise ConfigError(f"{where} is not valid JSON: it is nested too deeply", hint=hint) from None
+        raise _wrong(ref, "is not valid JSON: it is nested too deeply") from None
     if not isinstance(value, dict):
         raise _malformed(ref, f"expected a JSON object, got {_kind(value)}")
     plugins = value.get("plugins", [value])
@@ -222,7 +218,11 @@ def _shown(plugin: Mapping[str, Any]) -> str:
 
 
 def _malformed(ref: NadRef, what: str) -> ConfigError:
-    return ConfigError(f"spec.config of NAD {ref} is not a CNI configuration: {what}", hint=_look_at(ref))
+    return _wrong(ref, f"is not a CNI configuration: {what}")
+
+
+def _wrong(ref: NadRef, what: str) -> ConfigError:
+    return ConfigError(f"spec.config of NAD {ref} {what}", hint=_look_at(ref))
 
 
 def _look_at(ref: NadRef) -> str:

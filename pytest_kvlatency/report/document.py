@@ -9,6 +9,8 @@ from dataclasses import asdict
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.config.options import OPTIONS
+from pytest_kvlatency.config.values import show
 from pytest_kvlatency.report.causes import find_causes
 from pytest_kvlatency.report.failurefacts import fault_of, shortfall_of
 from pytest_kvlatency.report.measurement import measurement_entry
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from pytest_kvlatency.config.options import Option
+    from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.kube.clusterfacts import ClusterFacts
     from pytest_kvlatency.report.run import RunResult
 
@@ -42,6 +46,31 @@ def plan_facts(
 ) -> dict[str, Any]:
     """The document's ``plan``: of ``pairs`` in all the run took ``shard_pairs``, which are all without a ``shard``."""
     return {"digest": digest, "shard": shard, "pairs": pairs, "shardPairs": shard_pairs, "nads": list(nads)}
+
+
+def settings_facts(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The document's ``settings``: every option that has a value, also by default, in the order of the table.
+
+    Each value is as one would type it, with where it came from. What is off, or has no value, is listed only where a
+    source says so: ``none`` takes an inherited value away.
+    """
+    facts: dict[str, dict[str, Any]] = {}
+    for option in OPTIONS:
+        source, value = settings.sources[option.name], getattr(settings, option.attribute)
+        if source.kind == "default" and not _has_value(option, value):
+            continue
+        words: str | list[str] = show(option, value) if not option.repeatable else "none"
+        if option.repeatable and value:
+            words = [show(option, one) for one in value]
+        facts[option.name] = {"option": option.flag, "value": words, "source": source.place}
+    return facts
+
+
+def _has_value(option: Option, value: object) -> bool:
+    if option.is_switch:
+        return bool(value)
+    # How many pairs at once is always decided, by ``auto`` if by nothing else.
+    return option.name == "parallel" or (value is not None and value != ())
 
 
 def timestamp(moment: datetime) -> str:
