@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from pytest_kvlatency.config.kubenames import NAME_HELP, is_label, is_subdomain
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError
+from pytest_kvlatency.kube.apierrors import ConfigMapMissingError, ConfigMapTakenError
+from pytest_kvlatency.model import ConfigMapRef
 from pytest_kvlatency.report.configmapstatus import COMPLETION_KEY, END_KEYS, START_KEY
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.deadline import Deadline
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.configmap import ConfigMapData
-    from pytest_kvlatency.model import ConfigMapRef
 
 #: What has to go before a ConfigMap can be used again.
 ONCE_KEYS = (START_KEY, *END_KEYS)
@@ -27,8 +28,6 @@ ONCE_KEYS = (START_KEY, *END_KEYS)
 
 def configmap_ref(text: str, environ: Mapping[str, str] = os.environ) -> ConfigMapRef:
     """The ConfigMap that ``--kv-configmap`` names; ``env``: the one of the environment. Raises ``ConfigError``."""
-    from pytest_kvlatency.model import ConfigMapRef
-
     if text != "env":
         namespace, _, name = text.partition("/")
         return ConfigMapRef(namespace=namespace, name=name)
@@ -84,8 +83,6 @@ class ConfigMapReport:
         return self._maps.read(self._parameters, deadline).data
 
     def _read_own(self, deadline: Deadline) -> ConfigMapData:
-        from pytest_kvlatency.kube.apierrors import ConfigMapMissingError
-
         try:
             return self._maps.read(self.ref, deadline)
         except ConfigMapMissingError as error:
@@ -158,8 +155,6 @@ class ConfigMapReport:
 
     def _taken(self, data: Mapping[str, str]) -> ConfigError:
         """The refusal of what another run has; from now on nothing is written to it."""
-        from pytest_kvlatency.kube.apierrors import ConfigMapTakenError
-
         self._last = None
         self.is_taken = True
         is_over = bool(data.get(COMPLETION_KEY))

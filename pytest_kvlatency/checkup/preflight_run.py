@@ -9,6 +9,7 @@ from pytest_kvlatency.checkup import hooks
 from pytest_kvlatency.checkup.cluster_session import tolerations
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import HIDDEN, InterruptedRunError, KvLatencyError
+from pytest_kvlatency.kube.apierrors import ConfigMapTakenError
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ class PreflightRun:
 
     def _go_through(self, findings: list[Finding], deadline: Deadline) -> None:
         """Enter each line as soon as it is known. Raises ``ConfigMapTakenError``."""
-        from pytest_kvlatency.kube.apierrors import ConfigMapTakenError
         from pytest_kvlatency.preflight import checklist
 
         results = self.state.results
