@@ -9,7 +9,6 @@ import pytest
 
 from pytest_kvlatency.checkup import own_run as only
 from pytest_kvlatency.checkup.inputs import usage_lines
-from pytest_kvlatency.checkup.marks import marks_by_object
 from pytest_kvlatency.checkup.own_check import PARAMETER, OwnCheck, OwnCheckItem, own_ids, select
 from pytest_kvlatency.checkup.testitem import (
     CHECK_KEY,
@@ -18,6 +17,7 @@ from pytest_kvlatency.checkup.testitem import (
     has_fixture,
     is_kv_item,
     is_test_case,
+    marks_by_object,
     planned_check,
 )
 from pytest_kvlatency.config import marker

@@ -10,10 +10,9 @@ import pytest
 
 from pytest_kvlatency.checkup import rerun_command
 from pytest_kvlatency.checkup.attempt import ATTEMPT_KEY
-from pytest_kvlatency.checkup.marks import is_planned
 from pytest_kvlatency.checkup.measurements import skip_without_network
 from pytest_kvlatency.checkup.statuswords import NUMBERS, status_numbers
-from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item
+from pytest_kvlatency.checkup.testitem import CHECK_KEY, PROBLEM_KEY, is_kv_item, is_planned
 from pytest_kvlatency.errors import CommandError, ConfigError, KvLatencyError, NoValue, TeardownError
 from pytest_kvlatency.escape import printable, printable_lines
 from pytest_kvlatency.model import Failure, failure_of

@@ -10,9 +10,14 @@ import pytest
 
 from pytest_kvlatency.checkup import sharding
 from pytest_kvlatency.checkup.inputs import usage_text
-from pytest_kvlatency.checkup.marks import is_planned, left_out_of
 from pytest_kvlatency.checkup.role import RunPlan
-from pytest_kvlatency.checkup.testitem import CHECK_KEY, SETTINGS_KEY, may_be_measured_ahead
+from pytest_kvlatency.checkup.testitem import (
+    CHECK_KEY,
+    SETTINGS_KEY,
+    is_planned,
+    left_out_of,
+    may_be_measured_ahead,
+)
 from pytest_kvlatency.config.timeouts import check_timeout, timeout_for
 from pytest_kvlatency.deadline import Deadline
 from pytest_kvlatency.errors import ConfigError, InterruptedRunError, KvLatencyError

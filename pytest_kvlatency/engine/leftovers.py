@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_kvlatency.errors import KvLatencyError, TeardownError
 from pytest_kvlatency.kube.apierrors import ApiUnavailableError
-from pytest_kvlatency.kube.remains import deletion_hint
+from pytest_kvlatency.kube.deletion import deletion_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

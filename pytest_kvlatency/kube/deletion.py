@@ -1,4 +1,4 @@
-"""VMIs on their way out: asked to go, each by its uid, and waited for until they are gone."""
+"""VMIs on their way out: asked to go, each by its uid, and waited for until they are gone; else what holds them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pytest_kvlatency.kube.lookup import find, is_ours, namesake
 from pytest_kvlatency.kube.manifest import delete_options
 from pytest_kvlatency.kube.migration import remove_with_vmi
 from pytest_kvlatency.kube.polls import polls
-from pytest_kvlatency.kube.remains import held, release_hint
 from pytest_kvlatency.kube.state import VmiHandle, VmiState, vmi_state
 from pytest_kvlatency.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_kvlatency.kube.client import KubeClient
     from pytest_kvlatency.kube.ledger import Ledger
 
+# What KubeVirt's controllers put on a VMI and take off when its pod has gone.
+_KUBEVIRT_FINALIZER: Final = "foregroundDeleteVirtualMachine"
 PAUSES: Final = Backoff(first=0.05, longest=1.0)
 _THREADS: Final = 32
 
@@ -106,10 +107,10 @@ class Deletion:
                 if not left:
                     return
         except CheckupTimeoutError as error:
-            stuck = ", ".join(held(handle, state) for handle, state in left.items())
+            stuck = ", ".join(_held(handle, state) for handle, state in left.items())
             raise TeardownError(
                 f"not gone after {deadline.spent():.0f} s: {stuck}",
-                hint=release_hint(left),
+                hint=_release_hint(left),
                 summary=f"{_vmis(len(left))} not gone",
             ) from error
         except (ApiUnavailableError, PermissionDeniedError) as error:
@@ -119,7 +120,7 @@ class Deletion:
                 why = f"cannot ask the API server: {error.message}"
             raise TeardownError(
                 f"these VMIs may still exist: {names}; {why}",
-                hint="\n".join(filter(None, [release_hint(left), error.hint])),
+                hint="\n".join(filter(None, [_release_hint(left), error.hint])),
                 summary=f"could not tell whether VMIs are gone: {why}",
             ) from error
 
@@ -154,3 +155,41 @@ class Deletion:
 
 def _vmis(count: int) -> str:
     return "1 VMI is" if count == 1 else f"{count} VMIs are"
+
+
+def deletion_hint(handles: Iterable[VmiHandle]) -> str:
+    """The commands that delete VMIs, a line each."""
+    return "\n".join(f"kubectl delete vmi -n {handle.namespace} {handle.name}" for handle in handles)
+
+
+def _release_hint(left: Mapping[VmiHandle, VmiState | None]) -> str:
+    """What lets VMIs go that are not gone, a line each."""
+    waiting = [handle for handle, state in left.items() if state is not None and _awaits_handler(state)]
+    hints = [deletion_hint(handle for handle in left if handle not in waiting)]
+    if waiting:
+        # They were asked to go, and another request changes nothing.
+        hints.append("kubectl get pods -A -l kubevirt.io=virt-handler -o wide")
+    return "\n".join(filter(None, hints))
+
+
+def _awaits_handler(state: VmiState) -> bool:
+    """Whether virt-handler has not yet stopped the guest of a VMI that is being deleted."""
+    is_held = any(_KUBEVIRT_FINALIZER in finalizer for finalizer in state.finalizers)
+    return state.deleting and is_held and state.phase in ("Scheduled", "Running") and bool(state.node)
+
+
+def _held(handle: VmiHandle, state: VmiState | None) -> str:
+    """A VMI, with what holds it as far as that is known."""
+    if state is None:
+        return f"VMI {handle}"
+    if not state.deleting:
+        return f"VMI {handle} (its deletion was not accepted)"
+    if not state.finalizers:
+        return f"VMI {handle} (no finalizer blocks it)"
+    if _awaits_handler(state):
+        whose = f"it is still {state.phase}, waiting for virt-handler on node {state.node}"
+    elif any(_KUBEVIRT_FINALIZER in finalizer for finalizer in state.finalizers):
+        whose = "its pod has not ended"
+    else:
+        whose = "a controller keeps it"
+    return f"VMI {handle} (finalizers {', '.join(state.finalizers)}: {whose})"
