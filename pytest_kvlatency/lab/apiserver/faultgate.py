@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.lab.apiserver import statuses as errors
 from pytest_kvlatency.lab.spec.faults import FAULTS
+from pytest_kvlatency.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pytest_kvlatency.lab.apiserver.reqinfo import RequestInfo
     from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _VMIS = ("kubevirt.io", "virtualmachineinstances")
 #: Parameters that are durations, with what they are where a fault does not give them.
 _DURATIONS = {"delay": 0.0, "down": 1.0, "denies": 3.0}
@@ -37,11 +35,11 @@ def seconds(value: Any, what: str = "delay") -> float:
     """Read a duration: a number of seconds, or Go's form such as ``1.5s``."""
     if isinstance(value, (int, float)):
         return float(value)
-    text = str(value).strip()
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{what} of a fault: {value!r} is not a duration: expected one such as 500ms or 2s")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        return parse_duration(str(value)) / 1e9
+    except ValueError as error:
+        said = f"{what} of a fault: {value!r} is not a duration: expected one such as 500ms or 2s"
+        raise ValueError(said) from error
 
 
 class FaultGate:

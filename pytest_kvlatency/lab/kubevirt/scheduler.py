@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_kvlatency.plan.order import natural_key
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -60,7 +62,7 @@ def schedule(
     if not fitting:
         return Decision(message=refusal_message(refusals, len(by_name)))
     load = Counter(other.node for other in placed)
-    order = sorted(fitting, key=_natural)
+    order = sorted(fitting, key=natural_key)
     if seed is not None:
         random.Random(seed).shuffle(order)  # noqa: S311 (a reproducible choice, no secret)
     weights = {name: _preference(pod.spec, by_name[name]) for name in order}
@@ -77,21 +79,6 @@ def refusal_message(refusals: Mapping[str, int], total: int) -> str:
         f"0/{total} nodes are available: {reasons}. "
         f"preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
     )
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort worker2 before worker10."""
-    digits = ""
-    key: list[tuple[int, str]] = []
-    for char in name:
-        if char.isdigit():
-            digits += char
-            continue
-        if digits:
-            key.append((int(digits), ""))
-            digits = ""
-        key.append((0, char))
-    return [*key, (int(digits), "")] if digits else key
 
 
 def _refusal(
