@@ -23,7 +23,7 @@ from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
 from pytest_kvlatency.ping.command import Dialect, asked_of, compose, effective
 from pytest_kvlatency.ping.complaints import find_error
-from pytest_kvlatency.ping.ending import with_overflow, without_end
+from pytest_kvlatency.ping.interruption import with_overflow, without_end
 from pytest_kvlatency.ping.output import parse, reads_whole
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from pytest_kvlatency.ping import oddities
 from pytest_kvlatency.ping.complaints import PingDoubtful, PingUnreadable, count_unsent, find_error, path_mtu
 from pytest_kvlatency.ping.interruption import without_interrupted
 from pytest_kvlatency.ping.lines import read
-from pytest_kvlatency.ping.reconcile import check
+from pytest_kvlatency.ping.reconcile import check, without_surplus
 from pytest_kvlatency.ping.selection import Asked, select
-from pytest_kvlatency.ping.surplus import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +56,7 @@ def parse(
             _stop_without_replies(error, selected)
         counted = sample = check(selected, asked)
         if surplus and expected_count is not None:
-            sample = cut(counted, expected_count, printed.errors_of)
+            sample = without_surplus(counted, expected_count, printed.errors_of)
         if error is not None:
             _blame_the_guest(error, counted, sample, unsent=count_unsent(output))
         replies = _timed(sample, without_zeros=printed.clock_went_back)

@@ -13,8 +13,8 @@ from pytest_kvlatency.errors import GapExceeded, GuestError
 from pytest_kvlatency.model import Gap, Limits, Migration, MigrationPhase, PingResult
 from pytest_kvlatency.ping import stamps
 from pytest_kvlatency.ping.arrivals import corrected
-from pytest_kvlatency.ping.ending import with_overflow, without_end
 from pytest_kvlatency.ping.gaps import gaps_of, gaps_since, kept_interval_ns, longest
+from pytest_kvlatency.ping.interruption import with_overflow, without_end
 from pytest_kvlatency.ping.migrationgaps import with_gaps
 from pytest_kvlatency.ping.output import parse
 from pytest_kvlatency.ping.selection import Asked
