@@ -227,23 +227,21 @@ def test_the_rerun_command_can_be_pasted(checkup: Checkup) -> None:
     checkup.pytester.makeini("[pytest]\n")
     below = checkup.pytester.mkdir("below")
     (below / "test_it.py").write_text(
-        "import pytest\n@pytest.mark.kvlatency(nad='default/blue-network', nodes=['worker1:worker2', 'auto'])\n"
+        "import pytest\n@pytest.mark.kvlatency(nad='default/no-such-network', nodes=['worker1:worker2', 'auto'])\n"
         "def test_it(): pass\n",
         encoding="utf-8",
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(below)
-        result = checkup.quick("--kv-max-latency", "1us", "-k", "worker1", "test_it.py")
-        program, *arguments = rerun_command(result)
+        program, *arguments = rerun_command(checkup.quick("-k", "worker1", "test_it.py"))
         assert program == "pytest"
-        assert arguments[-1] == "test_it.py::test_it[default/blue-network-worker1:worker2]"
-        checkup.pytester.runpytest_inprocess(*arguments).assert_outcomes(failed=1)
+        assert arguments[-1] == "test_it.py::test_it[default/no-such-network-worker1:worker2]"
+        checkup.pytester.runpytest_inprocess(*arguments).assert_outcomes(errors=1)
 
 
 def test_the_rerun_command_of_an_auto_pair_stands_over_the_ini_file(checkup: Checkup) -> None:
-    checkup.pytester.makeini("[pytest]\nkv_nad = default/blue-network\nkv_nodes = mesh\n")
-    arguments = ("kvlatency::check", "--kv-nodes=auto", "--kv-max-latency=1us")
-    words = rerun_command(checkup.quick(*arguments))
+    checkup.pytester.makeini("[pytest]\nkv_nad = default/no-such-network\nkv_nodes = mesh\n")
+    words = rerun_command(checkup.quick("kvlatency::check", "--kv-nodes=auto"))
     assert words[words.index("--kv-nodes") + 1] == "auto"
 
 
@@ -313,14 +311,14 @@ def test_the_rerun_command_leaves_no_report_of_the_usual_options(
 ) -> None:
     checkup.pytester.makeini("[pytest]\naddopts = --kv-json=usual.json --strict-markers\n")
     monkeypatch.setenv("PYTEST_ADDOPTS", "--junitxml usual.xml --kv-max-latency=1us")
-    result = checkup.run(*QUICK, *BLUE, "-pno:cacheprovider")
+    result = checkup.run(*QUICK, "--kv-nad=no-such-network", "-pno:cacheprovider")
     before = files_of(checkup.pytester.path)
     assert {"usual.json", "usual.xml"} <= before.keys()
     environment, program, *words = rerun_command(result)
     assert (environment, program) == ("PYTEST_ADDOPTS=--kv-max-latency=1us", "pytest")
     monkeypatch.setenv(*environment.split("=", 1))
     again = checkup.pytester.runpytest_inprocess(*words)
-    again.assert_outcomes(failed=1)
+    again.assert_outcomes(errors=1)
     assert files_of(checkup.pytester.path) == before
 
 
@@ -330,29 +328,29 @@ def test_the_rerun_command_of_a_test_keeps_the_node_set_of_its_own_mesh(checkup:
         import pytest
 
         @pytest.mark.parametrize("again", [1, 2])
-        @pytest.mark.kvlatency(nad="default/blue-network", nodes="mesh")
+        @pytest.mark.kvlatency(nad="default/no-blue-network", nodes="mesh")
         def test_marked(again): ...
 
         @pytest.mark.kvlatency(max_latency="1us")
         def test_limited(): ...
         """
     )
-    given = ("--kv-nad", "default/red-network", "--kv-nodes=ring", "--kv-node-set", "worker1,worker3")
+    given = ("--kv-nad", "default/no-red-network", "--kv-nodes=ring", "--kv-node-set", "worker1,worker3")
     result = checkup.quick(*given, "--kv-max-latency", "1us")
-    result.assert_outcomes(failed=3)
+    result.assert_outcomes(errors=3)
     lines = [one.partition("again: ")[2] for one in result.outlines if "to run just this pair again: " in one]
     marked, limited = shlex.split(lines[0]), shlex.split(lines[-1])
     assert marked[-5:-1] == ["--kv-node-set", "worker1,worker3", "--kv-max-latency", "1us"]
-    assert "default/red-network" not in marked
-    assert limited[-5:-1] == ["--kv-nad", "default/red-network", "--kv-nodes", "worker1:worker3"]
+    assert "default/no-red-network" not in marked
+    assert limited[-5:-1] == ["--kv-nad", "default/no-red-network", "--kv-nodes", "worker1:worker3"]
     assert "--kv-node-set" not in limited
     for words in (marked, limited):
-        checkup.pytester.runpytest_inprocess(*words[1:]).assert_outcomes(failed=1)
+        checkup.pytester.runpytest_inprocess(*words[1:]).assert_outcomes(errors=1)
 
 
 def test_the_header_says_what_is_not_a_default_and_from_where(checkup: Checkup) -> None:
     checkup.pytester.makeini("[pytest]\nkv_max_latency = 10ms\n")
-    result = checkup.quick(*BLUE)
+    result = checkup.quick(*BLUE, "--collect-only")
     result.stdout.fnmatch_lines(
         [
             "kvlatency: --kv-nad = default/blue-network (command line)",

@@ -84,10 +84,10 @@ def test_lf_reruns_what_failed_also_of_the_own_check(checkup: Checkup) -> None:
 
 
 def test_lf_of_the_own_check_alone(checkup: Checkup) -> None:
-    checkup.quick(*BLUE, *PAIRS, "--kv-max-latency", "1us", "-k", "worker2").assert_outcomes(
-        failed=1, deselected=1
-    )
-    assert listed(checkup.run(*BLUE, *PAIRS, "--lf", *COLLECT)) == [CHECK]
+    nad = ("--kv-nad", "default/no-such-network")
+    checkup.run(*nad, *PAIRS, "-k", "worker2").assert_outcomes(errors=1, deselected=1)
+    again = checkup.run(*nad, *PAIRS, "--lf", *COLLECT)
+    assert listed(again) == ["kvlatency::check[default/no-such-network-worker1:worker2]"]
 
 
 def test_usefixtures_parametrize_and_param_marks(checkup: Checkup) -> None:
