@@ -72,7 +72,8 @@ def _ssl_context(server: ServerEndpoint) -> ssl.SSLContext:
     """As urllib3's own, but without Python 3.13's strict mode, which refuses CAs that kubectl accepts."""
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if server.verify else ssl.CERT_NONE)
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-    if server.verify and not server.ca_file:
+    # Reading them takes longer than a request does.
+    if server.verify and not server.ca_file and server.url.lower().startswith("https:"):
         context.load_default_certs()
     return context
 

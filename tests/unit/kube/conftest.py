@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import pytest
-import yaml
 from kubescript import ScriptedServer, Seen
 
 from pytest_kvlatency.deadline import Deadline
@@ -88,7 +87,8 @@ def write_kubeconfig(tmp_path):
             "users": [{"name": "u", "user": user or {"token": "s3cr3t-t0ken"}}],
         }
         path = tmp_path / name
-        path.write_text(yaml.safe_dump(content))
+        # Which is YAML, too, and written faster.
+        path.write_text(json.dumps(content))
         return path
 
     return write

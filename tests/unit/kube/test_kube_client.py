@@ -28,8 +28,10 @@ from pytest_kvlatency.kube.patience import (
     PATIENCE,
     READ_TIMEOUTS,
 )
+from pytest_kvlatency.kube.pool import pool_of
 from pytest_kvlatency.kube.watch import VmiWatch
 from pytest_kvlatency.lab.apiserver.certs import Authority
+from pytest_kvlatency.model import ServerEndpoint
 
 VMIS = "/apis/kubevirt.io/v1/namespaces/checks/virtualmachineinstances"
 
@@ -427,3 +429,12 @@ def test_E62_any_answer_of_the_server_gives_back_the_whole_patience(server, clie
         client.request("GET", "/healthz", deadline=deadline)
     server.answer("GET /version", (503, {}), {"gitVersion": "v1"})
     assert client.request("GET", "/version", deadline=deadline, patience=60) == {"gitVersion": "v1"}
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("https", 1), ("HTTPS", 1), ("http", 0)])
+def test_the_systems_certificates_are_read_for_a_server_that_shows_one(monkeypatch, tmp_path, scheme, count):
+    (tmp_path / "ca.pem").write_bytes(Authority().ca_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nowhere"))
+    pool = pool_of(ServerEndpoint(url=f"{scheme}://api.example"))
+    assert pool.connection_pool_kw["ssl_context"].cert_store_stats()["x509_ca"] == count
