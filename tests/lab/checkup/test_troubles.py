@@ -290,9 +290,8 @@ def test_E24_E51_E52_E85_E86_vmis_that_never_start_fail_in_the_words_of_what_ref
     says="failed calling webhook",
 )
 def test_E62_a_webhook_that_is_down_leaves_nothing_to_wait_for(cluster_with, run, tmp_path):
-    short = "def pytest_collection_finish(session):\n    checkup_of(session.config).teardown.cleanup_seconds = 5\n"
-    imported = "from pytest_kvlatency.fixtures import checkup_of\n"
-    (tmp_path / "conftest.py").write_text(imported + short)
+    short = "from pytest_kvlatency.checkup import teardown\nteardown.CLEANUP_SECONDS = 5\n"
+    (tmp_path / "conftest.py").write_text(short)
     words = "failed calling webhook x.kubevirt.io"
     cluster = cluster_with(
         f"{{fault: api-error, code: 500, verb: create, resource: virtualmachineinstances, message: {words}}}"
