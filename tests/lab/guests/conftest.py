@@ -6,6 +6,9 @@ Faults strike by network, so that one lab serves a whole module: the network of 
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,7 @@ import forking
 import kubernetes
 import lazy
 import pytest
+from plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 lazy.load()
 
+TIMEOUT = 180
 #: Ten pings, in simulated time.
 SHORT = ("--kv-sample-duration", "1s")
 
@@ -109,6 +114,36 @@ def check(pytester: pytest.Pytester, lab: LabProcess) -> Callable[..., Run]:
     def run(*networks: str, args: tuple[str, ...] = ()) -> Run:
         nads = [word for name in networks for word in ("--kv-nad", f"default/{name}")]
         return Labs(pytester).run(lab, *nads, *SHORT, *args)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def measured(lab: LabProcess, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """Run a checkup whose measurements several tests look at, as ``check`` does but in a process of its own.
+
+    Returns what was measured by network and nodes: ``plain worker1:worker2``; or with ``tests``, a test module's text,
+    by test: ``own`` for ``test_own``.
+    """
+
+    def run(*networks: str, args: tuple[str, ...] = (), tests: str = "") -> dict[str, Any]:
+        directory = tmp_path_factory.mktemp("measured")
+        module = "pytest" if tests else "pytest_kvlatency"
+        if tests:
+            (directory / "test_own.py").write_text(tests, encoding="utf-8")
+        command = [sys.executable, "-m", module, "-p", "no:cacheprovider", "--kv-json", "out.json"]
+        command += ["--kv-kubeconfig", str(lab.kubeconfig), *SHORT]
+        command += [word for name in networks for word in ("--kv-nad", f"default/{name}")]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        done = forking.run([*command, *args], cwd=directory, env={**inherited, **plain()}, timeout=TIMEOUT)
+        assert (directory / "out.json").exists(), done.stdout
+        document = json.loads((directory / "out.json").read_text(encoding="utf-8"))
+        entries = {
+            re.search(r"::test_(\w+)", one["nodeid"])[1] if tests else f"{one['nad']} {one['nodes']}": one
+            for one in document["measurements"]
+        }
+        assert len(entries) == len(document["measurements"]), done.stdout
+        return {name.removeprefix("default/"): one for name, one in entries.items()}
 
     return run
 

@@ -14,23 +14,21 @@ networks:
   default/plain: {latency: 100us}
   default/cut: {partition: true}
   default/no-icmp: {block_icmp: true}
-  default/lossy: {loss: 10%}
-  default/doubling: {duplicate: 50%}
+  default/lossy: {loss: 10%, duplicate: 50%}
   default/small-path: {mtu: 1400}
   default/small-guests: {guest_mtu: 1400}
   default/migrating: {config: {type: bridge, bridge: br1, disableContainerInterface: true}}
-  default/ping-missing: {}
-  default/ping-refused: {}
+  default/no-ping: {}
   default/crash: {}
 links:
   - {between: [worker1, worker3], network: default/plain, latency: 12ms}
 faults:
   - {fault: migration, network: default/migrating, node: worker2, after: 700ms, to: worker3}
-  - {fault: ping-missing, network: default/ping-missing}
-  - {fault: ping-not-permitted, network: default/ping-refused}
+  - {fault: ping-missing, network: default/no-ping, node: worker1}
+  - {fault: ping-not-permitted, network: default/no-ping, node: worker2}
   - {fault: guest-crash, network: default/crash, node: worker2, after: 1s}
 """
-AT_ONCE = ("--kv-warmup", "0")
+PAIR = ("--kv-nodes", "worker1:worker2")
 
 
 @pytest.mark.edge_case(
@@ -48,6 +46,7 @@ def test_E30_a_partition_tells_its_counters_and_leaves_no_vmi(check, leftovers):
         "run: failed to run check: failed due to connectivity issue: "
         "50 packets transmitted, 0 packets received"
     )
+    assert "not even ARP is answered" in run.only["failureReason"]
     assert [run.only[name] for name in ("minLatencyNanoSec", "avgLatencyNanoSec", "maxLatencyNanoSec")] == [
         None
     ] * 3
@@ -55,6 +54,28 @@ def test_E30_a_partition_tells_its_counters_and_leaves_no_vmi(check, leftovers):
     assert len(run.requested("create", code=201)) == 2
     assert len(set(run.requested("delete", code=200))) == 2
     assert leftovers() == []
+
+
+SILENT = """
+import pytest
+
+@pytest.mark.kvlatency(nad="default/no-icmp")
+def test_no_icmp(kv_latency): ...
+
+@pytest.mark.kvlatency(nad="default/no-icmp", subnet="fd00:18::/64")
+def test_no_icmp_by_ipv6(kv_latency): ...
+
+@pytest.mark.kvlatency(nad="default/cut", subnet="fd00:18::/64")
+def test_cut_by_ipv6(kv_latency): ...
+
+@pytest.mark.kvlatency(nad="default/cut", guest="fedora")
+def test_cut_with_iputils(kv_latency): ...
+"""
+
+
+@pytest.fixture(scope="module")
+def silent(measured):
+    return measured(args=(*PAIR, "--kv-warmup", "0"), tests=SILENT)
 
 
 @pytest.mark.edge_case(
@@ -70,33 +91,47 @@ def test_E30_a_partition_tells_its_counters_and_leaves_no_vmi(check, leftovers):
     says="ARP is answered, but ICMP is not",
 )
 @pytest.mark.parametrize(
-    ("network", "args", "reason"),
+    ("test", "reason"),
     [
-        pytest.param("cut", (), "not even ARP is answered", id="E28-not-even-arp"),
-        pytest.param("no-icmp", (), "ARP is answered, but ICMP is not", id="E28-arp-but-no-icmp"),
+        pytest.param("no_icmp", "ARP is answered, but ICMP is not", id="E28-arp-but-no-icmp"),
         pytest.param(
-            "cut",
-            ("--kv-subnet", "fd00:18::/64"),
-            "not even neighbour discovery is answered",
-            id="E28-not-even-neighbour-discovery",
-        ),
-        pytest.param(
-            "no-icmp",
-            ("--kv-subnet", "fd00:18::/64"),
+            "no_icmp_by_ipv6",
             "neighbour discovery is answered, but ICMP is not",
             id="E28-neighbour-discovery-but-no-icmp",
         ),
         pytest.param(
-            "cut", ("--kv-guest", "fedora"), "not even ARP is answered", id="E28-E30-iputils-counts-errors"
+            "cut_by_ipv6",
+            "not even neighbour discovery is answered",
+            id="E28-not-even-neighbour-discovery",
         ),
+        pytest.param("cut_with_iputils", "not even ARP is answered", id="E28-E30-iputils-counts-errors"),
     ],
 )
-def test_silence_is_told_apart(check, network, args, reason):
-    run = check(network, args=(*AT_ONCE, *args))
-    run.result.assert_outcomes(failed=1)
-    assert run.only["failureKind"] == "connectivity"
-    assert reason in run.only["failureReason"]
-    assert run.only["received"] == 0
+def test_silence_is_told_apart(silent, test, reason):
+    one = silent[test]
+    assert (one["outcome"], one["failureKind"]) == ("failed", "connectivity")
+    assert reason in one["failureReason"]
+    assert one["received"] == 0
+
+
+LOSSY = """
+import pytest
+
+pytestmark = pytest.mark.kvlatency(nad="default/lossy", sample_duration="40s")
+
+def test_alpine(kv_latency): ...
+
+@pytest.mark.kvlatency(max_loss="60", sample_duration="10s")
+def test_within_the_limit(kv_latency): ...
+
+@pytest.mark.kvlatency(guest="fedora")
+def test_fedora(kv_latency): ...
+"""
+
+
+@pytest.fixture(scope="module")
+def lossy(measured):
+    return measured(args=PAIR, tests=LOSSY)
 
 
 @pytest.mark.edge_case(
@@ -105,31 +140,55 @@ def test_silence_is_told_apart(check, network, args, reason):
     does="Fails with the kind `loss`. The loss is computed from ping's counters, not read from its rounded percentage.",
 )
 @pytest.mark.parametrize("guest", ["alpine", "fedora"])
-def test_E31_loss_comes_from_the_counters(check, guest):
-    args = ("--kv-sample-duration", "40s", "--kv-guest", guest)
-    run = check("lossy", args=args)
-    run.result.assert_outcomes(failed=1)
-    assert run.only["failureKind"] == "loss"
-    assert run.only["transmitted"] == 400
-    assert run.only["lossPercent"] == pytest.approx(100 * (1 - run.only["received"] / 400))
-    assert 10 < run.only["lossPercent"] < 28
+def test_E31_loss_comes_from_the_counters(lossy, guest):
+    one = lossy[guest]
+    assert (one["outcome"], one["failureKind"]) == ("failed", "loss")
+    assert one["transmitted"] == 400
+    assert one["lossPercent"] == pytest.approx(100 * (1 - one["received"] / 400))
+    assert 10 < one["lossPercent"] < 28
 
 
-def test_E31_loss_within_the_limit_passes(check):
-    run = check("lossy", args=("--kv-sample-duration", "10s", "--kv-max-loss", "60"))
-    run.result.assert_outcomes(passed=1)
-    assert run.only["lossPercent"] > 0
+def test_E31_loss_within_the_limit_passes(lossy):
+    one = lossy["within_the_limit"]
+    assert one["outcome"] == "passed"
+    assert one["lossPercent"] > 0
 
 
 @pytest.mark.edge_case(
     "E32", happens="Replies arrive twice.", does="Counts them as `duplicates`; they are no samples."
 )
-@pytest.mark.parametrize("guest", ["alpine", "fedora"])
-def test_E32_duplicates_are_counted_apart(check, guest):
-    run = check("doubling", args=("--kv-sample-duration", "5s", "--kv-guest", guest))
-    run.result.assert_outcomes(passed=1)
-    assert run.only["received"] == len(run.only["samplesNanoSec"]) == 50
-    assert run.only["duplicates"] > 10
+@pytest.mark.parametrize("test", ["alpine", "fedora", "within_the_limit"])
+def test_E32_duplicates_are_counted_apart(lossy, test):
+    one = lossy[test]
+    assert one["received"] == len(one["samplesNanoSec"]) < one["transmitted"]
+    assert one["duplicates"] > 10
+
+
+SIZES = """
+import pytest
+
+pytestmark = pytest.mark.kvlatency(nad="default/small-path", dont_fragment=True)
+
+@pytest.mark.kvlatency(packet_size=1372)
+def test_fits_the_path(kv_latency): ...
+
+@pytest.mark.kvlatency(packet_size=1373)
+def test_vanishes_on_the_path(kv_latency): ...
+
+@pytest.mark.kvlatency(packet_size=1473)
+def test_exceeds_the_guests(kv_latency): ...
+
+@pytest.mark.kvlatency(packet_size=1472, guest="fedora")
+def test_vanishes_with_iputils(kv_latency): ...
+
+@pytest.mark.kvlatency(packet_size=1473, guest="fedora")
+def test_exceeds_the_guests_with_iputils(kv_latency): ...
+"""
+
+
+@pytest.fixture(scope="module")
+def sizes(measured):
+    return measured(args=PAIR, tests=SIZES)
 
 
 @pytest.mark.edge_case(
@@ -139,21 +198,29 @@ def test_E32_duplicates_are_counted_apart(check, guest):
     says="1373 bytes",
 )
 @pytest.mark.parametrize(
-    ("guest", "size", "kind", "reason"),
+    ("test", "outcome", "kind", "reason"),
     [
-        pytest.param("alpine", "1372", None, "", id="E27-fits-the-path"),
-        pytest.param("alpine", "1373", "connectivity", "1373 bytes", id="E27-vanishes-on-the-path"),
-        pytest.param("alpine", "1473", "config", "1473", id="E27-exceeds-the-guests"),
-        pytest.param("fedora", "1472", "connectivity", "1472 bytes", id="E27-iputils-vanishes-on-the-path"),
-        pytest.param("fedora", "1473", "config", "1473", id="E27-iputils-exceeds-the-guests"),
+        pytest.param("fits_the_path", "passed", None, "", id="E27-fits-the-path"),
+        pytest.param(
+            "vanishes_on_the_path", "failed", "connectivity", "1373 bytes", id="E27-vanishes-on-the-path"
+        ),
+        pytest.param("exceeds_the_guests", "error", "config", "1473", id="E27-exceeds-the-guests"),
+        pytest.param(
+            "vanishes_with_iputils",
+            "failed",
+            "connectivity",
+            "1472 bytes",
+            id="E27-iputils-vanishes-on-the-path",
+        ),
+        pytest.param(
+            "exceeds_the_guests_with_iputils", "error", "config", "1473", id="E27-iputils-exceeds-the-guests"
+        ),
     ],
 )
-def test_a_size_that_must_not_be_fragmented(check, guest, size, kind, reason):
-    args = ("--kv-packet-size", size, "--kv-dont-fragment", "--kv-guest", guest)
-    run = check("small-path", args=args)
-    assert run.only["failureKind"] == kind
-    assert reason in (run.only["failureReason"] or "")
-    run.result.assert_outcomes(**{None: {"passed": 1}, "config": {"errors": 1}}.get(kind, {"failed": 1}))
+def test_a_size_that_must_not_be_fragmented(sizes, test, outcome, kind, reason):
+    one = sizes[test]
+    assert (one["outcome"], one["failureKind"]) == (outcome, kind)
+    assert reason in (one["failureReason"] or "")
 
 
 @pytest.mark.edge_case(
@@ -169,6 +236,11 @@ def test_E27_the_guests_own_mtu_is_never_a_fault_of_the_network(check):
     assert "1372" in run.stdout
 
 
+@pytest.fixture(scope="module")
+def without_ping(measured):
+    return measured("no-ping", args=(*PAIR, "--kv-nodes", "worker2:worker1"))
+
+
 @pytest.mark.edge_case(
     "E38",
     happens="The guest has no ping, or its user may not use it.",
@@ -176,23 +248,16 @@ def test_E27_the_guests_own_mtu_is_never_a_fault_of_the_network(check):
     says="not found",
 )
 @pytest.mark.parametrize(
-    ("network", "reason"),
+    ("nodes", "reason"),
     [
-        pytest.param("ping-missing", "not found", id="E38-no-ping"),
-        pytest.param("ping-refused", "ermi", id="E38-not-permitted"),
+        pytest.param("worker1:worker2", "not found", id="E38-no-ping"),
+        pytest.param("worker2:worker1", "ermi", id="E38-not-permitted"),
     ],
 )
-def test_a_guest_that_cannot_ping_is_no_fault_of_the_network(check, network, reason):
-    run = check(network)
-    run.result.assert_outcomes(errors=1)
-    assert run.only["failureKind"] == "guest"
-    assert reason in run.only["failureReason"]
-
-
-def test_E37_the_result_says_under_what_the_guests_ran(check):
-    run = check("plain")
-    assert run.document["cluster"]["lab"]["guests"].startswith("simulated guests")
-    assert run.only["softwareEmulation"] is False
+def test_a_guest_that_cannot_ping_is_no_fault_of_the_network(without_ping, nodes, reason):
+    one = without_ping[f"no-ping {nodes}"]
+    assert (one["outcome"], one["failureKind"]) == ("error", "guest")
+    assert reason in one["failureReason"]
 
 
 @pytest.mark.edge_case(
@@ -215,15 +280,19 @@ def test_E55_a_guest_that_dies_during_the_sample(check, leftovers):
     assert leftovers() == []
 
 
-def test_E65_source_and_target_on_one_node(check):
-    run = check("plain", args=("--kv-nodes", "worker1:worker1"))
-    run.result.assert_outcomes(passed=1)
-    assert (run.only["sourceNode"], run.only["targetNode"]) == ("worker1", "worker1")
-    assert len(run.requested("create")) == 2
+@pytest.fixture(scope="module")
+def plain(measured):
+    return measured("plain", args=(*PAIR, "--kv-nodes", "worker1:worker1", "--kv-nodes", "worker1:worker3"))
 
 
-def test_a_link_between_two_nodes_moves_the_round_trip_by_twice_its_latency(check):
-    run = check("plain", args=("--kv-nodes", "worker1:worker2", "--kv-nodes", "worker1:worker3"))
-    run.result.assert_outcomes(passed=2)
-    near, far = run.measurements
+def test_E65_source_and_target_on_one_node(plain):
+    one = plain["plain worker1:worker1"]
+    assert one["outcome"] == "passed"
+    assert (one["sourceNode"], one["targetNode"]) == ("worker1", "worker1")
+    assert one["sourceVmi"] != one["targetVmi"]
+
+
+def test_a_link_between_two_nodes_moves_the_round_trip_by_twice_its_latency(plain):
+    near, far = plain["plain worker1:worker2"], plain["plain worker1:worker3"]
+    assert (near["outcome"], far["outcome"]) == ("passed", "passed")
     assert 23e6 < far["minLatencyNanoSec"] - near["minLatencyNanoSec"] < 25e6

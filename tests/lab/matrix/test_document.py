@@ -24,6 +24,7 @@ def test_the_document_places_every_pair_in_time_and_on_nodes(grid):
     document, pairs = run.document, run.pairs
     assert document["namespace"] == "default"
     assert document["cluster"]["lab"]["timeScale"] == 20
+    assert document["cluster"]["lab"]["guests"].startswith("simulated guests")
     assert document["cluster"]["context"] == "lab"
     settings = document["settings"]
     assert list(settings)[:3] == ["nad", "nodes", "node_set"]
@@ -41,6 +42,7 @@ def test_the_document_places_every_pair_in_time_and_on_nodes(grid):
         )
         assert len(one["startTimestamp"]) == len("2026-11-30T02:45:32.123Z")
         assert one["guest"]["profile"] == "alpine"
+        assert one["softwareEmulation"] is False
         assert "@sha256:" in one["guest"]["image"]
         assert len(one["lostSequence"]) == one["transmitted"] - one["received"]
     assert {one["round"] for one in (lossy, cut, good)} == {1, 2, 3}
