@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.console.login import LoginProfile
@@ -34,12 +34,7 @@ class GuestProfile:
     @property
     def login(self) -> LoginProfile:
         """What the console needs of it."""
-        return LoginProfile(
-            user=self.user,
-            password=self.password,
-            become_root=self.become_root,
-            login_seconds=self.login_seconds,
-        )
+        return LoginProfile(**{one.name: getattr(self, one.name) for one in fields(LoginProfile)})
 
 
 ALPINE: Final = GuestProfile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -246,19 +247,16 @@ def rounds(checks: Sequence[Check], *, parallel: int | None) -> tuple[tuple[Chec
 def _still_rounds(checks: Sequence[Check]) -> list[list[Check]]:
     """Rounds of pairs that stay where they are, and whose nodes are known."""
     joined = [check for check in checks if check.pair.source != check.pair.target]
-    found: dict[int, list[Check]] = {}
-    busy: dict[int, set[str]] = {}
     colours = colour([(str(check.pair.source), str(check.pair.target)) for check in joined])
+    found: list[list[Check]] = [[] for _ in range(1 + max(colours, default=-1))]
+    busy: list[set[str]] = [set() for _ in found]
     for check, number in zip(joined, colours, strict=True):
-        found.setdefault(number, []).append(check)
-        busy.setdefault(number, set()).update((str(check.pair.source), str(check.pair.target)))
+        found[number].append(check)
+        busy[number].update(check.pair.nodes)
     for check in checks:
-        if check.pair.source is None or check.pair.source != check.pair.target:
-            continue
-        number = next((one for one in sorted(found) if check.pair.source not in busy[one]), len(found))
-        found.setdefault(number, []).append(check)
-        busy.setdefault(number, set()).add(check.pair.source)
-    return [found[number] for number in sorted(found)]
+        if check.pair.source == check.pair.target:
+            _enter(check, check.pair.nodes, found, busy)
+    return found
 
 
 def _move_rounds(checks: Iterable[Check]) -> list[list[Check]]:
@@ -270,21 +268,26 @@ def _move_rounds(checks: Iterable[Check]) -> list[list[Check]]:
     found: list[list[Check]] = []
     busy: list[set[str]] = []
     for check in checks:
-        nodes = moves.occupied(check)
-        number = next(
-            (
-                number
-                for number, taken in enumerate(busy)
-                if len(found[number]) < moves.MOST_AT_ONCE and not nodes & taken
-            ),
-            len(found),
-        )
-        if number == len(found):
-            found.append([])
-            busy.append(set())
-        found[number].append(check)
-        busy[number] |= nodes
+        _enter(check, moves.occupied(check), found, busy, most=moves.MOST_AT_ONCE)
     return found
+
+
+def _enter(
+    check: Check,
+    nodes: Iterable[str],
+    found: list[list[Check]],
+    busy: list[set[str]],
+    *,
+    most: float = math.inf,
+) -> None:
+    """Enter a check in the first round that has room for it, and in which its nodes are not ``busy``."""
+    for others, taken in zip(found, busy, strict=True):
+        if len(others) < most and taken.isdisjoint(nodes):
+            others.append(check)
+            taken.update(nodes)
+            return
+    found.append([check])
+    busy.append(set(nodes))
 
 
 def _parts(rounds: Sequence[Sequence[Check]], most: int | None) -> list[tuple[Check, ...]]:
