@@ -67,11 +67,9 @@ def assemble(
 ) -> Engine:
     """Make the engine of a run over ``checks``, each with its NAD's namespace.
 
-    ``binding_plugins`` are those that KubeVirt knows, None where that is unknown; ``nodes`` what was read of the nodes
-    that the checks name. ``has_manifest_hooks``: ``change_manifest`` may change something. ``addresses`` is its share
-    of a block that several processes divide; None: the run has one for itself. ``journal`` is told of every VMI.
-    ``occupy`` keeps other processes from nodes. ``on_measured`` is told what was measured ahead. ``move_refusal`` is
-    why no guest can migrate; ``parallel_migrations`` how many the cluster has under way at once.
+    ``addresses`` is its share of a block that several processes divide; None: the run has one for itself. ``journal``
+    is told of every VMI. ``occupy`` keeps other processes from nodes. ``on_measured`` is told what was measured ahead.
+    ``parallel_migrations``: how many the cluster has under way at once. Of the rest see ``Blueprint``.
     """
     run_id = secrets.token_hex(4)
     in_subnets = guests_by_subnet(checks)
