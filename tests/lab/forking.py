@@ -26,9 +26,6 @@ from pytest_kvlatency.lab import process
 MODULES = ("pytest", "pytest_kvlatency")
 LAB_SECONDS = 60
 SERVER = Path(__file__).with_name("loaded.py")
-# As in a container: a mount namespace of its own has another /run, where /var/run leads; and until it handles SIGTERM,
-# that does not end it.
-ENTER = 'set -e; trap "" TERM; mount --make-rprivate /; mount --bind "$1" /run; shift; exec "$@"'
 
 
 class Forked(forks.Fork):
@@ -46,9 +43,9 @@ class Forked(forks.Fork):
         with_input=False,
         server="checkups",
     ):
-        """``stdout`` is a file for its output; without one it is a stream to read from.
+        """``command`` runs a module, or a script. ``stdout`` is a file for its output, else a stream to read from.
 
-        ``run_directory`` is what it finds at ``/run``, in place of what is there.
+        ``run_directory`` is what it finds at ``/run``, in place of what is there, as the first process of a container.
         ``with_input`` gives it a pipe for its input, else it finds nothing there.
         """
         reading = None
@@ -76,7 +73,7 @@ def started(command, *, cwd, env, stdout=None, **more):
     """Start a command: by a fork where that is possible, else with ``subprocess``. Errors go to the output, too."""
     command = [*map(str, command)]
     is_checkup = command[:2] == [sys.executable, "-m"] and command[2] in MODULES
-    is_possible = more.keys() <= {"start_new_session", "run_directory"} and not _fixed(env)
+    is_possible = more.keys() <= {"start_new_session"} and not _fixed(env)
     if is_checkup and is_possible:
         return Forked(command, cwd=cwd, env=env, stdout=stdout, **more)
     return executed(command, cwd=cwd, env=env, stdout=stdout, **more)
@@ -97,12 +94,11 @@ def lab(spec, directory):
         return process.LabProcess.start(str(spec), directory, LAB_SECONDS)
 
 
-def executed(command, *, cwd, env, stdout=None, run_directory=None, **more):
+def executed(command, *, cwd, env, stdout=None, **more):
     """Start a command with ``subprocess``, and else alike."""
-    entered = [] if run_directory is None else ["unshare", "-m", "sh", "-c", ENTER, "sh", run_directory]
     with told_when_hung_up():
         return subprocess.Popen(
-            [*map(str, (*entered, *command))],
+            [*map(str, command)],
             cwd=cwd,
             env=env,
             stdout=subprocess.PIPE if stdout is None else stdout,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import importlib
 import os
@@ -48,8 +49,8 @@ def settle():
     gc.freeze()
 
 
-def find_at_run(directory):
-    """Let this process find a directory at ``/run``, in a mount namespace of its own."""
+def contain(directory):
+    """Let this process find a directory at ``/run``, where ``/var/run`` leads, in a mount namespace of its own."""
     libc = ctypes.CDLL(None, use_errno=True)
     for failed in (
         libc.unshare(CLONE_NEWNS),
@@ -60,21 +61,26 @@ def find_at_run(directory):
 
 
 def become(request, descriptors):
-    """Take on what the request says a process is started with; return the name of the module to run."""
+    """Take on what the request says a process is started with; return what runs its module or script."""
     forks.take(descriptors)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["new session"]:
         os.setsid()
     if request["/run"]:
-        find_at_run(request["/run"])
+        contain(request["/run"])
     forks.enter(request)
-    interpreter, option, module, *arguments = sys.orig_argv
-    assert (interpreter, option) == (sys.executable, "-m")
-    sys.argv[:] = [module, *arguments]
+    interpreter, *words = sys.orig_argv
+    assert interpreter == sys.executable
+    is_module = words[0] == "-m"
+    sys.argv[:] = words[is_module:]
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     paths = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
     sys.path[:0] = [str(Path.cwd()), *(str(Path(one).absolute()) for one in paths)]
-    return module
+    if is_module:
+        return functools.partial(runpy.run_module, sys.argv[0], run_name="__main__", alter_sys=True)
+    # The first process of a container does not end by a SIGTERM that it does not handle.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return functools.partial(runpy.run_path, sys.argv[0], run_name="__main__")
 
 
 def main():
@@ -87,9 +93,9 @@ def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked = forks.serve(requests)
     if asked is not None:
-        module = become(*asked)
+        run = become(*asked)
         forkedworkers.get_ready()
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        run()
 
 
 if __name__ == "__main__":

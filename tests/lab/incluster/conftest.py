@@ -9,6 +9,7 @@ import subprocess
 import forking
 import jobcontroller
 import pytest
+from administrator import Administrator
 
 LAB = """
 guests: sim
@@ -30,6 +31,12 @@ def lab(tmp_path_factory):
     process = forking.lab(directory / "lab.yaml", directory / "run")
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def administrator(lab, tmp_path_factory):
+    """The lab as its administrator sees it."""
+    return Administrator(lab, tmp_path_factory.mktemp("administrator"), "default")
 
 
 @pytest.fixture(scope="session")

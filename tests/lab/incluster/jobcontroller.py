@@ -36,6 +36,7 @@ from pytest_kvlatency.lab.kubevirt.timestamp import now
 ENTRYPOINT = ["python", "-m", "pytest_kvlatency", "--kv-configmap=env"]
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
+JOBS = paths.namespaced("/apis/batch/v1", "default", "jobs")
 INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -247,7 +248,7 @@ class JobController:
             **plain(),
             "TMPDIR": str(mounts.get("/tmp", home)),
         }
-        return forking.started(
+        return forking.Forked(
             [sys.executable, *words[1:]], cwd=home, env={**own, **environment}, run_directory=run
         )
 

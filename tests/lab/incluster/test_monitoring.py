@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
-from jobcontroller import ROOT
+from checkupconfig import data_of, set_parameters
+from jobcontroller import JOBS, ROOT
 from podsecurity import violations
 from prometheus_client.parser import text_string_to_metric_families
 from test_manifests import ACCOUNT, IMAGE, LABEL
@@ -18,6 +18,7 @@ from pytest_kvlatency.checkup.teardown import ASKING_SECONDS
 from pytest_kvlatency.config.configmapparams import configmap_layer
 from pytest_kvlatency.config.resolve import resolve
 from pytest_kvlatency.deadline import CLEANUP_SECONDS
+from pytest_kvlatency.kube import paths
 
 MONITORING = ROOT / "examples" / "monitoring"
 NAME = "latency-hourly"
@@ -80,15 +81,15 @@ def monitored(kubectl, jobs):
     kubectl("wait", "--for=delete", "pods", "--all", "--timeout=60s", check=False)
 
 
-def run_once(kubectl, gateway, name, condition):
+def run_once(kubectl, administrator, gateway, name, condition):
     """What the CronJob controller does on the hour."""
-    cronjob = json.loads(kubectl("get", "cronjob", NAME, "-o", "json").stdout)
+    cronjob = administrator.request("GET", paths.namespaced("/apis/batch/v1", "default", "cronjobs", NAME))
     template = cronjob["spec"]["jobTemplate"]
     push = template["spec"]["template"]["spec"]["initContainers"][1]
     push["env"][0]["value"] = gateway.url
     meta = {"name": name, "labels": template["metadata"]["labels"]}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": template["spec"]}
-    kubectl("create", "-f", "-", stdin=json.dumps(job))
+    administrator.request("POST", JOBS, job)
     kubectl("wait", f"--for=condition={condition}", f"job/{name}", "--timeout=100s")
 
 
@@ -101,14 +102,15 @@ def values(text, name):
 
 
 def test_run_after_run_resets_the_configmap_and_pushes_its_metrics_also_of_a_failure(
-    monitored, jobs, pushgateway
+    monitored, administrator, jobs, pushgateway
 ):
-    run_once(monitored, pushgateway, "first", "complete")
-    data = json.loads(monitored("get", "configmap", NAME, "-o", "json").stdout)["data"]
-    assert data["status.succeeded"] == "true"
-    network = {"data": {"spec.param.networkAttachmentDefinitionName": "cut-network"}}
-    monitored("patch", "configmap", NAME, "--type=merge", "-p", json.dumps(network))
-    run_once(monitored, pushgateway, "second", "failed")
+    set_parameters(administrator, NAME, sampleDurationSeconds="10")
+    run_once(monitored, administrator, pushgateway, "first", "complete")
+    assert data_of(administrator, NAME)["status.succeeded"] == "true"
+    set_parameters(
+        administrator, NAME, sampleDurationSeconds="1", networkAttachmentDefinitionName="cut-network"
+    )
+    run_once(monitored, administrator, pushgateway, "second", "failed")
     (first, second) = pushgateway.pushes
     assert first[0] == second[0] == f"/metrics/job/kvlatency/checkup/{NAME}"
     assert values(first[1], "kvlatency_up") == [1, 1, 1]
@@ -116,16 +118,16 @@ def test_run_after_run_resets_the_configmap_and_pushes_its_metrics_also_of_a_fai
     assert len([one for one in samples(first[1]) if one.labels.get("quantile") == "0.99"]) == 3
     assert values(second[1], "kvlatency_up") == [0, 0, 0]
     assert values(second[1], "kvlatency_last_run_success") == [0]
-    pods = json.loads(monitored("get", "pods", "-l", "job-name=second", "-o", "json").stdout)["items"]
-    (pod,) = [one["metadata"]["name"] for one in pods]
+    (pod,) = {name for name in jobs.logs if name.startswith("second") and "/" not in name}
     assert jobs.logs[f"{pod}/reset"] == f"removed the status of the last run from ConfigMap default/{NAME}\n"
     assert jobs.logs[f"{pod}/push"].startswith("pushed the metrics to http://")
 
 
-def test_a_run_with_a_wrong_parameter_pushes_that_it_failed_and_no_pair(monitored, pushgateway):
-    wrong = {"data": {"spec.param.maxDesiredLatencyMilliseconds": "many"}}
-    monitored("patch", "configmap", NAME, "--type=merge", "-p", json.dumps(wrong))
-    run_once(monitored, pushgateway, "wrong", "failed")
+def test_a_run_with_a_wrong_parameter_pushes_that_it_failed_and_no_pair(
+    monitored, administrator, pushgateway
+):
+    set_parameters(administrator, NAME, maxDesiredLatencyMilliseconds="many")
+    run_once(monitored, administrator, pushgateway, "wrong", "failed")
     ((_, text),) = pushgateway.pushes
     assert values(text, "kvlatency_last_run_success") == [0]
     assert values(text, "kvlatency_up") == []

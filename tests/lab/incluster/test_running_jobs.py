@@ -6,9 +6,13 @@ import json
 import time
 
 import pytest
-from jobcontroller import MANIFESTS
+from checkupconfig import change, data_of, set_parameters
+from jobcontroller import JOBS, MANIFESTS
 from test_manifests import ACCOUNT, container_of, document
 
+from pytest_kvlatency.kube import paths
+
+NAME = "latency-checkup"
 STATUS = ["startTimestamp", "completionTimestamp", "succeeded", "failureReason"]
 NUMBERS = ["minLatencyNanoSec", "avgLatencyNanoSec", "maxLatencyNanoSec", "measurementDurationSec"]
 
@@ -19,23 +23,12 @@ def cluster(kubectl, jobs):
     kubectl("apply", "-k", MANIFESTS / "permissions")
     kubectl("apply", "-f", MANIFESTS / "base" / "configmap.yaml")
     yield kubectl
-    kubectl("delete", "jobs", "--all")
     kubectl("delete", "-k", MANIFESTS / "base", "--ignore-not-found")
     kubectl("wait", "--for=delete", "pods", "--all", "--timeout=60s", check=False)
 
 
-def read(kubectl, kind, name):
-    return json.loads(kubectl("get", kind, name, "-o", "json").stdout)
-
-
-def set_parameters(kubectl, **parameters):
-    data = {f"spec.param.{name}": value for name, value in parameters.items()}
-    kubectl("patch", "configmap", "latency-checkup", "--type=merge", "-p", json.dumps({"data": data}))
-
-
-def running_vmis(kubectl):
-    found = json.loads(kubectl("get", "vmi", "-o", "json").stdout)["items"]
-    return [one for one in found if one.get("status", {}).get("phase") == "Running"]
+def running_vmis(administrator):
+    return [one for one in administrator.objects() if one.get("status", {}).get("phase") == "Running"]
 
 
 def end_of(kubectl, name="latency-checkup", condition="complete"):
@@ -54,13 +47,13 @@ def requests(lab):
     return len((lab.directory / "audit.jsonl").read_text().splitlines())
 
 
-def test_a_network_that_fails_fails_the_job_and_the_log_tells_why(cluster, jobs):
-    set_parameters(cluster, networkAttachmentDefinitionName="cut-network")
+def test_a_network_that_fails_fails_the_job_and_the_log_tells_why(administrator, cluster, jobs):
+    set_parameters(administrator, NAME, networkAttachmentDefinitionName="cut-network")
     cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
     end_of(cluster, condition="failed")
     waiting = ("wait", "--for=condition=complete", "job/latency-checkup", "--timeout=1s")
     assert "timed out waiting" in cluster(*waiting, check=False).stderr
-    data = read(cluster, "configmap", "latency-checkup")["data"]
+    data = data_of(administrator, NAME)
     reason = "run: failed to run check: failed due to connectivity issue: 50 packets transmitted, 0 packets received"
     assert data["status.succeeded"] == "false"
     assert data["status.failureReason"].startswith(reason)
@@ -72,18 +65,17 @@ def test_a_network_that_fails_fails_the_job_and_the_log_tells_why(cluster, jobs)
     assert "\r" not in log
 
 
-def test_E72_a_job_that_is_deleted_while_it_runs_leaves_its_status_and_no_vmi(cluster, jobs):
+def test_E72_a_job_that_is_deleted_while_it_runs_leaves_its_status_and_no_vmi(administrator, cluster, jobs):
     # The lab's time runs 20 times as fast; this is a minute.
-    set_parameters(cluster, sampleDurationSeconds="1200")
-    cluster("patch", "configmap", "latency-checkup", "--type=merge", "-p", '{"data":{"spec.timeout":"1h"}}')
+    set_parameters(administrator, NAME, sampleDurationSeconds="1200")
+    change(administrator, NAME, {"spec.timeout": "1h"})
     cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
     until = time.monotonic() + 60
-    while len(vmis := running_vmis(cluster)) < 2:
+    while len(vmis := running_vmis(administrator)) < 2:
         assert time.monotonic() < until, jobs.logs
         time.sleep(0.1)
-    (pod,) = json.loads(cluster("get", "pods", "-l", "job-name=latency-checkup", "-o", "json").stdout)[
-        "items"
-    ]
+    pods = administrator.request("GET", paths.namespaced(paths.CORE, "default", "pods"))["items"]
+    (pod,) = [one for one in pods if one["metadata"]["labels"].get("job-name") == NAME]
     owner = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -94,19 +86,19 @@ def test_E72_a_job_that_is_deleted_while_it_runs_leaves_its_status_and_no_vmi(cl
     cluster("delete", "job", "latency-checkup")
     ended = "--for=jsonpath={.data.status\\.completionTimestamp}"
     cluster("wait", "configmap/latency-checkup", ended, "--timeout=60s")
-    data = read(cluster, "configmap", "latency-checkup")["data"]
+    data = data_of(administrator, NAME)
     assert data["status.succeeded"] == "false"
     assert "SIGTERM" in data["status.failureReason"]
     for one in vmis:
         cluster("wait", f"vmi/{one['metadata']['name']}", "--for=delete", "--timeout=60s")
 
 
-def test_E54_the_web_consoles_rerun_succeeds_and_with_speed_nothing_is_refused(lab, cluster):
+def test_E54_the_web_consoles_rerun_succeeds_and_with_speed_nothing_is_refused(lab, administrator, cluster):
     since = requests(lab)
     cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
     end_of(cluster)
     assert refused(lab, since) == {"watch virtualmachineinstances", "patch configmaps"}
-    first = read(cluster, "configmap", "latency-checkup")["data"]
+    first = data_of(administrator, NAME)
     keys = [f"status.{one}" for one in STATUS] + [f"status.result.{one}" for one in NUMBERS]
     patch = json.dumps([{"op": "remove", "path": f"/data/{one}"} for one in keys])
     cluster("patch", "configmap", "latency-checkup", "--type=json", "-p", patch)
@@ -129,32 +121,33 @@ def test_E54_the_web_consoles_rerun_succeeds_and_with_speed_nothing_is_refused(l
     }
     cluster("apply", "-k", MANIFESTS / "optional" / "speed")
     since = requests(lab)
-    cluster("create", "-f", "-", stdin=json.dumps(job))
+    administrator.request("POST", JOBS, job)
     end_of(cluster, "latency-checkup-7")
     assert refused(lab, since) == set()
-    second = read(cluster, "configmap", "latency-checkup")["data"]
+    second = data_of(administrator, NAME)
     assert set(second) == set(first)
     assert second["status.succeeded"] == "true"
+    cluster("delete", "job", "latency-checkup-7")
     cluster("delete", "-k", MANIFESTS / "optional" / "speed")
 
 
-def test_E54_a_mesh_finds_its_nodes_with_the_cluster_role(cluster):
+def test_E54_a_mesh_finds_its_nodes_with_the_cluster_role(administrator, cluster):
     cluster("apply", "-k", MANIFESTS / "optional" / "nodes")
-    set_parameters(cluster, nodes="mesh")
+    set_parameters(administrator, NAME, nodes="mesh")
     cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
     end_of(cluster)
-    data = read(cluster, "configmap", "latency-checkup")["data"]
+    data = data_of(administrator, NAME)
     assert len(json.loads(data["status.result.measurements"])) == 3
     cluster("delete", "-k", MANIFESTS / "optional" / "nodes")
 
 
-def test_E54_with_diagnosis_the_reason_says_which_networks_there_are(lab, cluster, jobs):
-    set_parameters(cluster, networkAttachmentDefinitionName="blu-network")
+def test_E54_with_diagnosis_the_reason_says_which_networks_there_are(lab, administrator, cluster, jobs):
+    set_parameters(administrator, NAME, networkAttachmentDefinitionName="blu-network")
     since = requests(lab)
     cluster("apply", "-k", MANIFESTS / "optional" / "diagnosis")
     cluster("apply", "-f", MANIFESTS / "base" / "job.yaml")
     end_of(cluster, condition="failed")
-    reason = read(cluster, "configmap", "latency-checkup")["data"]["status.failureReason"]
+    reason = data_of(administrator, NAME)["status.failureReason"]
     assert "does not exist" in reason
     (log,) = jobs.logs.values()
     assert "blue-network, cut-network" in log
