@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import urllib3
 
@@ -90,9 +90,8 @@ class OidcLogin:
         return token, str(answer.get("refresh_token") or refresh)
 
     def _basic(self) -> dict[str, str]:
-        name = urlencode({"": self._values["client-id"]})[1:]
-        secret = urlencode({"": self._values["client-secret"]})[1:]
-        return {"Authorization": urllib3.make_headers(basic_auth=f"{name}:{secret}")["authorization"]}
+        pair = ":".join(quote_plus(self._values[name]) for name in ("client-id", "client-secret"))
+        return {"Authorization": urllib3.make_headers(basic_auth=pair)["authorization"]}
 
     def _ask(
         self,

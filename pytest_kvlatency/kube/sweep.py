@@ -13,7 +13,7 @@ run can need. A VMI goes when all of this holds:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,7 +77,7 @@ class _Found:
     handle: VmiHandle
     version: str
     run_id: str
-    reason: str = field(default="")
+    reason: str = ""
 
 
 def sweep(client: KubeClient, namespace: str, deadline: Deadline) -> Swept:

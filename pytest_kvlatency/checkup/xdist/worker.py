@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.checkup.role import Local, RunPlan
     from pytest_kvlatency.checkup.run_state import RunState
-    from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
     from pytest_kvlatency.checkup.xdist.services import Message
     from pytest_kvlatency.config.settings import Settings
     from pytest_kvlatency.engine.steps import Wait
@@ -64,7 +63,8 @@ class Worker(Role):
         self._talking: Steward | None = None
         self._is_lost = False
         self._is_in_phase = False
-        self._locks: NodeLocks | None = None
+        #: The controller knows every VMI by name.
+        self.journal = self
         self._kubeconfig: Path | None = None
         self._told_waits: list[tuple[str, str]] = []
         self._told_waits_at = 0.0
@@ -146,11 +146,6 @@ class Worker(Role):
         """None: xdist hands out items one after the other, and nobody knows to whom."""
         return ()
 
-    @property
-    def journal(self) -> Worker | None:  # type: ignore[override]
-        """The controller knows every VMI by name."""
-        return self
-
     def made(self, handle: VmiHandle) -> None:
         """Tell of a VMI before it is created, and again with its uid."""
         self._ask(partial(Services.vmi_made, handle=handle))
@@ -162,16 +157,15 @@ class Worker(Role):
     @property
     def occupy(self) -> Any:  # type: ignore[override]
         """Keep the other workers from nodes that are being measured."""
-        if self._locks is None:
-            from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
+        from pytest_kvlatency.checkup.xdist.nodelocks import NodeLocks
 
-            directory, facts = Path(self._input["directory"]), self._state.results.cluster_facts
-            self._locks = NodeLocks(
-                directory,
-                parallel=self._state.inputs.given.parallel,
-                migrations=MOST_AT_ONCE if facts is None else facts.parallel_migrations,
-            )
-        return self._locks.hold
+        facts = self._state.results.cluster_facts
+        locks = NodeLocks(
+            Path(self._input["directory"]),
+            parallel=self._state.inputs.given.parallel,
+            migrations=MOST_AT_ONCE if facts is None else facts.parallel_migrations,
+        )
+        return locks.hold
 
     @contextmanager
     def phase(self) -> Iterator[None]:

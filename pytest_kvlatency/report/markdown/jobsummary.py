@@ -12,6 +12,7 @@ from pytest_kvlatency.report.entries import (
     is_own_check,
     own_parameters,
     pair,
+    place,
     test_name,
     verdict,
 )
@@ -239,7 +240,7 @@ def _transcript(entry: Entry) -> list[str]:
     if not text:
         return []
     tail = "\n".join(text.splitlines()[-_TRANSCRIPT_LINES:])
-    title = escaped(f"{entry['nad'] or entry['nodeid']} {pair(entry)}: the end of the guest's console")
+    title = escaped(f"{place(entry)}: the end of the guest's console")
     return [f"<details><summary>{title}</summary>", "", preformatted(tail), "", "</details>", ""]
 
 
