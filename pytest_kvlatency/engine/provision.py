@@ -20,6 +20,7 @@ from pytest_kvlatency.guest.address import GRACE_SECONDS, Taken, settle
 from pytest_kvlatency.guest.boot import read_boot
 from pytest_kvlatency.guest.profiles import login_words, profile_named
 from pytest_kvlatency.kube.apierrors import MacRefused
+from pytest_kvlatency.kube.evidence import collect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -254,7 +255,7 @@ class Provisioner:
     def save_evidence(self, handle: VmiHandle, shell: Shell, *, stop: Stop | None = None) -> None:
         """Write the artifacts of a VMI, where they are asked for; what cannot be had is left out."""
         if self.artifacts.directory is not None:
-            evidence = self.vmis.evidence(handle, Deadline(EVIDENCE_SECONDS, stop=stop))
+            evidence = collect(self.client, handle, Deadline(EVIDENCE_SECONDS, stop=stop))
             self.artifacts.keep(handle.name, evidence=evidence, transcript=shell.transcript)
 
 

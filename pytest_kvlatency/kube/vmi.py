@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_kvlatency.errors import KvLatencyError, ProvisionError
-from pytest_kvlatency.kube import evidence, migration, paths
+from pytest_kvlatency.kube import migration, paths
 from pytest_kvlatency.kube.apierrors import ApiUnavailableError, KubeApiError, MacRefused
 from pytest_kvlatency.kube.deletion import Deletion
 from pytest_kvlatency.kube.diagnosis import is_mac_refusal, refusal_hint, same_for_all
@@ -127,7 +127,7 @@ class Vmis:
             if is_taken or error.was_repeated:
                 # Refused may be the repetition of a request whose answer was lost: for its name, or for the quota
                 # or the MAC that its own VMI has taken.
-                found = self.get(handle, deadline)
+                found = find(self._client, handle, deadline)
                 if found is not None:
                     self._ledger.settle_doubt(handle)
                     return found
@@ -161,13 +161,9 @@ class Vmis:
         said = error.message or error.reason
         return ProvisionError(f"{what}: {said}", hint=error.hint, summary=f"cannot create a VMI: {said}")
 
-    def get(self, handle: VmiHandle, deadline: Deadline) -> dict[str, Any] | None:
-        """Return the VMI's object, or None when it (by its uid) is gone."""
-        return find(self._client, handle, deadline)
-
     def get_state(self, handle: VmiHandle, deadline: Deadline) -> VmiState | None:
         """Return what the VMI's object says now, or None when it is gone."""
-        found = self.get(handle, deadline)
+        found = find(self._client, handle, deadline)
         return vmi_state(found) if found else None
 
     def migrate(
@@ -198,7 +194,7 @@ class Vmis:
         self, handle: VmiHandle, deadline: Deadline
     ) -> tuple[VmiState, migration.Moved | None] | None:
         """Return what the VMI's object says now, and of its latest live migration; None when it is gone."""
-        found = self.get(handle, deadline)
+        found = find(self._client, handle, deadline)
         return (vmi_state(found), migration.latest_migration(found)) if found else None
 
     def remove_migration(self, handle: VmiHandle, deadline: Deadline) -> None:
@@ -220,7 +216,3 @@ class Vmis:
     ) -> None:
         """Wait until all are gone; raise ``TeardownError`` that names the others and what holds them."""
         self._deletion.wait_gone(handles, deadline, on_gone)
-
-    def evidence(self, handle: VmiHandle, deadline: Deadline) -> evidence.Evidence:
-        """Collect what can be had for artifacts of a failure; never raises for what cannot."""
-        return evidence.collect(self._client, handle, deadline)

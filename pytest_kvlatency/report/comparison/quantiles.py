@@ -31,10 +31,7 @@ def lower_bound(ordered: Sequence[int], percent: int, error: float, *, worth: in
 
 
 def upper_bound(ordered: Sequence[int], percent: int, error: float, *, worth: int) -> int | None:
-    """A value that the true percentile is above with at most this probability; None where the sample is too small.
-
-    ``worth`` is how many independent samples these tell as much as.
-    """
+    """A value that the true percentile is above with at most this probability; else as ``lower_bound``."""
     rank = upper_rank(worth, percent, error)
     return None if rank is None else ordered[math.ceil(rank * len(ordered) / worth) - 1]
 

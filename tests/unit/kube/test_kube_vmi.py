@@ -19,6 +19,7 @@ from pytest_kvlatency.errors import (
 )
 from pytest_kvlatency.kube.apierrors import ApiUnavailableError, MacRefused
 from pytest_kvlatency.kube.client import KubeClient
+from pytest_kvlatency.kube.evidence import collect
 from pytest_kvlatency.kube.ledger import ON_ITS_WAY_SECONDS
 from pytest_kvlatency.kube.manifest import ANNOTATION_REQUEST
 from pytest_kvlatency.kube.state import VmiHandle
@@ -315,9 +316,9 @@ def test_E56_a_deletion_waits_for_virt_handler_while_the_vmi_is_still_running(
     assert caught.value.hint == hint
 
 
-def test_evidence_never_fails(server, vmis, deadline):
+def test_evidence_never_fails(server, client, deadline):
     server.answer(f"GET {VMIS}/vmi-a", vmi())
-    found = vmis.evidence(handle(), deadline)
+    found = collect(client, handle(), deadline)
     assert found.vmi["metadata"]["uid"] == "1"
     assert found.events is None
 
