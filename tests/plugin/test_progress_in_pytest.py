@@ -6,6 +6,7 @@ import io
 import itertools
 import re
 import sys
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from pytest_kvlatency.engine.steps import Wait
 from pytest_kvlatency.report.progressline import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from conftest import Checkup
 
@@ -311,12 +312,20 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["", "workers"])
-def test_v_says_the_numbers_beside_how_each_test_ended(checkup: Checkup, workers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("workers", "names"),
+    [((), EXPECTED.keys()), (("-n", "1"), ("slow", "known", "none", "other_fails"))],
+    ids=["", "workers"],
+)
+def test_v_says_the_numbers_beside_how_each_test_ended(
+    checkup: Checkup, workers: tuple[str, ...], names: Collection[str]
+) -> None:
     checkup.pytester.makepyfile(WORDS)
-    result = checkup.quick("-v", "-rA", "--tb=no", *workers)
+    chosen = " or ".join(f"test_{name}" for name in names)
+    result = checkup.quick("-v", "-rA", "--tb=no", *workers, "-k", chosen)
     lines = [line.rstrip() for line in result.outlines]
-    for name, word in EXPECTED.items():
+    for name in names:
+        word = EXPECTED[name]
         found = [line for line in lines if re.search(rf"::test_{name}\b", line)]
         line = next(one for one in found if re.search(r"PASSED|FAILED|XFAIL|ERROR|SKIPPED", one))
         pattern = (
@@ -325,7 +334,14 @@ def test_v_says_the_numbers_beside_how_each_test_ended(checkup: Checkup, workers
         assert re.search(pattern, line), line
         # Programs read the short summary: there the word and the node id stand as ever.
         assert not [one for one in found if re.match(rf"(PASSED|FAILED|XFAIL) {TIMES}", one)]
-    result.assert_outcomes(passed=2, failed=5, errors=1, xfailed=1, skipped=1)
+    ends = Counter(EXPECTED[name].split()[0] for name in names)
+    result.assert_outcomes(
+        passed=ends["PASSED"],
+        failed=ends["FAILED"],
+        errors=ends["ERROR"],
+        xfailed=ends["XFAIL"],
+        skipped=ends["SKIPPED"],
+    )
     assert any(re.match(r"FAILED \S+::test_slow\[\S+\]", line) for line in lines)
 
 

@@ -16,8 +16,9 @@ REPORTS = ("--junitxml", "junit.xml", "--html", "page.html", "--self-contained-h
 RED = """
 import pytest
 
-@pytest.mark.kvlatency(nad="default/red-network", nodes=["worker1:worker2", "worker1:worker3"]{more})
-def test_net():
+@pytest.mark.kvlatency(nad="default/red-network", nodes="worker1:worker2"{more})
+@pytest.mark.parametrize("number", range(2))
+def test_net(number):
     pass
 """
 BLUE = ("--kv-nad", "default/blue-network")

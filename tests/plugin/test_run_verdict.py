@@ -16,19 +16,15 @@ PARAMETERS = {
     "spec.param.networkAttachmentDefinitionNamespace": "default",
     "spec.param.networkAttachmentDefinitionName": "blue-network",
 }
-#: One check that is measured, something that may end the run, and three checks behind it, which share a measurement.
+#: Something that may end the run, and four checks behind it, which share a measurement.
 SUITE = """
 import pytest
-
-@pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
-def test_first():
-    pass
 
 def test_end(request):
     {end}
 
 @pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_behind(number):
     pass
 """
@@ -39,28 +35,27 @@ def pytest_runtest_logfinish(nodeid):
     if "test_end" in nodeid:
         raise RuntimeError("in a hook")
 """
-#: How a run ends early: its arguments, its conftest, what its second test does, its exit status and what is told.
+#: How a run ends early: its arguments, its conftest, what its first test does, its exit status and what is told.
 EARLY: dict[str, tuple[tuple[str, ...], str, str, int, str]] = {
-    "x": (("-x",), "", "assert False", 1, "3 of 4 checks were not run: stopping after 1 failures"),
     "stepwise": (
         ("--stepwise",), "", "assert False", 2,
-        "Test failed, continuing from this test next run.; run: 3 of 4 checks were not run",
+        "Test failed, continuing from this test next run.; run: 4 of 4 checks were not run",
     ),
-    "exit-0": ((), "", "pytest.exit('enough', returncode=0)", 1, "3 of 4 checks were not run: enough"),
-    "exit-7": ((), "", "pytest.exit('enough', returncode=7)", 7, "3 of 4 checks were not run: enough"),
-    "exit": ((), "", "pytest.exit('enough')", 2, "enough; run: 3 of 4 checks were not run"),
+    "exit-0": ((), "", "pytest.exit('enough', returncode=0)", 1, "4 of 4 checks were not run: enough"),
+    "exit-7": ((), "", "pytest.exit('enough', returncode=7)", 7, "4 of 4 checks were not run: enough"),
+    "exit": ((), "", "pytest.exit('enough')", 2, "enough; run: 4 of 4 checks were not run"),
     "shouldstop-true": (
         (), "", "request.session.shouldstop = True", 2,
-        "the run was interrupted; run: 3 of 4 checks were not run",
+        "the run was interrupted; run: 4 of 4 checks were not run",
     ),
     "no-loop": ((), NO_LOOP, "pass", 1, "4 of 4 checks were not run: pytest ended without running them"),
     "setup-only": (("--setup-only",), "", "pass", 1, "4 of 4 checks were not run: --setup-only runs no test"),
     "interrupt-hook": (
-        (), RAISING, "pytest.exit('enough', returncode=0)", 3, "3 of 4 checks were not run: enough",
+        (), RAISING, "pytest.exit('enough', returncode=0)", 3, "4 of 4 checks were not run: enough",
     ),
     "internal-error": (
         (), INTERNAL, "pass", 3,
-        "pytest ended with an internal error: see the output of the run; run: 3 of 4 checks were not run",
+        "pytest ended with an internal error: see the output of the run; run: 4 of 4 checks were not run",
     ),
 }  # fmt: skip
 
@@ -113,6 +108,30 @@ def test_E73_an_unrelated_failure_before_the_first_check(checkup: Checkup, maps:
     assert result.ret == 1
     assert (succeeded, reason) == (False, "run: 1 of 1 checks was not run: stopping after 1 failures")
     assert not [key for key in maps.data("before-all") if key.startswith("status.result.")]
+
+
+def test_E73_a_check_that_was_measured_before_the_run_ended_is_not_missed(
+    checkup: Checkup, maps: Maps
+) -> None:
+    checkup.pytester.makepyfile(
+        """
+        import pytest
+
+        pair = pytest.mark.kvlatency(nad="default/blue-network", nodes="worker1:worker2")
+
+        @pair
+        def test_measured(): pass
+
+        def test_other(): assert False
+
+        @pair
+        @pytest.mark.parametrize("number", range(3))
+        def test_behind(number): pass
+        """
+    )
+    result, succeeded, reason = judged(checkup, maps, "between", "-x")
+    assert result.ret == 1
+    assert (succeeded, reason) == (False, "run: 3 of 4 checks were not run: stopping after 1 failures")
 
 
 def test_E73_checks_that_were_all_measured_before_the_run_ended_succeed(checkup: Checkup, maps: Maps) -> None:
