@@ -238,9 +238,15 @@ class Stage:
         self, meanwhile: Meanwhile, run: Run, namespace: str, name: str, vmi_namespace: str
     ) -> Look | None:
         """Wait until it is time; None when the run ends before that."""
-        until = time.monotonic() + SECONDS
+        until, known = time.monotonic() + SECONDS, -1
         while not run.has_ended() and time.monotonic() < until:
+            heard = len(self._audit())
+            if heard == known:
+                # Nothing can have changed without a request.
+                time.sleep(0.02)
+                continue
             vmis = self._vmis(vmi_namespace)
+            known = heard + 1
             running = [one for one in vmis if one.get("status", {}).get("phase") == "Running"]
             if vmis if meanwhile.when == "exist" else len(running) == 2:
                 configmap = self._read(namespace, name)
@@ -248,7 +254,6 @@ class Stage:
                     status={} if configmap is None else _status(configmap),
                     owners=frozenset(map(_owner, vmis)),
                 )
-            time.sleep(0.02)
         return None
 
     def _act(self, meanwhile: Meanwhile, run: Run, namespace: str, name: str) -> float | None:

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 import threading
+from operator import itemgetter
 
 import pytest
+import yaml
 
-from .helpers import MERGE, cms, config_map
+from .helpers import MERGE, cms, config_map, vmis
 
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: b}}\ndata: {one: '1', two: '2'}\n"
 VMI = """
@@ -59,8 +61,9 @@ def test_get_watch_shows_each_change_under_one_heading(kubectl, ns, watching):
     assert process.stdout.readline().split()[:2] == ["v", "Running"]
 
 
+@pytest.mark.usefixtures("kubectl")
 @pytest.mark.parametrize("output", ["json", "yaml", "name", "custom-columns=N:.metadata.name"])
-def test_get_watch_in_other_forms(lab, kubectl, ns, watching, output):
+def test_get_watch_in_other_forms(lab, ns, watching, output):
     lab.admin("POST", cms(ns), config_map("c"))
     process = watching("get", "cm", "c", "-n", ns, "--watch-only", "-o", output, "--output-watch-events")
     again = watching("get", "cm", "c", "-n", ns, "-w", "-o", output)
@@ -83,16 +86,25 @@ def test_get_watch_in_other_forms(lab, kubectl, ns, watching, output):
         thread.join()
 
 
+@pytest.mark.usefixtures("kubectl")
 @pytest.mark.parametrize(
-    ("manifest", "what", "old", "new", "path", "expected"),
+    ("where", "manifest", "what", "old", "new", "look", "expected"),
     [
-        (MAP, "cm/c", "one: '1'", "one: '7'", "{.data.one}", "7"),
-        (MAP, "cm/c", "one: '1'", "", "{.data}", '{"two":"2"}'),
-        (VMI, "vmi/v", "team: red", "team: blue", "{.metadata.labels.team}", "blue"),
+        (cms, MAP, "cm/c", "one: '1'", "one: '7'", itemgetter("data"), {"one": "7", "two": "2"}),
+        (cms, MAP, "cm/c", "one: '1'", "", itemgetter("data"), {"two": "2"}),
+        (
+            vmis,
+            VMI,
+            "vmi/v",
+            "team: red",
+            "team: blue",
+            lambda it: it["metadata"]["labels"],
+            {"team": "blue"},
+        ),
     ],
 )
-def test_edit(lab, kubectl, ns, manifest, what, old, new, path, expected):
-    kubectl("create", "-n", ns, "-f", "-", stdin=manifest)
+def test_edit(lab, ns, where, manifest, what, old, new, look, expected):
+    assert lab.admin("POST", where(ns), yaml.safe_load(manifest)).code == 201
     helper = lab.plane.directory / "editor.py"
     helper.write_text(
         "import sys, pathlib\n"
@@ -106,7 +118,7 @@ def test_edit(lab, kubectl, ns, manifest, what, old, new, path, expected):
         command, env=environment, check=False, capture_output=True, text=True, timeout=SECONDS
     )
     assert done.stdout.endswith(" edited\n"), done
-    assert kubectl("get", what, "-n", ns, "-o", f"jsonpath={path}").stdout == expected
+    assert look(lab.admin("GET", f"{where(ns)}/{what.partition('/')[2]}").body) == expected
 
 
 def test_apply_again_removes_what_is_no_longer_in_the_file(kubectl, ns):
