@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pytest_kvlatency.config import parsers
 from pytest_kvlatency.config.nodespecs import NODES_HELP
-from pytest_kvlatency.config.options import OPTIONS
 from pytest_kvlatency.config.parsers import NAD_HELP
 from pytest_kvlatency.units import format_duration
 
@@ -84,34 +83,26 @@ def _parse(option: Option, raw: object) -> Any:
 
 def _text(option: Option, raw: object) -> str:
     """The raw value as text. Raises ``Refused`` for a Python value of another type than the option's."""
+    if isinstance(raw, str):
+        return raw
     if option.is_switch:
         if isinstance(raw, bool):
             return str(raw)
-        if not isinstance(raw, str):
-            raise Refused((raw, "is neither True nor False"))
-    elif isinstance(raw, bool):
-        raise Refused((raw, _no_text(option)))
-    elif isinstance(raw, (int, float)):
-        if option.number or option.name in _DURATIONS:
-            return f"{raw}"
-        raise Refused((raw, _no_text(option)))
-    elif option.name in _PATHS and isinstance(raw, PurePath):
+        raise Refused((raw, "is neither True nor False"))
+    # A number is let through to the duration's parser, which says that the unit is missing.
+    takes_numbers = option.number or option.attribute.endswith("_ns")
+    if takes_numbers and isinstance(raw, (int, float)) and not isinstance(raw, bool):
         return str(raw)
-    elif (
+    if option.parser == "path" and isinstance(raw, PurePath):
+        return str(raw)
+    if (
         option.name == "node_set"
         and isinstance(raw, (list, tuple))
         and all(isinstance(one, str) for one in raw)
     ):
         # Names with commas between them on the command line; in Python, where nad and nodes are lists, a list too.
         return ",".join(raw)
-    if not isinstance(raw, str):
-        raise Refused((raw, _no_text(option)))
-    return raw
-
-
-_PATHS: Final = frozenset(option.name for option in OPTIONS if option.parser == "path")
-#: A number is let through to the duration's parser, which says that the unit is missing.
-_DURATIONS: Final = frozenset(option.name for option in OPTIONS if option.attribute.endswith("_ns"))
+    raise Refused((raw, _no_text(option)))
 
 
 def _no_text(option: Option) -> str:
