@@ -68,14 +68,7 @@ def _wrong(value: str) -> str:
     if host and not _REGISTRY.fullmatch(host):
         return f"the registry {host!r} is not valid"
     if not _REPOSITORY.fullmatch(name):
-        is_case = _REPOSITORY.fullmatch(name.lower()) is not None
-        return (
-            f"the repository {name!r} must be in lower case"
-            if is_case
-            else f"the repository {name!r} is not valid"
-        )
-    return (
-        f"the repository is longer than {_LONGEST_REPOSITORY} characters"
-        if len(name) > _LONGEST_REPOSITORY
-        else ""
-    )
+        how = "must be in lower case" if _REPOSITORY.fullmatch(name.lower()) else "is not valid"
+        return f"the repository {name!r} {how}"
+    is_long = len(name) > _LONGEST_REPOSITORY
+    return f"the repository is longer than {_LONGEST_REPOSITORY} characters" if is_long else ""

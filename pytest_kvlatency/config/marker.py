@@ -87,7 +87,5 @@ def _unexpected(mark: _Mark) -> Iterator[str]:
 
 def _call(mark: _Mark) -> str:
     """The marker as it was written."""
-    arguments = [repr(one) for one in mark.args] + [
-        f"{name}={value!r}" for name, value in mark.kwargs.items()
-    ]
+    arguments = (*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items()))
     return f"kvlatency({', '.join(arguments)})"

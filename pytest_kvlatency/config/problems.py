@@ -58,11 +58,15 @@ def with_sources(settings: Settings, options: Sequence[str], error: ConfigError)
         settings.sources[name] for name in options if settings.sources[name].kind != "default"
     )
     problems = [Problem(text=f"{error.reason}{tail(taking_part)}", sources=taking_part)]
-    found = SettingsError(problems)
-    if found.involves_marker:
-        found = MarkerError(problems)
+    found = settings_error(problems)
     found.hint = error.hint
     return found
+
+
+def settings_error(problems: Sequence[Problem]) -> SettingsError:
+    """The error for problems, which is a marker's where one takes part in them."""
+    found = SettingsError(problems)
+    return MarkerError(problems) if found.involves_marker else found
 
 
 def problem_of(source: Source, value: object, text: str) -> Problem:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_kvlatency.config import conflicts
 from pytest_kvlatency.config.nearest import did_you_mean, either
 from pytest_kvlatency.config.options import BY_NAME, OPTIONS, Option
-from pytest_kvlatency.config.problems import MarkerError, SettingsError, problem_of, tail
+from pytest_kvlatency.config.problems import problem_of, settings_error, tail
 from pytest_kvlatency.config.settings import Settings
 from pytest_kvlatency.config.sources import PRECEDENCE, Layer, Problem, Source, SourceKind
 from pytest_kvlatency.config.values import Refused, default_of, value_of
@@ -79,8 +79,7 @@ def resolve(
             continue
         problems.append(Problem(text=f"{conflict.text}{tail(taking_part)}", sources=taking_part))
     if problems:
-        error = SettingsError(problems)
-        raise MarkerError(problems) if error.involves_marker else error
+        raise settings_error(problems)
     return settings
 
 
@@ -96,8 +95,7 @@ def check_guest(settings: Settings, profiles: Callable[[], Iterable[str]]) -> No
         text = (
             f"is not a guest profile{f'. {guess}' if guess else f': expected {either(sorted(known))} {more}'}"
         )
-        problems = [problem_of(source, settings.guest, text)]
-        raise MarkerError(problems) if source.kind == "marker" else SettingsError(problems)
+        raise settings_error([problem_of(source, settings.guest, text)])
 
 
 def source_of(layer: Layer, option: Option) -> Source:

@@ -85,7 +85,6 @@ class Activity:
         """What is being waited for now, in words."""
         with self._lock:
             doing = [f"{what}: {step.how_far}" for what, step in self._steps.items() if step.how_far]
-        shown = doing[:SHOWN_ACTIVITIES]
-        return "; ".join(
-            [*shown, f"and {len(doing) - len(shown)} more"] if len(doing) > len(shown) else shown
-        )
+        if len(doing) > SHOWN_ACTIVITIES:
+            doing[SHOWN_ACTIVITIES:] = [f"and {len(doing) - SHOWN_ACTIVITIES} more"]
+        return "; ".join(doing)
