@@ -32,8 +32,8 @@ faults:
   - {fault: last-failed-login, network: default/torn, node: worker2}
   - {fault: already-logged-in, network: default/logged-in, node: worker1}
   - {fault: already-logged-in, network: default/logged-in, node: worker2, command: sleep 1000}
-  - {fault: datasource-wait, network: default/no-user-data, node: worker1}
-  - {fault: console-shred, network: default/no-user-data, node: worker2}
+  - {fault: datasource-wait, network: default/no-user-data, node: worker2}
+  - {fault: console-shred, network: default/no-user-data, node: worker1}
   - {fault: console-error, network: default/code-400, node: worker1, code: 400, times: 3}
   - {fault: console-error, network: default/code-400, node: worker2, code: 500, times: 3}
   - {fault: console-error, network: default/code-503, node: worker1, code: 503, times: 3}

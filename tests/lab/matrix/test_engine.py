@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from itertools import combinations
 
-import pytest
-
 BLUE = ("--kv-nad", "default/blue-network", "--kv-nodes", "mesh")
 TWO_NETWORKS = "networks: {default/blue-network: {latency: 200us}, default/red-network: {latency: 3ms}}\n"
 
@@ -31,12 +29,11 @@ def test_a_mesh_is_measured_in_parallel_and_two_networks_share_their_nodes(grid)
     assert lab.vmis() == []
 
 
-@pytest.mark.parametrize(("parallel", "nodes"), [(1, 4), (2, 6)])
-def test_parallel_bounds_what_is_measured_at_once(grid, parallel, nodes):
-    done = grid(nodes, time_scale=4).run(*BLUE, "--kv-sample-duration", "1s", "--kv-parallel", parallel)
+def test_parallel_bounds_what_is_measured_at_once(grid):
+    done = grid(6, time_scale=4).run(*BLUE, "--kv-sample-duration", "1s", "--kv-parallel", "2")
     assert done.status == 0, done.output
-    assert len(done.spans) == nodes * (nodes - 1) // 2
-    assert done.at_once == parallel
+    assert len(done.spans) == 15
+    assert done.at_once == 2
 
 
 def test_guests_that_nobody_needs_any_more_are_deleted_early(grid):

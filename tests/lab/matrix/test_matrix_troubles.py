@@ -84,6 +84,7 @@ def test_maxfail_stops_measuring_and_cleans_up(grid):
     assert "stopping after 2 failures" in done.output
     measured = [check for check, start, end in done.spans if end - start > 0.5]
     assert 2 <= len(measured) < 10
+    assert done.at_once == 1
     created = done.requests(verb="create", resource="virtualmachineinstances")
     assert len(done.requests(verb="delete", resource="virtualmachineinstances")) >= len(created)
     assert lab.vmis() == []

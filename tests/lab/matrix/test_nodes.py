@@ -292,11 +292,11 @@ def test_E54_whoever_may_not_list_nodes_is_told_the_way_out(grid, role):
     assert not done.requests(verb="create", resource="virtualmachineinstances")
 
 
-def mesh_by_configmap(lab, name):
+def mesh_by_configmap(lab, name, network="blue-network"):
     data = {
         "spec.timeout": "2m",
         "spec.param.networkAttachmentDefinitionNamespace": "default",
-        "spec.param.networkAttachmentDefinitionName": "blue-network",
+        "spec.param.networkAttachmentDefinitionName": network,
         "spec.param.sampleDurationSeconds": "1",
         "spec.param.nodes": "mesh",
     }
@@ -354,7 +354,7 @@ def test_others(kv_latency): ...
 )
 def test_what_stands_for_a_configmap_stands_for_all_its_pairs(grid, tests, module, test):
     lab = grid(3)
-    mesh_by_configmap(lab, "checkup")
+    mesh_by_configmap(lab, "checkup", network="missing-network")
     given = ("--kv-configmap", "default/checkup", "--rootdir", ".")
     # The ConfigMap names networks of its own, so what an ini file says of them is not what would run.
     listed = lab.run(*given, "-o", "kv_nad=default/red", "--collect-only", "-q", tests=tests, module=module)
@@ -362,6 +362,6 @@ def test_what_stands_for_a_configmap_stands_for_all_its_pairs(grid, tests, modul
     one = f"{test}[configmap-default/checkup]"
     assert one in listed.output.splitlines()
     done = lab.run(*given, one, tests=tests, module=module)
-    assert done.status == 0, done.output
+    assert done.status == 1, done.output
     assert set(done.pairs) == mesh("worker1", "worker2", "worker3")
     assert all(entry["nodeid"].startswith(f"{test}[") for entry in done.document["measurements"])
