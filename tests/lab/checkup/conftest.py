@@ -65,11 +65,9 @@ nodes: [worker1, worker2, worker3]
 networks:
   checks/blue-network: {latency: 100us}
   checks/pending-move-network: {}
-  checks/scheduling-move-network: {}
   checks/running-move-network: {}
 faults:
   - {fault: migration-pending, network: checks/pending-move-network}
-  - {fault: migration-unschedulable, network: checks/scheduling-move-network}
   - {fault: migration-slow, network: checks/running-move-network, after: 2h}
 seed: 7
 boot: 100ms

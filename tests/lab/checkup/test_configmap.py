@@ -363,13 +363,6 @@ def test_own_tests_take_the_configmaps_parameters_and_their_failure_fails_the_ch
     assert status.keys() >= KEYS
 
 
-def test_E54_one_that_may_not_be_read(cluster, checkup, role):
-    rules = [rule for rule in role if "configmaps" not in rule["resources"]]
-    done = checkup(cluster.make_configmap(), kubeconfig=cluster.account(rules))
-    assert done.status == 4
-    assert "may not get, update configmaps" in done.output
-
-
 @pytest.mark.parametrize("option", ["--junitxml", "--kv-json"])
 def test_E80_the_configmap_knows_of_a_report_that_cannot_be_written(cluster, run, tmp_path, option):
     (tmp_path / "place").mkdir()

@@ -143,7 +143,7 @@ def age(cluster, name):
     happens="A sweep meets VMIs of a run that lives, and others that `--kv-keep` kept.",
     does="It removes neither, and names them with the reason.",
 )
-def test_E60_E61_a_sweep_before_a_check_leaves_other_runs_and_what_was_kept(cluster, start, run, tmp_path):
+def test_E60_E61_a_sweep_that_a_configmap_asks_for_leaves_other_runs_and_what_was_kept(cluster, start, run):
     kept = run(cluster, *PAIR, "--kv-keep", "always")
     assert kept.status == 0, kept.output
     names = set(cluster.vmis())
@@ -157,7 +157,8 @@ def test_E60_E61_a_sweep_before_a_check_leaves_other_runs_and_what_was_kept(clus
     cluster.until_vmis(lambda found: len(found) == 6 and phases(found) == {"Running"})
     young = sorted(set(cluster.vmis()) - names - left)
 
-    done = run(cluster, *PAIR, "--kv-sweep")
+    asked = {"spec.param.sweep": "true", "spec.param.sampleDurationSeconds": "1"}
+    done = run(cluster, "--kv-configmap", f"checks/{cluster.make_configmap(data=asked)}")
     assert done.status == 0, done.output
     assert set(done.document["swept"]) == {f"checks/{name}" for name in left}
     assert done.document["measurements"][0]["outcome"] == "passed"
@@ -230,21 +231,6 @@ def test_E54_E60_a_sweep_that_may_not_list_fails_the_run_and_hinders_no_check(cl
     assert [one["outcome"] for one in done.document["measurements"]] == ["passed"]
     assert done.document["succeeded"] is False
     assert "setup: --kv-sweep: " in done.document["failureReason"]
-
-
-def test_E60_the_configmap_may_ask_for_a_sweep(cluster, start, run):
-    dead = start(cluster, *PAIR, "--kv-sample-duration", "2h", json=False)
-    cluster.until_vmis(lambda found: len(found) == 2 and phases(found) == {"Running"})
-    dead.kill()
-    names = cluster.vmis()
-    for name in names:
-        age(cluster, name)
-    asked = {"spec.param.sweep": "true", "spec.param.sampleDurationSeconds": "1"}
-    checkup = cluster.make_configmap(data=asked)
-    done = run(cluster, "--kv-configmap", f"checks/{checkup}")
-    assert done.status == 0, done.output
-    assert sorted(done.document["swept"]) == sorted(f"checks/{name}" for name in names)
-    assert cluster.objects() == []
 
 
 @pytest.mark.parametrize("arguments", [("-n", "2"), ("--kv-shard", "0/2"), ("--kv-shard", "1/2")])

@@ -291,29 +291,25 @@ def test_E59_E76_a_signal_during_clean_up_has_the_status_written_before_the_vmis
     assert int(cluster.status(name)["result.minLatencyNanoSec"]) > 0
 
 
-TWICE = [(signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)]
-
-
 @pytest.mark.edge_case(
     "E76",
     happens="A second signal arrives while a finished check waits for its VMIs to go.",
     does="Writes the end of the ConfigMap all the same, with the numbers:",
     says="run: interrupted by …",
 )
-@pytest.mark.parametrize("numbers", TWICE, ids=lambda both: "-".join(NAMES[one] for one in both))
-def test_E76_two_signals_while_a_finished_check_waits_for_its_vmis(cluster, start, numbers):
+def test_E76_two_signals_while_a_finished_check_waits_for_its_vmis(cluster, start):
     name = cluster.make_configmap("stuck-network")
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", "--junitxml", "junit.xml")
     checkup.until("waiting until the VMIs are gone")
-    for number in numbers:
-        checkup.send(number)
+    checkup.send(signal.SIGTERM)
+    checkup.send(signal.SIGINT)
     cluster.until_configmap(name, lambda status: "completionTimestamp" in status)
     free(cluster)
     assert checkup.end() == 2
     status = cluster.status(name)
     assert status["succeeded"] == "false"
     # The order in which they are delivered is the kernel's.
-    assert any(f"run: interrupted by {NAMES[number]}" in status["failureReason"] for number in numbers)
+    assert re.search("run: interrupted by (SIGTERM|SIGINT)", status["failureReason"])
     assert int(status["result.minLatencyNanoSec"]) > 0
     assert checkup.document["failureReason"] == status["failureReason"]
     assert list(ET.parse(checkup.directory / "junit.xml").getroot().iter("testcase"))
