@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_kvlatency.plan.checks import PlannedCheck
 
-_ARGUMENT: Final = re.compile(r"(?P<path>[^\[\]]+?)::(?P<names>[^\[\]]+)\[(?P<id>.*)\]")
+_ARGUMENT: Final = re.compile(r"(?P<test>(?P<path>[^\[\]]+?)::(?P<names>[^\[\]]+))\[(?P<id>.*)\]")
 _SHAPES: Final = "|".join(rf"{one}[^-]\S*" if one.endswith(":") else one for one in SHAPES)
 _PLACEHOLDER: Final = re.compile(rf"(?:.*-)?(?:{_SHAPES}|configmap-\S+)(?:-.*)?")
 
@@ -38,24 +38,18 @@ class Wanted:
 def widen(arguments: Sequence[str], directory: Path) -> tuple[list[str], list[Wanted]]:
     """Return the arguments with placeholders widened to their tests, and what is to be chosen of these."""
     parsed = {one: match for one in arguments if (match := _ARGUMENT.fullmatch(one)) is not None}
-    tests = {
-        (match["path"], match["names"]) for match in parsed.values() if _PLACEHOLDER.fullmatch(match["id"])
-    }
+    tests = {match["test"]: match for match in parsed.values() if _PLACEHOLDER.fullmatch(match["id"])}
     wanted = [
         Wanted(
-            path=(directory / path).resolve(),
-            names=names,
-            ids=frozenset(
-                match["id"] for match in parsed.values() if (match["path"], match["names"]) == (path, names)
-            ),
+            path=(directory / match["path"]).resolve(),
+            names=match["names"],
+            ids=frozenset(one["id"] for one in parsed.values() if one["test"] == test),
         )
-        for path, names in sorted(tests)
-        if f"{path}::{names}" not in arguments
+        for test, match in tests.items()
+        if test not in arguments
     ]
     widened = [
-        f"{match['path']}::{match['names']}"
-        if (match := parsed.get(one)) is not None and (match["path"], match["names"]) in tests
-        else one
+        match["test"] if (match := parsed.get(one)) is not None and match["test"] in tests else one
         for one in arguments
     ]
     return list(dict.fromkeys(widened)), wanted
