@@ -398,12 +398,12 @@ def test_the_boot_log_is_in_the_pods_log(tmp_path):
 
 def test_many_vmis_at_once_are_spread(tmp_path):
     async def story():
-        async with lab(tmp_path, "nodes: 10") as running:
-            await asyncio.gather(*(running.create(f"v{number}") for number in range(40)))
-            for number in range(40):
+        async with lab(tmp_path, "nodes: 5") as running:
+            await asyncio.gather(*(running.create(f"v{number}") for number in range(20)))
+            for number in range(20):
                 await running.until(f"v{number}", lambda vmi: vmi and phase(vmi) == "Running")
             placed = [vmi["status"]["nodeName"] for vmi in await running.api.list(VMIS)]
-            assert sorted(placed.count(node) for node in set(placed)) == [4] * 10
+            assert sorted(placed.count(node) for node in set(placed)) == [4] * 5
 
     play(story())
 

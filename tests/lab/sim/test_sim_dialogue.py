@@ -13,6 +13,26 @@ from pytest_kvlatency.lab.guests.base import HypervisorError
 from pytest_kvlatency.lab.spec.labspec import FaultSpec
 
 SHELLS = [name for name in ("dash", "bash") if shutil.which(name)]
+#: With their outputs and exit statuses.
+COMMANDS = [
+    ("echo 'a # b' \"$ \" | tr a-z A-Z", "A # B $ \n", 0),
+    ("false", "", 1),
+    ("sh -c 'exit 7'", "", 7),
+    ("no-such-program 2>/dev/null", "", 127),
+    ("echo one > f; echo two >> f; wc -l < f | tr -d ' '; cat f", "2\none\ntwo\n", 0),
+    ("for i in 1 2 3; do echo $i; done | sort -r | head -2", "3\n2\n", 0),
+    ("x=$(printf '%s-' a b); echo \"[$x]\"", "[a-b-]\n", 0),
+    (
+        "ping -c 1 127.0.0.1 2>&1 | sed -n '/transmitted/p'",
+        "1 packets transmitted, 1 packets received, 0% packet loss\n",
+        0,
+    ),
+    ("cat /sys/class/net/eth0/address /etc/hostname", "02:00:00:00:00:01\nvm-1\n", 0),
+    ("sudo -n id -u; whoami; uname -s", "0\nroot\nLinux\n", 0),
+    ("cat nowhere 2>/dev/null", "", 1),
+    ("timeout 0.05 ping 127.0.0.1 >/dev/null", "", 124),
+    ("sleep 0.01 && echo slept", "slept\n", 0),
+]
 
 
 def go(coroutine):
@@ -44,34 +64,13 @@ def test_boot_login_shell_and_logout(lab, shell):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
-    ("command", "output", "status"),
-    [
-        ("echo 'a # b' \"$ \" | tr a-z A-Z", "A # B $ \n", 0),
-        ("false", "", 1),
-        ("sh -c 'exit 7'", "", 7),
-        ("no-such-program 2>/dev/null", "", 127),
-        ("echo one > f; echo two >> f; wc -l < f | tr -d ' '; cat f", "2\none\ntwo\n", 0),
-        ("for i in 1 2 3; do echo $i; done | sort -r | head -2", "3\n2\n", 0),
-        ("x=$(printf '%s-' a b); echo \"[$x]\"", "[a-b-]\n", 0),
-        (
-            "ping -c 1 127.0.0.1 2>&1 | sed -n '/transmitted/p'",
-            "1 packets transmitted, 1 packets received, 0% packet loss\n",
-            0,
-        ),
-        ("cat /sys/class/net/eth0/address /etc/hostname", "02:00:00:00:00:01\nvm-1\n", 0),
-        ("sudo -n id -u; whoami; uname -s", "0\nroot\nLinux\n", 0),
-        ("cat nowhere 2>/dev/null", "", 1),
-        ("timeout 0.05 ping 127.0.0.1 >/dev/null", "", 124),
-        ("sleep 0.01 && echo slept", "slept\n", 0),
-    ],
-)
-def test_shell(lab, shell, command, output, status):
+def test_shell(lab, shell):
     async def scenario():
         async with lab(shell=shell) as it:
             console = await it.guest(node="worker1")
             await console.login()
-            assert await console.run(command) == (output, status)
+            for command, output, status in COMMANDS:
+                assert await console.run(command) == (output, status), command
 
     go(scenario())
 

@@ -9,6 +9,36 @@ from pytest_kvlatency.lab.spec.labspec import FaultSpec, LinkSpec
 
 SOURCE, TARGET = "198.18.0.1/24", "198.18.0.2/24"
 NO_LONGER_TENTATIVE = "while ip -o addr | grep -q tentative; do sleep 0.1; done"
+#: For each dialect commands, a text of the output, and the exit status.
+OPTIONS = {
+    "busybox": [
+        ("ping -z 198.18.0.2", "ping: invalid option -- 'z'\nBusyBox v1.36", 1),
+        ("ping -M do 198.18.0.2", "ping: invalid option -- 'M'", 1),
+        ("ping -c x 198.18.0.2", "ping: invalid number 'x'\n", 1),
+        ("ping", "Usage: ping", 1),
+        ("ping nowhere", "ping: bad address 'nowhere'\n", 1),
+        ("ping -c 1 10.9.9.9", "ping: sendto: Network unreachable\n", 1),
+        ("ping -q -c 1 -I 198.18.0.1 198.18.0.2", "(198.18.0.2) from 198.18.0.1: 56 data", 0),
+        ("ping -c 1 -s 3 198.18.0.2", "11 bytes from 198.18.0.2: seq=0 ttl=64\n", 0),
+        ("ping -6 -c 1 fd00::2", "64 bytes from fd00::2: seq=0 ttl=64 time=", 0),
+        ("ping -c 1 -s 4000 198.18.0.2", "4008 bytes from", 0),
+        ("ping -w 3 -c 9 198.18.0.2", "3 packets transmitted, 3 packets received", 1),
+    ],
+    "busybox-old": [
+        ("ping -i 1 198.18.0.2", "ping: invalid option -- 'i'", 1),
+    ],
+    "iputils": [
+        ("ping -z 198.18.0.2", "ping: invalid option -- 'z'\n\nUsage\n", 2),
+        ("ping nowhere", "ping: nowhere: Name or service not known\n", 2),
+        ("ping -c 1 10.9.9.9", "ping: connect: Network is unreachable\n", 2),
+        ("ping -M do -c 1 -s 1473 198.18.0.2", "local error: message too long, mtu=1500\n", 1),
+        ("ping -M do -c 1 -s 1472 198.18.0.2", "1480 bytes from", 0),
+        ("ping -c 1 fd00::2", "PING fd00::2 (fd00::2) 56 data bytes\n", 0),
+    ],
+    "iputils-old": [
+        ("ping -c 1 -i 0.1 198.18.0.2", "64 bytes from 198.18.0.2: icmp_req=1 ttl=64 time=", 0),
+    ],
+}
 
 
 def go(coroutine):
@@ -68,43 +98,16 @@ def test_iputils_ping(lab):
     go(scenario())
 
 
-@pytest.mark.parametrize(
-    ("dialect", "command", "text", "status"),
-    [
-        ("busybox", "ping -z 198.18.0.2", "ping: invalid option -- 'z'\nBusyBox v1.36", 1),
-        ("busybox", "ping -M do 198.18.0.2", "ping: invalid option -- 'M'", 1),
-        ("busybox-old", "ping -i 1 198.18.0.2", "ping: invalid option -- 'i'", 1),
-        ("busybox", "ping -c x 198.18.0.2", "ping: invalid number 'x'\n", 1),
-        ("busybox", "ping", "Usage: ping", 1),
-        ("busybox", "ping nowhere", "ping: bad address 'nowhere'\n", 1),
-        ("busybox", "ping -c 1 10.9.9.9", "ping: sendto: Network unreachable\n", 1),
-        ("busybox", "ping -q -c 1 -I 198.18.0.1 198.18.0.2", "(198.18.0.2) from 198.18.0.1: 56 data", 0),
-        ("busybox", "ping -c 1 -s 3 198.18.0.2", "11 bytes from 198.18.0.2: seq=0 ttl=64\n", 0),
-        ("busybox", "ping -6 -c 1 fd00::2", "64 bytes from fd00::2: seq=0 ttl=64 time=", 0),
-        ("busybox", "ping -c 1 -s 4000 198.18.0.2", "4008 bytes from", 0),
-        ("busybox", "ping -w 3 -c 9 198.18.0.2", "3 packets transmitted, 3 packets received", 1),
-        ("iputils", "ping -z 198.18.0.2", "ping: invalid option -- 'z'\n\nUsage\n", 2),
-        ("iputils", "ping nowhere", "ping: nowhere: Name or service not known\n", 2),
-        ("iputils", "ping -c 1 10.9.9.9", "ping: connect: Network is unreachable\n", 2),
-        ("iputils", "ping -M do -c 1 -s 1473 198.18.0.2", "local error: message too long, mtu=1500\n", 1),
-        ("iputils", "ping -M do -c 1 -s 1472 198.18.0.2", "1480 bytes from", 0),
-        (
-            "iputils-old",
-            "ping -c 1 -i 0.1 198.18.0.2",
-            "64 bytes from 198.18.0.2: icmp_req=1 ttl=64 time=",
-            0,
-        ),
-        ("iputils", "ping -c 1 fd00::2", "PING fd00::2 (fd00::2) 56 data bytes\n", 0),
-    ],
-)
-def test_options_and_refusals(lab, dialect, command, text, status):
+@pytest.mark.parametrize("dialect", OPTIONS)
+def test_options_and_refusals(lab, dialect):
     async def scenario():
         async with lab(dialect=dialect) as it:
             source, _ = await pair(it)
             await source.run(NO_LONGER_TENTATIVE)
-            output, got = await source.run(command)
-            assert text in output
-            assert got == status
+            for command, text, status in OPTIONS[dialect]:
+                output, got = await source.run(command)
+                assert text in output, command
+                assert got == status, command
 
     go(scenario())
 
