@@ -207,9 +207,14 @@ class Results:
             return
 
 
+@cache
+def _installed() -> str:
+    return version("pytest-kvlatency")
+
+
 def _version() -> str:
     """The tool's own. Where no file can be opened (too many are), the document is no less worth."""
     try:
-        return version("pytest-kvlatency")
+        return _installed()
     except (OSError, PackageNotFoundError):
         return "unknown"
