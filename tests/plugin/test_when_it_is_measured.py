@@ -73,9 +73,9 @@ def test_latency(kv_cluster, request):
 @pytest.mark.kvlatency
 @pytest.mark.parametrize("is_handled", [False, True])
 @pytest.mark.parametrize(
-    "_", [pytest.param(one, marks=pytest.mark.xfail(raises=one)) for one in (ProvisionError, ValueError)]
+    "expected", [pytest.param(one, marks=pytest.mark.xfail(raises=one)) for one in (ProvisionError, ValueError)]
 )
-def test_type(kv_cluster, request, is_handled, _):
+def test_type(kv_cluster, request, is_handled, expected):
     remove_the_guests(kv_cluster)
     try:
         request.getfixturevalue("kv_latency")
