@@ -16,10 +16,13 @@ def _copy(checkup: Checkup) -> None:
     shutil.copytree(EXAMPLE, checkup.pytester.path, dirs_exist_ok=True)
 
 
-def test_every_test_of_the_example_passes_and_reads_well(checkup: Checkup) -> None:
+def test_every_test_of_the_example_passes_and_reads_well_under_the_defaults_of_its_hook(
+    checkup: Checkup,
+) -> None:
     _copy(checkup)
     result = checkup.run("-v", "--strict-markers", "-W", "error")
     result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["kvlatency: max_latency = 250ms (hook pytest_kvlatency_settings)"])
     result.stdout.re_match_lines_random(
         [
             r"test_network.py::test_any_two_nodes\[default/blue-network-auto\] .*PASSED.*",
@@ -27,13 +30,6 @@ def test_every_test_of_the_example_passes_and_reads_well(checkup: Checkup) -> No
             r".*::TestBetweenTwoNodes::test_a_command_in_the_guest\[default/blue-network-worker1:worker2\] .*PASSED.*",
         ]
     )
-
-
-def test_the_examples_hook_gives_the_defaults_and_says_so(checkup: Checkup) -> None:
-    _copy(checkup)
-    result = checkup.run("-k", "any_two_nodes")
-    result.assert_outcomes(passed=1, deselected=5)
-    result.stdout.fnmatch_lines(["kvlatency: max_latency = 250ms (hook pytest_kvlatency_settings)"])
 
 
 def test_the_command_line_overrides_the_suite_and_the_marker_the_command_line(checkup: Checkup) -> None:
