@@ -71,11 +71,11 @@ def asked(cluster, verb, name):
 )
 def test_E59_while_a_guest_migrates(cluster, begin, nothing_is_left, phase, network, number):
     checkup = begin(network)
-    doing = "migrating worker2's guest to worker3"
+    doing = "while migrating worker2's guest to worker3"
     if phase == "Succeeded":
         # The migration is gone by then.
         checkup.until("(?s) migrating .* pinging")
-        doing = "pinging worker2's guest after its migration"
+        doing = "while pinging worker2's guest after its migration"
     else:
         cluster.until(lambda: cluster.have_begun(phase))
         (name,) = (one["metadata"]["name"] for one in cluster.migrations())
@@ -86,7 +86,7 @@ def test_E59_while_a_guest_migrates(cluster, begin, nothing_is_left, phase, netw
     nothing_is_left(checkup)
     (one,) = checkup.document["measurements"]
     assert one["failureKind"] == "interrupted"
-    assert one["failureReason"] == f"run: interrupted by {number.name} while {doing}"
+    assert one["failureReason"] == f"run: interrupted by {number.name} {doing}"
     # While the migration is there its VMI's pods stay. It is called like the VMI.
     assert asked(cluster, "delete", one["targetVmi"])[:2] == [
         "virtualmachineinstancemigrations",
