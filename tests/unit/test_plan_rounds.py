@@ -70,12 +70,6 @@ def test_parallel_bounds_a_round() -> None:
     assert len(rounds(wanted, parallel=3)) == 22
 
 
-@pytest.mark.once
-def test_a_thousand_nodes_are_planned() -> None:
-    names = [f"n{number}" for number in range(1000)]
-    assert len(set(colour(list(combinations(names, 2))))) == 999
-
-
 def test_twenty_thousand_random_pairs_over_five_hundred_nodes_stay_within_the_bound() -> None:
     every = list(combinations([f"n{number}" for number in range(500)], 2))
     edges = random.Random(7).sample(every, 20_000)
