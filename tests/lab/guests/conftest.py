@@ -1,6 +1,7 @@
 """Whole runs of pytest against labs of simulated guests. Each module names its lab in ``LAB``.
 
-Faults strike by network, so that one lab serves a whole module: the network of a test is named after its fault.
+Faults strike by network, so that one lab serves a whole module: the network of a test is named after its fault, or
+after one of two where each guest of a pair has its own, by its node.
 """
 
 from __future__ import annotations
