@@ -25,7 +25,7 @@ def ending(self, check, source, target, *arguments, **more):
         if guest.node == "worker3":
             pairs.append(check)
             if len(pairs) == 2:
-                guest.shell.run("(sleep 4; poweroff -f) >/dev/null 2>&1 &", may_leave_jobs=True)
+                guest.shell.run("(sleep 3; poweroff -f) >/dev/null 2>&1 &", may_leave_jobs=True)
     return measure(self, check, source, target, *arguments, **more)
 
 
