@@ -43,7 +43,7 @@ def get_ready():
     if os.fork() == 0:
         ours.close()
         _fork_workers(theirs)
-        sys.exit()
+        sys.exit(0)
     theirs.close()
 
     class ForkedIO(gateway_io.Popen2IOMaster):

@@ -1,7 +1,7 @@
 """Starts checkups and labs by forking processes that have loaded what these need: half of what a short checkup costs.
 
 What comes of it is a process like any other: its directory, environment, arguments, descriptors, signals and end are
-its own; so are the workers that it starts. Tests of how a checkup or a lab starts, and what needs another interpreter,
+its own; so are the workers that it starts. Tests of how a checkup or a lab starts, or its interpreter ends, and what needs another,
 start one with ``subprocess``.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import gc
@@ -83,7 +84,21 @@ def become(request, descriptors):
     return functools.partial(runpy.run_path, sys.argv[0], run_name="__main__")
 
 
+#: What this process ends with, once that is known.
+_statuses = []
+
+
+def leave():
+    """End before the interpreter takes apart what all processes share: that copies it, and costs a tenth of a checkup."""
+    for status in _statuses:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def main():
+    # What is registered first is called last.
+    atexit.register(leave)
     requests = socket.socket(fileno=int(sys.argv[1]))
     # Its own directory, where nothing of a checkup's lies.
     del sys.path[0]
@@ -94,8 +109,13 @@ def main():
     asked = forks.serve(requests)
     if asked is not None:
         run = become(*asked)
-        forkedworkers.get_ready()
-        run()
+        try:
+            forkedworkers.get_ready()
+            run()
+        except SystemExit as ended:
+            if isinstance(ended.code, int):
+                _statuses.append(ended.code)
+            raise
 
 
 if __name__ == "__main__":
