@@ -1,8 +1,8 @@
 """Starts checkups and labs by forking processes that have loaded what these need: half of what a short checkup costs.
 
 What comes of it is a process like any other: its directory, environment, arguments, descriptors, signals and end are
-its own; so are the workers that it starts. Tests of how a checkup or a lab starts, or its interpreter ends, and what needs another,
-start one with ``subprocess``.
+its own; so are the workers that it starts. Tests of how a checkup or a lab starts, or of how its interpreter ends, and
+what needs another interpreter, start one with ``subprocess``.
 """
 
 from __future__ import annotations
