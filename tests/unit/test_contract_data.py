@@ -128,7 +128,6 @@ CASE = "cases:\n  - {case: x, tells: y, exit: 0, configmap: {data: {}}, status: 
         (CASE.replace("data: {}", "date: {}"), "not known: date"),
         (CASE.replace(", status: {succeeded: 'true'}", ""), "no status is expected"),
         (CASE.replace("status: {succeeded: 'true'}", "status: same"), "valid are keys, gone and unchanged"),
-        (CASE.replace("exit: 0,", "exit: 0, decides: setting,"), "valid is settings"),
         (CASE.replace("'true'", "true"), "quote succeeded"),
         (CASE.replace("status:", "shape: whole, status:"), "no shape 'whole'"),
         (CASE.replace("configmap: {data: {}}, ", ""), "either configmap or manifest"),

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from kvcontract import Case, load
 
 from pytest_kvlatency.config.configmapparams import configmap_layer
 from pytest_kvlatency.config.problems import SettingsError
@@ -318,18 +317,6 @@ def test_the_sample_duration_is_whole_seconds(value: str, why: str) -> None:
 def test_the_timeout_is_a_duration(value: str) -> None:
     (text,) = problems({**REQUIRED, "spec.timeout": value})
     assert text.startswith(f"spec.timeout: {value!r} ")
-
-
-@pytest.mark.parametrize("case", [case for case in load() if case.is_of_settings], ids=lambda case: case.id)
-def test_what_the_contract_says_of_a_wrong_parameter_is_said(case: Case) -> None:
-    assert case.given is not None
-    assert case.given.data is not None
-    (step,) = case.steps
-    assert not isinstance(step.status, str)
-    layer, _ = configmap_layer(case.given.data, f"{case.given.namespace}/{case.name}")
-    with pytest.raises(SettingsError) as caught:
-        resolve([layer])
-    assert f"config: {'; '.join(caught.value.messages)}" == step.status["failureReason"]
 
 
 def test_an_unknown_parameter_names_what_it_may_have_been() -> None:

@@ -61,10 +61,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A ConfigMap, what surrounds it, and the runs that are made of it.
-
-    ``row`` is its line in the documentation. A case that ``is_of_settings`` needs no run: the data alone decide it.
-    """
+    """A ConfigMap, what surrounds it, and the runs that are made of it. ``row`` is its line in the documentation."""
 
     name: str
     tells: str
@@ -76,7 +73,6 @@ class Case:
     role: str = "todays"
     row: str = ""
     ids: str = ""
-    is_of_settings: bool = False
 
     @property
     def id(self) -> str:
@@ -144,7 +140,6 @@ def _case(raw: Mapping[str, Any], base: Mapping[str, str], shapes: Mapping[str, 
         name=words.need("case"),
         tells=words.need("tells"),
         ids=words.take("edge", ""),
-        is_of_settings=_decides(words.take("decides"), where),
         given=None if given is None else _given(given, base, where),
         manifest=words.take("manifest"),
         environment=words.take("environment", {}),
@@ -237,12 +232,6 @@ def _keys(
     if wrong:
         raise ValueError(f"{where}: a ConfigMap holds strings only; quote {', '.join(wrong)}")
     return kept
-
-
-def _decides(word: str | None, where: str) -> bool:
-    if word not in (None, "settings"):
-        raise ValueError(f"{where}: decides {word!r}; valid is settings")
-    return word is not None
 
 
 def _texts(raw: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,4 @@
-"""The ConfigMap contract, case by case, as a process that finds what a pod finds. The cases: tests/contract/.
-
-Those that the settings decide alone are played in tests/unit, and as a whole in tests/image.
-"""
+"""The ConfigMap contract, case by case, as a process that finds what a pod finds. The cases: tests/contract/."""
 
 from __future__ import annotations
 
@@ -68,8 +65,6 @@ def runner(lab, tmp_path):
     return start
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in load() if not case.is_of_settings], ids=lambda case: case.id
-)
+@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
 def test_the_contract(stage: Stage, runner, case: Case) -> None:
     stage.play(case, runner)
