@@ -79,11 +79,30 @@ def test_a_credential_plugin_that_fails_is_a_usage_error_too(
     )
 
 
-def test_workers_of_xdist_end_with_one_usage_error(pytester: pytest.Pytester) -> None:
+def test_workers_of_xdist_end_in_order_with_one_usage_error(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     pytester.makepyfile(SUITE)
+    pytester.makeconftest(
+        """
+        def note(config, what):
+            if hasattr(config, "workerinput"):
+                (config.rootpath / f"{what}-{config.workerinput['workerid']}").touch()
+
+        def pytest_collection_finish(session):
+            note(session.config, "collected")
+
+        def pytest_unconfigure(config):
+            note(config, "ended")
+        """
+    )
     result = pytester.runpytest_subprocess("-n", "2", "--kv-kubeconfig", "/nowhere")
     has_run_nothing(result, NOWHERE)
+    collected, ended = (
+        {file.name.partition("-")[2] for file in pytester.path.glob(f"{what}-*")}
+        for what in ("collected", "ended")
+    )
+    assert collected
+    assert collected <= ended
 
 
 def test_what_runs_no_check_does_not_look_at_the_kubeconfig(pytester: pytest.Pytester) -> None:

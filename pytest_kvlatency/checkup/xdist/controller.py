@@ -139,9 +139,13 @@ class Controller(Role):
         """Wait until no worker is left that could tell something, or create something; end those that do not end."""
         if self._workers.is_any_connected:
             # Either xdist was interrupted, or it met an error of its own.
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                self._workers.signal(number)
-                self._workers.wait_until_gone(STOPPING_SECONDS)
+            self._workers.signal(signal.SIGTERM)
+            if getattr(self._xdist_session, "sched", None) is not None:
+                # A worker without a test waits for its next one, whatever signal it hears.
+                self._xdist_session.triggershutdown()
+            self._workers.wait_until_gone(STOPPING_SECONDS)
+            self._workers.signal(signal.SIGKILL)
+            self._workers.wait_until_gone(STOPPING_SECONDS)
         for problem in self._heir.inherit_all():
             self._state.results.add_failure(problem)
         return self._workers.results
