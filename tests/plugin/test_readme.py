@@ -157,7 +157,7 @@ def test_the_second_command_is_tox_and_tox_knows_every_python_of_the_classifiers
     )
     assert said is not None
     assert (said[1], said[2]) == (pythons[0], pythons[-1])
-    for part in ("lint", "types", "qemu", "browser"):
+    for part in ("lint", "types", "qemu", "steady", "browser"):
         assert f"testenv:{part}" in tox
 
 
