@@ -30,14 +30,18 @@ OF_OURS = (
     ("--fixtures",), ("--collect-only", *NAD), ("--setup-plan", *NAD), ("--collect-only", "--kv-configmap", "default/config"),
 )  # fmt: skip
 SMOKE = ((), ("--setup-plan", *NAD))
-#: Each run is a process that has loaded pytest, and no plugin.
+#: Each run is a process that has loaded pytest and other plugins, and nothing of this one.
 RUNS = """
+import gc
 import json
 import os
 import sys
 
 import pytest
 
+pytest.main(["--version", "-p", "no:kvlatency"])
+assert "pytest_kvlatency" not in sys.modules
+gc.freeze()
 for number, arguments in enumerate(json.loads(sys.argv[1])):
     child = os.fork()
     if not child:

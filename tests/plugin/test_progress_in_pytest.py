@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyte
 import pytest
 from _pytest.terminal import TerminalReporter
+from plain import plain
 from terminal import Terminal
 
 from pytest_kvlatency.checkup import progress
@@ -252,7 +253,7 @@ def test_a_name_stays_whole_under_the_progress_wherever_on_the_terminal_it_ends(
 def test_progress_is_one_line_that_is_rewritten_and_taken_away(mesh: Checkup) -> None:
     arguments = (f"--kv-kubeconfig={mesh.kubeconfig}", "--kv-sample-duration=500ms")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    with Terminal(command, directory=mesh.pytester.path, rows=12) as terminal:
+    with Terminal(command, directory=mesh.pytester.path, rows=12, environment=plain()) as terminal:
         while_running = terminal.sees(r"^0/2")
         # Below the line that pytest is writing, which stands as it was.
         assert while_running[-2:][0].rstrip() == "test_mesh.py"
