@@ -62,7 +62,7 @@ def test_a_verbose_run_shows_each_failure(checkup: Checkup, words: str) -> None:
     assert sum(line.startswith("ERROR ") for line in result.outlines) == PAIRS
 
 
-@pytest.mark.parametrize("words", ["-rA", "--tb=line", "--tb=native", "--tb=short -ra", "-n1"])
+@pytest.mark.parametrize("words", ["-rA --tb=native", "--tb=line -n1", "--tb=short -ra"])
 def test_equal_failures_are_one_block_whatever_is_shown_of_a_failure(checkup: Checkup, words: str) -> None:
     result = checkup.quick(FILE, *words.split())
     result.assert_outcomes(errors=PAIRS)

@@ -82,9 +82,9 @@ def test_a_suite_with_several_tests_and_a_rerun_has_each_series_once(checkup: Ch
     }
 
 
-def test_under_xdist_the_controller_writes_one_file_and_one_page_for_all_workers(checkup: Checkup) -> None:
+def test_under_xdist_the_controller_writes_one_file_and_one_page(checkup: Checkup) -> None:
     pairs = ("--kv-nodes=worker1:worker2", "--kv-nodes=worker1:worker3")
-    result = checkup.quick(*BLUE, *pairs, FILE, "--kv-html=page.html", "-n2")
+    result = checkup.quick(*BLUE, *pairs, FILE, "--kv-html=page.html", "-n1")
     assert result.ret == pytest.ExitCode.OK
     assert [value for _, value in exported(checkup)["kvlatency_up"]] == [1, 1]
     page = (checkup.pytester.path / "page.html").read_text("utf-8")
