@@ -456,7 +456,7 @@ def test_E77_a_hang_up_when_nobody_reads_the_output(ended_without_reader):
 def test_E77_nohup_outlives_its_terminal(cluster, start):
     name = cluster.make_configmap()
     checkup = start(cluster, "--kv-configmap", f"checks/{name}", before=["nohup"])
-    checkup.until("waiting for")
+    checkup.until("kvlatency: 0/1")
     checkup.send(signal.SIGHUP)
     assert checkup.end() == 0, checkup.output
     assert cluster.status(name)["succeeded"] == "true"
