@@ -87,6 +87,12 @@ def _readme(note: str) -> str:
     return block.text
 
 
+def _quick(block: Block) -> str:
+    """Options that shorten the commands of a block as far as they leave it open how long they take."""
+    is_whole = "conftest_example" not in block.text or block.page.startswith("conftest_example")
+    return "--kv-sample-duration 1s" + ("" if is_whole else " -k 'any_two_nodes or baseline'")
+
+
 def _needs_real_time(block: Block) -> bool:
     """Whether it has a migration or a stream, which cannot be measured in a lab with compressed time."""
     return re.search(r":\w+>\w|kv_stream", block.text) is not None
@@ -171,7 +177,9 @@ def test_both_commands_make_the_environment_in_the_same_way() -> None:
 
 @pytest.mark.parametrize("block", _with("sh", "checked: pytest"))
 def test_pytest_commands_pass(block: Block, checkup: Checkup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that run the example suite run all of it on its own page, and two of its tests elsewhere."""
     monkeypatch.setenv("KUBECONFIG", str(checkup.kubeconfig))
+    monkeypatch.setenv("PYTEST_ADDOPTS", _quick(block))
     for program, *arguments in _commands(block.text):
         if program == "python":
             module, name, *given = arguments
@@ -218,7 +226,8 @@ def test_the_output_that_is_shown_is_that_of_the_command_above_it(
 
 
 @pytest.mark.parametrize("block", _with("sh", "checked: lab"))
-def test_lab_commands_pass(block: Block, pytester: pytest.Pytester) -> None:
+def test_lab_commands_pass(block: Block, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", _quick(block))
     _write_lab_file(pytester.path)
     shutil.copytree(ROOT / "conftest_example", pytester.path / "conftest_example")
     for program, *arguments in _commands(block.text):
@@ -308,9 +317,10 @@ def test_lab_files_in_the_text_are_valid(block: Block) -> None:
 
 @pytest.mark.parametrize("is_unhurried", [False, True], ids=["", "unhurried"])
 def test_python_blocks_are_tests_that_pass(
-    is_unhurried: bool, checkup: Checkup, request: pytest.FixtureRequest
+    is_unhurried: bool, checkup: Checkup, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is a module of one run."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--kv-sample-duration 1s")
     if is_unhurried:
         checkup.kubeconfig = request.getfixturevalue("unhurried_lab").kubeconfig
     expected = {}
