@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_kvlatency.checkup import own_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,7 +248,7 @@ def test_the_rerun_command_of_an_auto_pair_stands_over_the_ini_file(checkup: Che
 
 def test_the_rerun_command_of_the_module_names_the_module(checkup: Checkup) -> None:
     arguments = [f"--kv-kubeconfig={checkup.kubeconfig}", "--kv-nad", "default/no-such-network"]
-    result = checkup.pytester.run(sys.executable, "-m", "pytest_kvlatency", *arguments)
+    result = checkup.pytester.runpytest_inprocess(*own_run.isolated(arguments))
     assert rerun_command(result) == [
         *("python", "-m", "pytest_kvlatency", arguments[0]),
         "kvlatency::check[default/no-such-network-auto]",
@@ -268,13 +269,13 @@ def files_of(directory: Path) -> dict[str, int]:
 
 
 def test_the_rerun_command_overwrites_no_report_and_runs_one_pair(checkup: Checkup) -> None:
-    nads = ("--kv-nad", "default/slow-network", "--kv-nad=blue-network")
+    nads = ("--kv-nad", "default/no-slow-network", "--kv-nad=blue-network")
     mesh = (
         "--kv-nodes",
         "mesh",
         "--kv-node-set=worker1,worker2,worker3",
         "--kv-max-latency",
-        "1ms",
+        "1us",
         "-pno:cacheprovider",
     )
     reports = [word for flag in WRITING for word in (flag, f"a{flag.strip('-')}")]
@@ -290,19 +291,20 @@ def test_the_rerun_command_overwrites_no_report_and_runs_one_pair(checkup: Check
         "pytest_metadata",
     )
     result = checkup.run(*arguments)
-    result.assert_outcomes(failed=3, passed=3)
+    result.assert_outcomes(errors=3, failed=3)
     before = files_of(checkup.pytester.path)
+    assert all((checkup.pytester.path / f"a{flag.strip('-')}").exists() for flag in WRITING)
     program, *words = rerun_command(result)
     assert not any(
         one in word for word in words for one in (*WRITING, "--self-contained", "mesh", "node-set", "blue")
     )
-    assert words[-1] == "kvlatency::check[default/slow-network-worker1:worker2]"
+    assert words[-1] == "kvlatency::check[default/no-slow-network-worker1:worker2]"
     # What the id says stands nowhere else.
     assert "slow" not in " ".join(words[:-1])
     assert "--kv-nodes" not in words
     assert program == "pytest"
     again = checkup.pytester.runpytest_inprocess(*words)
-    again.assert_outcomes(failed=1)
+    again.assert_outcomes(errors=1)
     assert files_of(checkup.pytester.path) == before
 
 
