@@ -23,7 +23,7 @@ from pytest_kvlatency.kube.manifest import user_data
 from pytest_kvlatency.lab.fabric.links import LinkTable
 from pytest_kvlatency.lab.guests.base import GuestRequest, HypervisorError, Nic
 from pytest_kvlatency.lab.guests.qemu.hypervisor import QemuHypervisor
-from pytest_kvlatency.lab.spec.labspec import FaultSpec, LabSpec, LinkQuality, NetworkSpec
+from pytest_kvlatency.lab.spec.labspec import FaultSpec, LabSpec, LinkQuality, LinkSpec, NetworkSpec
 
 pytestmark = pytest.mark.qemu
 
@@ -147,25 +147,35 @@ def rtt_min_ms(output):
     return float(re.search(r"min/avg/max = ([\d.]+)/", output)[1])
 
 
-def test_two_guests_reach_each_other_and_power_off(tmp_path):
+def test_E21_two_guests_one_of_which_asks_for_its_lease_reach_each_other_and_power_off(tmp_path):
     async def scenario():
         async with hypervisor(tmp_path) as made:
             assert made.kind == "qemu"
             assert made.description.startswith("QEMU ")
             assert made.software_emulation == ("TCG" in made.description)
-            one, two = await booted(made, request(1), request(2))
+            silent, asking = request(1, lease="198.18.0.91/24"), request(2, lease="198.18.0.92/24", mtu=1400)
+            one, two = await booted(
+                made,
+                replace(silent, network_data=network_data(silent.nics[0].mac, "198.18.0.1/24", "fd00::1/64")),
+                replace(asking, network_data=network_data(asking.nics[0].mac, "fd00::2/64", dhcp4=True)),
+            )
+            output, _ = await two.run("ip -o addr show dev eth0; cat /sys/class/net/eth0/mtu")
+            assert "198.18.0.92/24" in output
+            assert output.splitlines()[-1] == "1400"
+            assert "198.18.0.92" in await told(two.guest, "02:00:00:00:01:02")
             _, status = await one.run("nohup sh -c 'exit 3' >/dev/null 2>&1")
             assert status == 3
             output, status = await one.run("ip -o addr show dev eth0")
             assert status == 0
             assert "198.18.0.1/24" in output
-            output, status = await one.run("ping -c 20 -i 0.1 198.18.0.2")
+            assert "198.18.0.91" not in output
+            output, status = await one.run("ping -c 20 -i 0.1 198.18.0.92")
             assert status == 0
             assert "20 packets transmitted, 20 packets received, 0% packet loss" in output
             output, status = await one.run("until ping -c 1 -W 1 fd00::2; do :; done")
             assert status == 0
 
-            assert "198.18.0.2" in await told(two.guest, "02:00:00:00:01:02")
+            assert "198.18.0.1" in await told(one.guest, "02:00:00:00:01:01")
             one.guest.write(b"poweroff -f\n")
             assert (await asyncio.wait_for(one.guest.wait_exit(), PATIENCE_SECONDS)).how == "poweroff"
             await two.guest.kill()
@@ -189,32 +199,23 @@ def test_a_link_of_20_ms_moves_the_rtt_by_40_ms(tmp_path):
     asyncio.run(scenario())
 
 
-def test_loss_duplicates_and_a_blocked_ping_are_real(tmp_path):
+def test_duplicates_and_a_blocked_ping_are_real(tmp_path):
+    links = (
+        LinkSpec(between=("worker1", "worker2"), overrides={"duplicate": 0.5}),
+        LinkSpec(between=("worker1", "worker3"), overrides={"block_icmp": True}),
+    )
+
     async def scenario():
-        async with hypervisor(tmp_path, LinkQuality(duplicate=0.5)) as made:
-            one, _two = await booted(made, request(1), request(2))
+        async with hypervisor(tmp_path, links=links) as made:
+            one, _two, _three = await booted(made, request(1), request(2), request(3))
             output, status = await one.run("ping -c 20 -i 0.1 198.18.0.2")
             assert status == 0
             assert "DUP!" in output
-        async with hypervisor(tmp_path, LinkQuality(block_icmp=True)) as made:
-            one, _two = await booted(made, request(1), request(2))
-            output, status = await one.run("ping -c 3 -i 0.1 -W 1 198.18.0.2")
+            output, status = await one.run("ping -c 3 -i 0.1 -W 1 198.18.0.3")
             assert status == 1
             assert "3 packets transmitted, 0 packets received, 100% packet loss" in output
-            output, _ = await one.run("ip neigh show 198.18.0.2")
-            assert "lladdr 02:00:00:00:01:02" in output
-
-    asyncio.run(scenario())
-
-
-def test_E21_dhcp_gives_the_lease_and_a_guest_that_does_not_ask_has_none(tmp_path):
-    async def scenario():
-        async with hypervisor(tmp_path) as made:
-            (one,) = await booted(made, request(1, lease="10.9.8.7/24", mtu=1400))
-            output, _ = await one.run("ip -o addr show dev eth0; cat /sys/class/net/eth0/mtu")
-            assert "10.9.8.7/24" in output
-            assert output.splitlines()[-1] == "1400"
-            assert "10.9.8.7" in await told(one.guest, "02:00:00:00:01:01")
+            output, _ = await one.run("ip neigh show 198.18.0.3")
+            assert "lladdr 02:00:00:00:01:03" in output
 
     asyncio.run(scenario())
 
@@ -274,24 +275,31 @@ def test_E05_without_user_data_cloud_init_waits_for_other_data_sources(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("fault", "pattern"),
+    "patterns",
     [
-        ("E15-login-refused", "Login incorrect"),
-        ("E01-torn-prompt", r"lo\[.*cloud-init.*\r\ngin: (?s:.*)login: "),
-        ("E02-last-failed-login", "Last failed login: (?s:.*):~# "),
-        ("E23-no-cloud-init", "localhost:~# "),
-        ("E38-ping-missing", "ping: not found"),
-        ("E12-kernel-noise", r"\] clocksource: .*from the lab"),
-        ("E71-mac-changed", "no interface for 02:00:00:00:01:01"),
-        ("slow-boot", "guest-1:~# "),
+        {
+            "mac-changed": "no interface for 02:00:00:00:01:01",
+            "torn-prompt": r"lo\[.*cloud-init.*\r\ngin: (?s:.*)login: ",
+            "last-failed-login": "Last failed login: ",
+            "slow-boot": "guest-1:~# ",
+            "ping-missing": "ping: not found",
+        },
+        {
+            "no-cloud-init": "localhost login: ",
+            "login-refused": "Login incorrect",
+            "kernel-noise": r"\] clocksource: .*from the lab",
+        },
     ],
+    ids=["E71-E01-E02-E38", "E23-E15-E12"],
 )
-def test_faults_inside_the_guest(tmp_path, fault, pattern):
-    name = re.sub("E[0-9]+-", "", fault)
+def test_faults_inside_the_guest(tmp_path, patterns):
+    """Faults that do not hide one another, each with what it prints, in the order in which they strike."""
 
     async def scenario():
         async with hypervisor(tmp_path) as made:
-            guest = made.create(request(1, faults=[FaultSpec(fault=name, after_seconds=1)]))
+            guest = made.create(
+                request(1, faults=[FaultSpec(fault=name, after_seconds=1) for name in patterns])
+            )
             console = Console(guest)
 
             async def type_on():
@@ -307,29 +315,36 @@ def test_faults_inside_the_guest(tmp_path, fault, pattern):
                             break
 
             await guest.start()
-            typing = asyncio.ensure_future(type_on()) if name != "torn-prompt" else None
-            if typing is None:
+            if "torn-prompt" in patterns:
+                # Enter before its end would be lost.
                 await console.expect("gin: ")
                 console.rewind()
-                guest.write(b"\n")
-            await console.expect(pattern)
-            if typing is not None:
-                typing.cancel()
+            typing = asyncio.ensure_future(type_on())
+            for pattern in patterns.values():
+                await console.expect(pattern)
+            typing.cancel()
 
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("command", ["cat", "sleep 86400", "while :; do :; done"])
-def test_E04_a_console_left_in_the_middle_of_a_command(tmp_path, command):
+def test_E04_a_console_left_in_the_middle_of_a_command(tmp_path):
+    commands = ["cat", "sleep 86400", "while :; do :; done"]
+
     async def scenario():
         async with hypervisor(tmp_path) as made:
-            fault = FaultSpec(fault="already-logged-in", parameters={"command": command})
+            fault = FaultSpec(fault="already-logged-in", parameters={"command": commands[0]})
             guest = made.create(request(1, faults=[fault]))
             console = Console(guest)
             await guest.start()
-            await console.expect(re.escape(command))
-            guest.write(b"\x03")
-            await console.expect(":~# ")
+            for number, command in enumerate(commands):
+                if number:
+                    # What the fault does once the guest has booted, with another command.
+                    guest.write(
+                        f"echo \"LAB_BUSY='{command}'\" >>/lab/config; exec lab-busy-login\n".encode()
+                    )
+                await console.expect(":~# " + re.escape(command) + "\r\n")
+                guest.write(b"\x03")
+                await console.expect(":~# ")
 
     asyncio.run(scenario())
 
@@ -345,21 +360,7 @@ def test_E15_a_silent_guest_prints_nothing_and_runs_on(tmp_path):
     asyncio.run(scenario())
 
 
-def test_E20_a_stranger_answers_for_the_first_address(tmp_path):
-    async def scenario():
-        async with hypervisor(tmp_path) as made:
-            fault = FaultSpec(fault="address-taken", times=1)
-            (one,) = await booted(made, request(1, faults=[fault], data="version: 2"))
-            await one.run("ip link set eth0 up")
-            _, status = await one.run("arping -D -c 2 -w 2 -I eth0 198.18.0.77")
-            assert status == 1
-            _, status = await one.run("arping -D -c 2 -w 2 -I eth0 198.18.0.78")
-            assert status == 0
-
-    asyncio.run(scenario())
-
-
-def test_E20_a_guest_looks_for_its_address_while_it_boots(tmp_path):
+def test_E20_a_guest_looks_for_its_address_while_it_boots_and_the_first_two_are_taken(tmp_path):
     def looking(number, *faults):
         mac = f"02:00:00:00:01:{number:02x}"
         check = duplicates.boot_command(mac, f"198.18.0.{number}")
@@ -367,13 +368,17 @@ def test_E20_a_guest_looks_for_its_address_while_it_boots(tmp_path):
 
     async def scenario():
         async with hypervisor(tmp_path) as made:
-            taken = FaultSpec(fault="address-taken", times=1)
-            for number, guest in enumerate(await booted(made, looking(1), looking(2, taken)), start=1):
+            taken = FaultSpec(fault="address-taken", times=2)
+            guests = await booted(made, looking(1), looking(2, taken))
+            for number, guest in enumerate(guests, start=1):
                 known = "/tmp/.kv-address"
                 await guest.run(f"until grep -qE 'silent|unknown' {known}; do sleep 1; done 2>/dev/null")
                 said, _ = await guest.run(f"cat {known}")
                 assert f"198.18.0.{number} " in said
                 assert ("silent" if number == 1 else "unknown") in said
+            for address, status in {"198.18.0.77": 1, "198.18.0.78": 0}.items():
+                _, found = await guests[1].run(f"arping -D -c 2 -w 2 -I eth0 {address}")
+                assert found == status, address
 
     asyncio.run(scenario())
 
