@@ -165,12 +165,11 @@ def test_a_strict_xpass_is_a_failure_with_a_reason(checkup: Checkup) -> None:
 #: Options that change what a run does with its reports and output, in as few runs as they can be given together.
 TOGETHER = {
     "quiet": (
-        *("-p", "no:html", "-p", "no:junitxml", "-p", "no:cacheprovider"),
+        *("-p", "no:html", "-p", "no:junitxml", "-p", "no:cacheprovider", "-p", "no:capture"),
         *("-q", "--strict-markers", "--strict-config", "--tb=native"),
     ),
     "loud": ("--capture=no", "-vv", "--setup-show", "-o", "strict=true"),
     "no:terminal": ("-p", "no:terminal"),
-    "no:capture": ("-p", "no:capture"),
 }
 
 
