@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
+from pytest_kvlatency.__main__ import main
 from pytest_kvlatency.checkup import own_run as only
 from pytest_kvlatency.config.options import OPTIONS
 from pytest_kvlatency.errors import FailureKind
@@ -139,10 +140,10 @@ def test_the_first_command_runs_the_check(checkup: Checkup, monkeypatch: pytest.
     last = _readme("checked: main").split("&&")[-1].replace("\\\n", " ")
     python, *arguments = shlex.split(last)
     assert python == ".venv/bin/python"
+    module, name, *given = (one for one in arguments if one != "--kv-lab")
+    assert (module, name) == ("-m", "pytest_kvlatency")
     monkeypatch.setenv("KUBECONFIG", str(checkup.kubeconfig))
-    run = [sys.executable, *(one for one in arguments if one != "--kv-lab")]
-    done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=checkup.pytester.path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert checkup.pytester.runpytest_inprocess(*only.isolated(given)).ret == 0
     reports = checkup.pytester.path / "reports"
     assert {one.name for one in reports.iterdir()} == {"latency.html", "junit.xml", "latency.json"}
     for one in reports.iterdir():
@@ -198,16 +199,9 @@ def test_report_commands_make_what_they_name(checkup: Checkup) -> None:
     assert result.ret == 0
     for block in [one for one in BLOCKS if one.note == "checked: report"]:
         for python, *arguments in _commands(block.text):
-            assert python == "python"
-            done = subprocess.run(
-                [sys.executable, *arguments],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=checkup.pytester.path,
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
-            for file in arguments[arguments.index("report") + 1 :]:
+            assert [python, *arguments[:3]] == ["python", "-m", "pytest_kvlatency", "report"]
+            assert main(arguments[2:]) == 0
+            for file in arguments[3:]:
                 assert file.startswith("--") or (checkup.pytester.path / file).read_text(encoding="utf-8")
 
 
