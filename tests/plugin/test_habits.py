@@ -120,45 +120,45 @@ def test_usefixtures_parametrize_and_param_marks(checkup: Checkup) -> None:
     ]
 
 
-def test_xfail_for_an_exceeded_limit_hides_no_broken_set_up(checkup: Checkup) -> None:
+def test_xfail_for_a_limit_hides_no_broken_set_up_and_a_strict_xpass_is_a_failure(
+    checkup: Checkup,
+) -> None:
+    checkup.pytester.makeini("[pytest]\nxfail_strict = true\n")
     checkup.pytester.makepyfile(
         """
         import pytest
         from pytest_kvlatency.errors import LimitExceeded
 
-        pytestmark = pytest.mark.xfail(raises=LimitExceeded)
+        known = pytest.mark.xfail(raises=LimitExceeded, strict=False)
 
+        @known
         @pytest.mark.kvlatency(nad="default/blue-network", max_latency="1us")
         def test_slow():
             pass
 
+        @known
         @pytest.mark.kvlatency(nad="default/no-such-network")
         def test_broken():
             pass
 
+        @known
         @pytest.mark.kvlatency(nad="default/blue-network")
         def test_good():
             pass
-        """
-    )
-    checkup.quick().assert_outcomes(xfailed=1, errors=1, xpassed=1)
-    assert checkup.outcomes == [("xfailed", "latency"), ("error", "config"), ("xpassed", None)]
-
-
-def test_a_strict_xpass_is_a_failure_with_a_reason(checkup: Checkup) -> None:
-    checkup.pytester.makeini("[pytest]\nxfail_strict = true\n")
-    checkup.pytester.makepyfile(
-        """
-        import pytest
 
         @pytest.mark.xfail
         @pytest.mark.kvlatency(nad="default/blue-network")
-        def test_good():
+        def test_strict():
             pass
         """
     )
-    checkup.quick().assert_outcomes(failed=1)
-    assert checkup.outcomes == [("failed", "assertion")]
+    checkup.quick().assert_outcomes(xfailed=1, errors=1, xpassed=1, failed=1)
+    assert checkup.outcomes == [
+        ("xfailed", "latency"),
+        ("error", "config"),
+        ("xpassed", None),
+        ("failed", "assertion"),
+    ]
     assert "XPASS(strict)" in checkup.document["failureReason"]
 
 
