@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 _BLOCK = re.compile(r"<!-- checked: job -->\n```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LEFT = "serviceaccounts,roles,rolebindings,configmaps,jobs,pods,persistentvolumeclaims,vmi"
+LEFT = (
+    "serviceaccounts,roles,rolebindings,configmaps,jobs,pods,persistentvolumeclaims,vmi,"
+    "clusterroles,clusterrolebindings,ns"
+)
 
 
 def script(page):
@@ -46,10 +49,7 @@ def nothing_is_left(kubectl):
     """After the test there is what there was before."""
 
     def there():
-        lines = kubectl("get", LEFT, "--all-namespaces", "-o", "name").stdout.splitlines()
-        return sorted(
-            [*lines, *kubectl("get", "clusterroles,clusterrolebindings,ns", "-o", "name").stdout.splitlines()]
-        )
+        return sorted(kubectl("get", LEFT, "--all-namespaces", "-o", "name").stdout.splitlines())
 
     before = there()
     yield
