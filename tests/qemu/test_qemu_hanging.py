@@ -48,7 +48,7 @@ from pytest_kvlatency.engine import measuring
 
 # However long it takes to come up again.
 measuring.CONFIRM_SECONDS = 240.0
-RUN = "while :; do set -- $(grep ^Icmp: /proc/net/snmp | tail -1); [ $2 -lt 20 ] || reboot -f; sleep 0.1; done &"
+RUN = "while :; do set -- $(grep ^Icmp: /proc/net/snmp | tail -1); [ $2 -lt 20 ] || reboot -f; sleep 1; done &"
 
 def pytest_kvlatency_vmi_manifest(manifest):
     if "target" in manifest["metadata"]["name"]:

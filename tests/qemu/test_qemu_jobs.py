@@ -73,7 +73,10 @@ def test_background_jobs_and_the_servers_of_the_docs_work_in_real_guests(tmp_pat
     (tmp_path / "lab.yaml").write_text(LAB, encoding="utf-8")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
-        [*(sys.executable, "-m", "pytest", "--kv-lab=lab.yaml", "--kv-nodes", "worker1:worker2")],
+        [
+            *(sys.executable, "-m", "pytest", "--kv-lab=lab.yaml", "--kv-nodes", "worker1:worker2"),
+            *("--kv-sample-duration", "1s"),
+        ],
         cwd=tmp_path,
         env={**inherited, **plain(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
