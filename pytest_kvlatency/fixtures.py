@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pytest_kvlatency.ping.livemigration import LiveMigration
 
 CHECKUP_KEY = pytest.StashKey["Checkup"]()
+#: The name of the plugin whose hooks are called for each item, and the plugin while no item concerns kvlatency.
+ITEM_HOOKS = "kvlatency-items"
+ASLEEP_KEY = pytest.StashKey[object]()
 
 
 def _hides(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
@@ -41,6 +44,8 @@ def checkup_of(config: pytest.Config) -> Checkup:
         from pytest_kvlatency.checkup.checkup import Checkup
 
         checkup = config.stash[CHECKUP_KEY] = Checkup.configure(config)
+        if (asleep := config.stash.get(ASLEEP_KEY, None)) is not None:
+            config.pluginmanager.register(asleep, ITEM_HOOKS)
         checkup.attend()
     return checkup
 

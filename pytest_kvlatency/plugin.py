@@ -16,7 +16,9 @@ import pytest
 from pytest_kvlatency import hookspecs
 from pytest_kvlatency.config import options
 from pytest_kvlatency.fixtures import (
+    ASLEEP_KEY,
     CHECKUP_KEY,
+    ITEM_HOOKS,
     checkup_of,
     kv_check,
     kv_cluster,
@@ -58,6 +60,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the extension points."""
     pluginmanager.add_hookspecs(hookspecs)
+    # Now: hooks wrap those of plugins that were registered before.
+    pluginmanager.register(ItemHooks(), ITEM_HOOKS)
     config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
     if config is not None and _is_asked(config):
         from pytest_kvlatency.checkup.finishing import Early
@@ -101,6 +105,50 @@ def _has_values(config: pytest.Config) -> bool:
 def _checkup(config: pytest.Config) -> Checkup | None:
     """The run, if it concerns this plugin."""
     return config.stash.get(CHECKUP_KEY, None)
+
+
+class ItemHooks:
+    """What is called for each item: a plugin of its own, which a run that has nothing to do with kvlatency can lose."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Measure once the item's fixtures are set up, unless one of them asked for it before."""
+        checkup = _checkup(item.config)
+        if checkup is None:
+            return (yield)
+        with checkup.role.phase(), checkup.phases.setting_up(item):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Run the body first, then hold the measurement against the limits."""
+        checkup = _checkup(item.config)
+        if checkup is None:
+            return (yield)
+        with checkup.role.phase(), checkup.phases.calling(item):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Let go of what the item was the last to need."""
+        checkup = _checkup(item.config)
+        if checkup is None:
+            return (yield)
+        with checkup.role.phase(), checkup.phases.tearing_down(item):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Word the plugin's own failures without a traceback, and keep how the item ended."""
+        checkup = _checkup(item.config)
+        if checkup is None:
+            return (yield)
+        with checkup.phases.reporting(item, call):
+            report = yield
+        checkup.phases.reported(item, call, report)
+        return report
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -168,53 +216,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Remove what killed runs left before anything is measured; or let a preflight take the place of all tests."""
     checkup = _checkup(session.config)
     if checkup is None:
+        plugins = session.config.pluginmanager
+        if plugins.has_plugin(ITEM_HOOKS):
+            session.config.stash[ASLEEP_KEY] = plugins.unregister(name=ITEM_HOOKS)
         return None
     checkup.sweep.go_first(session)
     return checkup.preflight.take_place(session) or None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    """Measure once the item's fixtures are set up, unless one of them asked for it before."""
-    checkup = _checkup(item.config)
-    if checkup is None:
-        return (yield)
-    with checkup.role.phase(), checkup.phases.setting_up(item):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Run the body first, then hold the measurement against the limits."""
-    checkup = _checkup(item.config)
-    if checkup is None:
-        return (yield)
-    with checkup.role.phase(), checkup.phases.calling(item):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Let go of what the item was the last to need."""
-    checkup = _checkup(item.config)
-    if checkup is None:
-        return (yield)
-    with checkup.role.phase(), checkup.phases.tearing_down(item):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Word the plugin's own failures without a traceback, and keep how the item ended."""
-    checkup = _checkup(item.config)
-    if checkup is None:
-        return (yield)
-    with checkup.phases.reporting(item, call):
-        report = yield
-    checkup.phases.reported(item, call, report)
-    return report
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

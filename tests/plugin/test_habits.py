@@ -306,3 +306,23 @@ def test_runs_without_kvlatency_items_are_left_alone(pytester: pytest.Pytester) 
     result = pytester.runpytest_inprocess("--doctest-modules", "--kv-kubeconfig", "/nowhere")
     result.assert_outcomes(passed=3)
     result.stdout.no_fnmatch_line("*kvlatency:*")
+
+
+def test_hooks_are_called_for_each_item_once_one_has_to_do_with_kvlatency(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def is_awake(config):
+            return config.pluginmanager.has_plugin("kvlatency-items")
+
+        def test_asleep(pytestconfig):
+            assert not is_awake(pytestconfig)
+
+        def test_waking(request):
+            request.getfixturevalue("kv_settings")
+            assert is_awake(request.config)
+
+        def test_awake(pytestconfig):
+            assert is_awake(pytestconfig)
+        """
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=3)
